@@ -1,0 +1,104 @@
+//! What an app is: a value that the server assembles.
+//!
+//! An app brings its declaration, its migrations and what runs beside its keyspace (a feeder, routes). It holds no
+//! caching code: what a key means is said in its declaration. The server knows no app; `forebay-cli` hands them in.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use forebay::rt::Tasks;
+use forebay_stores::database::{Database, Migration};
+
+/// A boxed future that an app hands back.
+pub type AppFuture<T> = Pin<Box<dyn Future<Output = Result<T, AppError>> + Send>>;
+
+/// One application on Forebay.
+#[derive(Clone)]
+pub struct App {
+    /// The name on the command line (`--app stocks`) and of its table of settings (`[app.stocks]`).
+    pub name: &'static str,
+    /// One line for help texts.
+    pub summary: &'static str,
+    /// The declaration, as TOML text.
+    pub declaration: &'static str,
+    /// Schema changes of its database `main`, applied in order before anything is served.
+    pub migrations: &'static [Migration],
+    /// Commands worth typing once it runs.
+    pub tries: &'static [Try],
+    /// Fills tables, starts feeders, builds routes; runs after the migrations and before a port opens.
+    pub start: fn(Setup) -> AppFuture<Running>,
+}
+
+/// A command worth typing, and what it shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Try {
+    /// The command; `{resp}` and `{http}` stand for the ports, `{forebay}` for the binary.
+    pub command: &'static str,
+    /// What it shows, in a few words.
+    pub shows: &'static str,
+}
+
+/// What an app is given when it starts.
+pub struct Setup {
+    /// The keyspace's name.
+    pub keyspace: String,
+    /// The folder that the app may keep files in; it exists.
+    pub data: PathBuf,
+    /// The keyspace's databases by their declared names, open.
+    pub databases: BTreeMap<String, Database>,
+    /// The table `[app.NAME]` of the declaration, unchecked; empty where none was given.
+    pub settings: toml::Table,
+    /// Owns every task the app spawns; they end with the server.
+    pub tasks: Tasks,
+    /// Where to tell how far long work has come.
+    pub progress: Arc<dyn Progress>,
+}
+
+/// Shows how far long work has come.
+pub trait Progress: Send + Sync {
+    /// `done` of `total` steps of `what` are done; `done == total` ends it.
+    fn step(&self, what: &str, done: u64, total: u64);
+}
+
+/// What an app leaves running.
+#[derive(Default)]
+pub struct Running {
+    /// HTTP routes of the app, mounted at the root of the HTTP listener.
+    pub routes: Option<axum::Router>,
+    /// Lines for the start-up message ("quotes move by a replay clock …").
+    pub notes: Vec<String>,
+}
+
+/// Why an app did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Its settings table is wrong; the message says which key and what to write instead.
+    #[error("[app.{app}]: {message}")]
+    Settings {
+        /// The app's name.
+        app: &'static str,
+        /// What is wrong and how to mend it.
+        message: String,
+    },
+    /// Its database refused something.
+    #[error("{app}: {doing}: {source}")]
+    Database {
+        /// The app's name.
+        app: &'static str,
+        /// What was being done.
+        doing: &'static str,
+        /// The database's own words.
+        source: forebay_stores::database::DatabaseError,
+    },
+    /// Data that the app ships is damaged.
+    #[error("{app}: {message}")]
+    Data {
+        /// The app's name.
+        app: &'static str,
+        /// What is damaged.
+        message: String,
+    },
+}

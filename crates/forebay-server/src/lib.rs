@@ -1,0 +1,2 @@
+//! The Forebay process as a library: configuration, listeners, RESP and HTTP.
+pub mod app;

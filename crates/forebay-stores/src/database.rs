@@ -1,0 +1,124 @@
+//! Declared databases: one pool each, opened as declared, migrated in order.
+//!
+//! It guarantees that a `Database` was reachable once, and that a migration is applied once, whole or not at all. What is
+//! asked of a database (loading declared queries) is the work of `source::sql`.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sqlx::migrate::{Migration as SqlxMigration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+/// How a database is reached and how its pool behaves.
+#[derive(Clone, Debug)]
+pub struct DatabaseOptions {
+    /// Where it is.
+    pub address: Address,
+    /// Most connections open at once.
+    pub pool_max: u32,
+    /// Connections kept open when idle.
+    pub pool_warm: u32,
+    /// Longest wait for a free connection.
+    pub pool_wait: Duration,
+    /// Longest life of a connection.
+    pub pool_max_lifetime: Duration,
+}
+
+/// Where a database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A SQLite file, made when it is missing.
+    Sqlite(PathBuf),
+}
+
+/// One change of a schema.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    /// Its place in the order; unique within an app.
+    pub version: i64,
+    /// What it does, in a few words.
+    pub name: &'static str,
+    /// The statements.
+    pub sql: &'static str,
+}
+
+/// An open database.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pool: SqlitePool,
+}
+
+/// Why a database could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The folder of a SQLite file could not be made.
+    #[error("cannot make the folder {}: {source}", .folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// The system's own words.
+        source: std::io::Error,
+    },
+    /// It could not be opened or asked.
+    #[error("{0}")]
+    Driver(#[from] sqlx::Error),
+    /// A migration failed; the schema is as before it.
+    #[error("{0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl Database {
+    /// Opens the database and its warm connections.
+    ///
+    /// # Errors
+    /// When the file cannot be made or opened.
+    pub async fn open(options: &DatabaseOptions) -> Result<Self, DatabaseError> {
+        let Address::Sqlite(path) = &options.address;
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)
+                .map_err(|source| DatabaseError::Folder { folder: folder.to_path_buf(), source })?;
+        }
+        let connect = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(options.pool_wait);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(options.pool_max)
+            .min_connections(options.pool_warm)
+            .acquire_timeout(options.pool_wait)
+            .max_lifetime(options.pool_max_lifetime)
+            .connect_with(connect)
+            .await?;
+        Ok(Self { pool })
+    }
+
+    /// Applies the migrations that this database has not seen, in order of version.
+    ///
+    /// # Errors
+    /// When a statement fails, or an applied migration has changed since.
+    pub async fn migrate(&self, migrations: &[Migration]) -> Result<(), DatabaseError> {
+        let list = migrations
+            .iter()
+            .map(|migration| {
+                SqlxMigration::new(
+                    migration.version,
+                    Cow::Borrowed(migration.name),
+                    MigrationType::Simple,
+                    sqlx::SqlStr::from_static(migration.sql),
+                    false,
+                )
+            })
+            .collect();
+        Migrator::with_migrations(list).run(&self.pool).await?;
+        Ok(())
+    }
+
+    /// The SQLite pool behind it.
+    #[must_use]
+    pub fn sqlite(&self) -> &SqlitePool {
+        &self.pool
+    }
+}

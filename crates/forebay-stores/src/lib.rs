@@ -1,0 +1,2 @@
+//! The outside world behind Forebay's traits.
+pub mod database;

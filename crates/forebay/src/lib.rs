@@ -1,0 +1,2 @@
+//! A read-through cache engine.
+pub mod rt;

@@ -1,0 +1,137 @@
+//! Time: a coarse monotonic clock of the engine's own, or one that a test drives.
+//!
+//! A [`Tick`] is a millisecond since the clock was made. The system's clock is asked once a millisecond by one thread, so
+//! that a memory hit costs one atomic load. Wall-clock time is never asked: order and expiry do not come from it.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// A point in time: milliseconds since the clock was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tick(u64);
+
+impl Tick {
+    /// The tick `ms` milliseconds after the clock was made.
+    #[must_use]
+    pub const fn from_ms(ms: u64) -> Self {
+        Self(ms)
+    }
+
+    /// Milliseconds since the clock was made.
+    #[must_use]
+    pub const fn as_ms(self) -> u64 {
+        self.0
+    }
+
+    /// The tick `span` later; the end of time where that overflows.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long ago `earlier` was; zero where it is later than this.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// What was waited for did not come in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not done in time")]
+pub struct Elapsed;
+
+/// A monotonic clock; clones show the same time.
+#[derive(Clone, Debug)]
+pub struct Clock(Face);
+
+#[derive(Clone, Debug)]
+enum Face {
+    System(Arc<AtomicU64>),
+    Simulated(Arc<watch::Sender<u64>>),
+}
+
+impl Clock {
+    /// The system's monotonic clock, read once a millisecond by a thread that ends with the last clone.
+    #[must_use]
+    pub fn system() -> Self {
+        let now = Arc::new(AtomicU64::new(0));
+        tick_every_ms(Arc::downgrade(&now));
+        Self(Face::System(now))
+    }
+
+    /// A clock that stands still until [`Clock::advance`] moves it.
+    #[must_use]
+    pub fn simulated() -> Self {
+        Self(Face::Simulated(Arc::new(watch::Sender::new(0))))
+    }
+
+    /// The present, to the millisecond.
+    #[must_use]
+    pub fn now(&self) -> Tick {
+        match &self.0 {
+            Face::System(now) => Tick(now.load(Ordering::Relaxed)),
+            Face::Simulated(now) => Tick(*now.borrow()),
+        }
+    }
+
+    /// Moves a simulated clock forward and wakes who slept until then; a system clock moves by itself.
+    pub fn advance(&self, span: Duration) {
+        if let Face::Simulated(now) = &self.0 {
+            now.send_modify(|ms| *ms = Tick(*ms).after(span).0);
+        }
+    }
+
+    /// Waits for `span`.
+    pub async fn sleep(&self, span: Duration) {
+        match &self.0 {
+            #[expect(clippy::disallowed_methods, reason = "this is the door that the ban points to")]
+            Face::System(_) => tokio::time::sleep(span).await,
+            Face::Simulated(now) => {
+                let until = self.now().after(span).0;
+                // The sender lives in `self`, so the wait ends only by reaching the time.
+                let _ = now.subscribe().wait_for(|ms| *ms >= until).await;
+            }
+        }
+    }
+
+    /// Waits for `work`, at most for `span`; late work is dropped.
+    ///
+    /// # Errors
+    /// [`Elapsed`] when `span` ends first.
+    pub async fn timeout<T>(&self, span: Duration, work: impl Future<Output = T>) -> Result<T, Elapsed> {
+        let mut work = std::pin::pin!(work);
+        let mut late = std::pin::pin!(self.sleep(span));
+        std::future::poll_fn(|context| {
+            if let std::task::Poll::Ready(done) = work.as_mut().poll(context) {
+                return std::task::Poll::Ready(Ok(done));
+            }
+            late.as_mut().poll(context).map(|()| Err(Elapsed))
+        })
+        .await
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::system()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the door that the bans point to; the thread ends with its clock")]
+fn tick_every_ms(now: Weak<AtomicU64>) {
+    let start = std::time::Instant::now();
+    let tick = move || {
+        while let Some(now) = now.upgrade() {
+            now.store(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            drop(now);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    // Without its thread the clock would stand still: that process has no thread left to serve anybody with.
+    let _ = std::thread::Builder::new().name("forebay-clock".into()).spawn(tick);
+}

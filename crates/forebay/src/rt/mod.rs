@@ -1,0 +1,12 @@
+//! The only door to the clock, to spawning and to locks.
+//!
+//! Everything else in the engine imports these from here, so that the shipped code runs under the model checker
+//! (feature `model`) and under a simulated clock.
+
+mod clock;
+mod sync;
+mod tasks;
+
+pub use clock::{Clock, Elapsed, Tick};
+pub use sync::{Mutex, MutexGuard, RwLock};
+pub use tasks::Tasks;

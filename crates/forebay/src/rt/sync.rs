@@ -1,0 +1,50 @@
+//! Locks: std's in the product, the model checker's under feature `model`.
+//!
+//! A lock whose holder panicked is entered all the same: each critical section of the engine leaves its structure
+//! whole at every step, and one reader's panic may not take the cache down.
+
+#[cfg(feature = "model")]
+use shuttle::sync as imp;
+#[cfg(not(feature = "model"))]
+#[expect(clippy::disallowed_types, reason = "this is the door that the ban points to")]
+use std::sync as imp;
+
+pub use imp::MutexGuard;
+use imp::{RwLockReadGuard, RwLockWriteGuard};
+
+/// A mutual exclusion lock.
+#[derive(Debug, Default)]
+pub struct Mutex<T>(imp::Mutex<T>);
+
+impl<T> Mutex<T> {
+    /// A lock around `value`.
+    pub fn new(value: T) -> Self {
+        Self(imp::Mutex::new(value))
+    }
+
+    /// Enters the lock.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// A lock for many readers or one writer.
+#[derive(Debug, Default)]
+pub struct RwLock<T>(imp::RwLock<T>);
+
+impl<T> RwLock<T> {
+    /// A lock around `value`.
+    pub fn new(value: T) -> Self {
+        Self(imp::RwLock::new(value))
+    }
+
+    /// Enters the lock to read.
+    pub fn read(&self) -> RwLockReadGuard<'_, T> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Enters the lock to write.
+    pub fn write(&self) -> RwLockWriteGuard<'_, T> {
+        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
