@@ -1,2 +1,54 @@
-//! A read-through cache engine.
+//! Forebay: a read-through cache engine.
+//!
+//! You declare what a key means (where it is loaded from, how long it is fresh, what may be served after that), and read it
+//! at the speed of memory. One load at a time for a key, however many ask; no reader that starts after an invalidation
+//! sees what the source gave before it, and nobody stores it again.
+//!
+//! ```
+//! use std::{collections::HashMap, convert::Infallible, time::Duration};
+//! use forebay::{Forebay, load_many};
+//!
+//! #[derive(Debug, PartialEq)]
+//! struct Quote { price: &'static str }
+//!
+//! async fn fetch_quotes(codes: Vec<String>) -> Result<HashMap<String, Quote>, Infallible> {
+//!     Ok(codes.into_iter().map(|code| (code, Quote { price: "11.23" })).collect())
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), forebay::Error> {
+//! let forebay = Forebay::new()?;
+//! let quotes = forebay
+//!     .namespace::<Quote>("quotes")
+//!     .key("stock:{code}")
+//!     .ttl(Duration::from_secs(3))
+//!     .source(load_many(fetch_quotes))
+//!     .build()?;
+//! assert_eq!(quotes.get("600000").await?.as_deref(), Some(&Quote { price: "11.23" }));
+//! quotes.invalidate("600000").await?;
+//! # Ok(()) }
+//! ```
+//!
+//! It is: a memory tier with a byte budget, single-flight loads with time-outs, stale windows, remembered absences,
+//! invalidation with a fence. It is not: a server, a driver or a serialiser; those are the crates around it.
+//!
+//! Rooms, in import order: `error`, `rt` → `value` → `namespace` → `observe` → `tier`, `source` → `loader` →
+//! `invalidation`, `writes` → `engine`.
+
+pub mod engine;
+pub mod error;
+mod invalidation;
+mod loader;
+pub mod namespace;
+pub mod observe;
 pub mod rt;
+pub mod source;
+pub mod tier;
+pub mod value;
+mod writes;
+
+pub use engine::{Builder, Forebay, Keyspace, Namespace, NamespaceBuilder, Read};
+pub use error::{Error, Fault};
+pub use namespace::{Policy, Writes};
+pub use observe::{Counts, Freshness, ReadOutcome, Tier, Why};
+pub use source::{LoadKey, Loaded, Source, SourceError, load_many, load_one};
+pub use value::{Blob, Value};

@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -51,7 +51,10 @@ pub struct Clock(Face);
 
 #[derive(Clone, Debug)]
 enum Face {
+    /// The last tick that the clock's thread wrote.
     System(Arc<AtomicU64>),
+    /// The system could give no thread: the time is asked for at every look.
+    Threadless(Instant),
     Simulated(Arc<watch::Sender<u64>>),
 }
 
@@ -59,9 +62,13 @@ impl Clock {
     /// The system's monotonic clock, read once a millisecond by a thread that ends with the last clone.
     #[must_use]
     pub fn system() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "this is the door that the ban points to")]
+        let start = Instant::now();
         let now = Arc::new(AtomicU64::new(0));
-        tick_every_ms(Arc::downgrade(&now));
-        Self(Face::System(now))
+        match tick_every_ms(start, Arc::downgrade(&now)) {
+            Ok(()) => Self(Face::System(now)),
+            Err(_) => Self(Face::Threadless(start)),
+        }
     }
 
     /// A clock that stands still until [`Clock::advance`] moves it.
@@ -75,6 +82,7 @@ impl Clock {
     pub fn now(&self) -> Tick {
         match &self.0 {
             Face::System(now) => Tick(now.load(Ordering::Relaxed)),
+            Face::Threadless(start) => since(*start),
             Face::Simulated(now) => Tick(*now.borrow()),
         }
     }
@@ -90,7 +98,7 @@ impl Clock {
     pub async fn sleep(&self, span: Duration) {
         match &self.0 {
             #[expect(clippy::disallowed_methods, reason = "this is the door that the ban points to")]
-            Face::System(_) => tokio::time::sleep(span).await,
+            Face::System(_) | Face::Threadless(_) => tokio::time::sleep(span).await,
             Face::Simulated(now) => {
                 let until = self.now().after(span).0;
                 // The sender lives in `self`, so the wait ends only by reaching the time.
@@ -122,16 +130,19 @@ impl Default for Clock {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the door that the bans point to; the thread ends with its clock")]
-fn tick_every_ms(now: Weak<AtomicU64>) {
-    let start = std::time::Instant::now();
+/// Starts the thread that writes the time into `now` until nobody else holds it.
+fn tick_every_ms(start: Instant, now: Weak<AtomicU64>) -> std::io::Result<()> {
     let tick = move || {
         while let Some(now) = now.upgrade() {
-            now.store(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            now.store(since(start).0, Ordering::Relaxed);
             drop(now);
+            #[expect(clippy::disallowed_methods, reason = "this is the door that the ban points to")]
             std::thread::sleep(Duration::from_millis(1));
         }
     };
-    // Without its thread the clock would stand still: that process has no thread left to serve anybody with.
-    let _ = std::thread::Builder::new().name("forebay-clock".into()).spawn(tick);
+    std::thread::Builder::new().name("forebay-clock".into()).spawn(tick).map(|_| ())
+}
+
+fn since(start: Instant) -> Tick {
+    Tick(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
 }

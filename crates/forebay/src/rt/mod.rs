@@ -3,6 +3,7 @@
 //! Everything else in the engine imports these from here, so that the shipped code runs under the model checker
 //! (feature `model`) and under a simulated clock.
 
+pub mod atomic;
 mod clock;
 mod sync;
 mod tasks;

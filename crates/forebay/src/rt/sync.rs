@@ -3,10 +3,14 @@
 //! A lock whose holder panicked is entered all the same: each critical section of the engine leaves its structure
 //! whole at every step, and one reader's panic may not take the cache down.
 
+#![cfg_attr(
+    not(feature = "model"),
+    expect(clippy::disallowed_types, reason = "this is the door that the bans point to")
+)]
+
 #[cfg(feature = "model")]
 use shuttle::sync as imp;
 #[cfg(not(feature = "model"))]
-#[expect(clippy::disallowed_types, reason = "this is the door that the ban points to")]
 use std::sync as imp;
 
 pub use imp::MutexGuard;

@@ -1,0 +1,140 @@
+//! What can go wrong: one error type, which says whose fault it is and whether to try again.
+//!
+//! Every waiter of a failed load gets the same error, so errors are cheap to clone. What a source said is kept for the
+//! operator (`source()`); the message is fit for the caller's eyes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Whatever a source's own error was.
+pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+/// Why a read, write or set-up failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The key cannot be written with the namespace's pattern.
+    #[error("namespace `{namespace}`: {problem}")]
+    Key {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// What is wrong with the key.
+        problem: String,
+    },
+    /// The namespace takes no writes by this door.
+    #[error(
+        "namespace `{namespace}` refuses writes: its values come from its source; declare `writes` as \
+             \"cache\", \"through\" or \"behind\" to allow them"
+    )]
+    WritesRefused {
+        /// The namespace asked.
+        namespace: Arc<str>,
+    },
+    /// The value can never be kept: it is larger than the memory's share for one value.
+    #[error(
+        "namespace `{namespace}`: a value of {weight_bytes} bytes cannot be kept, the limit is {limit_bytes}"
+    )]
+    TooLarge {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// What key, value and bookkeeping weigh, in bytes.
+        weight_bytes: u64,
+        /// The most one entry may weigh, in bytes.
+        limit_bytes: u64,
+    },
+    /// The source answered with an error.
+    #[error("namespace `{namespace}`: the source failed")]
+    Source {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// What the source said; for the operator, not for the caller.
+        #[source]
+        cause: Cause,
+        /// Whether the same request can succeed later.
+        retry: bool,
+    },
+    /// The source did not answer in time.
+    #[error("namespace `{namespace}`: the source did not answer within {after:?}")]
+    Timeout {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// The declared time-out of the loader.
+        after: Duration,
+    },
+    /// The load ended without an answer: its source panicked, or the engine was shut down under it.
+    #[error("namespace `{namespace}`: the load ended without an answer ({how})")]
+    LoadLost {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// How it ended.
+        how: Lost,
+    },
+    /// A namespace or keyspace cannot be built as asked.
+    #[error("namespace `{namespace}`: {problem}")]
+    Build {
+        /// The namespace being built.
+        namespace: Arc<str>,
+        /// What is wrong and what to write instead.
+        problem: String,
+    },
+    /// The engine needs a tokio runtime to load on.
+    #[error("no tokio runtime here: build the engine inside one, or hand one to the builder")]
+    NoRuntime,
+}
+
+/// How a load ended without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The source panicked.
+    Panicked,
+    /// The load's task was ended from outside.
+    Ended,
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Panicked => "the source panicked",
+            Self::Ended => "its task was ended",
+        })
+    }
+}
+
+/// Whose fault an error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The one who asked: asking again the same way fails again.
+    Caller,
+    /// The source behind the namespace.
+    Source,
+    /// This process.
+    Forebay,
+}
+
+impl Error {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Key { .. }
+            | Self::WritesRefused { .. }
+            | Self::TooLarge { .. }
+            | Self::Build { .. }
+            | Self::NoRuntime => Fault::Caller,
+            Self::Source { .. } | Self::Timeout { .. } | Self::LoadLost { how: Lost::Panicked, .. } => {
+                Fault::Source
+            }
+            Self::LoadLost { how: Lost::Ended, .. } => Fault::Forebay,
+        }
+    }
+
+    /// Whether the same request can succeed later without a change.
+    #[must_use]
+    pub fn may_retry(&self) -> bool {
+        match self {
+            Self::Source { retry, .. } => *retry,
+            Self::Timeout { .. } | Self::LoadLost { .. } => true,
+            _ => false,
+        }
+    }
+}

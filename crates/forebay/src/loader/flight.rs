@@ -1,0 +1,167 @@
+//! Flights: the one load in progress for a key, those who wait for it, and the fence that an invalidation puts before it.
+//!
+//! A flight is a key's *generation*: an invalidation closes it and takes it off the board, so that a later reader leads a
+//! new one and never joins the old; what the closed flight brings is handed to those who were aboard already and stored by
+//! nobody. Keys without a flight need no generation, so the board holds nothing but what is in the air.
+
+use std::hash::BuildHasher;
+use std::sync::{Arc, OnceLock};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use tokio::sync::Notify;
+
+use crate::error::{Error, Lost};
+use crate::rt::atomic::{AtomicBool, Ordering};
+use crate::rt::{Mutex, Tick};
+use crate::tier::memory::Admit;
+use crate::value::Value;
+
+/// What a load brought.
+#[derive(Clone, Debug)]
+pub(crate) struct Landing {
+    /// The value; `None` where the key does not exist.
+    pub(crate) value: Option<Value>,
+    /// When the load began.
+    pub(crate) began: Tick,
+    /// When the value stops being fresh.
+    pub(crate) fresh_until: Tick,
+}
+
+/// One load in progress.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    hash: u64,
+    key: Box<[u8]>,
+    closed: AtomicBool,
+    landed: OnceLock<Result<Landing, Error>>,
+    landing: Notify,
+}
+
+impl Flight {
+    /// Whether what it brings may be stored. Ask under the lock of the insert: an invalidation closes the flight first and
+    /// removes the entry after, under the same lock, so that one of the two sees the other.
+    #[must_use]
+    pub(crate) fn admits(&self) -> Admit {
+        if self.closed.load(Ordering::Acquire) { Admit::Fenced } else { Admit::Yes }
+    }
+
+    /// Waits until it has landed, however it ends.
+    ///
+    /// # Errors
+    /// The load's own, the same for every waiter.
+    pub(crate) async fn wait(&self) -> Result<Landing, Error> {
+        loop {
+            let landing = self.landing.notified();
+            if let Some(landed) = self.landed.get() {
+                return landed.clone();
+            }
+            landing.await;
+        }
+    }
+
+    fn land(&self, landed: Result<Landing, Error>) {
+        // A second landing is the seat's drop after a proper one: the first stands.
+        let _ = self.landed.set(landed);
+        self.landing.notify_waiters();
+    }
+}
+
+/// The board of flights of one namespace.
+#[derive(Debug)]
+pub(crate) struct Flights {
+    namespace: Arc<str>,
+    hasher: RandomState,
+    board: Mutex<HashTable<Arc<Flight>>>,
+}
+
+/// A reader's place on a flight.
+#[derive(Debug)]
+pub(crate) enum Seat {
+    /// The reader leads: it must load, and land the flight.
+    Lead(Lead),
+    /// Somebody else loads: wait for the landing.
+    Follow(Arc<Flight>),
+}
+
+/// The duty to land a flight. Dropped without landing it, it lands with [`Error::LoadLost`], so that nobody waits for ever.
+#[derive(Debug)]
+pub(crate) struct Lead {
+    flights: Arc<Flights>,
+    flight: Arc<Flight>,
+}
+
+impl Flights {
+    /// An empty board.
+    #[must_use]
+    pub(crate) fn new(namespace: Arc<str>) -> Self {
+        Self { namespace, hasher: RandomState::default(), board: Mutex::default() }
+    }
+
+    /// Joins the flight of `key`, or leads a new one.
+    #[must_use]
+    pub(crate) fn board(self: &Arc<Self>, key: &[u8]) -> Seat {
+        let hash = self.hasher.hash_one(key);
+        let mut board = self.board.lock();
+        if let Some(flight) = board.find(hash, |flight| *flight.key == *key) {
+            return Seat::Follow(Arc::clone(flight));
+        }
+        let flight = Arc::new(Flight {
+            hash,
+            key: key.into(),
+            closed: AtomicBool::new(false),
+            landed: OnceLock::new(),
+            landing: Notify::new(),
+        });
+        board.insert_unique(hash, Arc::clone(&flight), |flight| flight.hash);
+        Seat::Lead(Lead { flights: Arc::clone(self), flight })
+    }
+
+    /// Closes the flight of `key`: nobody joins it any more, and what it brings is not stored.
+    pub(crate) fn close(&self, key: &[u8]) {
+        let hash = self.hasher.hash_one(key);
+        let mut board = self.board.lock();
+        if let Ok(found) = board.find_entry(hash, |flight| *flight.key == *key) {
+            let (flight, _) = found.remove();
+            flight.closed.store(true, Ordering::Release);
+        }
+    }
+
+    /// How many flights are in the air and can be joined.
+    #[must_use]
+    pub(crate) fn len(&self) -> usize {
+        self.board.lock().len()
+    }
+
+    fn take_off_board(&self, flight: &Arc<Flight>) {
+        let mut board = self.board.lock();
+        if let Ok(found) = board.find_entry(flight.hash, |other| Arc::ptr_eq(other, flight)) {
+            found.remove();
+        }
+    }
+}
+
+impl Lead {
+    /// The flight that this leads.
+    #[must_use]
+    pub(crate) fn flight(&self) -> &Arc<Flight> {
+        &self.flight
+    }
+
+    /// Ends the flight: it leaves the board, then its waiters are told. What is to be stored must be stored before.
+    pub(crate) fn land(self, landed: Result<Landing, Error>) {
+        self.flights.take_off_board(&self.flight);
+        self.flight.land(landed);
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        if self.flight.landed.get().is_some() {
+            return;
+        }
+        self.flights.take_off_board(&self.flight);
+        let how = if std::thread::panicking() { Lost::Panicked } else { Lost::Ended };
+        self.flight.land(Err(Error::LoadLost { namespace: Arc::clone(&self.flights.namespace), how }));
+    }
+}

@@ -1,0 +1,55 @@
+//! Loads: one at a time for a key, on a task of its own, with every way to end accounted for.
+//!
+//! It guarantees promise P2 (whoever misses a key that is being loaded joins that flight) and that every waiter is
+//! released whatever happens to the load: an answer, an error, a time-out, a panic, a task that is ended. A cancelled
+//! reader does not cancel the load. What may be stored is decided by the fence (`flight.rs`) under the lock of the insert.
+
+mod flight;
+
+pub(crate) use flight::{Flights, Landing, Lead, Seat};
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, Lost};
+use crate::rt::{Clock, Elapsed};
+use crate::source::{LoadKey, Loaded, Source};
+
+/// Asks `source` for one key, for at most `timeout`; a panic of the source is an error like any other.
+///
+/// # Errors
+/// What the source said, a time-out, or a panic.
+pub(crate) async fn load_one_key(
+    clock: &Clock,
+    timeout: Duration,
+    namespace: &Arc<str>,
+    source: &Arc<dyn Source>,
+    key: LoadKey,
+) -> Result<Option<Loaded>, Error> {
+    let keys = [key];
+    let answers = match clock.timeout(timeout, catching_panic(source.load(namespace, &keys))).await {
+        Err(Elapsed) => return Err(Error::Timeout { namespace: Arc::clone(namespace), after: timeout }),
+        Ok(None) => return Err(Error::LoadLost { namespace: Arc::clone(namespace), how: Lost::Panicked }),
+        Ok(Some(answers)) => answers,
+    };
+    match answers {
+        Ok(answers) => Ok(answers.into_iter().next().flatten()),
+        Err(error) => {
+            Err(Error::Source { namespace: Arc::clone(namespace), retry: error.retry, cause: error.cause })
+        }
+    }
+}
+
+/// Polls `work` to its end; `None` where it panicked.
+async fn catching_panic<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|context| {
+        // The future is not polled again after a panic, so that it does not matter in what state it was left.
+        match std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Some),
+            Err(_) => std::task::Poll::Ready(None),
+        }
+    })
+    .await
+}

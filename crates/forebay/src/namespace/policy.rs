@@ -1,0 +1,83 @@
+//! The rules of one namespace: how long a value is fresh, what may be served after that, who may write.
+//!
+//! All spans count from the moment a load *began* (promise P3).
+
+use std::time::Duration;
+
+use crate::rt::Tick;
+
+/// The rules of one namespace. Every stale window is zero unless declared.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// How long a value is fresh. A source may shorten it for one value.
+    pub ttl: Duration,
+    /// How long an absence is believed. Default: `ttl`, at most 30 s.
+    pub absent_ttl: Duration,
+    /// How long past its TTL a value is served while one refresh runs. Default: zero.
+    pub stale_while_revalidate: Duration,
+    /// How long past its TTL a value is served when the source fails. Default: zero.
+    pub stale_if_error: Duration,
+    /// The most that a value's TTL is shortened by chance, so that values filled together do not expire together. Default: zero.
+    pub jitter: Duration,
+    /// How long one load may take. Default: 5 s.
+    pub load_timeout: Duration,
+    /// What a write by a client does.
+    pub writes: Writes,
+}
+
+/// What a write by a client does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// It is refused: the source has the truth. The default where there is a source.
+    Refuse,
+    /// It is kept until its TTL or an invalidation; the source is not touched. The default where there is no source.
+    Cache,
+}
+
+/// The longest that an absence is believed unless the namespace says otherwise.
+const ABSENT_TTL_MAX: Duration = Duration::from_secs(30);
+/// How long one load may take unless the namespace says otherwise.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Policy {
+    /// The rules of a namespace whose values are fresh for `ttl`, everything else at its default.
+    #[must_use]
+    pub fn new(ttl: Duration) -> Self {
+        Self {
+            ttl,
+            absent_ttl: ttl.min(ABSENT_TTL_MAX),
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+            jitter: Duration::ZERO,
+            load_timeout: LOAD_TIMEOUT,
+            writes: Writes::Refuse,
+        }
+    }
+
+    /// When what a load that began at `began` brought stops being fresh; `own` is the TTL that the source gave it.
+    #[must_use]
+    pub fn fresh_until(&self, began: Tick, absent: bool, own: Option<Duration>) -> Tick {
+        let ttl = match (absent, own) {
+            (true, _) => self.absent_ttl,
+            (false, Some(own)) => own.min(self.ttl),
+            (false, None) => self.ttl,
+        };
+        began.after(ttl.saturating_sub(self.shortened_by()))
+    }
+
+    fn shortened_by(&self) -> Duration {
+        if self.jitter.is_zero() {
+            return Duration::ZERO;
+        }
+        self.jitter.mul_f64(fastrand::f64())
+    }
+
+    /// When an entry that is fresh until `fresh_until` is of no use any more. Absences are never served stale.
+    #[must_use]
+    pub fn useless_from(&self, fresh_until: Tick, absent: bool) -> Tick {
+        if absent {
+            return fresh_until;
+        }
+        fresh_until.after(self.stale_while_revalidate.max(self.stale_if_error))
+    }
+}

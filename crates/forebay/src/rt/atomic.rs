@@ -1,0 +1,6 @@
+//! Atomics: std's in the product, the model checker's under feature `model`.
+
+#[cfg(feature = "model")]
+pub use shuttle::sync::atomic::{AtomicBool, Ordering};
+#[cfg(not(feature = "model"))]
+pub use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,0 +1,3 @@
+//! Where copies are held between a reader and the source. Memory comes first; it answers without waiting.
+
+pub mod memory;

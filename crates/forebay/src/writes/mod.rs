@@ -1,0 +1,11 @@
+//! Writes by clients. In a namespace whose writes are `cache` a value is kept until its TTL or an invalidation; the source
+//! is never touched, and loads that began before the write cannot overwrite it.
+
+use crate::loader::Flights;
+use crate::tier::memory::{Admit, Filled, Held, MemoryTier};
+
+/// Keeps `held` for `key`, fencing off the loads in flight.
+pub(crate) fn keep(memory: &MemoryTier, flights: &Flights, namespace: u32, key: &[u8], held: Held) -> Filled {
+    flights.close(key);
+    memory.insert(namespace, key, held, || Admit::Yes)
+}

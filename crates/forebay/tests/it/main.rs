@@ -1,0 +1,27 @@
+//! The engine's tests. `model.rs` runs under the model checker, with feature `model`; everything else without it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests may stop at the first surprise"
+)]
+
+#[cfg(not(feature = "model"))]
+mod build;
+#[cfg(not(feature = "model"))]
+mod fence;
+#[cfg(not(feature = "model"))]
+mod freshness;
+#[cfg(not(feature = "model"))]
+mod loads;
+#[cfg(not(feature = "model"))]
+mod memory;
+#[cfg(feature = "model")]
+mod model;
+#[cfg(not(feature = "model"))]
+mod scripted;

@@ -1,0 +1,115 @@
+//! The fence and the flights under the model checker, on the shipped code.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay::rt::Clock;
+use forebay::{Forebay, Namespace, load_one};
+use shuttle::future::{block_on, spawn, yield_now};
+use shuttle::sync::atomic::{AtomicU64, Ordering};
+
+/// Schedules that each scenario is run under.
+const SCHEDULES: usize = 5_000;
+
+fn check(scenario: impl Fn() + Send + Sync + Clone + 'static) {
+    shuttle::check_random(scenario.clone(), SCHEDULES);
+    shuttle::check_pct(scenario, SCHEDULES, 3);
+}
+
+/// A namespace over one number, which a load reads first and hands over later.
+fn stage() -> (Namespace<u64>, Arc<AtomicU64>) {
+    let truth = Arc::new(AtomicU64::new(1));
+    let engine = Forebay::builder().clock(Clock::simulated()).build().unwrap();
+    let source = {
+        let truth = Arc::clone(&truth);
+        move |_: String| {
+            let truth = Arc::clone(&truth);
+            async move {
+                let read = truth.load(Ordering::SeqCst);
+                yield_now().await;
+                Ok::<_, Infallible>(Some(read))
+            }
+        }
+    };
+    let namespace = engine
+        .namespace("n")
+        .key("n:{id}")
+        .ttl(Duration::from_secs(60))
+        .source(load_one(source))
+        .build()
+        .unwrap();
+    (namespace, truth)
+}
+
+async fn get(namespace: &Namespace<u64>) -> u64 {
+    *namespace.get("x").await.unwrap().unwrap()
+}
+
+#[test]
+fn no_reader_after_an_invalidation_gets_what_was_true_before() {
+    check(|| {
+        block_on(async {
+            let (namespace, truth) = stage();
+            let reader = spawn({
+                let namespace = namespace.clone();
+                async move { get(&namespace).await }
+            });
+            let writer = spawn({
+                let namespace = namespace.clone();
+                async move {
+                    truth.store(2, Ordering::SeqCst);
+                    namespace.invalidate("x").await.unwrap();
+                    assert_eq!(get(&namespace).await, 2, "read before the invalidation, served after it");
+                }
+            });
+            let early = reader.await.unwrap();
+            assert!(early == 1 || early == 2);
+            writer.await.unwrap();
+            assert_eq!(get(&namespace).await, 2, "stored after the invalidation");
+        });
+    });
+}
+
+#[test]
+fn readers_of_one_key_share_its_load() {
+    check(|| {
+        block_on(async {
+            let (namespace, _) = stage();
+            let readers: Vec<_> = (0..3)
+                .map(|_| {
+                    let namespace = namespace.clone();
+                    spawn(async move { get(&namespace).await })
+                })
+                .collect();
+            for reader in readers {
+                assert_eq!(reader.await.unwrap(), 1);
+            }
+            assert_eq!(namespace.counts().loads, 1, "a key was loaded twice");
+            assert_eq!(namespace.flights(), 0, "a flight was left on the board");
+        });
+    });
+}
+
+#[test]
+fn two_writers_leave_the_last_truth() {
+    check(|| {
+        block_on(async {
+            let (namespace, truth) = stage();
+            let writers: Vec<_> = (0..2)
+                .map(|_| {
+                    let (namespace, truth) = (namespace.clone(), Arc::clone(&truth));
+                    spawn(async move {
+                        let own = truth.fetch_add(1, Ordering::SeqCst) + 1;
+                        namespace.invalidate("x").await.unwrap();
+                        assert!(get(&namespace).await >= own, "one's own write was not seen");
+                    })
+                })
+                .collect();
+            for writer in writers {
+                writer.await.unwrap();
+            }
+            assert_eq!(get(&namespace).await, 3);
+        });
+    });
+}
