@@ -1,0 +1,439 @@
+//! Commands with their arguments understood, and what is said where they cannot be.
+//!
+//! Each group of commands has a file under `command/` with its rows of the table and the functions behind
+//! them. To add a command: a variant here, a row and a function there, a line in `table.rs`.
+//!
+//! What a command *does* is not known here, nor which keys exist, which passwords are right, or what time
+//! it is.
+
+pub(super) mod connection;
+pub(super) mod freshness;
+pub(super) mod generic;
+pub(super) mod server;
+pub(super) mod string;
+
+use std::fmt;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::number;
+use super::reply::Version;
+use super::request::Request;
+use super::spec::CommandSpec;
+use super::table;
+
+/// A request whose meaning is clear. The bytes in it share the buffer that the request arrived in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// `PING`: are you there?
+    Ping {
+        /// To be sent back instead of `PONG`.
+        message: Option<Bytes>,
+    },
+    /// `ECHO`: send this back.
+    Echo {
+        /// What to send back.
+        message: Bytes,
+    },
+    /// `HELLO`: choose the protocol version, authenticate, name the connection.
+    Hello(Hello),
+    /// `SELECT`: choose the keyspace by its number.
+    Select {
+        /// Its number; whether there is such a keyspace is the server's to say.
+        index: u32,
+    },
+    /// `GET`: the value of a key.
+    Get {
+        /// The key.
+        key: Bytes,
+    },
+    /// `MGET`: the values of several keys.
+    MGet {
+        /// The keys, at least one, as often as they were named.
+        keys: Vec<Bytes>,
+    },
+    /// `SET`: write a value.
+    Set(Set),
+    /// `DEL`: remove values.
+    Del {
+        /// The keys, at least one.
+        keys: Vec<Bytes>,
+    },
+    /// `UNLINK`: as `DEL`, without waiting for memory to be given back.
+    Unlink {
+        /// The keys, at least one.
+        keys: Vec<Bytes>,
+    },
+    /// `EXISTS`: how many of the keys named are held.
+    Exists {
+        /// The keys, at least one; one named twice counts twice.
+        keys: Vec<Bytes>,
+    },
+    /// `TTL`: the remaining time in seconds.
+    Ttl {
+        /// The key.
+        key: Bytes,
+    },
+    /// `PTTL`: the remaining time in milliseconds.
+    PTtl {
+        /// The key.
+        key: Bytes,
+    },
+    /// `TYPE`: what kind of value it is.
+    Type {
+        /// The key.
+        key: Bytes,
+    },
+    /// `CLIENT …`: about this connection.
+    Client(ClientCommand),
+    /// `COMMAND …`: about the command table; [`describe::answer`](super::describe::answer) answers it.
+    Describe(Describe),
+    /// `INFO`: about the server.
+    Info {
+        /// The sections asked for; none means the usual ones.
+        sections: Vec<Bytes>,
+    },
+    /// `QUIT`: answer and close.
+    Quit,
+    /// `RESET`: as if newly connected.
+    Reset,
+    /// `FB.INVALIDATE`: these values have changed at their source.
+    FbInvalidate {
+        /// The keys, at least one.
+        keys: Vec<Bytes>,
+    },
+    /// `FB.WHY`: what is known of a value.
+    FbWhy {
+        /// The key.
+        key: Bytes,
+    },
+    /// `FB.FRESH`: the value from its source, past every copy.
+    FbFresh {
+        /// The key.
+        key: Bytes,
+    },
+}
+
+/// The arguments of `HELLO`. All are checked before any takes effect.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hello {
+    /// The version to speak from the reply on; the present one if `None`.
+    pub version: Option<Version>,
+    /// Who the client says it is.
+    pub auth: Option<Credentials>,
+    /// The connection's name; empty takes the name away.
+    pub name: Option<Bytes>,
+}
+
+/// A user and a password. `Debug` shows the user alone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user's name; `default` where the client knows only passwords.
+    pub user: Bytes,
+    /// The password or token.
+    pub password: Bytes,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// The arguments of `SET`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Set {
+    /// The key.
+    pub key: Bytes,
+    /// The value.
+    pub value: Bytes,
+    /// How long it is kept.
+    pub expiry: Expiry,
+    /// When it is written at all.
+    pub condition: Condition,
+    /// Whether the value before is the answer (`GET`).
+    pub answer_previous: bool,
+}
+
+/// How long a value written is kept. Times are positive and fit an `i64` of milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expiry {
+    /// Nothing said: without end, or as the namespace declares.
+    #[default]
+    Unsaid,
+    /// `KEEPTTL`: as long as the value before.
+    Keep,
+    /// `EX`, `PX`: this long from now, in milliseconds. Adding it to a clock can overflow, which Redis
+    /// answers with [`CommandError::InvalidExpire`].
+    In {
+        /// Milliseconds, at least 1.
+        ttl_ms: u64,
+    },
+    /// `EXAT`, `PXAT`: until this moment, which may have passed.
+    At {
+        /// Milliseconds since 1970-01-01 UTC, at least 1.
+        unix_ms: u64,
+    },
+}
+
+/// When `SET` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Condition {
+    /// Always.
+    #[default]
+    Always,
+    /// `NX`: if the key is not there.
+    IfAbsent,
+    /// `XX`: if the key is there.
+    IfPresent,
+}
+
+/// `CLIENT` and its sub-command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientCommand {
+    /// The connection's number.
+    Id,
+    /// The connection's name.
+    GetName,
+    /// Names the connection.
+    SetName {
+        /// Printable ASCII without blanks; empty takes the name away.
+        name: Bytes,
+    },
+    /// Notes what library the client uses.
+    SetInfo {
+        /// Which fact.
+        attribute: ClientAttribute,
+        /// Printable ASCII without blanks.
+        value: Bytes,
+    },
+    /// One line about the connection.
+    Info,
+    /// What `CLIENT` can do; [`describe::help`](super::describe::help) answers it.
+    Help,
+}
+
+/// A fact about a client, set by `CLIENT SETINFO`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAttribute {
+    /// `LIB-NAME`.
+    LibName,
+    /// `LIB-VER`.
+    LibVersion,
+}
+
+/// `COMMAND` and its sub-command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Describe {
+    /// `COMMAND`: every row of the table.
+    All,
+    /// How many commands there are.
+    Count,
+    /// Their names.
+    List,
+    /// Rows of the table.
+    Info {
+        /// Names, `container|name` for a sub-command; none means all.
+        names: Vec<Bytes>,
+    },
+    /// Descriptions for people.
+    Docs {
+        /// Names, `container|name` for a sub-command; none means all.
+        names: Vec<Bytes>,
+    },
+    /// The keys in a whole command.
+    GetKeys {
+        /// That command's words, its name first.
+        words: Vec<Bytes>,
+    },
+    /// What `COMMAND` can do.
+    Help,
+}
+
+/// Why a request is refused. `Display` is the text of the error reply, to the letter as Redis has it. It is
+/// always the client's doing, nothing was done, and the connection goes on.
+///
+/// Names that are not UTF-8 are shown with replacement characters; line ends become blanks when written as a
+/// reply.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CommandError {
+    /// There is no such command.
+    #[error("ERR unknown command '{name}', with args beginning with: {args}")]
+    UnknownCommand {
+        /// What was called, cut to 128 bytes.
+        name: String,
+        /// The arguments, each in quotes and followed by a blank, cut to about 128 bytes in all.
+        args: String,
+    },
+    /// The command has no such sub-command.
+    #[error("ERR unknown subcommand '{name}'. Try {command} HELP.")]
+    UnknownSubcommand {
+        /// The container's name in capitals.
+        command: &'static str,
+        /// What was called, cut to 128 bytes.
+        name: String,
+    },
+    /// Too few words, or too many.
+    #[error("ERR wrong number of arguments for '{}' command", .command.to_ascii_lowercase())]
+    WrongArity {
+        /// The command's name in capitals.
+        command: &'static str,
+    },
+    /// Words that the command does not have, or not together.
+    #[error("ERR syntax error")]
+    Syntax,
+    /// Not an integer as Redis spells them, or beyond 64 bits.
+    #[error("ERR value is not an integer or out of range")]
+    NotAnInteger,
+    /// An integer beyond 32 bits.
+    #[error("ERR value is out of range, value must between {min} and {max}")]
+    OutOfRange {
+        /// The least allowed.
+        min: i64,
+        /// The most allowed.
+        max: i64,
+    },
+    /// There is no keyspace of that number.
+    #[error("ERR DB index is out of range")]
+    NoSuchIndex,
+    /// A time that is not positive, or too far away to be told.
+    #[error("ERR invalid expire time in '{}' command", .command.to_ascii_lowercase())]
+    InvalidExpire {
+        /// The command's name in capitals.
+        command: &'static str,
+    },
+    /// `HELLO` with a version other than 2 and 3.
+    #[error("NOPROTO unsupported protocol version")]
+    UnsupportedVersion,
+    /// `HELLO` with a version that is no number.
+    #[error("ERR Protocol version is not an integer or out of range")]
+    VersionNotAnInteger,
+    /// An option that `HELLO` does not have, or not with so few words after it.
+    #[error("ERR Syntax error in HELLO option '{option}'")]
+    HelloOption {
+        /// The option as written, cut to 128 bytes.
+        option: String,
+    },
+    /// A name with blanks, control characters or non-ASCII letters in it.
+    #[error("ERR Client names cannot contain spaces, newlines or special characters.")]
+    ClientName,
+    /// `CLIENT SETINFO` of something other than `LIB-NAME` and `LIB-VER`.
+    #[error("ERR Unrecognized option '{option}'")]
+    UnknownAttribute {
+        /// The attribute as written, cut to 128 bytes.
+        option: String,
+    },
+    /// A `CLIENT SETINFO` value with blanks, control characters or non-ASCII letters in it.
+    #[error("ERR {attribute} cannot contain spaces, newlines or special characters.")]
+    AttributeValue {
+        /// `lib-name` or `lib-ver`.
+        attribute: &'static str,
+    },
+    /// `COMMAND GETKEYS` of something that is no command.
+    #[error("ERR Invalid command specified")]
+    GetKeysUnknown,
+    /// `COMMAND GETKEYS` of too few or too many words for the command named.
+    #[error("ERR Invalid number of arguments specified for command")]
+    GetKeysArity,
+    /// `COMMAND GETKEYS` of a command that takes no keys.
+    #[error("ERR The command has no key arguments")]
+    GetKeysNone,
+}
+
+/// The row of the table for `request`, its sub-command's if it has one, with the number of words checked.
+///
+/// # Errors
+///
+/// [`CommandError::UnknownCommand`], [`CommandError::UnknownSubcommand`] or [`CommandError::WrongArity`].
+pub fn resolve(request: &Request) -> Result<&'static CommandSpec, CommandError> {
+    let command = table::lookup(request.name()).ok_or_else(|| unknown_command(request))?;
+    let spec = match request.get(1) {
+        Some(sub) if !command.subcommands.is_empty() => {
+            table::lookup_subcommand(command, sub).ok_or_else(|| CommandError::UnknownSubcommand {
+                command: command.name,
+                name: shown(sub, 128),
+            })?
+        }
+        _ => command,
+    };
+    match spec.takes(request.len()) {
+        true => Ok(spec),
+        false => Err(CommandError::WrongArity { command: spec.name }),
+    }
+}
+
+/// What `request` asks for: [`resolve`] and [`CommandSpec::parse`] in one.
+///
+/// # Errors
+///
+/// [`CommandError`], of which each variant says when.
+pub fn parse(request: &Request) -> Result<Command, CommandError> {
+    resolve(request)?.parse(request)
+}
+
+fn unknown_command(request: &Request) -> CommandError {
+    let mut args = String::new();
+    for arg in request.args().skip(1) {
+        let Some(left @ 1..) = 128_usize.checked_sub(args.len()) else {
+            break;
+        };
+        args.push('\'');
+        args.push_str(&shown(arg, left));
+        args.push_str("' ");
+    }
+    CommandError::UnknownCommand { name: shown(request.name(), 128), args }
+}
+
+/// The first `max_bytes` of what a client wrote, up to a NUL byte, for a message.
+fn shown(text: &[u8], max_bytes: usize) -> String {
+    let text = text.get(..max_bytes).unwrap_or(text);
+    let end = memchr::memchr(0, text).unwrap_or(text.len());
+    String::from_utf8_lossy(text.get(..end).unwrap_or_default()).into_owned()
+}
+
+/// A request together with the row of the table that it is judged by: what parse functions get.
+pub(super) struct Call<'a> {
+    pub(super) spec: &'a CommandSpec,
+    pub(super) request: &'a Request,
+}
+
+impl Call<'_> {
+    fn wrong_arity(&self) -> CommandError {
+        CommandError::WrongArity { command: self.spec.name }
+    }
+
+    /// How many words the request has.
+    fn len(&self) -> usize {
+        self.request.len()
+    }
+
+    /// The word at `index`, to be looked at.
+    fn word(&self, index: usize) -> Result<&[u8], CommandError> {
+        self.request.get(index).ok_or_else(|| self.wrong_arity())
+    }
+
+    /// The word at `index`, to be kept.
+    fn bytes(&self, index: usize) -> Result<Bytes, CommandError> {
+        self.request.bytes(index).ok_or_else(|| self.wrong_arity())
+    }
+
+    /// Whether the word at `index` is `option`, in letters of any size.
+    fn is(&self, index: usize, option: &str) -> bool {
+        self.request.get(index).is_some_and(|word| word.eq_ignore_ascii_case(option.as_bytes()))
+    }
+
+    /// The words from `first` on, to be kept.
+    fn rest(&self, first: usize) -> Vec<Bytes> {
+        (first..self.len()).filter_map(|index| self.request.bytes(index)).collect()
+    }
+
+    fn integer(&self, index: usize) -> Result<i64, CommandError> {
+        number::integer(self.word(index)?).ok_or(CommandError::NotAnInteger)
+    }
+}
+
+/// Printable ASCII without blanks, which is what client names and attributes are made of.
+fn is_plain(text: &[u8]) -> bool {
+    text.iter().all(u8::is_ascii_graphic)
+}

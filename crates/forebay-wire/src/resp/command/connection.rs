@@ -1,0 +1,222 @@
+//! Commands about the connection: PING, ECHO, HELLO, SELECT, CLIENT, QUIT, RESET.
+
+use super::{
+    Call, ClientAttribute, ClientCommand, Command, CommandError, Credentials, Hello, is_plain, shown,
+};
+use crate::resp::number;
+use crate::resp::reply::Version;
+use crate::resp::spec::{Access, CommandSpec, Flag, Group, Keys};
+
+pub(in crate::resp) static PING: CommandSpec = CommandSpec {
+    name: "PING",
+    arity: -1,
+    flags: &[Flag::Fast],
+    keys: Keys::NONE,
+    access: Access::Connection,
+    since: "1.0.0",
+    group: Group::Connection,
+    arguments: "[message]",
+    summary: "Answers PONG, or the message",
+    complexity: "O(1)",
+    subcommands: &[],
+    parse: |call| match call.len() {
+        1 => Ok(Command::Ping { message: None }),
+        2 => Ok(Command::Ping { message: Some(call.bytes(1)?) }),
+        _ => Err(call.wrong_arity()),
+    },
+};
+
+pub(in crate::resp) static ECHO: CommandSpec = CommandSpec {
+    name: "ECHO",
+    arity: 2,
+    flags: &[Flag::Loading, Flag::Stale, Flag::Fast],
+    keys: Keys::NONE,
+    access: Access::Connection,
+    since: "1.0.0",
+    group: Group::Connection,
+    arguments: "message",
+    summary: "Answers the message",
+    complexity: "O(1)",
+    subcommands: &[],
+    parse: |call| Ok(Command::Echo { message: call.bytes(1)? }),
+};
+
+pub(in crate::resp) static HELLO: CommandSpec = CommandSpec {
+    name: "HELLO",
+    arity: -1,
+    flags: &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy],
+    keys: Keys::NONE,
+    access: Access::Connection,
+    since: "6.2.0",
+    group: Group::Connection,
+    arguments: "[protover [AUTH username password] [SETNAME clientname]]",
+    summary: "Chooses the protocol version, authenticates, and describes the server",
+    complexity: "O(1)",
+    subcommands: &[],
+    parse: hello,
+};
+
+pub(in crate::resp) static SELECT: CommandSpec = CommandSpec {
+    name: "SELECT",
+    arity: 2,
+    flags: &[Flag::Loading, Flag::Stale, Flag::Fast],
+    keys: Keys::NONE,
+    access: Access::Connection,
+    since: "1.0.0",
+    group: Group::Connection,
+    arguments: "index",
+    summary: "Chooses the keyspace for the commands that follow",
+    complexity: "O(1)",
+    subcommands: &[],
+    parse: select,
+};
+
+pub(in crate::resp) static QUIT: CommandSpec = CommandSpec {
+    name: "QUIT",
+    arity: -1,
+    flags: &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy],
+    keys: Keys::NONE,
+    access: Access::Connection,
+    since: "1.0.0",
+    group: Group::Connection,
+    arguments: "",
+    summary: "Closes the connection after the answer",
+    complexity: "O(1)",
+    subcommands: &[],
+    parse: |_| Ok(Command::Quit),
+};
+
+pub(in crate::resp) static RESET: CommandSpec = CommandSpec {
+    name: "RESET",
+    arity: 1,
+    flags: &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy],
+    keys: Keys::NONE,
+    access: Access::Connection,
+    since: "6.2.0",
+    group: Group::Connection,
+    arguments: "",
+    summary: "Brings the connection back to the state of a new one",
+    complexity: "O(1)",
+    subcommands: &[],
+    parse: |_| Ok(Command::Reset),
+};
+
+pub(in crate::resp) static CLIENT: CommandSpec = CommandSpec {
+    name: "CLIENT",
+    arity: -2,
+    flags: &[],
+    keys: Keys::NONE,
+    access: Access::Connection,
+    since: "2.4.0",
+    group: Group::Connection,
+    arguments: "",
+    summary: "Holds the commands about this connection",
+    complexity: "Depends on the sub-command",
+    subcommands: &[
+        client("CLIENT|ID", 2, "5.0.0", "", "Answers the number of this connection", |_| {
+            Ok(Command::Client(ClientCommand::Id))
+        }),
+        client("CLIENT|GETNAME", 2, "2.6.9", "", "Answers the name of this connection", |_| {
+            Ok(Command::Client(ClientCommand::GetName))
+        }),
+        client("CLIENT|SETNAME", 3, "2.6.9", "connection-name", "Names this connection", |call| {
+            let name = client_name(call, 2)?;
+            Ok(Command::Client(ClientCommand::SetName { name }))
+        }),
+        client(
+            "CLIENT|SETINFO",
+            4,
+            "7.2.0",
+            "LIB-NAME libname | LIB-VER libver",
+            "Notes which library the client uses, and its version",
+            set_info,
+        ),
+        client("CLIENT|INFO", 2, "6.2.0", "", "Describes this connection in one line", |_| {
+            Ok(Command::Client(ClientCommand::Info))
+        }),
+        client("CLIENT|HELP", 2, "5.0.0", "", "Lists the sub-commands of CLIENT", |_| {
+            Ok(Command::Client(ClientCommand::Help))
+        }),
+    ],
+    parse: |call| Err(call.wrong_arity()),
+};
+
+/// A row for a sub-command of CLIENT; they differ in nothing but these.
+const fn client(
+    name: &'static str,
+    arity: i32,
+    since: &'static str,
+    arguments: &'static str,
+    summary: &'static str,
+    parse: fn(&Call<'_>) -> Result<Command, CommandError>,
+) -> CommandSpec {
+    CommandSpec {
+        name,
+        arity,
+        flags: &[Flag::NoScript, Flag::Loading, Flag::Stale],
+        keys: Keys::NONE,
+        access: Access::Connection,
+        since,
+        group: Group::Connection,
+        arguments,
+        summary,
+        complexity: "O(1)",
+        subcommands: &[],
+        parse,
+    }
+}
+
+fn hello(call: &Call<'_>) -> Result<Command, CommandError> {
+    let mut hello = Hello::default();
+    if call.len() == 1 {
+        return Ok(Command::Hello(hello));
+    }
+    hello.version = match number::integer(call.word(1)?) {
+        None => return Err(CommandError::VersionNotAnInteger),
+        Some(2) => Some(Version::Resp2),
+        Some(3) => Some(Version::Resp3),
+        Some(_) => return Err(CommandError::UnsupportedVersion),
+    };
+    let mut at = 2;
+    while at < call.len() {
+        let words_after = call.len() - at - 1;
+        if call.is(at, "AUTH") && words_after >= 2 {
+            hello.auth = Some(Credentials { user: call.bytes(at + 1)?, password: call.bytes(at + 2)? });
+            at += 3;
+        } else if call.is(at, "SETNAME") && words_after >= 1 {
+            hello.name = Some(client_name(call, at + 1)?);
+            at += 2;
+        } else {
+            return Err(CommandError::HelloOption { option: shown(call.word(at)?, 128) });
+        }
+    }
+    Ok(Command::Hello(hello))
+}
+
+fn select(call: &Call<'_>) -> Result<Command, CommandError> {
+    let (min, max) = (i64::from(i32::MIN), i64::from(i32::MAX));
+    let index = call.integer(1)?;
+    if !(min..=max).contains(&index) {
+        return Err(CommandError::OutOfRange { min, max });
+    }
+    let index = u32::try_from(index).map_err(|_| CommandError::NoSuchIndex)?;
+    Ok(Command::Select { index })
+}
+
+fn client_name(call: &Call<'_>, index: usize) -> Result<bytes::Bytes, CommandError> {
+    let name = call.bytes(index)?;
+    if is_plain(&name) { Ok(name) } else { Err(CommandError::ClientName) }
+}
+
+fn set_info(call: &Call<'_>) -> Result<Command, CommandError> {
+    let (attribute, name) = match () {
+        () if call.is(2, "LIB-NAME") => (ClientAttribute::LibName, "lib-name"),
+        () if call.is(2, "LIB-VER") => (ClientAttribute::LibVersion, "lib-ver"),
+        () => return Err(CommandError::UnknownAttribute { option: shown(call.word(2)?, 128) }),
+    };
+    let value = call.bytes(3)?;
+    if !is_plain(&value) {
+        return Err(CommandError::AttributeValue { attribute: name });
+    }
+    Ok(Command::Client(ClientCommand::SetInfo { attribute, value }))
+}

@@ -1,0 +1,111 @@
+//! Commands about the server: COMMAND, INFO.
+
+use super::{Call, Command, CommandError, Describe};
+use crate::resp::spec::{Access, CommandSpec, Flag, Group, Keys};
+
+pub(in crate::resp) static INFO: CommandSpec = CommandSpec {
+    name: "INFO",
+    arity: -1,
+    flags: &[Flag::Loading, Flag::Stale],
+    keys: Keys::NONE,
+    access: Access::Observe,
+    since: "7.0.0",
+    group: Group::Server,
+    arguments: "[section [section ...]]",
+    summary: "Describes the server and what it has done",
+    complexity: "O(1)",
+    subcommands: &[],
+    parse: |call| Ok(Command::Info { sections: call.rest(1) }),
+};
+
+pub(in crate::resp) static COMMAND: CommandSpec = CommandSpec {
+    name: "COMMAND",
+    arity: -1,
+    flags: &[Flag::Loading, Flag::Stale],
+    keys: Keys::NONE,
+    access: Access::Connection,
+    since: "2.8.13",
+    group: Group::Server,
+    arguments: "",
+    summary: "Answers every row of the command table",
+    complexity: "O(N) for N commands",
+    subcommands: &[
+        command("COMMAND|COUNT", 2, "2.8.13", "", "O(1)", "Counts the commands", |_| {
+            Ok(Command::Describe(Describe::Count))
+        }),
+        command(
+            "COMMAND|LIST",
+            -2,
+            "7.0.0",
+            "",
+            "O(N) for N commands",
+            "Answers the names of all commands",
+            list,
+        ),
+        command(
+            "COMMAND|INFO",
+            -2,
+            "7.0.0",
+            "[command-name [command-name ...]]",
+            "O(N) for N names",
+            "Answers rows of the command table",
+            |call| Ok(Command::Describe(Describe::Info { names: call.rest(2) })),
+        ),
+        command(
+            "COMMAND|DOCS",
+            -2,
+            "7.0.0",
+            "[command-name [command-name ...]]",
+            "O(N) for N names",
+            "Describes commands for people",
+            |call| Ok(Command::Describe(Describe::Docs { names: call.rest(2) })),
+        ),
+        command(
+            "COMMAND|GETKEYS",
+            -4,
+            "2.8.13",
+            "command [arg [arg ...]]",
+            "O(N) for N arguments",
+            "Answers which words of a whole command are keys",
+            |call| Ok(Command::Describe(Describe::GetKeys { words: call.rest(2) })),
+        ),
+        command("COMMAND|HELP", 2, "5.0.0", "", "O(1)", "Lists the sub-commands of COMMAND", |_| {
+            Ok(Command::Describe(Describe::Help))
+        }),
+    ],
+    parse: |_| Ok(Command::Describe(Describe::All)),
+};
+
+/// A row for a sub-command of COMMAND; they differ in nothing but these.
+const fn command(
+    name: &'static str,
+    arity: i32,
+    since: &'static str,
+    arguments: &'static str,
+    complexity: &'static str,
+    summary: &'static str,
+    parse: fn(&Call<'_>) -> Result<Command, CommandError>,
+) -> CommandSpec {
+    CommandSpec {
+        name,
+        arity,
+        flags: &[Flag::Loading, Flag::Stale],
+        keys: Keys::NONE,
+        access: Access::Connection,
+        since,
+        group: Group::Server,
+        arguments,
+        summary,
+        complexity,
+        subcommands: &[],
+        parse,
+    }
+}
+
+/// The filters that Redis has here select among modules and access rules, of which there are none.
+fn list(call: &Call<'_>) -> Result<Command, CommandError> {
+    match call.len() {
+        2 => Ok(Command::Describe(Describe::List)),
+        _ => Err(CommandError::Syntax),
+    }
+}

@@ -1,0 +1,200 @@
+//! Answers about the command table: `COMMAND` with its sub-commands, and `… HELP`.
+//!
+//! Shapes are those of Redis 7.0, of which clients take the key positions for routing and shells take the
+//! descriptions for hints. The order of names is the table's.
+
+use bytes::{Bytes, BytesMut};
+
+use super::command::{CommandError, Describe};
+use super::reply::{self, Version};
+use super::request::Request;
+use super::spec::{Access, CommandSpec, Flag, Group};
+use super::table::{commands, lookup_name};
+
+/// Writes the answer to `COMMAND` and any of its sub-commands.
+pub fn answer(out: &mut BytesMut, version: Version, asked: &Describe) {
+    match asked {
+        Describe::All => info(out, version, &[]),
+        Describe::Count => count(out),
+        Describe::List => list(out),
+        Describe::Info { names } => info(out, version, names),
+        Describe::Docs { names } => docs(out, version, names),
+        Describe::GetKeys { words } => get_keys(out, words),
+        Describe::Help => help(out, "COMMAND"),
+    }
+}
+
+/// `COMMAND COUNT`: how many commands there are, sub-commands not counted.
+pub fn count(out: &mut BytesMut) {
+    reply::integer(out, i64::try_from(commands().len()).unwrap_or(i64::MAX));
+}
+
+/// `COMMAND LIST`: their names.
+pub fn list(out: &mut BytesMut) {
+    reply::array(out, commands().len());
+    for spec in commands() {
+        reply::bulk(out, spec.display_name().as_bytes());
+    }
+}
+
+/// `COMMAND INFO`: the rows called `names`, null for a name that is none; all rows if `names` is empty.
+pub fn info(out: &mut BytesMut, version: Version, names: &[Bytes]) {
+    if names.is_empty() {
+        reply::array(out, commands().len());
+        commands().for_each(|spec| row(out, version, spec));
+        return;
+    }
+    reply::array(out, names.len());
+    for name in names {
+        match lookup_name(name) {
+            Some(spec) => row(out, version, spec),
+            None => reply::null(out, version),
+        }
+    }
+}
+
+/// `COMMAND DOCS`: descriptions of the commands called `names`, leaving out names that are none; of all
+/// commands if `names` is empty.
+pub fn docs(out: &mut BytesMut, version: Version, names: &[Bytes]) {
+    let specs: Vec<_> = match names {
+        [] => commands().collect(),
+        _ => names.iter().filter_map(|name| lookup_name(name)).collect(),
+    };
+    reply::map(out, version, specs.len());
+    for spec in specs {
+        doc(out, version, spec);
+    }
+}
+
+/// `COMMAND GETKEYS`: which of `words`, a whole command with its name first, are keys.
+pub fn get_keys(out: &mut BytesMut, words: &[Bytes]) {
+    match keys_of(words) {
+        Err(refusal) => reply::error(out, &refusal.to_string()),
+        Ok(keys) => {
+            reply::array(out, keys.len());
+            keys.iter().for_each(|key| reply::bulk(out, key));
+        }
+    }
+}
+
+/// `CLIENT HELP`, `COMMAND HELP`: the sub-commands of the command called `container`.
+pub fn help(out: &mut BytesMut, container: &str) {
+    let subcommands = lookup_name(container.as_bytes()).map_or(&[][..], |spec| spec.subcommands);
+    reply::array(out, subcommands.len().saturating_mul(2).saturating_add(1));
+    reply::simple(out, &format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    for spec in subcommands {
+        let name = spec.name.split_once('|').map_or(spec.name, |(_, own)| own);
+        reply::simple(out, format!("{name} {}", spec.arguments).trim_end());
+        reply::simple(out, &format!("    {}.", spec.summary));
+    }
+}
+
+fn keys_of(words: &[Bytes]) -> Result<Vec<Bytes>, CommandError> {
+    let request = Request::from_args(words).ok_or(CommandError::GetKeysUnknown)?;
+    let spec = match super::resolve(&request) {
+        Ok(spec) => spec,
+        Err(CommandError::WrongArity { command }) => {
+            // A command without keys is told so even where its arguments are wrong as well.
+            let has_keys = lookup_name(command.as_bytes()).is_some_and(|spec| spec.keys.first > 0);
+            return Err(if has_keys { CommandError::GetKeysArity } else { CommandError::GetKeysNone });
+        }
+        Err(_) => return Err(CommandError::GetKeysUnknown),
+    };
+    let keys: Vec<_> = spec.key_indexes(request.len()).filter_map(|index| request.bytes(index)).collect();
+    if keys.is_empty() { Err(CommandError::GetKeysNone) } else { Ok(keys) }
+}
+
+fn row(out: &mut BytesMut, version: Version, spec: &CommandSpec) {
+    reply::array(out, 10);
+    reply::bulk(out, spec.display_name().as_bytes());
+    reply::integer(out, i64::from(spec.arity));
+    simple_set(out, version, spec.flags.iter().map(|flag| flag.word()));
+    reply::integer(out, i64::try_from(spec.keys.first).unwrap_or_default());
+    reply::integer(out, i64::from(spec.keys.last));
+    reply::integer(out, i64::try_from(spec.keys.step).unwrap_or_default());
+    simple_set(out, version, acl_categories(spec).into_iter());
+    reply::set(out, version, 0);
+    key_specification(out, version, spec);
+    if spec.subcommands.is_empty() {
+        // An empty set, as Redis sends it, though a list that is not empty is an array.
+        reply::set(out, version, 0);
+    } else {
+        reply::array(out, spec.subcommands.len());
+        spec.subcommands.iter().for_each(|sub| row(out, version, sub));
+    }
+}
+
+fn simple_set<'a>(out: &mut BytesMut, version: Version, words: impl ExactSizeIterator<Item = &'a str>) {
+    reply::set(out, version, words.len());
+    words.for_each(|word| reply::simple(out, word));
+}
+
+/// The categories of Redis' access lists that the row amounts to, in Redis' order.
+fn acl_categories(spec: &CommandSpec) -> Vec<&'static str> {
+    let fast = spec.flags.contains(&Flag::Fast);
+    [
+        ("@keyspace", spec.group == Group::Generic),
+        ("@read", spec.flags.contains(&Flag::ReadOnly)),
+        ("@write", spec.flags.contains(&Flag::Write)),
+        ("@string", spec.group == Group::String),
+        ("@fast", fast),
+        ("@slow", !fast),
+        ("@dangerous", spec.access == Access::Observe),
+        ("@connection", spec.access == Access::Connection),
+    ]
+    .into_iter()
+    .filter_map(|(category, applies)| applies.then_some(category))
+    .collect()
+}
+
+/// The positions of keys once more, in the form that Redis 7 brought.
+fn key_specification(out: &mut BytesMut, version: Version, spec: &CommandSpec) {
+    let keys = spec.keys;
+    if keys.first == 0 {
+        return reply::set(out, version, 0);
+    }
+    let first = i64::try_from(keys.first).unwrap_or_default();
+    let last = i64::from(keys.last);
+    // Here the last key is told relative to the first one, or to the end.
+    let last = if last < 0 { last } else { last - first };
+    reply::set(out, version, 1);
+    reply::map(out, version, 3);
+    reply::bulk(out, b"flags");
+    simple_set(out, version, keys.usage.flags().iter().copied());
+    search(out, version, "begin_search", "index", &[("index", first)]);
+    let step = i64::try_from(keys.step).unwrap_or_default();
+    search(out, version, "find_keys", "range", &[("lastkey", last), ("keystep", step), ("limit", 0)]);
+}
+
+fn search(out: &mut BytesMut, version: Version, name: &str, kind: &str, numbers: &[(&str, i64)]) {
+    reply::bulk(out, name.as_bytes());
+    reply::map(out, version, 2);
+    reply::bulk(out, b"type");
+    reply::bulk(out, kind.as_bytes());
+    reply::bulk(out, b"spec");
+    reply::map(out, version, numbers.len());
+    for (name, number) in numbers {
+        reply::bulk(out, name.as_bytes());
+        reply::integer(out, *number);
+    }
+}
+
+fn doc(out: &mut BytesMut, version: Version, spec: &CommandSpec) {
+    let texts = [
+        ("summary", spec.summary),
+        ("since", spec.since),
+        ("group", spec.group.word()),
+        ("complexity", spec.complexity),
+    ];
+    reply::bulk(out, spec.display_name().as_bytes());
+    reply::map(out, version, texts.len() + usize::from(!spec.subcommands.is_empty()));
+    for (name, text) in texts {
+        reply::bulk(out, name.as_bytes());
+        reply::bulk(out, text.as_bytes());
+    }
+    if !spec.subcommands.is_empty() {
+        reply::bulk(out, b"subcommands");
+        reply::map(out, version, spec.subcommands.len());
+        spec.subcommands.iter().for_each(|sub| doc(out, version, sub));
+    }
+}

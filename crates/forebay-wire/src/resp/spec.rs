@@ -1,0 +1,237 @@
+//! What a row of the command table says of a command.
+//!
+//! A command is declared once, next to the function that understands its arguments. Dispatch, argument
+//! counts, access checks, `COMMAND …`, `… HELP` and the reference page all read the same row.
+
+use super::command::{Call, Command, CommandError};
+use super::request::Request;
+
+/// A command, or a sub-command such as `CLIENT|ID`.
+#[derive(Debug)]
+pub struct CommandSpec {
+    /// Its name in capitals; a sub-command's begins with its container's and `|`. At most 16 bytes for a
+    /// command.
+    pub name: &'static str,
+    /// How many words it takes, its own name (both names of a sub-command) among them: exactly `n` if
+    /// positive, at least `n` for `-n`.
+    pub arity: i32,
+    /// How it behaves, in Redis' words.
+    pub flags: &'static [Flag],
+    /// Which of its words are keys.
+    pub keys: Keys,
+    /// The right that a client needs to call it.
+    pub access: Access,
+    /// The Redis version whose behaviour this is the first to have; Forebay's own for `FB.` commands.
+    pub since: &'static str,
+    /// Where it belongs in the reference.
+    pub group: Group,
+    /// The words after its name, in the notation of the Redis reference; empty if there are none.
+    pub arguments: &'static str,
+    /// What it does, in one sentence without a full stop.
+    pub summary: &'static str,
+    /// Its cost within Forebay; a read that misses adds its source's.
+    pub complexity: &'static str,
+    /// Its sub-commands; the word after its name chooses one.
+    pub subcommands: &'static [CommandSpec],
+    pub(super) parse: fn(&Call<'_>) -> Result<Command, CommandError>,
+}
+
+impl CommandSpec {
+    /// What `request` asks for, if this is its command (see [`resolve`](super::resolve)).
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] where the arguments are not what the command takes. It is the client's fault, and
+    /// nothing was done.
+    pub fn parse(&self, request: &Request) -> Result<Command, CommandError> {
+        (self.parse)(&Call { spec: self, request })
+    }
+
+    /// Whether a request of `words` words, its name among them, has as many as this command takes.
+    #[must_use]
+    pub fn takes(&self, words: usize) -> bool {
+        let least = usize::try_from(self.arity.unsigned_abs()).unwrap_or(usize::MAX);
+        if self.arity < 0 { words >= least } else { words == least }
+    }
+
+    /// The places of the keys in a request of `words` words, for [`Request::get`]. Every key that the
+    /// command touches is among them, so an access check may rely on it.
+    pub fn key_indexes(&self, words: usize) -> impl Iterator<Item = usize> + use<> {
+        let Keys { first, last, step, .. } = self.keys;
+        let end = match usize::try_from(last) {
+            Ok(last) => words.min(last.saturating_add(1)),
+            Err(_) => {
+                let from_end = usize::try_from(last.unsigned_abs()).unwrap_or(usize::MAX);
+                words.saturating_add(1).saturating_sub(from_end)
+            }
+        };
+        let start = if first == 0 { end } else { first };
+        (start..end).step_by(step.max(1))
+    }
+
+    /// The name as Redis shows it in replies and messages: in small letters.
+    #[must_use]
+    pub fn display_name(&self) -> String {
+        self.name.to_ascii_lowercase()
+    }
+}
+
+/// Which words of a request are keys: from `first` to `last`, every `step`-th.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keys {
+    /// Index of the first key; 0 if there are none.
+    pub first: usize,
+    /// Index of the last key; counted from the end if negative, -1 being the last word.
+    pub last: i32,
+    /// How far apart keys are; 0 if there are none.
+    pub step: usize,
+    /// What happens to them.
+    pub usage: KeyUse,
+}
+
+impl Keys {
+    /// No keys.
+    pub const NONE: Self = Self { first: 0, last: 0, step: 0, usage: KeyUse::None };
+
+    /// The one word after the command's name.
+    #[must_use]
+    pub const fn one(usage: KeyUse) -> Self {
+        Self { first: 1, last: 1, step: 1, usage }
+    }
+
+    /// Every word after the command's name.
+    #[must_use]
+    pub const fn all(usage: KeyUse) -> Self {
+        Self { first: 1, last: -1, step: 1, usage }
+    }
+}
+
+/// What a command does with its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyUse {
+    /// There are none.
+    None,
+    /// Answers what is in the value.
+    Read,
+    /// Answers what is known about the value (whether it is there, its type, its remaining time).
+    Inspect,
+    /// Writes the value, and may answer the one before.
+    Write,
+    /// Removes the value, or the copies of it.
+    Remove,
+}
+
+impl KeyUse {
+    /// The words for it in `COMMAND INFO`.
+    pub(super) fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::None => &[],
+            Self::Read => &["RO", "access"],
+            Self::Inspect => &["RO"],
+            Self::Write => &["RW", "access", "update", "variable_flags"],
+            Self::Remove => &["RM", "delete"],
+        }
+    }
+}
+
+/// A property of a command, in Redis' words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flag {
+    /// Changes values.
+    Write,
+    /// Reads values and changes none.
+    ReadOnly,
+    /// Takes memory, and is refused where there is none.
+    DenyOom,
+    /// Answers in constant time, or nearly.
+    Fast,
+    /// Not for scripts.
+    NoScript,
+    /// Answered while data is still being loaded.
+    Loading,
+    /// Answered by a server that is out of touch.
+    Stale,
+    /// Answered before the client has authenticated.
+    NoAuth,
+    /// Answered while something long is running.
+    AllowBusy,
+}
+
+impl Flag {
+    /// The word for it in `COMMAND INFO`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::ReadOnly => "readonly",
+            Self::DenyOom => "denyoom",
+            Self::Fast => "fast",
+            Self::NoScript => "noscript",
+            Self::Loading => "loading",
+            Self::Stale => "stale",
+            Self::NoAuth => "no_auth",
+            Self::AllowBusy => "allow_busy",
+        }
+    }
+}
+
+/// The right that a command needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// None beyond being let in: the command is about the connection or the command table.
+    Connection,
+    /// To read the keys it names.
+    Read,
+    /// To write the keys it names.
+    Write,
+    /// To have the copies of the keys it names dropped, without a right to write them.
+    Invalidate,
+    /// To look at the workings of the server.
+    Observe,
+}
+
+impl Access {
+    /// The word for it in the reference.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Invalidate => "invalidate",
+            Self::Observe => "observe",
+        }
+    }
+}
+
+/// Where a command belongs in the reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// About the connection itself.
+    Connection,
+    /// About values of any kind.
+    Generic,
+    /// About blobs.
+    String,
+    /// About the server.
+    Server,
+    /// About how fresh a value is; Forebay's own.
+    Freshness,
+}
+
+impl Group {
+    /// All groups, in the order of the reference.
+    pub const ALL: [Self; 5] = [Self::Connection, Self::String, Self::Generic, Self::Freshness, Self::Server];
+
+    /// The word for it in `COMMAND DOCS`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Generic => "generic",
+            Self::String => "string",
+            Self::Server => "server",
+            Self::Freshness => "freshness",
+        }
+    }
+}

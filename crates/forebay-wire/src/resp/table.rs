@@ -1,0 +1,146 @@
+//! The command table, and finding a row in it.
+//!
+//! Rows live with the functions that parse them, one file per group under `command/`; here they are put
+//! together. Finding one costs a few nanoseconds and no allocation: the name is packed in capitals into two
+//! machine words, whose hash leads to a slot of an index that the compiler has built from the table.
+
+use super::command::{connection, freshness, generic, server, string};
+use super::spec::CommandSpec;
+
+/// Every command, in the order of `COMMAND LIST`.
+static TABLE: &[&CommandSpec] = &[
+    &string::GET,
+    &string::MGET,
+    &string::SET,
+    &generic::DEL,
+    &generic::UNLINK,
+    &generic::EXISTS,
+    &generic::TTL,
+    &generic::PTTL,
+    &generic::TYPE,
+    &freshness::FB_INVALIDATE,
+    &freshness::FB_WHY,
+    &freshness::FB_FRESH,
+    &connection::PING,
+    &connection::ECHO,
+    &connection::HELLO,
+    &connection::SELECT,
+    &connection::CLIENT,
+    &connection::QUIT,
+    &connection::RESET,
+    &server::COMMAND,
+    &server::INFO,
+];
+
+/// The longest name of a command, in bytes: two machine words.
+const NAME_BYTES_MAX: usize = 16;
+
+/// Slots in the index, a power of two several times the size of the table so that most names are found at
+/// the first look.
+const SLOTS: usize = 256;
+
+/// A place in the index.
+#[derive(Clone, Copy)]
+struct Slot {
+    packed: Packed,
+    command: Option<&'static CommandSpec>,
+}
+
+/// For each hash of a packed name its command, or the next slot where two names share one.
+static INDEX: [Slot; SLOTS] = build_index();
+
+/// All commands, without their sub-commands.
+pub fn commands() -> impl ExactSizeIterator<Item = &'static CommandSpec> {
+    TABLE.iter().copied()
+}
+
+/// The command called `name` in any mixture of large and small letters.
+#[must_use]
+pub fn lookup(name: &[u8]) -> Option<&'static CommandSpec> {
+    let packed = pack(name)?;
+    let mut at = slot_of(packed);
+    loop {
+        let slot = INDEX.get(at)?;
+        let spec = slot.command?;
+        if slot.packed == packed && spec.name.len() == name.len() {
+            return Some(spec);
+        }
+        at = (at + 1) % SLOTS;
+    }
+}
+
+/// The command or, with `container|name`, the sub-command called `name`, as `COMMAND INFO` takes it.
+#[must_use]
+pub fn lookup_name(name: &[u8]) -> Option<&'static CommandSpec> {
+    let mut parts = name.splitn(2, |byte| *byte == b'|');
+    let command = lookup(parts.next()?)?;
+    match parts.next() {
+        None => Some(command),
+        Some(sub) => lookup_subcommand(command, sub),
+    }
+}
+
+/// The sub-command of `command` called `name`.
+pub(super) fn lookup_subcommand(command: &CommandSpec, name: &[u8]) -> Option<&'static CommandSpec> {
+    command.subcommands.iter().find(|spec| {
+        let full = spec.name.as_bytes();
+        full.get(command.name.len() + 1..).is_some_and(|own| own.eq_ignore_ascii_case(name))
+    })
+}
+
+/// A name in capitals as two words, which together with its length tell it from every other name.
+type Packed = [u64; 2];
+
+/// Packs a name of 1 to [`NAME_BYTES_MAX`] bytes. The two halves overlap where the name does not fill them,
+/// which spares a copy of variable length.
+const fn pack(name: &[u8]) -> Option<Packed> {
+    if name.len() > NAME_BYTES_MAX {
+        return None;
+    }
+    if let (Some(head), Some(tail)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        return Some([capitals(*head), capitals(*tail)]);
+    }
+    if let (Some([a, b, c, d]), Some([e, f, g, h])) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        return Some([capitals([*a, *b, *c, *d, *e, *f, *g, *h]), 0]);
+    }
+    let short = match name {
+        [a] => [*a, 0, 0],
+        [a, b] => [*a, *b, 0],
+        [a, b, c] => [*a, *b, *c],
+        _ => return None,
+    };
+    let [a, b, c] = short;
+    Some([capitals([a, b, c, 0, 0, 0, 0, 0]), 0])
+}
+
+const fn capitals(mut letters: [u8; 8]) -> u64 {
+    letters.make_ascii_uppercase();
+    u64::from_le_bytes(letters)
+}
+
+/// Where in the index the search for a packed name begins.
+const fn slot_of(packed: Packed) -> usize {
+    let [head, tail] = packed;
+    let folded = head ^ tail.rotate_left(23);
+    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize % SLOTS
+}
+
+#[expect(clippy::indexing_slicing, clippy::panic, reason = "runs in the compiler: a fault is a failed build")]
+const fn build_index() -> [Slot; SLOTS] {
+    assert!(TABLE.len() * 2 < SLOTS, "widen the index");
+    let mut index = [Slot { packed: [0; 2], command: None }; SLOTS];
+    let mut row = 0;
+    while row < TABLE.len() {
+        let command = TABLE[row];
+        let Some(packed) = pack(command.name.as_bytes()) else {
+            panic!("a command's name has 1 to NAME_BYTES_MAX bytes");
+        };
+        let mut at = slot_of(packed);
+        while index[at].command.is_some() {
+            at = (at + 1) % SLOTS;
+        }
+        index[at] = Slot { packed, command: Some(command) };
+        row += 1;
+    }
+    index
+}

@@ -1,0 +1,157 @@
+//! What clients are told about the command table.
+
+use bytes::{Bytes, BytesMut};
+use expect_test::{Expect, expect};
+use forebay_wire::resp::{self, Command, Reply, ReplyLimits, Request, Version, describe};
+
+use crate::corpus;
+
+fn ask(version: Version, words: &str) -> Reply {
+    let request = Request::from_args(words.split(' ')).unwrap();
+    let Ok(Command::Describe(asked)) = resp::parse(&request) else { panic!("{words} does not describe") };
+    let mut out = BytesMut::new();
+    describe::answer(&mut out, version, &asked);
+    let (mut replies, end) = corpus::replies(&[&out], &ReplyLimits::default());
+    assert_eq!((replies.len(), end.as_str()), (1, ""), "{words}");
+    replies.remove(0)
+}
+
+/// A reply in one line, in the notation of JSON with `~` before sets.
+fn shown(value: &Reply) -> String {
+    let list = |list: &[Reply]| list.iter().map(shown).collect::<Vec<_>>().join(" ");
+    let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    match value {
+        Reply::Integer(number) => number.to_string(),
+        Reply::Null => "null".into(),
+        Reply::Array(elements) => format!("[{}]", list(elements)),
+        Reply::Set(elements) => format!("~[{}]", list(elements)),
+        Reply::Map(entries) => {
+            let entries: Vec<_> =
+                entries.iter().map(|(key, value)| format!("{}:{}", shown(key), shown(value))).collect();
+            format!("{{{}}}", entries.join(" "))
+        }
+        Reply::Simple(bytes) => format!("+{}", text(bytes)),
+        Reply::Error(bytes) => format!("-{}", text(bytes)),
+        Reply::Bulk(bytes) => text(bytes),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn check(words: &str, resp2: Expect, resp3: Expect) {
+    resp2.assert_eq(&shown(&ask(Version::Resp2, words)));
+    resp3.assert_eq(&shown(&ask(Version::Resp3, words)));
+}
+
+#[test]
+fn rows_have_the_shape_of_redis_7() {
+    check(
+        "COMMAND INFO get",
+        expect![
+            "[[get 2 [+readonly +fast] 1 1 1 [+@read +@string +@fast] [] [[flags [+RO +access] begin_search [type index spec [index 1]] find_keys [type range spec [lastkey 0 keystep 1 limit 0]]]] []]]"
+        ],
+        expect![
+            "[[get 2 ~[+readonly +fast] 1 1 1 ~[+@read +@string +@fast] ~[] ~[{flags:~[+RO +access] begin_search:{type:index spec:{index:1}} find_keys:{type:range spec:{lastkey:0 keystep:1 limit:0}}}] ~[]]]"
+        ],
+    );
+    check(
+        "COMMAND INFO mget set",
+        expect![
+            "[[mget -2 [+readonly +fast] 1 -1 1 [+@read +@string +@fast] [] [[flags [+RO +access] begin_search [type index spec [index 1]] find_keys [type range spec [lastkey -1 keystep 1 limit 0]]]] []] [set -3 [+write +denyoom] 1 1 1 [+@write +@string +@slow] [] [[flags [+RW +access +update +variable_flags] begin_search [type index spec [index 1]] find_keys [type range spec [lastkey 0 keystep 1 limit 0]]]] []]]"
+        ],
+        expect![
+            "[[mget -2 ~[+readonly +fast] 1 -1 1 ~[+@read +@string +@fast] ~[] ~[{flags:~[+RO +access] begin_search:{type:index spec:{index:1}} find_keys:{type:range spec:{lastkey:-1 keystep:1 limit:0}}}] ~[]] [set -3 ~[+write +denyoom] 1 1 1 ~[+@write +@string +@slow] ~[] ~[{flags:~[+RW +access +update +variable_flags] begin_search:{type:index spec:{index:1}} find_keys:{type:range spec:{lastkey:0 keystep:1 limit:0}}}] ~[]]]"
+        ],
+    );
+    check(
+        "COMMAND INFO nosuch client|id client|nosuch get|x hello",
+        expect![
+            "[null [client|id 2 [+noscript +loading +stale] 0 0 0 [+@slow +@connection] [] [] []] null null [hello -1 [+noscript +loading +stale +fast +no_auth +allow_busy] 0 0 0 [+@fast +@connection] [] [] []]]"
+        ],
+        expect![
+            "[null [client|id 2 ~[+noscript +loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]] null null [hello -1 ~[+noscript +loading +stale +fast +no_auth +allow_busy] 0 0 0 ~[+@fast +@connection] ~[] ~[] ~[]]]"
+        ],
+    );
+    check(
+        "COMMAND INFO command fb.why",
+        expect![
+            "[[command -1 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] [[command|count 2 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []] [command|list -2 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []] [command|info -2 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []] [command|docs -2 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []] [command|getkeys -4 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []] [command|help 2 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []]]] [fb.why 2 [+readonly] 1 1 1 [+@read +@slow +@dangerous] [] [[flags [+RO] begin_search [type index spec [index 1]] find_keys [type range spec [lastkey 0 keystep 1 limit 0]]]] []]]"
+        ],
+        expect![
+            "[[command -1 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] [[command|count 2 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]] [command|list -2 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]] [command|info -2 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]] [command|docs -2 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]] [command|getkeys -4 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]] [command|help 2 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]]]] [fb.why 2 ~[+readonly] 1 1 1 ~[+@read +@slow +@dangerous] ~[] ~[{flags:~[+RO] begin_search:{type:index spec:{index:1}} find_keys:{type:range spec:{lastkey:0 keystep:1 limit:0}}}] ~[]]]"
+        ],
+    );
+}
+
+#[test]
+fn descriptions_have_the_shape_of_redis_7() {
+    check(
+        "COMMAND DOCS ping nosuch",
+        expect!["[ping [summary Answers PONG, or the message since 1.0.0 group connection complexity O(1)]]"],
+        expect!["{ping:{summary:Answers PONG, or the message since:1.0.0 group:connection complexity:O(1)}}"],
+    );
+    check(
+        "COMMAND DOCS client",
+        expect![
+            "[client [summary Holds the commands about this connection since 2.4.0 group connection complexity Depends on the sub-command subcommands [client|id [summary Answers the number of this connection since 5.0.0 group connection complexity O(1)] client|getname [summary Answers the name of this connection since 2.6.9 group connection complexity O(1)] client|setname [summary Names this connection since 2.6.9 group connection complexity O(1)] client|setinfo [summary Notes which library the client uses, and its version since 7.2.0 group connection complexity O(1)] client|info [summary Describes this connection in one line since 6.2.0 group connection complexity O(1)] client|help [summary Lists the sub-commands of CLIENT since 5.0.0 group connection complexity O(1)]]]]"
+        ],
+        expect![
+            "{client:{summary:Holds the commands about this connection since:2.4.0 group:connection complexity:Depends on the sub-command subcommands:{client|id:{summary:Answers the number of this connection since:5.0.0 group:connection complexity:O(1)} client|getname:{summary:Answers the name of this connection since:2.6.9 group:connection complexity:O(1)} client|setname:{summary:Names this connection since:2.6.9 group:connection complexity:O(1)} client|setinfo:{summary:Notes which library the client uses, and its version since:7.2.0 group:connection complexity:O(1)} client|info:{summary:Describes this connection in one line since:6.2.0 group:connection complexity:O(1)} client|help:{summary:Lists the sub-commands of CLIENT since:5.0.0 group:connection complexity:O(1)}}}}"
+        ],
+    );
+}
+
+#[test]
+fn keys_of_a_whole_command() {
+    for (words, answer) in [
+        ("get a", "[a]"),
+        ("MGET a b", "[a b]"),
+        ("set a b nx", "[a]"),
+        ("get a b", "-ERR Invalid number of arguments specified for command"),
+        ("set a", "-ERR Invalid number of arguments specified for command"),
+        ("ping a", "-ERR The command has no key arguments"),
+        ("client id", "-ERR The command has no key arguments"),
+        ("nosuch a", "-ERR Invalid command specified"),
+        ("client nosuch", "-ERR Invalid command specified"),
+    ] {
+        assert_eq!(shown(&ask(Version::Resp2, &format!("COMMAND GETKEYS {words}"))), answer, "{words}");
+    }
+}
+
+#[test]
+fn lists_are_of_all_commands() {
+    let Reply::Array(rows) = ask(Version::Resp3, "COMMAND") else { panic!("rows") };
+    let Reply::Array(names) = ask(Version::Resp3, "COMMAND LIST") else { panic!("names") };
+    let Reply::Map(docs) = ask(Version::Resp3, "COMMAND DOCS") else { panic!("docs") };
+    assert_eq!(ask(Version::Resp3, "COMMAND INFO"), Reply::Array(rows.clone()));
+    assert_eq!(ask(Version::Resp3, "COMMAND COUNT"), Reply::Integer(i64::try_from(names.len()).unwrap()));
+    assert_eq!(docs.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), names);
+    let first = |row: &Reply| match row {
+        Reply::Array(fields) => fields[0].clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(rows.iter().map(first).collect::<Vec<_>>(), names);
+}
+
+#[test]
+fn help_lists_the_sub_commands() {
+    let mut out = BytesMut::new();
+    describe::help(&mut out, "CLIENT");
+    expect![[r#"
+        *13
+        +CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
+        +ID
+        +    Answers the number of this connection.
+        +GETNAME
+        +    Answers the name of this connection.
+        +SETNAME connection-name
+        +    Names this connection.
+        +SETINFO LIB-NAME libname | LIB-VER libver
+        +    Notes which library the client uses, and its version.
+        +INFO
+        +    Describes this connection in one line.
+        +HELP
+        +    Lists the sub-commands of CLIENT.
+    "#]]
+    .assert_eq(&String::from_utf8(out.to_vec()).unwrap().replace('\r', ""));
+    expect!["[+COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are: +COUNT +    Counts the commands. +LIST +    Answers the names of all commands. +INFO [command-name [command-name ...]] +    Answers rows of the command table. +DOCS [command-name [command-name ...]] +    Describes commands for people. +GETKEYS command [arg [arg ...]] +    Answers which words of a whole command are keys. +HELP +    Lists the sub-commands of COMMAND.]"].assert_eq(&shown(&ask(Version::Resp2, "COMMAND HELP")));
+}
