@@ -1,2 +1,138 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: reads the command line, calls the chore, turns its outcome into an exit code.
+
+#![allow(clippy::print_stderr, reason = "a command that talks to the person at the terminal")]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use xtask::needs::{self, For};
+use xtask::process::{Runner, Stop, say};
+use xtask::services::{Folder, NAMES, Services};
+use xtask::test::Extent;
+use xtask::{Error, bench, cargo, deny, test, tidy};
+
+/// Longest time for a benchmark, its build included.
+const BENCH: Duration = Duration::from_secs(4 * 60 * 60);
+
+/// Forebay's chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Run everything that must hold before a change is shared
+    ///
+    /// Formatter, tidy, licences, clippy, all tests with the services they ask for, the model checker, rustdoc. Prints
+    /// `N passed, N failed` at the end and leaves nothing behind but installed packages.
+    #[command(
+        after_help = "Examples:\n  cargo xtask test\n  cargo xtask test --quick\n  cargo xtask test --quick forebay-wire"
+    )]
+    Test {
+        /// Only formatter, tidy and the tests of CRATE, or of all crates
+        #[arg(long, num_args = 0..=1, value_name = "CRATE")]
+        quick: Option<Option<String>>,
+    },
+    /// Check the rules of the source tree
+    #[command(
+        after_help = "Each line is `path:line: rule: what; mend`. CONTRIBUTING.md gives the rules with their reasons."
+    )]
+    Tidy,
+    /// Check licences, banned crates and origins by deny.toml, offline
+    Deny,
+    /// Start private servers and keep them until Ctrl-C
+    #[command(
+        after_help = "Examples:\n  cargo xtask services redis\n  cargo xtask services postgres postgres-replica"
+    )]
+    Services {
+        /// Which: redis, postgres, postgres-replica
+        #[arg(required = true, value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
+        names: Vec<String>,
+    },
+    /// List the programs that the chores need, or install them
+    #[command(after_help = "Examples:\n  cargo xtask needs\n  cargo xtask needs --bench")]
+    Needs {
+        /// Find or install what the tests need
+        #[arg(long)]
+        test: bool,
+        /// Find or install what the benchmarks need
+        #[arg(long)]
+        bench: bool,
+    },
+    /// Run a benchmark beside its peers, in a release build
+    #[command(after_help = "Examples:\n  cargo xtask bench --list\n  cargo xtask bench NAME --quick")]
+    Bench {
+        /// Which; `--list` names them
+        #[arg(required_unless_present = "list")]
+        name: Option<String>,
+        /// A short run, to see that it works
+        #[arg(long)]
+        quick: bool,
+        /// List the names
+        #[arg(long, conflicts_with = "name")]
+        list: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn run(chore: Chore) -> Result<(), Error> {
+    let root = cargo::root();
+    match chore {
+        Chore::Test { quick: None } => test::run(&root, &Extent::Whole, Stop::listen()?),
+        Chore::Test { quick: Some(name) } => test::run(&root, &Extent::Quick(name), Stop::listen()?),
+        Chore::Tidy => {
+            report(tidy::check_checkout(&root)?.iter().map(ToString::to_string).collect(), "findings")
+        }
+        Chore::Deny => report(deny::check(&root)?.problems(), "denied"),
+        Chore::Services { names } => serve(&names),
+        Chore::Needs { test, bench } => {
+            for by in [test.then_some(For::Test), bench.then_some(For::Bench)].into_iter().flatten() {
+                needs::provide(by)?;
+            }
+            say(needs::table());
+            Ok(())
+        }
+        Chore::Bench { name, quick, .. } => {
+            let runner = Runner { stop: Stop::listen()?, limit: BENCH };
+            bench::run(&root, &runner, name.as_deref(), quick)
+        }
+    }
+}
+
+fn report(lines: Vec<String>, what: &str) -> Result<(), Error> {
+    for line in &lines {
+        say(line);
+    }
+    if lines.is_empty() { Ok(()) } else { Err(Error::Failed(format!("{} {what}", lines.len()))) }
+}
+
+fn serve(names: &[String]) -> Result<(), Error> {
+    let stop = Stop::listen()?;
+    needs::provide(For::Test)?;
+    let folder = Folder::new()?;
+    say(format!("folder {}", folder.path().display()));
+    let mut services = Services::new(folder.path());
+    for name in names {
+        if stop.asked() {
+            break;
+        }
+        say(format!("{name} {}", services.url(name)?));
+    }
+    say("Ctrl-C ends them");
+    stop.wait();
+    drop(services);
+    folder.close()
+}
