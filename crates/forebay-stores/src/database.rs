@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sqlx::migrate::{Migration as SqlxMigration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 
 /// How a database is reached and how its pool behaves.
 #[derive(Clone, Debug)]

@@ -1,0 +1,166 @@
+//! Declared queries as sources: one query serves one key and many, and its rows are matched to keys by column names.
+//!
+//! `{keys}` is bound, never pasted: the parameters of all keys go as one JSON array in one bound value, so that a query is
+//! one prepared statement however many keys it is asked for. A query that cannot work is refused when it is opened.
+
+use std::collections::{BTreeMap, HashMap};
+
+use forebay::source::{Answers, Loading};
+use forebay::value::Param;
+use forebay::{Blob, LoadKey, Loaded, Source, SourceError};
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{AssertSqlSafe, Column, Executor, SqlSafeStr, SqlStr, Statement};
+
+use super::row::{self, RowError};
+use crate::database::Database;
+
+/// A declared query.
+#[derive(Clone, Debug)]
+pub struct SqlQuery {
+    /// The query, with `{keys}` where the keys go.
+    pub text: String,
+    /// The names of the key's parameters, in order; columns of these names must be among the query's.
+    pub params: Vec<String>,
+    /// Columns that hold exact decimals as text or integers, with their digits after the point on the wire.
+    pub decimals: BTreeMap<String, u8>,
+}
+
+/// A declared query on a database, as a source of JSON objects.
+#[derive(Clone, Debug)]
+pub struct SqlSource {
+    database: Database,
+    statement: SqlStr,
+    binds_keys: bool,
+    params: Vec<String>,
+    decimals: BTreeMap<String, u8>,
+}
+
+/// Why a declared query cannot work, or did not.
+#[derive(Debug, thiserror::Error)]
+pub enum SqlError {
+    /// The database refused it.
+    #[error("{0}")]
+    Database(#[from] sqlx::Error),
+    /// Rows cannot be matched to keys.
+    #[error("the query gives no column `{column}`: select it, so that rows can be matched to keys")]
+    KeyColumn {
+        /// The parameter that has no column.
+        column: String,
+    },
+    /// A declared decimal is no column.
+    #[error("`decimals` names the column `{column}`, which the query does not give")]
+    DecimalColumn {
+        /// The name.
+        column: String,
+    },
+    /// A row cannot be a value.
+    #[error("{0}")]
+    Row(#[from] RowError),
+    /// Two rows carry the same key.
+    #[error("the query gives more than one row for the key {key:?}: add what tells them apart to the key")]
+    Doubled {
+        /// The key's parameters.
+        key: Vec<Param>,
+    },
+}
+
+impl SqlSource {
+    /// Prepares `query` against `database`.
+    ///
+    /// # Errors
+    /// When the database refuses it, or its columns cannot serve the keys.
+    pub async fn open(database: &Database, query: SqlQuery) -> Result<Self, SqlError> {
+        let binds_keys = query.text.contains(KEYS);
+        let statement = AssertSqlSafe(query.text.replace(KEYS, &keys_of(query.params.len()))).into_sql_str();
+        let mut connection = database.sqlite().acquire().await?;
+        let prepared = (&mut *connection).prepare(statement.clone()).await?;
+        let gives = |name: &String| prepared.columns().iter().any(|column| column.name() == name);
+        if let Some(column) = query.params.iter().find(|param| !gives(param)) {
+            return Err(SqlError::KeyColumn { column: column.clone() });
+        }
+        if let Some(column) = query.decimals.keys().find(|column| !gives(column)) {
+            return Err(SqlError::DecimalColumn { column: column.clone() });
+        }
+        let SqlQuery { params, decimals, .. } = query;
+        Ok(Self { database: database.clone(), statement, binds_keys, params, decimals })
+    }
+
+    async fn answers(&self, keys: &[LoadKey]) -> Result<Answers, SqlError> {
+        let mut arguments = SqliteArguments::default();
+        if self.binds_keys {
+            sqlx::Arguments::add(&mut arguments, as_json(keys)).map_err(sqlx::Error::Encode)?;
+        }
+        let query = sqlx::query_with(self.statement.clone(), arguments);
+        let rows = query.fetch_all(self.database.sqlite()).await?;
+        let mut found: HashMap<Vec<Param>, &SqliteRow> = HashMap::with_capacity(rows.len());
+        let like = keys.first().map(|key| key.params.as_slice()).unwrap_or_default();
+        for row in &rows {
+            // A row whose key columns are NULL or of another type belongs to no key that was asked for.
+            let Some(key) = row::params(row, &self.params, like) else { continue };
+            if found.insert(key.clone(), row).is_some() {
+                return Err(SqlError::Doubled { key });
+            }
+        }
+        keys.iter().map(|key| found.get(&key.params).map(|row| self.loaded(row)).transpose()).collect()
+    }
+
+    fn loaded(&self, row: &SqliteRow) -> Result<Loaded, SqlError> {
+        Ok(Loaded::new(Blob::json(row::json(row, &self.decimals)?)))
+    }
+}
+
+impl Source for SqlSource {
+    fn load<'a>(&'a self, _namespace: &'a str, keys: &'a [LoadKey]) -> Loading<'a> {
+        Box::pin(async move {
+            self.answers(keys).await.map_err(|error| {
+                if error.may_pass() { SourceError::passing(error) } else { SourceError::lasting(error) }
+            })
+        })
+    }
+}
+
+impl SqlError {
+    /// Whether the same load can succeed later without a change of the declaration or the data.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => {
+                // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_IOERR, SQLITE_FULL and their extended codes.
+                let code = error.code().and_then(|code| code.parse::<u32>().ok());
+                code.is_some_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13))
+            }
+            Self::Database(error) => matches!(
+                error,
+                sqlx::Error::Io(_)
+                    | sqlx::Error::PoolTimedOut
+                    | sqlx::Error::PoolClosed
+                    | sqlx::Error::WorkerCrashed
+            ),
+            _ => false,
+        }
+    }
+}
+
+/// The place of the keys in a declared query.
+const KEYS: &str = "{keys}";
+
+/// What `{keys}` becomes on SQLite: the rows of one bound JSON array.
+fn keys_of(params: usize) -> String {
+    if params == 1 {
+        return "(select value from json_each(?1))".to_owned();
+    }
+    let columns: Vec<String> = (0..params).map(|at| format!("json_extract(value, '$[{at}]')")).collect();
+    format!("(select {} from json_each(?1))", columns.join(", "))
+}
+
+/// The keys as a JSON array: of values for one parameter, of arrays for several.
+fn as_json(keys: &[LoadKey]) -> String {
+    let value = |param: &Param| match param {
+        Param::Text(text) => serde_json::Value::from(text.as_str()),
+        Param::Integer(number) => serde_json::Value::from(*number),
+    };
+    let row = |key: &LoadKey| match key.params.as_slice() {
+        [one] => value(one),
+        many => serde_json::Value::Array(many.iter().map(value).collect()),
+    };
+    serde_json::Value::Array(keys.iter().map(row).collect()).to_string()
+}

@@ -1,0 +1,49 @@
+//! Databases are made where they are missing, and migrated once.
+
+use forebay_stores::database::{Database, DatabaseError, Migration};
+
+use crate::{open, options};
+
+const ONE: Migration =
+    Migration { version: 1, name: "one", sql: "create table a (x integer); insert into a values (1);" };
+const BAD: Migration =
+    Migration { version: 2, name: "two", sql: "create table b (x integer); create nonsense;" };
+
+async fn count(database: &Database, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(database.sqlite()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_migration_is_applied_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let database = open(&folder).await;
+        database.migrate(&[ONE]).await.unwrap();
+        assert_eq!(count(&database, "select count(*) from a").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = open(&folder).await;
+    assert!(database.migrate(&[ONE, BAD]).await.is_err());
+    assert_eq!(count(&database, "select count(*) from sqlite_master where name in ('a', 'b')").await, 1);
+}
+
+#[tokio::test]
+async fn a_migration_that_changed_after_it_was_applied_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = open(&folder).await;
+    database.migrate(&[ONE]).await.unwrap();
+    let changed = Migration { sql: "create table a (y integer);", ..ONE };
+    assert!(database.migrate(&[changed]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_made_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("deep"), "a file in the way").unwrap();
+    let error = Database::open(&options(&folder)).await.unwrap_err();
+    assert!(matches!(&error, DatabaseError::Folder { folder, .. } if folder.ends_with("deep/er")), "{error}");
+}

@@ -1,0 +1,32 @@
+//! Databases and sources, on a real SQLite file in a fresh folder.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests may stop at the first surprise"
+)]
+
+mod database;
+mod sql;
+
+use std::time::Duration;
+
+use forebay_stores::database::{Address, Database, DatabaseOptions};
+
+/// An empty database in `folder`.
+pub async fn open(folder: &tempfile::TempDir) -> Database {
+    Database::open(&options(folder)).await.unwrap()
+}
+
+pub fn options(folder: &tempfile::TempDir) -> DatabaseOptions {
+    DatabaseOptions {
+        address: Address::Sqlite(folder.path().join("deep/er/test.db")),
+        pool_max: 2,
+        pool_warm: 1,
+        pool_wait: Duration::from_secs(5),
+        pool_max_lifetime: Duration::from_secs(60),
+    }
+}

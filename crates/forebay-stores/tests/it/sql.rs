@@ -1,0 +1,147 @@
+//! Declared queries: keys bound, rows matched, values as a reader expects them.
+
+use std::collections::BTreeMap;
+
+use forebay::value::Param;
+use forebay::{LoadKey, Source, SourceError};
+use forebay_stores::database::Database;
+use forebay_stores::source::sql::{SqlError, SqlQuery, SqlSource};
+
+use crate::open;
+
+async fn database(folder: &tempfile::TempDir, sql: &'static str) -> Database {
+    let database = open(folder).await;
+    sqlx::raw_sql(sql).execute(database.sqlite()).await.unwrap();
+    database
+}
+
+fn query(text: &str, params: &[&str], decimals: &[(&str, u8)]) -> SqlQuery {
+    SqlQuery {
+        text: text.into(),
+        params: params.iter().map(|&name| name.into()).collect(),
+        decimals: decimals.iter().map(|&(name, scale)| (name.into(), scale)).collect::<BTreeMap<_, _>>(),
+    }
+}
+
+fn text(value: &str) -> LoadKey {
+    LoadKey { params: vec![Param::Text(value.into())] }
+}
+
+async fn load(source: &SqlSource, keys: &[LoadKey]) -> Result<Vec<Option<String>>, SourceError> {
+    let answers = source.load("test", keys).await?;
+    Ok(answers
+        .into_iter()
+        .map(|answer| {
+            answer.map(|loaded| String::from_utf8(loaded.value.as_blob().unwrap().bytes.to_vec()).unwrap())
+        })
+        .collect())
+}
+
+const QUOTES: &str = "create table quotes (code text primary key, name text, price text, volume integer);
+    insert into quotes values ('600000', '浦发银行', '11.2', 9007199254740993), ('000001', 'a \"b\"\n', null, -1);";
+
+#[tokio::test]
+async fn one_query_serves_one_key_and_many_in_the_order_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder, QUOTES).await;
+    let text_of = "select code, name, price, volume from quotes where code in {keys}";
+    let source = SqlSource::open(&database, query(text_of, &["code"], &[("price", 2)])).await.unwrap();
+    let pufa = r#"{"code":"600000","name":"浦发银行","price":11.20,"volume":9007199254740993}"#;
+    let pingan = r#"{"code":"000001","name":"a \"b\"\n","price":null,"volume":-1}"#;
+    assert_eq!(load(&source, &[text("600000")]).await.unwrap(), [Some(pufa.to_owned())]);
+    let keys = [text("000001"), text("none"), text("600000"), text("' or 1=1 --"), text("000001")];
+    let wanted = [Some(pingan.to_owned()), None, Some(pufa.to_owned()), None, Some(pingan.to_owned())];
+    assert_eq!(load(&source, &keys).await.unwrap(), wanted);
+}
+
+#[tokio::test]
+async fn tuples_are_bound_as_rows_and_integers_stay_integers() {
+    let folder = tempfile::tempdir().unwrap();
+    let sql = "create table bars (code text, day integer, close real, primary key (code, day));
+        insert into bars values ('a', 1, 1.5), ('a', 2, 2.5), ('1', 1, 3.5);";
+    let database = database(&folder, sql).await;
+    let text_of = "select * from bars where (code, day) in {keys}";
+    let source = SqlSource::open(&database, query(text_of, &["code", "day"], &[])).await.unwrap();
+    let key = |code: &str, day| LoadKey { params: vec![Param::Text(code.into()), Param::Integer(day)] };
+    let answers = load(&source, &[key("a", 2), key("1", 1), key("b", 1)]).await.unwrap();
+    let row = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        answers,
+        [row(r#"{"code":"a","day":2,"close":2.5}"#), row(r#"{"code":"1","day":1,"close":3.5}"#), None]
+    );
+}
+
+#[tokio::test]
+async fn a_key_without_parameters_takes_the_one_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder, QUOTES).await;
+    let source =
+        SqlSource::open(&database, query("select count(*) as n from quotes", &[], &[])).await.unwrap();
+    assert_eq!(load(&source, &[LoadKey { params: vec![] }]).await.unwrap(), [Some(r#"{"n":2}"#.to_owned())]);
+}
+
+#[tokio::test]
+async fn booleans_and_bytes_come_out_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let sql = "create table t (id text, open boolean, raw blob); insert into t values ('a', 1, x'00ff');";
+    let database = database(&folder, sql).await;
+    let source =
+        SqlSource::open(&database, query("select * from t where id in {keys}", &["id"], &[])).await.unwrap();
+    let row = r#"{"id":"a","open":true,"raw":"AP8="}"#;
+    assert_eq!(load(&source, &[text("a")]).await.unwrap(), [Some(row.to_owned())]);
+}
+
+#[tokio::test]
+async fn a_decimal_that_would_lose_digits_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let sql = "create table t (id text, p text, r real); insert into t values ('long', '1.234', 0), ('real', '1', 1.5);";
+    let database = database(&folder, sql).await;
+    let source =
+        SqlSource::open(&database, query("select * from t where id in {keys}", &["id"], &[("p", 2)]))
+            .await
+            .unwrap();
+    let error = load(&source, &[text("long")]).await.unwrap_err();
+    assert!(error.to_string().contains("1.234"), "{error}");
+    let source =
+        SqlSource::open(&database, query("select * from t where id in {keys}", &["id"], &[("r", 2)]))
+            .await
+            .unwrap();
+    let error = load(&source, &[text("real")]).await.unwrap_err();
+    assert!(error.to_string().contains("inexact"), "{error}");
+}
+
+#[tokio::test]
+async fn two_rows_for_one_key_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder, "create table t (id text); insert into t values ('a'), ('a');").await;
+    let source =
+        SqlSource::open(&database, query("select id from t where id in {keys}", &["id"], &[])).await.unwrap();
+    let error = load(&source, &[text("a")]).await.unwrap_err();
+    assert!(error.to_string().contains("more than one row"), "{error}");
+}
+
+#[tokio::test]
+async fn a_query_that_cannot_work_is_refused_when_it_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder, QUOTES).await;
+    let open = async |text: &str, params: &[&str], decimals: &[(&str, u8)]| {
+        SqlSource::open(&database, query(text, params, decimals)).await.unwrap_err()
+    };
+    let error = open("select nope from quotes where code in {keys}", &["code"], &[]).await;
+    assert!(error.to_string().contains("nope"), "{error}");
+    let error = open("select name from quotes where code in {keys}", &["code"], &[]).await;
+    assert!(matches!(&error, SqlError::KeyColumn { column } if column == "code"), "{error}");
+    let error = open("select code from quotes where code in {keys}", &["code"], &[("price", 2)]).await;
+    assert!(matches!(&error, SqlError::DecimalColumn { column } if column == "price"), "{error}");
+}
+
+#[tokio::test]
+async fn a_lost_table_is_an_error_that_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder, QUOTES).await;
+    let text_of = "select code from quotes where code in {keys}";
+    let source = SqlSource::open(&database, query(text_of, &["code"], &[])).await.unwrap();
+    sqlx::raw_sql("drop table quotes").execute(database.sqlite()).await.unwrap();
+    let error = load(&source, &[text("600000")]).await.unwrap_err();
+    assert!(!error.retry, "{error}");
+}
