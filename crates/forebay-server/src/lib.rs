@@ -1,2 +1,3 @@
 //! The Forebay process as a library: configuration, listeners, RESP and HTTP.
 pub mod app;
+pub mod configuration;

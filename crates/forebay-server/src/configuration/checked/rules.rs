@@ -1,0 +1,142 @@
+//! Options of a namespace that contradict one another.
+//!
+//! The rules go by which options were given, right or wrong, so that one wrong value does not hide a contradiction.
+
+use std::time::Duration;
+
+use super::super::fault::PolicyFault;
+use super::super::raw::Table;
+use super::super::report::Findings;
+use super::super::units::show_duration;
+use super::Context;
+use super::namespace::{Mode, Ttl, Writes};
+
+/// Options that allow stale answers.
+const STALE: [&str; 2] = ["stale_while_revalidate", "stale_if_error"];
+/// Options that say when to load again.
+const REFRESH: [&str; 2] = ["refresh_ahead", "refresh_every"];
+/// Further options that have no meaning without a source.
+const OF_A_SOURCE: [&str; 6] = ["absent_ttl", "version", "aliases", "warm", "loader", "depends_on"];
+
+/// Who has the truth, and what may not be said then.
+pub(super) fn mode(table: &Table, context: &Context, findings: &mut Findings) -> Mode {
+    let has_source = has_source(table);
+    let mode = match table.choice("mode") {
+        Some("store") => Mode::Store,
+        Some(_) => Mode::Cache,
+        None => {
+            if !has_source && !table.has("mode") {
+                findings.add(table.name_span.clone(), PolicyFault::NoMode);
+            }
+            Mode::Cache
+        }
+    };
+    match mode {
+        Mode::Store => store(table, context, findings),
+        Mode::Cache => {
+            if table.has("durability") && (table.has("mode") || has_source) {
+                findings.add(table.key_span("durability"), PolicyFault::DurabilityInCache);
+            }
+            if !has_source && table.has("mode") {
+                for option in
+                    STALE.into_iter().chain(REFRESH).chain(OF_A_SOURCE).filter(|name| table.has(name))
+                {
+                    findings.add(table.key_span(option), PolicyFault::NeedsSource { option });
+                }
+                if table.choice("exists") == Some("load") {
+                    findings.add(table.key_span("exists"), PolicyFault::NeedsSource { option: "exists" });
+                }
+            }
+        }
+    }
+    if table.flag("secure") == Some(true) {
+        for option in STALE.into_iter().filter(|name| table.has(name)) {
+            let fault = PolicyFault::SecureAndStale { option };
+            findings.add_with(table.key_span(option), fault, table.key_span("secure"), "forbids them");
+        }
+    }
+    mode
+}
+
+fn store(table: &Table, context: &Context, findings: &mut Findings) {
+    for (option, fault) in [
+        ("source", PolicyFault::StoreWithSource),
+        ("sink", PolicyFault::StoreWithSink),
+        ("writes", PolicyFault::WritesInStore),
+    ] {
+        if table.has(option) {
+            findings.add_with(table.key_span(option), fault, table.span("mode"), "a store");
+        }
+    }
+    for option in STALE.into_iter().chain(REFRESH).filter(|name| table.has(name)) {
+        findings.add_with(
+            table.key_span(option),
+            PolicyFault::StaleInStore { option },
+            table.span("mode"),
+            "a store",
+        );
+    }
+    if !has_source(table) {
+        for option in OF_A_SOURCE.into_iter().filter(|name| table.has(name)) {
+            findings.add(table.key_span(option), PolicyFault::NeedsSource { option });
+        }
+    }
+    let always = table.text("durability").is_some_and(|text| text.expose() == "always");
+    if always && context.shared {
+        findings.add(table.span("durability"), PolicyFault::AlwaysOnShared);
+    }
+}
+
+fn has_source(table: &Table) -> bool {
+    table.has("source")
+}
+
+/// What must be shorter than the TTL.
+pub(super) fn times(table: &Table, ttl: Option<Ttl>, findings: &mut Findings) {
+    let Some(ttl) = ttl.map(Ttl::shortest) else { return };
+    for option in ["refresh_ahead", "jitter"] {
+        let value: Option<Duration> = table.duration(option);
+        if let Some(value) = value.filter(|value| *value >= ttl) {
+            let (value, shown) = (show_duration(value), show_duration(ttl));
+            let fault = PolicyFault::NotShorter { option, value, ttl: shown };
+            findings.add_with(table.span(option), fault, table.span("ttl"), "the TTL");
+        }
+    }
+}
+
+/// A hash and its fields.
+pub(super) fn hash(table: &Table, findings: &mut Findings) {
+    let is_hash = table.choice("kind") == Some("hash");
+    if table.has("field") && !is_hash {
+        findings.add(table.key_span("field"), PolicyFault::FieldWithoutHash);
+    }
+    if is_hash && has_source(table) && !table.has("field") {
+        findings.add(table.span("kind"), PolicyFault::HashWithoutField);
+    }
+}
+
+/// What a client's write does, and whether there is somewhere for it to go.
+pub(super) fn writes(table: &Table, findings: &mut Findings) -> Writes {
+    let sink = table.table("sink");
+    let has_sink = table.has("sink");
+    if let Some(sink) = sink.filter(|sink| sink.has("sql") && sink.has("http")) {
+        findings.add(sink.key_span("http"), PolicyFault::TwoSinks);
+    }
+    if table.choice("mode") == Some("store") {
+        return Writes::Store;
+    }
+    let (writes, is_to_sink) = match table.choice("writes") {
+        Some("through") => (Writes::Through, Some("through")),
+        Some("behind") => (Writes::Behind, Some("behind")),
+        Some("cache") => (Writes::Cache, None),
+        Some(_) => (Writes::Refuse, None),
+        None if has_source(table) => (Writes::Refuse, None),
+        None => (Writes::Cache, None),
+    };
+    match is_to_sink {
+        Some(writes) if !has_sink => findings.add(table.span("writes"), PolicyFault::NoSink { writes }),
+        None if has_sink => findings.add(table.key_span("sink"), PolicyFault::SinkUnused),
+        _ => {}
+    }
+    writes
+}

@@ -1,0 +1,100 @@
+//! `[server]`, `[memory]` and `[shared]`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use super::super::fault::{DatabaseFault, ValueFault};
+use super::super::raw::Table;
+use super::super::report::Findings;
+use super::super::secrets::Text;
+use super::required;
+
+const HTTP_PORT: u16 = 8080;
+const RESP_PORT: u16 = 6380;
+const MEMORY_BUDGET_BYTES: u64 = 256 << 20;
+
+/// Where the process listens and keeps its files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Address of the HTTP listener; loopback. Default: 127.0.0.1:8080.
+    pub http: SocketAddr,
+    /// Address of the RESP listener; loopback. Default: 127.0.0.1:6380.
+    pub resp: SocketAddr,
+    /// Folder of the embedded tier, journals and what apps keep. Default: `data`.
+    pub data: PathBuf,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        Self { http: loopback(HTTP_PORT), resp: loopback(RESP_PORT), data: PathBuf::from("data") }
+    }
+}
+
+/// The memory tier of the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Most bytes held, over all keyspaces. Default: 256 MiB.
+    pub budget_bytes: u64,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { budget_bytes: MEMORY_BUDGET_BYTES }
+    }
+}
+
+/// A tier that several instances share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shared {
+    /// Where it is; `redis://`, `rediss://` or `redis-cluster://`.
+    pub url: Text,
+    /// Begins every key written there. Default: `fb:`.
+    pub prefix: Text,
+}
+
+pub(super) fn server(table: &Table, findings: &mut Findings) -> Option<Server> {
+    let default = Server::default();
+    let http = address(table, "http", default.http, findings);
+    let resp = address(table, "resp", default.resp, findings);
+    if let (Some(http), Some(resp)) = (http, resp)
+        && http == resp
+        && http.port() != 0
+    {
+        findings.add(table.span("resp"), ValueFault::SamePort);
+    }
+    let data = table.text("data").map_or(default.data, |data| PathBuf::from(data.expose()));
+    Some(Server { http: http?, resp: resp?, data })
+}
+
+/// A listener's address; `localhost` is taken for 127.0.0.1 without asking anyone.
+fn address(table: &Table, name: &str, default: SocketAddr, findings: &mut Findings) -> Option<SocketAddr> {
+    let Some(entry) = table.get(name) else { return Some(default) };
+    let text = entry.text()?.expose();
+    let local = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let Ok(address) = local.as_deref().unwrap_or(text).parse::<SocketAddr>() else {
+        findings.add(entry.span.clone(), ValueFault::BadAddress { name: name.into() });
+        return None;
+    };
+    if !address.ip().is_loopback() {
+        findings.add(entry.span.clone(), ValueFault::NotLoopback { name: name.into() });
+        return None;
+    }
+    Some(address)
+}
+
+pub(super) fn memory(table: &Table) -> Memory {
+    Memory { budget_bytes: table.size("budget").unwrap_or(MEMORY_BUDGET_BYTES) }
+}
+
+pub(super) fn shared(table: &Table, findings: &mut Findings) -> Option<Shared> {
+    required(table, "url", "write `url = \"redis://127.0.0.1:6379\"`", findings)?;
+    let url = table.text("url")?.clone();
+    let schemes = ["redis://", "rediss://", "redis-cluster://"];
+    if !schemes.iter().any(|scheme| url.expose().starts_with(scheme)) {
+        let schemes = "`redis://HOST:PORT`, `rediss://HOST:PORT` (TLS) or `redis-cluster://HOST:PORT`";
+        findings.add(table.span("url"), DatabaseFault::BadScheme { place: "a shared tier", schemes });
+        return None;
+    }
+    Some(Shared { url, prefix: table.text("prefix").cloned().unwrap_or_else(|| Text::plain("fb:")) })
+}

@@ -1,0 +1,362 @@
+//! What a namespace will do, in words: the answer to `forebay explain NAMESPACE`.
+//!
+//! Everything is said from the checked form; nothing is asked of a database.
+
+use std::time::Duration;
+
+use super::checked::{
+    Budget, Database, Declaration, Durability, EvictionPolicy, Kind, Mode, Namespace, Sink, SqlSource, Ttl,
+    Writes,
+};
+use super::query::Query;
+use super::raw::Table;
+use super::served;
+use super::units::{show_duration, show_size};
+
+const LABEL_WIDTH: usize = 14;
+const TEXT_WIDTH: usize = 92;
+
+/// What the namespace will do, as text of about thirty lines; nothing where the declaration has no such namespace.
+#[must_use]
+pub fn explain(declaration: &Declaration, namespace: &str) -> Option<String> {
+    let found = declaration.namespaces.get(namespace)?;
+    let raw =
+        declaration.raw.tables("namespace").find(|(name, _)| *name == namespace).map(|(_, table)| table)?;
+    let explained = Explained { declaration, namespace: found, raw };
+    let mut page = Page::default();
+    explained.head(&mut page);
+    explained.source(&mut page);
+    explained.freshness(&mut page);
+    explained.invalidation(&mut page);
+    explained.verbs(&mut page);
+    explained.memory(&mut page);
+    explained.unserved(&mut page);
+    Some(page.text)
+}
+
+/// Labelled lines, the text wrapped beside the labels.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn title(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.text.push('\n');
+    }
+
+    fn gap(&mut self) {
+        self.text.push('\n');
+    }
+
+    fn line(&mut self, label: &str, text: &str) {
+        let mut label = label;
+        let mut line = String::new();
+        for word in text.split_whitespace() {
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > TEXT_WIDTH {
+                self.push(label, &line);
+                label = "";
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        self.push(label, &line);
+    }
+
+    fn push(&mut self, label: &str, line: &str) {
+        self.text.push_str(&format!("  {label:LABEL_WIDTH$}{line}\n"));
+    }
+}
+
+struct Explained<'d> {
+    declaration: &'d Declaration,
+    namespace: &'d Namespace,
+    raw: &'d Table,
+}
+
+impl Explained<'_> {
+    fn head(&self, page: &mut Page) {
+        let namespace = self.namespace;
+        let what = match namespace.mode {
+            Mode::Cache => "cache",
+            Mode::Store => "store",
+        };
+        let kind = match namespace.kind {
+            Kind::Blob => "blobs",
+            Kind::Hash => "hashes",
+            Kind::SortedSet => "sorted sets",
+            Kind::Counter => "counters",
+        };
+        let (keyspace, db) = (&self.declaration.keyspace, self.declaration.db);
+        page.title(&format!("{} — a {what} of {kind} in the keyspace {keyspace} (db {db})", namespace.name));
+        page.gap();
+        page.line("key", &namespace.key.to_string());
+        if let Some(field) = &namespace.field {
+            page.line("field", &field.to_string());
+        }
+    }
+
+    fn source(&self, page: &mut Page) {
+        let Some(source) = &self.namespace.source else {
+            let text = match self.namespace.mode {
+                Mode::Cache => "nowhere: it holds what clients write",
+                Mode::Store => "nowhere: it is itself the truth",
+            };
+            page.line("loaded from", text);
+            return;
+        };
+        if let Some(sql) = &source.sql {
+            let place = match self.declaration.databases.get(&sql.database) {
+                Some(Database { url, .. }) => format!("the database {} ({})", sql.database, url.text),
+                None => format!("the database {}", sql.database),
+            };
+            page.line("loaded from", &place);
+            let parameters = self.namespace.key.names().len();
+            page.line("one key", &sent(&sql.query, parameters));
+            page.line("many keys", "the same query, once for all that miss together");
+            if let Some(fields) = &sql.fields {
+                let own = self.namespace.field.as_ref().map_or(0, |field| field.names().len());
+                page.line("one field", &sent(fields, parameters + own));
+            }
+            page.line("depends on", &self.dependencies(sql));
+        }
+        if let Some(http) = &source.http {
+            page.line("loaded from", &http.url.shown());
+        }
+    }
+
+    fn dependencies(&self, sql: &SqlSource) -> String {
+        if !self.namespace.depends_on.is_empty() {
+            let tables = self.namespace.depends_on.iter().map(|(table, columns)| of_table(table, columns));
+            return format!("{} (declared)", tables.collect::<Vec<_>>().join(", "));
+        }
+        match &sql.query.lookup {
+            Some(lookup) => format!("{} (derived from the query)", of_table(&lookup.table, &lookup.columns)),
+            None => "tables that cannot be told from the query: declare them in `depends_on`".into(),
+        }
+    }
+
+    fn freshness(&self, page: &mut Page) {
+        let namespace = self.namespace;
+        page.gap();
+        match namespace.ttl {
+            Ttl::Fixed(ttl) if namespace.source.is_some() => {
+                let earlier = match namespace.jitter {
+                    Duration::ZERO => String::new(),
+                    jitter => format!(", up to {} less by chance", show_duration(jitter)),
+                };
+                page.line(
+                    "fresh",
+                    &format!("for {}, counted from the moment its load began{earlier}", show_duration(ttl)),
+                );
+            }
+            Ttl::Fixed(ttl) => page.line("kept", &format!("for {} after it was written", show_duration(ttl))),
+            Ttl::Sliding { idle, max } => page.line(
+                "kept",
+                &format!("for {} after its last use, {} at most", show_duration(idle), show_duration(max)),
+            ),
+        }
+        if namespace.source.is_none() {
+            if let Some(durability) = namespace.durability {
+                page.line("durable", &durable(durability));
+            }
+            return;
+        }
+        self.stale(page);
+        self.bound(page);
+        let absent = match namespace.absent_ttl {
+            Duration::ZERO => "never believed: every read of an absent key asks the source".into(),
+            ttl => {
+                let seen = show_duration(ttl + namespace.loader.timeout);
+                format!(
+                    "believed for {}: a row that others add shows after {seen} at the latest",
+                    show_duration(ttl)
+                )
+            }
+        };
+        page.line("absence", &absent);
+    }
+
+    fn stale(&self, page: &mut Page) {
+        let namespace = self.namespace;
+        let ttl = namespace.ttl.longest();
+        let (refresh, error) = (namespace.stale_while_revalidate, namespace.stale_if_error);
+        if namespace.secure {
+            page.line("stale", "never served; a read that cannot be loaded fails");
+        } else if refresh.is_zero() && error.is_zero() {
+            page.line("stale", "never served; a read past that waits for the load, or fails with it");
+        }
+        if !refresh.is_zero() {
+            let until = show_duration(ttl + refresh);
+            page.line("stale", &format!("served until {until} old while one refresh is on its way"));
+        }
+        if !error.is_zero() {
+            let until = show_duration(ttl + error);
+            page.line(
+                "on error",
+                &format!("served until {until} old while the source fails, with its age told"),
+            );
+        }
+    }
+
+    fn bound(&self, page: &mut Page) {
+        let (namespace, timeout) = (self.namespace, self.namespace.loader.timeout);
+        let refresh = namespace.stale_while_revalidate;
+        let sum = if refresh.is_zero() {
+            "ttl + load time-out"
+        } else {
+            "ttl + stale_while_revalidate + load time-out"
+        };
+        let mut text =
+            format!("no answer is older than {} with a healthy source ({sum})", self.bound_shown());
+        if !namespace.stale_if_error.is_zero() {
+            let failing = namespace.ttl.longest() + namespace.stale_if_error;
+            text.push_str(&format!(
+                ", nor than {} with a failing one (ttl + stale_if_error)",
+                show_duration(failing)
+            ));
+        }
+        page.line("bound", &text);
+        page.line("load", &format!("fails after {}", show_duration(timeout)));
+    }
+
+    /// The bound on an answer's age with a healthy source.
+    fn bound_shown(&self) -> String {
+        let namespace = self.namespace;
+        show_duration(namespace.ttl.longest() + namespace.stale_while_revalidate + namespace.loader.timeout)
+    }
+
+    fn invalidation(&self, page: &mut Page) {
+        let namespace = self.namespace;
+        let Some(source) = &namespace.source else { return };
+        page.gap();
+        let mut seen = vec!["DEL, UNLINK and FB.INVALIDATE of the key", "FLUSHDB"];
+        if !namespace.tags.is_empty() {
+            seen.insert(1, "FB.TAG of its tags");
+        }
+        let fed = source
+            .sql
+            .as_ref()
+            .filter(|sql| self.declaration.databases.get(&sql.database).is_some_and(|it| it.feed));
+        let can_be_told =
+            fed.is_some_and(|sql| !namespace.depends_on.is_empty() || sql.query.lookup.is_some());
+        if can_be_told {
+            seen.push("row changes, whoever makes them, by the feed");
+        }
+        page.line("dropped by", &seen.join("; "));
+        for tag in &namespace.tags {
+            page.line("tag", &tag.to_string());
+        }
+        if !can_be_told {
+            let why = match fed {
+                None => "changes that others make to the source (no feed)",
+                Some(_) => "changes to the tables (the query does not tell which)",
+            };
+            page.line(
+                "not seen",
+                &format!(
+                    "{why}: such a change shows after {} at the latest while the source is healthy",
+                    self.bound_shown()
+                ),
+            );
+        }
+    }
+
+    fn verbs(&self, page: &mut Page) {
+        let namespace = self.namespace;
+        page.gap();
+        let has_source = namespace.source.is_some();
+        let set = match namespace.writes {
+            Writes::Refuse => "refused: the source has the truth".into(),
+            Writes::Cache if has_source => {
+                "kept here, hiding the source until its TTL or an invalidation; the source is not touched"
+                    .to_owned()
+            }
+            Writes::Cache => "kept here until its TTL; may be lost at any time".into(),
+            Writes::Through => format!("goes to {} first, then here", self.sink()),
+            Writes::Behind => format!("is journaled and answered, and goes to {} later", self.sink()),
+            Writes::Store => "written, durable as declared".into(),
+        };
+        page.line("SET", &set);
+        let del = match (namespace.mode, &namespace.sink) {
+            (Mode::Store, _) => "deletes the value".to_owned(),
+            (Mode::Cache, Some(_)) => format!("deletes from {}, then here", self.sink()),
+            (Mode::Cache, None) if has_source => "drops the copy; the next read loads".into(),
+            (Mode::Cache, None) => "drops the value".into(),
+        };
+        page.line("DEL", &del);
+        let expire = if has_source {
+            format!("moves the copy's TTL, never beyond {}", show_duration(namespace.ttl.longest()))
+        } else {
+            "moves its TTL as said".into()
+        };
+        page.line("EXPIRE", &expire);
+    }
+
+    fn sink(&self) -> &'static str {
+        match self.namespace.sink {
+            Some(Sink::Http(_)) => "the HTTP sink",
+            _ => "the database",
+        }
+    }
+
+    fn memory(&self, page: &mut Page) {
+        let memory = &self.namespace.memory;
+        let all = self.declaration.memory.clone().unwrap_or_default().budget_bytes;
+        let budget = match (memory.budget, memory.budget.bytes(all)) {
+            (Budget::Share(share), Some(bytes)) => {
+                format!("{} of its own ({share} % of all)", show_size(bytes))
+            }
+            (_, Some(bytes)) => format!("{} of its own", show_size(bytes)),
+            (_, None) => format!("shares {} with the others", show_size(all)),
+        };
+        let policy = match memory.policy {
+            EvictionPolicy::S3Fifo => "S3-FIFO",
+            EvictionPolicy::Lru => "least recently used first",
+            EvictionPolicy::Lfu => "least frequently used first",
+        };
+        page.line("memory", &format!("{budget}; evicts by {policy}"));
+    }
+
+    fn unserved(&self, page: &mut Page) {
+        let mut unserved = served::unserved_in(self.raw, "namespace.*.");
+        let sql = self.namespace.source.as_ref().and_then(|source| source.sql.as_ref());
+        let databases = self.declaration.raw.tables("database");
+        for (name, table) in databases.filter(|(name, _)| sql.is_some_and(|sql| sql.database == **name)) {
+            let of_database = served::unserved_in(table, "database.*.");
+            unserved.extend(of_database.into_iter().map(|option| format!("{option} of the database {name}")));
+        }
+        if !unserved.is_empty() {
+            page.gap();
+            page.line(
+                "not served",
+                &format!("{}: read and checked, but this version refuses to serve it", unserved.join(", ")),
+            );
+        }
+    }
+}
+
+/// A query as it is sent for one row of parameters.
+fn sent(query: &Query, parameters: usize) -> String {
+    let row = match parameters {
+        1 => "(?)".to_owned(),
+        _ => format!("(values ({}))", vec!["?"; parameters].join(", ")),
+    };
+    query.text.shown().replace("{keys}", &row)
+}
+
+fn of_table(table: &str, columns: &[String]) -> String {
+    if columns.is_empty() { format!("all of {table}") } else { format!("{table} by {}", columns.join(", ")) }
+}
+
+fn durable(durability: Durability) -> String {
+    match durability {
+        Durability::Always => "on disk before a write is acknowledged".into(),
+        Durability::Interval(interval) => format!("on disk within {} of a write", show_duration(interval)),
+        Durability::None => "on disk whenever the system writes it".into(),
+    }
+}

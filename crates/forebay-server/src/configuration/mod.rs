@@ -1,0 +1,35 @@
+//! The declaration: from TOML text to a checked form, and what is said about it.
+//!
+//! A text is read along one table of options (`options`) into typed values (`raw`), and these become the checked form
+//! (`checked`) in which every option has its value and every rule is kept. Parsing has no effects: variables and secret
+//! files are asked for through [`Environment`], and nothing else is touched. A refused declaration gives a [`Report`] with
+//! everything that is wrong, each with its line, a caret and the mend; no report and no `Debug` shows a secret.
+//!
+//! The language is wider than what this version serves: [`served::refuse`] tells the two apart. Opening databases and
+//! preparing queries is left to those who serve.
+
+mod checked;
+mod deployment;
+mod explain;
+mod fault;
+mod options;
+mod query;
+mod raw;
+mod reference;
+mod report;
+pub mod secrets;
+pub mod served;
+mod units;
+
+pub use checked::{
+    Breaker, Budget, Database, DatabaseKind, DatabaseUrl, Declaration, DeclaredEnvironment, Durability,
+    EvictionPolicy, Exists, HttpSink, HttpSource, Kind, Loader, Memory, Mode, Namespace, NamespaceMemory,
+    Pool, Server, Shared, Sink, Source, SourceKind, SqlSink, SqlSource, Ttl, Warm, Writes,
+};
+pub use deployment::{Deployment, Keyspace};
+pub use explain::explain;
+pub use query::{Lookup, Query};
+pub use raw::Settings;
+pub use reference::reference;
+pub use report::{Error, Report, Style};
+pub use secrets::{Environment, ProcessEnvironment, SecretError, Text};

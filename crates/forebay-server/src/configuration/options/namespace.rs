@@ -1,0 +1,406 @@
+//! Options of a namespace.
+
+use super::{Kind, Limits, Opt, Section, TextKind, between, days, millis};
+
+const NONE: &str = "none";
+const REQUIRED: &str = "must be given";
+const PER_SECOND: std::time::Duration = millis(1_000);
+
+pub(crate) static NAMESPACE: Section = Section {
+    path: "namespace.NAME",
+    about: "A part of the keyspace: what its keys mean, how fresh they must be, where a write goes.",
+    options: &[
+        Opt {
+            name: "key",
+            kind: Kind::Text(TextKind::Pattern),
+            default: REQUIRED,
+            effect: "The pattern of its keys: text with parameters in braces, `{name}` or `{name:integer}` (`text`, `integer`, `uuid`). \
+                     No key may match two namespaces.",
+        },
+        Opt {
+            name: "kind",
+            kind: Kind::Choice(&["blob", "hash", "sorted_set", "counter"]),
+            default: "`\"blob\"`",
+            effect: "What a value is.",
+        },
+        Opt {
+            name: "field",
+            kind: Kind::Text(TextKind::Pattern),
+            default: "with `kind = \"hash\"` and a source it must be given",
+            effect: "The pattern of a hash's field names.",
+        },
+        Opt {
+            name: "mode",
+            kind: Kind::Choice(&["cache", "store"]),
+            default: "`\"cache\"` with a source, else must be given",
+            effect: "`cache`: can be lost at any time, its source has the truth. `store`: is itself the truth, never evicted, durable.",
+        },
+        Opt {
+            name: "ttl",
+            kind: Kind::DurationOr(&SLIDING, Limits(millis(1), days(3_650))),
+            default: REQUIRED,
+            effect: "How long a value is fresh, counted from the moment its load began; as a table, counted from its last use.",
+        },
+        Opt {
+            name: "absent_ttl",
+            kind: between(millis(0), days(1)),
+            default: "min(`ttl`, 30s)",
+            effect: "How long the absence of a row is believed; `0s` asks every time.",
+        },
+        Opt {
+            name: "stale_while_revalidate",
+            kind: between(millis(1), days(365)),
+            default: NONE,
+            effect: "How long past its TTL a value may be served while one refresh is on its way.",
+        },
+        Opt {
+            name: "stale_if_error",
+            kind: between(millis(1), days(365)),
+            default: NONE,
+            effect: "How long past its TTL a value may be served when the source fails.",
+        },
+        Opt {
+            name: "refresh_ahead",
+            kind: between(millis(1), days(365)),
+            default: NONE,
+            effect: "A read this long before the TTL ends starts a refresh; shorter than `ttl`.",
+        },
+        Opt {
+            name: "refresh_every",
+            kind: between(PER_SECOND, days(365)),
+            default: NONE,
+            effect: "What is held is refreshed this often, read or not.",
+        },
+        Opt {
+            name: "jitter",
+            kind: between(millis(1), days(365)),
+            default: NONE,
+            effect: "The most that a TTL is shortened by chance, so that what was filled together does not expire together; shorter than `ttl`.",
+        },
+        Opt {
+            name: "secure",
+            kind: Kind::Flag,
+            default: "false",
+            effect: "Forbids every stale answer; what cannot be loaded fails.",
+        },
+        Opt {
+            name: "version",
+            kind: Kind::Text(TextKind::Name),
+            default: NONE,
+            effect: "A column; a value whose version is older never replaces a newer one.",
+        },
+        Opt {
+            name: "shape",
+            kind: Kind::Integer { min: 0, max: 4_294_967_295 },
+            default: "0",
+            effect: "Raised when the rows change shape, so that new code never meets old copies.",
+        },
+        Opt {
+            name: "tags",
+            kind: Kind::Texts(TextKind::Pattern),
+            default: NONE,
+            effect: "Groups that a value belongs to and is invalidated with; parameters or columns in braces.",
+        },
+        Opt {
+            name: "writes",
+            kind: Kind::Choice(&["refuse", "cache", "through", "behind"]),
+            default: "`\"refuse\"` with a source; with a sink it must be given",
+            effect: "What a client's write does: an error; kept here until its TTL, the source untouched; to the sink first; \
+                     to the sink later, from a journal.",
+        },
+        Opt {
+            name: "source",
+            kind: Kind::Table(&SOURCE),
+            default: NONE,
+            effect: "Where a missing key is loaded from.",
+        },
+        Opt {
+            name: "aliases",
+            kind: Kind::Map("PARAMETER", &Kind::Text(TextKind::Query)),
+            default: NONE,
+            effect: "Other names for the key's one parameter (an id or a slug): a query that selects the other name and the parameter, \
+                     by `{keys}` of the other name.",
+        },
+        Opt { name: "sink", kind: Kind::Table(&SINK), default: NONE, effect: "Where writes go." },
+        Opt {
+            name: "warm",
+            kind: Kind::Warm,
+            default: NONE,
+            effect: "What is loaded at the start: `PARAMETER = [values]`, every combination of them; and the `hottest` N keys of the last run.",
+        },
+        Opt {
+            name: "durability",
+            kind: Kind::Durability,
+            default: "`\"interval 1s\"` in a store",
+            effect: "When an acknowledged write of a store is on disk: before the answer, at the end of the interval, or whenever.",
+        },
+        Opt {
+            name: "loader",
+            kind: Kind::Table(&LOADER),
+            default: "its defaults",
+            effect: "How the source is asked.",
+        },
+        Opt {
+            name: "memory",
+            kind: Kind::Table(&MEMORY),
+            default: "its defaults",
+            effect: "Its part of the memory tier.",
+        },
+        Opt {
+            name: "exists",
+            kind: Kind::Choice(&["held", "load"]),
+            default: "`\"held\"`",
+            effect: "What `EXISTS` and `HEXISTS` answer from: what is held, or a load.",
+        },
+        Opt {
+            name: "depends_on",
+            kind: Kind::Map("TABLE", &Kind::Texts(TextKind::Name)),
+            default: "derived from a simple query",
+            effect: "The tables its rows come from, each with the columns that carry the key's parameters in their order; \
+                     `[]` where any change of the table concerns every key.",
+        },
+    ],
+};
+
+static SLIDING: Section = Section {
+    path: "namespace.NAME.ttl",
+    about: "A TTL that every use renews.",
+    options: &[
+        Opt {
+            name: "idle",
+            kind: between(millis(1), days(3_650)),
+            default: REQUIRED,
+            effect: "It ends this long after the last use.",
+        },
+        Opt {
+            name: "max",
+            kind: between(millis(1), days(3_650)),
+            default: REQUIRED,
+            effect: "It ends this long after the value was made, however much it is used.",
+        },
+    ],
+};
+
+static SOURCE: Section = Section {
+    path: "namespace.NAME.source",
+    about: "Where a missing key is loaded from: a query, a request, or both merged.",
+    options: &[
+        Opt { name: "sql", kind: Kind::Table(&SOURCE_SQL), default: NONE, effect: "A query." },
+        Opt { name: "http", kind: Kind::Table(&SOURCE_HTTP), default: NONE, effect: "A request." },
+        Opt {
+            name: "merge",
+            kind: Kind::Texts(TextKind::Name),
+            default: "with both sources it must be given",
+            effect: "`[\"sql\", \"http\"]` or the other way round: asked in this order, members of the later laid over the earlier.",
+        },
+    ],
+};
+
+static SOURCE_SQL: Section = Section {
+    path: "namespace.NAME.source.sql",
+    about: "A query that serves one key and many.",
+    options: &[
+        Opt {
+            name: "database",
+            kind: Kind::Text(TextKind::Name),
+            default: REQUIRED,
+            effect: "A `[database.NAME]`.",
+        },
+        Opt {
+            name: "query",
+            kind: Kind::Text(TextKind::Query),
+            default: REQUIRED,
+            effect: "One `select` that gives the rows of the keys in `{keys}`, with a column for each parameter of the key. `{keys}` stands \
+                     after `in` and is bound as a list, never pasted.",
+        },
+        Opt {
+            name: "fields",
+            kind: Kind::Text(TextKind::Query),
+            default: "whole hashes are loaded",
+            effect: "For a hash: the query for single fields, by the parameters of the key and of the field.",
+        },
+        Opt {
+            name: "decimals",
+            kind: Kind::Map("COLUMN", &Kind::Integer { min: 0, max: 28 }),
+            default: NONE,
+            effect: "Columns that hold exact decimals as text, with their digits after the point in the JSON number.",
+        },
+    ],
+};
+
+static SOURCE_HTTP: Section = Section {
+    path: "namespace.NAME.source.http",
+    about: "A request that gives the value of one key.",
+    options: &[
+        Opt {
+            name: "url",
+            kind: Kind::Text(TextKind::Url),
+            default: REQUIRED,
+            effect: "`http://` or `https://`, with parameters of the key in braces.",
+        },
+        Opt {
+            name: "headers",
+            kind: Kind::Map("HEADER", &Kind::Text(TextKind::Any)),
+            default: NONE,
+            effect: "Headers sent along.",
+        },
+        Opt {
+            name: "cache_control",
+            kind: Kind::Flag,
+            default: "false",
+            effect: "The answer's `Cache-Control` may shorten the TTL.",
+        },
+    ],
+};
+
+static SINK: Section = Section {
+    path: "namespace.NAME.sink",
+    about: "Where writes go: statements, or requests.",
+    options: &[
+        Opt { name: "sql", kind: Kind::Table(&SINK_SQL), default: NONE, effect: "Statements." },
+        Opt { name: "http", kind: Kind::Table(&SINK_HTTP), default: NONE, effect: "Requests." },
+    ],
+};
+
+static SINK_SQL: Section = Section {
+    path: "namespace.NAME.sink.sql",
+    about: "Statements that apply writes, in batches.",
+    options: &[
+        Opt {
+            name: "database",
+            kind: Kind::Text(TextKind::Name),
+            default: REQUIRED,
+            effect: "A `[database.NAME]`.",
+        },
+        Opt {
+            name: "write",
+            kind: Kind::Text(TextKind::Query),
+            default: REQUIRED,
+            effect: "One statement that writes the rows in `{rows}`, new or not.",
+        },
+        Opt {
+            name: "delete",
+            kind: Kind::Text(TextKind::Query),
+            default: "deletes are refused",
+            effect: "One statement that deletes the rows of the keys in `{keys}`.",
+        },
+    ],
+};
+
+static SINK_HTTP: Section = Section {
+    path: "namespace.NAME.sink.http",
+    about: "Requests that apply writes: `PUT` with the value, `DELETE` without.",
+    options: &[
+        Opt {
+            name: "url",
+            kind: Kind::Text(TextKind::Url),
+            default: REQUIRED,
+            effect: "`http://` or `https://`, with parameters of the key in braces.",
+        },
+        Opt {
+            name: "headers",
+            kind: Kind::Map("HEADER", &Kind::Text(TextKind::Any)),
+            default: NONE,
+            effect: "Headers sent along.",
+        },
+        Opt {
+            name: "idempotency_key",
+            kind: Kind::Flag,
+            default: "false",
+            effect: "The other side honours `Idempotency-Key`: a write is exactly once in effect; otherwise at least once.",
+        },
+    ],
+};
+
+static LOADER: Section = Section {
+    path: "namespace.NAME.loader",
+    about: "How the source is asked.",
+    options: &[
+        Opt {
+            name: "timeout",
+            kind: between(millis(1), days(1)),
+            default: "5s",
+            effect: "A load that takes longer has failed.",
+        },
+        Opt {
+            name: "soft_timeout",
+            kind: between(millis(1), days(1)),
+            default: "100ms where a stale value may be served",
+            effect: "After this long a reader takes the stale value and the load goes on; at most `timeout`.",
+        },
+        Opt {
+            name: "concurrency",
+            kind: Kind::Integer { min: 1, max: 10_000 },
+            default: "16",
+            effect: "Queries or requests in flight at once; misses gather into batches meanwhile.",
+        },
+        Opt {
+            name: "queue",
+            kind: Kind::Integer { min: 1, max: 1_000_000 },
+            default: "1024",
+            effect: "Loads that may wait; more are refused as overloaded, or answered stale.",
+        },
+        Opt {
+            name: "breaker",
+            kind: Kind::Table(&BREAKER),
+            default: "its defaults",
+            effect: "When a failing source is left alone.",
+        },
+    ],
+};
+
+static BREAKER: Section = Section {
+    path: "namespace.NAME.loader.breaker",
+    about: "When a failing source is left alone, and for how long.",
+    options: &[
+        Opt {
+            name: "failures",
+            kind: Kind::Integer { min: 1, max: 1_000_000 },
+            default: "5",
+            effect: "Failures in a row that open it.",
+        },
+        Opt {
+            name: "successes",
+            kind: Kind::Integer { min: 1, max: 1_000_000 },
+            default: "2",
+            effect: "Trial loads that must succeed to close it.",
+        },
+        Opt {
+            name: "pause",
+            kind: between(millis(1), days(1)),
+            default: "60s",
+            effect: "How long it stays open before a trial.",
+        },
+    ],
+};
+
+static MEMORY: Section = Section {
+    path: "namespace.NAME.memory",
+    about: "Its part of the memory tier.",
+    options: &[
+        Opt {
+            name: "policy",
+            kind: Kind::Choice(&["s3-fifo", "lru", "lfu"]),
+            default: "`\"s3-fifo\"`",
+            effect: "Which values make room for others.",
+        },
+        Opt {
+            name: "budget",
+            kind: Kind::Size { min: 64 << 10, max: 1 << 44 },
+            default: "the common budget",
+            effect: "Bytes of its own, taken from `[memory] budget`.",
+        },
+        Opt {
+            name: "share",
+            kind: Kind::Percent,
+            default: "the common budget",
+            effect: "The same as a share of `[memory] budget`.",
+        },
+        Opt {
+            name: "max_age",
+            kind: between(millis(1), days(365)),
+            default: "the TTL; in a store on a shared tier: not held in memory",
+            effect: "How long a value is answered from memory before the next tier is asked.",
+        },
+    ],
+};

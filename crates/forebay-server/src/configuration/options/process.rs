@@ -1,0 +1,215 @@
+//! Options of a process: where it listens, its memory, its shared tier, its databases, its environments.
+
+use super::namespace::NAMESPACE;
+use super::{Kind, Opt, Section, TextKind, between, days, millis};
+
+const MIB: u64 = 1 << 20;
+const NONE: &str = "none";
+const REQUIRED: &str = "must be given";
+
+/// The whole language.
+pub(crate) static ROOT: Section = Section {
+    path: "",
+    about: "What stands above the first table.",
+    options: &[
+        Opt {
+            name: "keyspace",
+            kind: Kind::Text(TextKind::Name),
+            default: REQUIRED,
+            effect: "The name of everything this declaration declares; in the path of HTTP requests.",
+        },
+        Opt {
+            name: "db",
+            kind: DB,
+            default: "0",
+            effect: "The number by which RESP clients pick the keyspace (`SELECT n`).",
+        },
+        Opt {
+            name: "server",
+            kind: Kind::Table(&SERVER),
+            default: "its defaults",
+            effect: "Where the process listens and keeps its files.",
+        },
+        Opt {
+            name: "memory",
+            kind: Kind::Table(&MEMORY),
+            default: "its defaults",
+            effect: "The memory tier.",
+        },
+        Opt {
+            name: "shared",
+            kind: Kind::Table(&SHARED),
+            default: "embedded, under `data`",
+            effect: "The shared tier.",
+        },
+        Opt {
+            name: "database",
+            kind: Kind::Map("NAME", &Kind::Table(&DATABASE)),
+            default: NONE,
+            effect: "Databases that sources and sinks name.",
+        },
+        Opt {
+            name: "namespace",
+            kind: Kind::Map("NAME", &Kind::Table(&NAMESPACE)),
+            default: NONE,
+            effect: "Named parts of the keyspace, one policy each. Keys of none of them live in a default store.",
+        },
+        Opt {
+            name: "environment",
+            kind: Kind::Map("NAME", &Kind::Table(&ENVIRONMENT)),
+            default: NONE,
+            effect: "Further keyspaces of the same shape, each with its own data.",
+        },
+        Opt {
+            name: "app",
+            kind: Kind::Map("NAME", &Kind::Free),
+            default: NONE,
+            effect: "Settings of the app NAME, handed to it unchecked.",
+        },
+    ],
+};
+
+const DB: Kind = Kind::Integer { min: 0, max: 1023 };
+
+static SERVER: Section = Section {
+    path: "server",
+    about: "Where the process listens and keeps its files. One file of a deployment has it.",
+    options: &[
+        Opt {
+            name: "http",
+            kind: Kind::Text(TextKind::Address),
+            default: "`\"127.0.0.1:8080\"`",
+            effect: "Address and port of the HTTP listener; loopback only. Port 0 takes a free one.",
+        },
+        Opt {
+            name: "resp",
+            kind: Kind::Text(TextKind::Address),
+            default: "`\"127.0.0.1:6380\"`",
+            effect: "Address and port of the RESP listener; loopback only. Port 0 takes a free one.",
+        },
+        Opt {
+            name: "data",
+            kind: Kind::Text(TextKind::Path),
+            default: "`\"data\"`",
+            effect: "Folder of the embedded tier, journals and what apps keep; made when missing.",
+        },
+    ],
+};
+
+static MEMORY: Section = Section {
+    path: "memory",
+    about: "The memory tier of the process. One file of a deployment has it.",
+    options: &[Opt {
+        name: "budget",
+        kind: Kind::Size { min: MIB, max: 16 * 1024 * 1024 * MIB },
+        default: "256 MiB",
+        effect: "Most bytes of keys, values and bookkeeping held in memory, over all keyspaces.",
+    }],
+};
+
+static SHARED: Section = Section {
+    path: "shared",
+    about: "A tier that several instances share. Left out, the embedded tier on disk under `data` is used.",
+    options: &[
+        Opt {
+            name: "url",
+            kind: Kind::Text(TextKind::Url),
+            default: REQUIRED,
+            effect: "`redis://`, `rediss://` or `redis-cluster://`, for Redis and Valkey alike.",
+        },
+        Opt {
+            name: "prefix",
+            kind: Kind::Text(TextKind::Any),
+            default: "`\"fb:\"`",
+            effect: "Begins every key written there, so that none collides with other programs' keys.",
+        },
+    ],
+};
+
+static DATABASE: Section = Section {
+    path: "database.NAME",
+    about: "A database that sources and sinks name.",
+    options: &[
+        Opt {
+            name: "url",
+            kind: Kind::Text(TextKind::Url),
+            default: REQUIRED,
+            effect: "`sqlite:PATH`, `postgres://…` or `mysql://…`. A password in it is never shown.",
+        },
+        Opt {
+            name: "pool",
+            kind: Kind::Table(&POOL),
+            default: "its defaults",
+            effect: "The connections to it.",
+        },
+        Opt {
+            name: "feed",
+            kind: Kind::Flag,
+            default: "false",
+            effect: "Row changes, whoever makes them, invalidate what was loaded from the rows. SQLite files and PostgreSQL have one.",
+        },
+    ],
+};
+
+static POOL: Section = Section {
+    path: "database.NAME.pool",
+    about: "The connections to a database.",
+    options: &[
+        Opt {
+            name: "max",
+            kind: Kind::Integer { min: 1, max: 10_000 },
+            default: "16",
+            effect: "Most connections open at once.",
+        },
+        Opt {
+            name: "warm",
+            kind: Kind::Integer { min: 0, max: 10_000 },
+            default: "min(`max`, 2)",
+            effect: "Connections kept open when idle; at most `max`.",
+        },
+        Opt {
+            name: "wait",
+            kind: between(millis(1), days(1)),
+            default: "5s",
+            effect: "Longest wait for a free connection.",
+        },
+        Opt {
+            name: "max_lifetime",
+            kind: between(millis(1_000), days(30)),
+            default: "30m",
+            effect: "A connection older than this is replaced when it is idle.",
+        },
+        Opt {
+            name: "ping_after_idle",
+            kind: between(millis(0), days(1)),
+            default: "30s",
+            effect: "A connection idle for longer is asked whether it lives before it is used.",
+        },
+    ],
+};
+
+static ENVIRONMENT: Section = Section {
+    path: "environment.NAME",
+    about: "A second keyspace of the same shape, named `KEYSPACE-NAME`, with its own data: its own `db`, its own folder \
+            `environments/NAME` under the data folder, and its own address for every database.",
+    options: &[
+        Opt { name: "db", kind: DB, default: REQUIRED, effect: "The number by which RESP clients pick it." },
+        Opt {
+            name: "database",
+            kind: Kind::Map("NAME", &Kind::Table(&ENVIRONMENT_DATABASE)),
+            default: "must name every database",
+            effect: "Where the environment's databases are.",
+        },
+    ],
+};
+
+static ENVIRONMENT_DATABASE: Section = Section {
+    path: "environment.NAME.database.NAME",
+    about: "Where one database of the environment is; its pool and feed are those of `[database.NAME]`.",
+    options: &[Opt {
+        name: "url",
+        kind: Kind::Text(TextKind::Url),
+        default: REQUIRED,
+        effect: "As in `[database.NAME]`, and not the same: the environment would share its data.",
+    }],
+};

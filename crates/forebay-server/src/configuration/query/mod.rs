@@ -1,0 +1,36 @@
+//! Declared queries, read lightly: enough to bind `{keys}`, to match rows to keys, and to see what a simple query depends
+//! on.
+//!
+//! This is no SQL parser. It knows strings, quoted names, comments and parentheses in the manner of SQLite and PostgreSQL,
+//! finds the select list and the `in {keys}`, and says so where it cannot tell; what it cannot tell is seen when the query
+//! is prepared against its database.
+
+mod keys;
+mod select;
+mod tokens;
+
+pub(crate) use keys::check_keys;
+
+use super::secrets::Text;
+
+/// A declared query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The query as written, with `{keys}`; shown as `***` where it holds something from outside the declaration.
+    pub text: Text,
+    /// The columns it gives, in order; nothing where they cannot be told without its database (a star, or a query that is
+    /// not a plain `select`).
+    pub columns: Option<Vec<String>>,
+    /// The table and its columns that the keys are looked up by, if the query is simple enough to tell: one table, and
+    /// columns of it before `in {keys}`.
+    pub lookup: Option<Lookup>,
+}
+
+/// Where a simple query looks its keys up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// The table.
+    pub table: String,
+    /// The columns that carry the key's parameters, in their order; none where the key has no parameters.
+    pub columns: Vec<String>,
+}

@@ -1,0 +1,173 @@
+use std::fs;
+
+use expect_test::expect;
+use forebay_server::configuration::explain;
+
+use super::{SECRET, folder, parse};
+
+fn explained(file: &str, namespace: &str) -> String {
+    let declaration = parse(&fs::read_to_string(folder().join(file)).unwrap()).unwrap();
+    let text = explain(&declaration, namespace).unwrap();
+    assert!(text.lines().count() <= 40, "{text}");
+    assert!(!text.contains(SECRET));
+    text
+}
+
+#[test]
+fn a_cache_that_keeps_writes() {
+    expect![[r#"
+        STOCK_CACHE — a cache of blobs in the keyspace shop (db 0)
+
+          key           stock:{code}
+          loaded from   the database main (sqlite:data/main.db)
+          one key       select code, name, price, change, change_pct, volume, timestamp from quotes where code in
+                        (?)
+          many keys     the same query, once for all that miss together
+          depends on    quotes by code (derived from the query)
+
+          fresh         for 3s, counted from the moment its load began
+          stale         never served; a read past that waits for the load, or fails with it
+          bound         no answer is older than 8s with a healthy source (ttl + load time-out)
+          load          fails after 5s
+          absence       believed for 30s: a row that others add shows after 35s at the latest
+
+          dropped by    DEL, UNLINK and FB.INVALIDATE of the key; FLUSHDB; row changes, whoever makes them, by the
+                        feed
+
+          SET           kept here, hiding the source until its TTL or an invalidation; the source is not touched
+          DEL           drops the copy; the next read loads
+          EXPIRE        moves the copy's TTL, never beyond 3s
+          memory        shares 256 MiB with the others; evicts by S3-FIFO
+
+          not served    `warm`, `feed = true` of the database main: read and checked, but this version refuses to
+                        serve it
+    "#]].assert_eq(&explained("good.toml", "STOCK_CACHE"));
+}
+
+#[test]
+fn a_cache_that_may_be_stale() {
+    expect![[r#"
+        price — a cache of blobs in the keyspace shop (db 0)
+
+          key           price:{symbol}:{currency}
+          loaded from   the database main (sqlite:data/main.db)
+          one key       select * from prices where (symbol, currency) in (values (?, ?))
+          many keys     the same query, once for all that miss together
+          depends on    prices by symbol, currency (derived from the query)
+
+          fresh         for 5m, counted from the moment its load began
+          stale         served until 6m old while one refresh is on its way
+          on error      served until 1h5m old while the source fails, with its age told
+          bound         no answer is older than 6m5s with a healthy source (ttl + stale_while_revalidate + load
+                        time-out), nor than 1h5m with a failing one (ttl + stale_if_error)
+          load          fails after 5s
+          absence       believed for 30s: a row that others add shows after 35s at the latest
+
+          dropped by    DEL, UNLINK and FB.INVALIDATE of the key; FB.TAG of its tags; FLUSHDB; row changes, whoever
+                        makes them, by the feed
+          tag           symbol:{symbol}
+
+          SET           refused: the source has the truth
+          DEL           drops the copy; the next read loads
+          EXPIRE        moves the copy's TTL, never beyond 5m
+          memory        shares 256 MiB with the others; evicts by S3-FIFO
+
+          not served    `tags`, `feed = true` of the database main: read and checked, but this version refuses to
+                        serve it
+    "#]].assert_eq(&explained("good.toml", "price"));
+}
+
+#[test]
+fn a_store() {
+    expect![[r#"
+        sessions — a store of blobs in the keyspace shop (db 0)
+
+          key           session:{session_id}
+          loaded from   nowhere: it is itself the truth
+
+          kept          for 24h after its last use, 30d at most
+          durable       on disk within 1s of a write
+
+          SET           written, durable as declared
+          DEL           deletes the value
+          EXPIRE        moves its TTL as said
+          memory        shares 256 MiB with the others; evicts by S3-FIFO
+
+          not served    `mode = "store"`, a table for `ttl`, `durability`: read and checked, but this version
+                        refuses to serve it
+    "#]]
+    .assert_eq(&explained("good.toml", "sessions"));
+}
+
+#[test]
+fn a_namespace_that_says_everything() {
+    expect![[r#"
+        price — a cache of hashes in the keyspace all (db 7)
+
+          key           price:{symbol}:{id:integer}
+          field         {quote}
+          loaded from   the database main (***)
+          one key       select symbol, p.ident as id, quote, amount, seq, venue from prices p join venues using
+                        (venue) where (symbol, p.ident) in (values (?, ?))
+          many keys     the same query, once for all that miss together
+          one field     select symbol, id, quote, amount from prices where (symbol, id, quote) in (values (?, ?, ?))
+          depends on    prices by symbol, id, all of venues (declared)
+          loaded from   https://upstream/prices/{symbol}/{id}
+
+          fresh         for 5m, counted from the moment its load began, up to 10s less by chance
+          stale         served until 6m old while one refresh is on its way
+          on error      served until 1h5m old while the source fails, with its age told
+          bound         no answer is older than 6m2s with a healthy source (ttl + stale_while_revalidate + load
+                        time-out), nor than 1h5m with a failing one (ttl + stale_if_error)
+          load          fails after 2s
+          absence       never believed: every read of an absent key asks the source
+
+          dropped by    DEL, UNLINK and FB.INVALIDATE of the key; FB.TAG of its tags; FLUSHDB; row changes, whoever
+                        makes them, by the feed
+          tag           symbol:{symbol}
+          tag           venue:{venue}
+
+          SET           goes to the HTTP sink first, then here
+          DEL           deletes from the HTTP sink, then here
+          EXPIRE        moves the copy's TTL, never beyond 5m
+          memory        256 MiB of its own (25 % of all); evicts by least frequently used first
+
+          not served    `kind = "hash"`, `field`, `refresh_ahead`, `refresh_every`, `version`, `shape`, `tags`,
+                        `writes = "through"`, `exists`, `depends_on`, `warm`, `source.sql.fields`, `source.http`,
+                        `source.merge`, `sink`, `loader.soft_timeout`, `loader.concurrency`, `loader.queue`,
+                        `loader.breaker`, `memory.policy = "lfu"`, `memory.share`, `memory.max_age`, a `url` that is
+                        not `sqlite:` of the database main, `feed = true` of the database main: read and checked,
+                        but this version refuses to serve it
+    "#]].assert_eq(&explained("full.toml", "price"));
+}
+
+#[test]
+fn without_a_feed_the_bound_is_told() {
+    let text = fs::read_to_string(folder().join("good.toml")).unwrap().replace("feed = true", "");
+    let text = explain(&parse(&text).unwrap(), "price").unwrap();
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("not seen changes that others make to the source (no feed)"), "{text}");
+    assert!(words.contains("after 6m5s at the latest"), "{text}");
+    assert!(!words.contains("by the feed"), "{text}");
+    assert!(explain(&parse("keyspace = 'a'").unwrap(), "price").is_none());
+}
+
+/// The feature's page shows a declaration and what is said of it; they belong together.
+#[test]
+fn the_page_shows_what_is_really_said() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/features/configuration.md");
+    let page = fs::read_to_string(path).unwrap();
+    let blocks = |language: &str| {
+        let fence = format!("```{language}\n");
+        page.split(&fence)
+            .skip(1)
+            .map(|rest| rest.split("```").next().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let (toml, text) = (blocks("toml"), blocks("text"));
+    let declaration = parse(&toml[0]).unwrap();
+    assert_eq!(explain(&declaration, "price").unwrap(), text[2]);
+    parse(&toml[1]).unwrap();
+    let misspelt = toml[0].replace("revalidate", "revaldiate").replacen("ttl", "# The price.\nttl", 1);
+    assert_eq!(format!("{}\n", parse(&misspelt).unwrap_err()), text[1]);
+}
