@@ -40,7 +40,7 @@ const TRIES: &[Try] = &[
         command: "curl -i http://127.0.0.1:{http}/v1/stocks/STOCK_CACHE/stock:600000",
         shows: "the same over HTTP, with X-Cache, Age and ETag",
     },
-    Try { command: "redis-cli -p {resp} TTL stock:600000", shows: "how long the copy is fresh" },
+    Try { command: "redis-cli -p {resp} TTL index:000001", shows: "how long the copy is fresh, in seconds" },
     Try { command: "{forebay} explain --app stocks STOCK_CACHE", shows: "what the namespace will do" },
 ];
 

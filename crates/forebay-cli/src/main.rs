@@ -1,2 +1,59 @@
-//! placeholder
-fn main() {}
+//! The `forebay` command: it reads its arguments, hands declarations and apps to the server, and says what came of it.
+//!
+//! Results go to standard output, everything about how it went to standard error. Exit codes: 0 done, 1 what was asked
+//! cannot be done (the message says why and what to do), 2 the arguments are wrong.
+
+mod apps;
+mod arguments;
+mod check;
+mod progress;
+mod secret;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = arguments.enter_directory().and_then(|()| match arguments.command() {
+        Command::Serve(serve) => serve::serve(&serve),
+        Command::Demo(listen) => serve::demo(&listen),
+        Command::Check(check) => check::check(&check),
+        Command::Explain(explain) => check::explain(&explain),
+        Command::Secret(secret) => secret::secret(&secret),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(message)) => {
+            say_error(message.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why what was asked could not be done, for a person to read.
+#[derive(Debug)]
+struct Failure(String);
+
+impl Failure {
+    fn new(error: &impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Prints a result.
+#[expect(clippy::print_stdout, reason = "this is the command's one door to standard output")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+/// Prints what went wrong.
+#[expect(clippy::print_stderr, reason = "this is the command's one door to standard error")]
+fn say_error(text: &str) {
+    // A report brings its own first word.
+    let prefix = if text.starts_with("error") { "" } else { "forebay: " };
+    eprintln!("{prefix}{text}");
+}

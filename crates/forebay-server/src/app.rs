@@ -32,6 +32,14 @@ pub struct App {
     pub start: fn(Setup) -> AppFuture<Running>,
 }
 
+impl App {
+    /// The name that its declaration is reported under.
+    #[must_use]
+    pub fn file(&self) -> String {
+        format!("apps/{}/forebay.toml", self.name)
+    }
+}
+
 /// A command worth typing, and what it shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Try {

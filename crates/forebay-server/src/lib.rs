@@ -1,3 +1,14 @@
-//! The Forebay process as a library: configuration, listeners, RESP and HTTP.
+//! The Forebay process as a library: it checks declarations, puts apps and keyspaces together, and serves them over RESP
+//! and HTTP.
+//!
+//! The way of a declaration is `configuration` (text to a checked [`Deployment`](configuration::Deployment)) →
+//! [`assembly`] (databases, sources, namespaces) → [`process`] (listeners). The way of a request is `resp` or `http` → the
+//! engine. The server knows no app: they are values that `forebay-cli` hands in.
+
 pub mod app;
+pub mod assembly;
 pub mod configuration;
+mod http;
+pub mod process;
+mod resp;
+mod stop;

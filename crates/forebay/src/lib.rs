@@ -5,8 +5,8 @@
 //! sees what the source gave before it, and nobody stores it again.
 //!
 //! ```
-//! use std::{collections::HashMap, convert::Infallible, time::Duration};
-//! use forebay::{Forebay, load_many};
+//! use std::{collections::HashMap, convert::Infallible};
+//! use forebay::{Forebay, load_many, secs};
 //!
 //! #[derive(Debug, PartialEq)]
 //! struct Quote { price: &'static str }
@@ -20,7 +20,7 @@
 //! let quotes = forebay
 //!     .namespace::<Quote>("quotes")
 //!     .key("stock:{code}")
-//!     .ttl(Duration::from_secs(3))
+//!     .ttl(secs(3))
 //!     .source(load_many(fetch_quotes))
 //!     .build()?;
 //! assert_eq!(quotes.get("600000").await?.as_deref(), Some(&Quote { price: "11.23" }));
@@ -52,3 +52,9 @@ pub use namespace::{Policy, Writes};
 pub use observe::{Counts, Freshness, ReadOutcome, Tier, Why};
 pub use source::{LoadKey, Loaded, Source, SourceError, load_many, load_one};
 pub use value::{Blob, Value};
+
+/// A span of `n` seconds, for TTLs and windows: `ttl(secs(3))`.
+#[must_use]
+pub const fn secs(n: u64) -> std::time::Duration {
+    std::time::Duration::from_secs(n)
+}

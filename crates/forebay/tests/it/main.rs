@@ -24,4 +24,6 @@ mod memory;
 #[cfg(feature = "model")]
 mod model;
 #[cfg(not(feature = "model"))]
+mod quickstart;
+#[cfg(not(feature = "model"))]
 mod scripted;

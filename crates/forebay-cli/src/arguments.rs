@@ -1,0 +1,123 @@
+//! The arguments of the command, with their help texts.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::Failure;
+
+const AFTER_HELP: &str = "\
+Without a command: serves ./forebay.toml if there is one, else starts the demonstration.
+
+Examples:
+  forebay                                     start the demonstration here
+  forebay serve --config forebay.toml         serve a declaration
+  forebay -C /srv/shop serve --app stocks     serve an app, its files under /srv/shop
+  forebay check forebay.toml                  check a declaration without touching anything
+  forebay explain --app stocks STOCK_CACHE    say what a namespace will do";
+
+/// A read-through data tier: declare what each key means, read it at cache speed.
+#[derive(Debug, Parser)]
+#[command(name = "forebay", version, about, after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// Work in this folder: relative paths in arguments and declarations start there
+    #[arg(short = 'C', long, global = true, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve declarations and apps over RESP and HTTP
+    Serve(Serve),
+    /// Start the demonstration: recorded market data, replayed, on embedded defaults
+    Demo(Listen),
+    /// Check declarations without touching anything
+    Check(Check),
+    /// Say what a namespace will do: its query, its ages, what makes it stale
+    Explain(Explain),
+    /// Make keys and encrypt secrets for declarations
+    #[command(subcommand)]
+    Secret(Secret),
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Serve {
+    /// A declaration; may be given more than once
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Vec<PathBuf>,
+    /// An app; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    pub(crate) app: Vec<String>,
+    #[command(flatten)]
+    pub(crate) listen: Listen,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Listen {
+    /// Serve HTTP here in place of [server] http; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http: Option<SocketAddr>,
+    /// Serve RESP here in place of [server] resp; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) resp: Option<SocketAddr>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Check {
+    /// Declarations; ./forebay.toml where neither a file nor an app is named
+    pub(crate) files: Vec<PathBuf>,
+    /// An app's declaration; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    pub(crate) app: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Explain {
+    /// The namespace's name, such as STOCK_CACHE
+    pub(crate) namespace: String,
+    /// The declaration that it is in; ./forebay.toml where neither this nor an app is named
+    #[arg(short, long, value_name = "FILE", conflicts_with = "app")]
+    pub(crate) config: Option<PathBuf>,
+    /// The app whose declaration it is in
+    #[arg(long, value_name = "NAME")]
+    pub(crate) app: Option<String>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Secret {
+    /// Print a new key for FOREBAY_SECRET_KEY
+    Key,
+    /// Read a secret on standard input and print it encrypted, to be pasted into a declaration
+    Encrypt,
+}
+
+/// The declaration that is served and checked where none is named.
+const DEFAULT_FILE: &str = "forebay.toml";
+
+impl Arguments {
+    /// Goes to the folder that all relative paths start in.
+    pub(crate) fn enter_directory(&self) -> Result<(), Failure> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        std::env::set_current_dir(directory)
+            .map_err(|error| Failure(format!("cannot work in {}: {error}", directory.display())))
+    }
+
+    /// What to do: the command, or what its absence means here.
+    pub(crate) fn command(&self) -> Command {
+        self.command.clone().unwrap_or_else(|| {
+            if std::path::Path::new(DEFAULT_FILE).exists() {
+                Command::Serve(Serve { config: vec![DEFAULT_FILE.into()], ..Serve::default() })
+            } else {
+                Command::Demo(Listen::default())
+            }
+        })
+    }
+}
+
+/// The files named, or the default one where no file and no app is named.
+pub(crate) fn files_or_default(files: &[PathBuf], apps: &[String]) -> Vec<PathBuf> {
+    if files.is_empty() && apps.is_empty() { vec![DEFAULT_FILE.into()] } else { files.to_vec() }
+}

@@ -1,0 +1,101 @@
+//! `forebay serve` and the demonstration: everything is made ready, then the ports open, then what to try is printed.
+
+use std::sync::Arc;
+
+use forebay_server::app::App;
+use forebay_server::configuration::Deployment;
+use forebay_server::process::{self, Process};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::{Listen, Serve};
+use crate::progress::Shown;
+use crate::{Failure, apps, check, say};
+
+/// Serves declarations and apps until it is told to stop.
+pub(crate) fn serve(asked: &Serve) -> Result<(), Failure> {
+    if asked.config.is_empty() && asked.app.is_empty() {
+        let mend = "name a declaration (`--config forebay.toml`) or an app (`--app stocks`)";
+        return Err(Failure(format!(
+            "there is nothing to serve: {mend}; `forebay demo` starts the demonstration"
+        )));
+    }
+    run(asked, apps::named(&asked.app)?)
+}
+
+/// Serves the demonstration until it is told to stop.
+pub(crate) fn demo(listen: &Listen) -> Result<(), Failure> {
+    let app = apps::demonstration();
+    say(&format!("The demonstration: {}.", app.summary));
+    run(&Serve { listen: listen.clone(), ..Serve::default() }, vec![app])
+}
+
+fn run(asked: &Serve, apps: Vec<App>) -> Result<(), Failure> {
+    let files = asked.config.iter().map(|file| check::read_file(file));
+    let declarations = files.chain(apps.iter().map(check::of_app)).collect::<Result<_, _>>()?;
+    let mut deployment = check::assemble(declarations)?;
+    deployment.server.http = asked.listen.http.unwrap_or(deployment.server.http);
+    deployment.server.resp = asked.listen.resp.unwrap_or(deployment.server.resp);
+    log_to_stderr();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure(format!("cannot start threads: {error}")))?;
+    runtime.block_on(until_stopped(&deployment, &apps))
+}
+
+async fn until_stopped(deployment: &Deployment, apps: &[App]) -> Result<(), Failure> {
+    // Before anything is open, so that no signal finds the process with its default of dying at once.
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::new(&error))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Failure::new(&error))?;
+    let process = tokio::select! {
+        started = process::start(deployment, apps, Arc::new(Shown::default())) => {
+            started.map_err(|error| Failure::new(&error))?
+        }
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    welcome(deployment, apps, &process);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    if process.stop().await {
+        return Ok(());
+    }
+    Err(Failure("some requests took longer than the ten seconds given to end, and were cut".into()))
+}
+
+/// Says where it serves and what is worth typing.
+fn welcome(deployment: &Deployment, apps: &[App], process: &Process) {
+    for note in &process.notes {
+        say(note);
+    }
+    say(&format!("\nRESP  {}\nHTTP  http://{}", process.resp, process.http));
+    let data = &deployment.server.data;
+    say(&format!("data  {}", data.canonicalize().unwrap_or_else(|_| data.clone()).display()));
+    let tries: Vec<_> = apps.iter().flat_map(|app| app.tries).collect();
+    if tries.is_empty() {
+        return;
+    }
+    let binary = std::env::current_exe().ok();
+    let binary = binary.as_ref().map_or("forebay".into(), |path| path.to_string_lossy());
+    say("\nTry, in another terminal:");
+    for one in tries {
+        let command = one
+            .command
+            .replace("{resp}", &process.resp.port().to_string())
+            .replace("{http}", &process.http.port().to_string())
+            .replace("{forebay}", &binary);
+        say(&format!("  {command}\n      {}", one.shows));
+    }
+    say("\nCtrl-C ends it.");
+}
+
+/// Logs to standard error: warnings and the server's own news, or what `FOREBAY_LOG` says.
+fn log_to_stderr() {
+    let filter =
+        EnvFilter::try_from_env("FOREBAY_LOG").unwrap_or_else(|_| EnvFilter::new("warn,forebay_server=info"));
+    // A second subscriber in one process is a test's doing and harmless.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}

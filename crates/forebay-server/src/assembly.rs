@@ -1,0 +1,247 @@
+//! From a checked deployment to keyspaces that can be read: databases are opened, migrated and filled, queries prepared,
+//! namespaces built.
+//!
+//! It guarantees that what it hands out can be served: every declared query has been prepared against its database, and
+//! every app has been started. It opens no port.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use forebay::rt::Tasks;
+use forebay::{Blob, Forebay, Keyspace, Namespace, NamespaceBuilder, Policy, Writes};
+use forebay_stores::database::{Address, Database, DatabaseError, DatabaseOptions};
+use forebay_stores::source::sql::{SqlError, SqlQuery, SqlSource};
+
+use crate::app::{App, AppError, Progress, Setup};
+use crate::configuration::{self, Deployment, Report};
+
+/// Keyspaces ready to be read, and what apps brought with them.
+#[derive(Debug)]
+pub struct Assembly {
+    /// By the number that RESP clients pick them by.
+    pub keyspaces: BTreeMap<u32, Arc<Keyspace>>,
+    /// The engine behind them.
+    pub engine: Forebay,
+    /// The apps' HTTP routes.
+    pub routes: axum::Router,
+    /// The apps' lines for the start-up message.
+    pub notes: Vec<String>,
+}
+
+/// Why a deployment cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum AssemblyError {
+    /// It uses parts of the language that this version does not serve.
+    #[error("{0}")]
+    NotServed(Report),
+    /// The data folder cannot be written.
+    #[error("cannot write to the data folder {}: {source}; make it writable or say another in [server] data", .folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// The system's own words.
+        source: std::io::Error,
+    },
+    /// A database could not be opened.
+    #[error("database `{database}` of keyspace `{keyspace}`: {source}")]
+    Database {
+        /// The keyspace.
+        keyspace: String,
+        /// Its name in the declaration.
+        database: String,
+        /// What the database said.
+        source: DatabaseError,
+    },
+    /// A declared query cannot work.
+    #[error("namespace `{namespace}` of keyspace `{keyspace}`: its query cannot work: {source}")]
+    Query {
+        /// The keyspace.
+        keyspace: String,
+        /// The namespace.
+        namespace: String,
+        /// What is wrong.
+        source: SqlError,
+    },
+    /// The engine refused a namespace.
+    #[error(transparent)]
+    Engine(#[from] forebay::Error),
+    /// An app did not start.
+    #[error(transparent)]
+    App(#[from] AppError),
+}
+
+/// Builds everything that `deployment` declares and starts the `apps` whose keyspaces it holds.
+///
+/// # Errors
+/// The first thing that cannot be served, with what to do about it.
+pub async fn assemble(
+    deployment: &Deployment,
+    apps: &[App],
+    tasks: &Tasks,
+    progress: &Arc<dyn Progress>,
+) -> Result<Assembly, AssemblyError> {
+    let refused = deployment.declarations.iter().flat_map(configuration::served::refuse).collect();
+    if let Some(report) = Report::of(refused) {
+        return Err(AssemblyError::NotServed(report));
+    }
+    let engine = Forebay::builder().memory_budget_bytes(deployment.memory.budget_bytes).build()?;
+    let mut assembly =
+        Assembly { keyspaces: BTreeMap::new(), engine, routes: axum::Router::new(), notes: Vec::new() };
+    writable(&deployment.server.data)?;
+    for declared in &deployment.keyspaces {
+        writable(&declared.data)?;
+        let databases = open_databases(declared).await?;
+        if let Some(app) = app_of(declared, deployment, apps) {
+            let setup = Setup {
+                keyspace: declared.name.clone(),
+                data: declared.data.clone(),
+                databases: databases.clone(),
+                settings: deployment
+                    .apps
+                    .get(app.name)
+                    .map(|settings| settings.table.clone())
+                    .unwrap_or_default(),
+                tasks: tasks.clone(),
+                progress: Arc::clone(progress),
+            };
+            assembly.start(app, declared, setup).await?;
+        }
+        let keyspace = assembly.keyspace(declared, &databases).await?;
+        assembly.keyspaces.insert(u32::from(declared.db), Arc::new(keyspace));
+    }
+    Ok(assembly)
+}
+
+impl Assembly {
+    async fn start(
+        &mut self,
+        app: &App,
+        declared: &configuration::Keyspace,
+        setup: Setup,
+    ) -> Result<(), AssemblyError> {
+        if let Some(database) = setup.databases.get("main") {
+            database.migrate(app.migrations).await.map_err(|source| AppError::Database {
+                app: app.name,
+                doing: "applying its migrations",
+                source,
+            })?;
+        }
+        let running = (app.start)(setup).await?;
+        self.notes.extend(running.notes);
+        // An environment is reached through its keyspace; the app's own routes are production's.
+        if let (Some(routes), None) = (running.routes, &declared.environment) {
+            self.routes = std::mem::take(&mut self.routes).merge(routes);
+        }
+        Ok(())
+    }
+
+    async fn keyspace(
+        &self,
+        declared: &configuration::Keyspace,
+        databases: &BTreeMap<String, Database>,
+    ) -> Result<Keyspace, AssemblyError> {
+        let mut keyspace = Keyspace::new(&declared.name);
+        for (name, namespace) in declared.namespaces.iter() {
+            let builder =
+                self.engine.namespace(name).key(&namespace.key.to_string()).policy(policy(namespace));
+            keyspace.add(built(builder, declared, namespace, databases).await?)?;
+        }
+        Ok(keyspace)
+    }
+}
+
+async fn built(
+    builder: NamespaceBuilder<Blob>,
+    declared: &configuration::Keyspace,
+    namespace: &configuration::Namespace,
+    databases: &BTreeMap<String, Database>,
+) -> Result<Namespace<Blob>, AssemblyError> {
+    let Some(sql) = namespace.source.as_ref().and_then(|source| source.sql.as_ref()) else {
+        return Ok(builder.build()?);
+    };
+    let query = SqlQuery {
+        text: sql.query.text.expose().to_owned(),
+        params: namespace.key.names().map(str::to_owned).collect(),
+        decimals: sql.decimals.clone(),
+    };
+    // The declaration's check has seen that the database is declared.
+    let Some(database) = databases.get(&sql.database) else { return Ok(builder.build()?) };
+    let source = SqlSource::open(database, query).await.map_err(|source| AssemblyError::Query {
+        keyspace: declared.name.clone(),
+        namespace: namespace.name.clone(),
+        source,
+    })?;
+    Ok(builder.source(source).build()?)
+}
+
+/// The engine's rules for a declared namespace.
+fn policy(namespace: &configuration::Namespace) -> Policy {
+    Policy {
+        absent_ttl: namespace.absent_ttl,
+        stale_while_revalidate: namespace.stale_while_revalidate,
+        stale_if_error: namespace.stale_if_error,
+        jitter: namespace.jitter,
+        load_timeout: namespace.loader.timeout,
+        writes: match namespace.writes {
+            configuration::Writes::Cache => Writes::Cache,
+            _ => Writes::Refuse,
+        },
+        ..Policy::new(namespace.ttl.longest())
+    }
+}
+
+async fn open_databases(
+    declared: &configuration::Keyspace,
+) -> Result<BTreeMap<String, Database>, AssemblyError> {
+    let mut databases = BTreeMap::new();
+    for (name, database) in &declared.databases {
+        // Other kinds are refused as not served before anything is opened.
+        let Some(path) = database.url.sqlite_path() else { continue };
+        let options = DatabaseOptions {
+            address: Address::Sqlite(path.into()),
+            pool_max: database.pool.max,
+            pool_warm: database.pool.warm,
+            pool_wait: database.pool.wait,
+            pool_max_lifetime: database.pool.max_lifetime,
+        };
+        let open = Database::open(&options).await.map_err(|source| AssemblyError::Database {
+            keyspace: declared.name.clone(),
+            database: name.clone(),
+            source,
+        })?;
+        databases.insert(name.clone(), open);
+    }
+    Ok(databases)
+}
+
+/// The app whose declaration a keyspace comes from, in production or an environment.
+fn app_of<'a>(
+    declared: &configuration::Keyspace,
+    deployment: &Deployment,
+    apps: &'a [App],
+) -> Option<&'a App> {
+    let of_app = |app: &&App| {
+        deployment.declarations.iter().any(|declaration| {
+            let environment = |name: &String| {
+                declaration
+                    .environments
+                    .get(name)
+                    .is_some_and(|environment| environment.keyspace == declared.name)
+            };
+            declaration.file == app.file()
+                && (declaration.keyspace == declared.name
+                    || declared.environment.as_ref().is_some_and(environment))
+        })
+    };
+    apps.iter().find(of_app)
+}
+
+/// Makes `folder` and sees that it can be written.
+fn writable(folder: &Path) -> Result<(), AssemblyError> {
+    let probe = folder.join(".forebay-can-write");
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&probe, b""))
+        .and_then(|()| std::fs::remove_file(&probe))
+        .map_err(|source| AssemblyError::Folder { folder: folder.to_path_buf(), source })
+}

@@ -1,0 +1,127 @@
+//! The process: listeners that open when everything behind them is ready, and close before it goes.
+//!
+//! Addresses are taken first, so that a busy port is told before any work is done; connections are accepted last. On the
+//! way out no new connection is accepted, requests under way are answered, and what takes longer than ten seconds is cut.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay::rt::{Clock, Tasks};
+use tokio::net::{TcpListener, TcpSocket};
+
+use crate::app::{App, Progress};
+use crate::assembly::{self, Assembly, AssemblyError};
+use crate::configuration::Deployment;
+use crate::stop::{self, StopSender};
+use crate::{http, resp};
+
+/// The longest that requests under way are waited for when the process ends.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Connections that the system holds until they are accepted.
+const BACKLOG: u32 = 1024;
+
+/// Why the process did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(
+        "cannot listen on {address} for {protocol}: {source}; stop what uses it or say another in [server] {option}"
+    )]
+    Listen {
+        /// `HTTP` or `RESP`.
+        protocol: &'static str,
+        /// The option of `[server]`.
+        option: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The system's own words.
+        source: std::io::Error,
+    },
+    /// What is declared cannot be served.
+    #[error(transparent)]
+    Assembly(#[from] AssemblyError),
+    /// There is no runtime to serve on.
+    #[error(transparent)]
+    Engine(#[from] forebay::Error),
+}
+
+/// A process that serves.
+#[derive(Debug)]
+pub struct Process {
+    /// Where HTTP is served.
+    pub http: SocketAddr,
+    /// Where RESP is served.
+    pub resp: SocketAddr,
+    /// The apps' lines for the start-up message.
+    pub notes: Vec<String>,
+    stop: StopSender,
+    listeners: Tasks,
+    /// The apps' tasks, which end with the process.
+    _apps: Tasks,
+}
+
+/// Starts serving `deployment` with `apps`; both ports are open when this returns.
+///
+/// # Errors
+/// The first thing that keeps it from serving; nothing is left listening then.
+pub async fn start(
+    deployment: &Deployment,
+    apps: &[App],
+    progress: Arc<dyn Progress>,
+) -> Result<Process, StartError> {
+    let server = &deployment.server;
+    let http = take(server.http, "HTTP", "http")?;
+    let resp = take(server.resp, "RESP", "resp")?;
+    let app_tasks = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
+    let listeners = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
+    let Assembly { keyspaces, engine, routes, notes } =
+        assembly::assemble(deployment, apps, &app_tasks, &progress).await?;
+
+    let (stop, stopped) = stop::channel();
+    let http = open(http, server.http, "HTTP", "http")?;
+    let resp = open(resp, server.resp, "RESP", "resp")?;
+    let addresses = (address(&http, server.http), address(&resp, server.resp));
+    let by_name =
+        keyspaces.values().map(|keyspace| (keyspace.name().to_owned(), Arc::clone(keyspace))).collect();
+    listeners.spawn(http::serve(http, http::router(by_name).merge(routes), stopped.clone()));
+    let service = resp::Service::new(keyspaces, engine.clock().clone());
+    listeners.spawn(resp::serve(resp, Arc::new(service), stopped));
+    tracing::info!(http = %addresses.0, resp = %addresses.1, "serving");
+    Ok(Process { http: addresses.0, resp: addresses.1, notes, stop, listeners, _apps: app_tasks })
+}
+
+impl Process {
+    /// Stops accepting, waits for requests under way, at most ten seconds, and ends; whether all were answered.
+    pub async fn stop(self) -> bool {
+        self.stop.stop();
+        let drained = Clock::system().timeout(DRAIN, self.listeners.idle()).await.is_ok();
+        tracing::info!(drained, "stopped");
+        drained
+    }
+}
+
+/// Takes an address without accepting connections on it yet.
+fn take(address: SocketAddr, protocol: &'static str, option: &'static str) -> Result<TcpSocket, StartError> {
+    let socket = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    socket().map_err(|source| StartError::Listen { protocol, option, address, source })
+}
+
+fn open(
+    socket: TcpSocket,
+    address: SocketAddr,
+    protocol: &'static str,
+    option: &'static str,
+) -> Result<TcpListener, StartError> {
+    socket.listen(BACKLOG).map_err(|source| StartError::Listen { protocol, option, address, source })
+}
+
+/// The address that was really taken: the system picks a port where 0 was asked for.
+fn address(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
+    listener.local_addr().unwrap_or(asked)
+}

@@ -1,0 +1,82 @@
+//! RESP: the Redis protocol over TCP, in front of the keyspaces.
+//!
+//! One task a connection (`connection.rs`): bytes are decoded by `forebay-wire`, commands carried out in `execute.rs`, and
+//! replies written in the order of the requests. A connection's state is in `session.rs`.
+
+mod connection;
+mod execute;
+mod session;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use forebay::Keyspace;
+use forebay::rt::{Clock, Tasks, Tick};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::stop::Stop;
+
+/// Connections beyond this many wait to be accepted.
+const CONNECTIONS_MAX: usize = 10_000;
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Service {
+    /// By the number that `SELECT` picks them by.
+    keyspaces: BTreeMap<u32, Arc<Keyspace>>,
+    clock: Clock,
+    started: Tick,
+    next_connection: AtomicI64,
+    connected: AtomicU64,
+    commands: AtomicU64,
+}
+
+impl Service {
+    pub(crate) fn new(keyspaces: BTreeMap<u32, Arc<Keyspace>>, clock: Clock) -> Self {
+        let started = clock.now();
+        Self {
+            keyspaces,
+            clock,
+            started,
+            next_connection: AtomicI64::new(1),
+            connected: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Accepts connections until it is told to stop, then waits for those that are open.
+pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>, mut stop: Stop) {
+    let Some(connections) = Tasks::current() else { return };
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let backing_off = Clock::system();
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.asked() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (service, stop) = (Arc::clone(&service), stop.clone());
+                connections.spawn(async move {
+                    service.connected.fetch_add(1, Ordering::Relaxed);
+                    if let Err(error) = connection::run(stream, &service, stop).await {
+                        tracing::debug!(%peer, %error, "connection lost");
+                    }
+                    service.connected.fetch_sub(1, Ordering::Relaxed);
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: connections that end give some back.
+                tracing::warn!(%error, "cannot accept a RESP connection");
+                backing_off.sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.idle().await;
+}

@@ -1,0 +1,56 @@
+//! What one connection has said of itself: its keyspace, its protocol version, its name.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use forebay::Keyspace;
+use forebay_wire::resp::Version;
+
+use super::Service;
+
+/// The state of one connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) id: i64,
+    pub(super) db: u32,
+    /// The keyspace of `db`; none where that number is not declared.
+    pub(super) keyspace: Option<Arc<Keyspace>>,
+    pub(super) version: Version,
+    pub(super) name: Bytes,
+    pub(super) library: Bytes,
+    pub(super) library_version: Bytes,
+    /// The reply to the last command was the last: close.
+    pub(super) closing: bool,
+}
+
+impl Session {
+    pub(super) fn new(service: &Service) -> Self {
+        Self {
+            id: service.next_connection.fetch_add(1, Ordering::Relaxed),
+            db: 0,
+            keyspace: service.keyspaces.get(&0).cloned(),
+            version: Version::Resp2,
+            name: Bytes::new(),
+            library: Bytes::new(),
+            library_version: Bytes::new(),
+            closing: false,
+        }
+    }
+
+    /// As if newly connected.
+    pub(super) fn reset(&mut self, service: &Service) {
+        self.db = 0;
+        self.keyspace = service.keyspaces.get(&0).cloned();
+        self.version = Version::Resp2;
+        self.name = Bytes::new();
+    }
+
+    /// Picks a keyspace by its number; whether there is one.
+    pub(super) fn select(&mut self, service: &Service, db: u32) -> bool {
+        let Some(keyspace) = service.keyspaces.get(&db) else { return false };
+        self.db = db;
+        self.keyspace = Some(Arc::clone(keyspace));
+        true
+    }
+}
