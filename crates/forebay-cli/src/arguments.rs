@@ -24,6 +24,8 @@ pub(crate) struct Arguments {
     /// Work in this folder: relative paths in arguments and declarations start there
     #[arg(short = 'C', long, global = true, value_name = "DIR")]
     directory: Option<PathBuf>,
+    #[command(flatten)]
+    listen: Listen,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -94,6 +96,13 @@ pub(crate) enum Secret {
     Encrypt,
 }
 
+impl Listen {
+    /// These addresses, and `before` the command where they say none.
+    fn or(self, before: &Self) -> Self {
+        Self { http: self.http.or(before.http), resp: self.resp.or(before.resp) }
+    }
+}
+
 /// The declaration that is served and checked where none is named.
 const DEFAULT_FILE: &str = "forebay.toml";
 
@@ -107,13 +116,18 @@ impl Arguments {
 
     /// What to do: the command, or what its absence means here.
     pub(crate) fn command(&self) -> Command {
-        self.command.clone().unwrap_or_else(|| {
+        let command = self.command.clone().unwrap_or_else(|| {
             if std::path::Path::new(DEFAULT_FILE).exists() {
                 Command::Serve(Serve { config: vec![DEFAULT_FILE.into()], ..Serve::default() })
             } else {
                 Command::Demo(Listen::default())
             }
-        })
+        });
+        match command {
+            Command::Serve(serve) => Command::Serve(Serve { listen: serve.listen.or(&self.listen), ..serve }),
+            Command::Demo(listen) => Command::Demo(listen.or(&self.listen)),
+            other => other,
+        }
     }
 }
 

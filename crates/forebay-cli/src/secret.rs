@@ -21,7 +21,8 @@ pub(crate) fn secret(asked: &Secret) -> Result<(), Failure> {
                 .read_to_string(&mut text)
                 .map_err(|error| Failure(format!("cannot read the secret on standard input: {error}")))?;
             let text = text.strip_suffix('\n').unwrap_or(&text);
-            say(&secrets::encrypt(&key, text).map_err(|error| Failure::new(&error))?);
+            let encrypted = secrets::encrypt(&key, text).map_err(|error| Failure::new(&error))?;
+            say(&format!("${{enc:{encrypted}}}"));
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! `forebay serve` and the demonstration: everything is made ready, then the ports open, then what to try is printed.
 
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use forebay_server::app::App;
@@ -74,14 +75,12 @@ fn welcome(deployment: &Deployment, apps: &[App], process: &Process) {
     say(&format!("\nRESP  {}\nHTTP  http://{}", process.resp, process.http));
     let data = &deployment.server.data;
     say(&format!("data  {}", data.canonicalize().unwrap_or_else(|_| data.clone()).display()));
-    let tries: Vec<_> = apps.iter().flat_map(|app| app.tries).collect();
-    if tries.is_empty() {
-        return;
+    if apps.iter().any(|app| !app.tries.is_empty()) {
+        say("\nTry, in another terminal:");
     }
     let binary = std::env::current_exe().ok();
     let binary = binary.as_ref().map_or("forebay".into(), |path| path.to_string_lossy());
-    say("\nTry, in another terminal:");
-    for one in tries {
+    for one in apps.iter().flat_map(|app| app.tries) {
         let command = one
             .command
             .replace("{resp}", &process.resp.port().to_string())
@@ -96,6 +95,11 @@ fn welcome(deployment: &Deployment, apps: &[App], process: &Process) {
 fn log_to_stderr() {
     let filter =
         EnvFilter::try_from_env("FOREBAY_LOG").unwrap_or_else(|_| EnvFilter::new("warn,forebay_server=info"));
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // A second subscriber in one process is a test's doing and harmless.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(std::io::stderr)
+        .try_init();
 }

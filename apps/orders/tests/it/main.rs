@@ -9,7 +9,6 @@
     reason = "tests"
 )]
 
-mod declaration;
 mod schema;
 
 use std::path::Path;

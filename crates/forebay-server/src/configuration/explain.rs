@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use forebay_stores::source::sql;
+
 use super::checked::{
     Budget, Database, Declaration, Durability, EvictionPolicy, Kind, Mode, Namespace, Sink, SqlSource, Ttl,
     Writes,
@@ -117,7 +119,6 @@ impl Explained<'_> {
             page.line("loaded from", &place);
             let parameters = self.namespace.key.names().len();
             page.line("one key", &sent(&sql.query, parameters));
-            page.line("many keys", "the same query, once for all that miss together");
             if let Some(fields) = &sql.fields {
                 let own = self.namespace.field.as_ref().map_or(0, |field| field.names().len());
                 page.line("one field", &sent(fields, parameters + own));
@@ -234,7 +235,7 @@ impl Explained<'_> {
         let namespace = self.namespace;
         let Some(source) = &namespace.source else { return };
         page.gap();
-        let mut seen = vec!["DEL, UNLINK and FB.INVALIDATE of the key", "FLUSHDB"];
+        let mut seen = vec!["DEL, UNLINK and FB.INVALIDATE of the key"];
         if !namespace.tags.is_empty() {
             seen.insert(1, "FB.TAG of its tags");
         }
@@ -289,12 +290,6 @@ impl Explained<'_> {
             (Mode::Cache, None) => "drops the value".into(),
         };
         page.line("DEL", &del);
-        let expire = if has_source {
-            format!("moves the copy's TTL, never beyond {}", show_duration(namespace.ttl.longest()))
-        } else {
-            "moves its TTL as said".into()
-        };
-        page.line("EXPIRE", &expire);
     }
 
     fn sink(&self) -> &'static str {
@@ -341,12 +336,9 @@ impl Explained<'_> {
 }
 
 /// A query as it is sent for one row of parameters.
+/// The query as its database is asked.
 fn sent(query: &Query, parameters: usize) -> String {
-    let row = match parameters {
-        1 => "(?)".to_owned(),
-        _ => format!("(values ({}))", vec!["?"; parameters].join(", ")),
-    };
-    query.text.shown().replace("{keys}", &row)
+    sql::bound(&query.text.shown(), parameters)
 }
 
 fn of_table(table: &str, columns: &[String]) -> String {

@@ -203,9 +203,9 @@ impl SecretError {
                 format!("set {KEY_VARIABLE} to the key, or {KEY_FILE_VARIABLE} to a file that holds it")
             }
             Self::BadKey => {
-                format!("set {KEY_VARIABLE} to a key as `secrets::new_key` makes it: 32 bytes in base64")
+                format!("set {KEY_VARIABLE} to a key as `forebay secret key` makes it: 32 bytes in base64")
             }
-            Self::Malformed => "write what `secrets::encrypt` gives between `${enc:` and `}`, whole".into(),
+            Self::Malformed => "paste what `forebay secret encrypt` prints, whole".into(),
             Self::DoesNotOpen => {
                 "encrypt it again with the key in use, or use the key it was encrypted with".into()
             }

@@ -65,7 +65,7 @@ fn x_cache(outcome: &ReadOutcome) -> &'static str {
 fn cache_status(outcome: &ReadOutcome) -> String {
     let detail = outcome.tier.as_str();
     match (outcome.freshness, outcome.tier) {
-        (Freshness::Stale(_), _) => format!("forebay; hit; fwd=stale; detail={detail}"),
+        (Freshness::Stale(_), _) => format!("forebay; hit; ttl=-{}; detail={detail}", outcome.stale_for.as_secs()),
         (_, Tier::Source) => format!("forebay; fwd=miss; detail={detail}"),
         _ => format!("forebay; hit; ttl={}; detail={detail}", outcome.fresh_for.as_secs()),
     }

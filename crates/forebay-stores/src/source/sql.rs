@@ -71,7 +71,7 @@ impl SqlSource {
     /// When the database refuses it, or its columns cannot serve the keys.
     pub async fn open(database: &Database, query: SqlQuery) -> Result<Self, SqlError> {
         let binds_keys = query.text.contains(KEYS);
-        let statement = AssertSqlSafe(query.text.replace(KEYS, &keys_of(query.params.len()))).into_sql_str();
+        let statement = AssertSqlSafe(bound(&query.text, query.params.len())).into_sql_str();
         let mut connection = database.sqlite().acquire().await?;
         let prepared = (&mut *connection).prepare(statement.clone()).await?;
         let gives = |name: &String| prepared.columns().iter().any(|column| column.name() == name);
@@ -143,13 +143,14 @@ impl SqlError {
 /// The place of the keys in a declared query.
 const KEYS: &str = "{keys}";
 
-/// What `{keys}` becomes on SQLite: the rows of one bound JSON array.
-fn keys_of(params: usize) -> String {
+/// A declared query as SQLite is asked it: `{keys}` becomes the rows of one bound JSON array, of `params` columns each.
+#[must_use]
+pub fn bound(text: &str, params: usize) -> String {
     if params == 1 {
-        return "(select value from json_each(?1))".to_owned();
+        return text.replace(KEYS, "(select value from json_each(?1))");
     }
     let columns: Vec<String> = (0..params).map(|at| format!("json_extract(value, '$[{at}]')")).collect();
-    format!("(select {} from json_each(?1))", columns.join(", "))
+    text.replace(KEYS, &format!("(select {} from json_each(?1))", columns.join(", ")))
 }
 
 /// The keys as a JSON array: of values for one parameter, of arrays for several.

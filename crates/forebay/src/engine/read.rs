@@ -156,6 +156,8 @@ impl Core {
         let fresh_until = self.policy.fresh_until(began, value.is_none(), own_ttl);
         let landing = Landing { value: value.clone(), began, fresh_until };
         if fresh_until <= self.clock.now() {
+            // What is held is older still: it may not outlive this answer.
+            self.memory.remove_if(self.id, key, || lead.flight().admits());
             self.counters.refused_fill();
             return landing;
         }
@@ -196,6 +198,7 @@ impl Core {
             freshness: Freshness::Absent,
             age: Duration::ZERO,
             fresh_for: Duration::ZERO,
+            stale_for: Duration::ZERO,
         };
         Read { value: None, outcome }
     }
@@ -217,23 +220,23 @@ struct Load {
 
 fn from_landing(landing: Landing, now: Tick, tier: Tier) -> Read {
     let freshness = if landing.value.is_some() { Freshness::Fresh } else { Freshness::Absent };
-    let outcome = ReadOutcome {
-        tier,
-        freshness,
-        age: now.since(landing.began),
-        fresh_for: landing.fresh_until.since(now),
-    };
+    let outcome = outcome(tier, freshness, now, landing.began, landing.fresh_until);
     Read { value: landing.value, outcome }
 }
 
 fn from_memory(held: Held, now: Tick, freshness: Freshness) -> Read {
-    let outcome = ReadOutcome {
-        tier: Tier::Memory,
-        freshness,
-        age: now.since(held.began),
-        fresh_for: held.fresh_until.since(now),
-    };
+    let outcome = outcome(Tier::Memory, freshness, now, held.began, held.fresh_until);
     Read { value: held.value, outcome }
+}
+
+fn outcome(tier: Tier, freshness: Freshness, now: Tick, began: Tick, fresh_until: Tick) -> ReadOutcome {
+    ReadOutcome {
+        tier,
+        freshness,
+        age: now.since(began),
+        fresh_for: fresh_until.since(now),
+        stale_for: now.since(fresh_until),
+    }
 }
 
 fn param(text: &[u8], kind: ParamKind) -> Option<Param> {

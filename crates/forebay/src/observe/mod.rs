@@ -57,6 +57,8 @@ pub struct ReadOutcome {
     pub age: Duration,
     /// How long it stays fresh; zero for a stale one.
     pub fresh_for: Duration,
+    /// How long ago it stopped being fresh; zero for a fresh one.
+    pub stale_for: Duration,
 }
 
 /// What has been read in one namespace since it was built. A snapshot; its numbers are read one after the other.
@@ -72,7 +74,7 @@ pub struct Counts {
     pub errors: u64,
     /// Loads asked of the source.
     pub loads: u64,
-    /// Loads whose answer was not stored, because it was fenced off or expired on arrival.
+    /// Loads whose answer was not stored: it was fenced off, expired on arrival, or too large.
     pub refused_fills: u64,
 }
 

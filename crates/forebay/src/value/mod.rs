@@ -53,8 +53,11 @@ pub struct Native {
 }
 
 impl Value {
-    /// A Rust value that weighs `weight_bytes`, its heap included.
+    /// A Rust value that weighs `weight_bytes`, its heap included; a [`Blob`] stays one, and weighs what it weighs.
     pub fn native<V: Any + Send + Sync>(value: V, weight_bytes: u64) -> Self {
+        if let Some(blob) = (&value as &dyn Any).downcast_ref::<Blob>() {
+            return Self::from(blob.clone());
+        }
         Self::Native(Native { value: Arc::new(value), weight_bytes })
     }
 

@@ -82,3 +82,34 @@ async fn a_loader_whose_keys_differ_from_the_pattern_says_so() {
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("{name:integer}"), "{cause}");
 }
+
+#[tokio::test]
+async fn a_function_may_load_blobs_for_front_ends() {
+    let engine = Forebay::new().unwrap();
+    let load =
+        async |id: String| -> Result<Option<Blob>, Infallible> { Ok(Some(Blob::json(format!("\"{id}\"")))) };
+    let namespace =
+        engine.namespace::<Blob>("n").key("n:{id}").ttl(TTL).source(load_one(load)).build().unwrap();
+    let read = namespace.read(b"n:7").await.unwrap();
+    assert_eq!(read.value.unwrap().as_blob().unwrap().bytes, "\"7\"");
+    assert_eq!(namespace.get("7").await.unwrap().unwrap().content_type, "application/json");
+}
+
+/// A value whose end asks the cache that held it.
+struct AsksAtItsEnd(Namespace<Self>);
+
+impl Drop for AsksAtItsEnd {
+    fn drop(&mut self) {
+        let _ = self.0.peek(b"n:7");
+    }
+}
+
+#[tokio::test]
+async fn a_value_may_use_the_cache_when_it_is_dropped() {
+    let engine = Forebay::new().unwrap();
+    let namespace = engine.namespace::<AsksAtItsEnd>("n").key("n:{id}").ttl(TTL).build().unwrap();
+    for _ in 0..2 {
+        namespace.put("7", AsksAtItsEnd(namespace.clone()), 100).unwrap();
+    }
+    assert!(namespace.invalidate("7").await.unwrap());
+}

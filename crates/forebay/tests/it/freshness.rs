@@ -168,3 +168,14 @@ async fn get_fresh_passes_every_copy_and_refreshes_it() {
     assert_eq!(stage.script.loads(), 2);
     stage.check().await;
 }
+
+#[tokio::test]
+async fn an_answer_that_is_not_stored_takes_the_older_copy_with_it() {
+    let stage = stage_with(|builder| builder.absent_ttl(Duration::ZERO));
+    stage.script.set("a", "old");
+    assert_eq!(stage.get("a").await.as_deref(), Some("old"));
+    stage.script.remove("a");
+    assert!(stage.namespace.get_fresh("a").await.unwrap().is_none());
+    assert_eq!(stage.get("a").await, None, "an older value outlived a newer answer");
+    stage.check().await;
+}

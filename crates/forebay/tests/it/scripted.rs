@@ -45,6 +45,10 @@ impl Script {
         self.0.rows.lock().unwrap().insert(key.into(), value.into());
     }
 
+    pub fn remove(&self, key: &str) {
+        self.0.rows.lock().unwrap().remove(key);
+    }
+
     pub fn value_ttl(&self, ttl: Duration) {
         *self.0.ttl.lock().unwrap() = Some(ttl);
     }

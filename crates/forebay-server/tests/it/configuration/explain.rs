@@ -21,8 +21,7 @@ fn a_cache_that_keeps_writes() {
           key           stock:{code}
           loaded from   the database main (sqlite:data/main.db)
           one key       select code, name, price, change, change_pct, volume, timestamp from quotes where code in
-                        (?)
-          many keys     the same query, once for all that miss together
+                        (select value from json_each(?1))
           depends on    quotes by code (derived from the query)
 
           fresh         for 3s, counted from the moment its load began
@@ -31,12 +30,10 @@ fn a_cache_that_keeps_writes() {
           load          fails after 5s
           absence       believed for 30s: a row that others add shows after 35s at the latest
 
-          dropped by    DEL, UNLINK and FB.INVALIDATE of the key; FLUSHDB; row changes, whoever makes them, by the
-                        feed
+          dropped by    DEL, UNLINK and FB.INVALIDATE of the key; row changes, whoever makes them, by the feed
 
           SET           kept here, hiding the source until its TTL or an invalidation; the source is not touched
           DEL           drops the copy; the next read loads
-          EXPIRE        moves the copy's TTL, never beyond 3s
           memory        shares 256 MiB with the others; evicts by S3-FIFO
 
           not served    `warm`, `feed = true` of the database main: read and checked, but this version refuses to
@@ -51,8 +48,8 @@ fn a_cache_that_may_be_stale() {
 
           key           price:{symbol}:{currency}
           loaded from   the database main (sqlite:data/main.db)
-          one key       select * from prices where (symbol, currency) in (values (?, ?))
-          many keys     the same query, once for all that miss together
+          one key       select * from prices where (symbol, currency) in (select json_extract(value, '$[0]'),
+                        json_extract(value, '$[1]') from json_each(?1))
           depends on    prices by symbol, currency (derived from the query)
 
           fresh         for 5m, counted from the moment its load began
@@ -63,13 +60,12 @@ fn a_cache_that_may_be_stale() {
           load          fails after 5s
           absence       believed for 30s: a row that others add shows after 35s at the latest
 
-          dropped by    DEL, UNLINK and FB.INVALIDATE of the key; FB.TAG of its tags; FLUSHDB; row changes, whoever
-                        makes them, by the feed
+          dropped by    DEL, UNLINK and FB.INVALIDATE of the key; FB.TAG of its tags; row changes, whoever makes
+                        them, by the feed
           tag           symbol:{symbol}
 
           SET           refused: the source has the truth
           DEL           drops the copy; the next read loads
-          EXPIRE        moves the copy's TTL, never beyond 5m
           memory        shares 256 MiB with the others; evicts by S3-FIFO
 
           not served    `tags`, `feed = true` of the database main: read and checked, but this version refuses to
@@ -90,7 +86,6 @@ fn a_store() {
 
           SET           written, durable as declared
           DEL           deletes the value
-          EXPIRE        moves its TTL as said
           memory        shares 256 MiB with the others; evicts by S3-FIFO
 
           not served    `mode = "store"`, a table for `ttl`, `durability`: read and checked, but this version
@@ -108,9 +103,11 @@ fn a_namespace_that_says_everything() {
           field         {quote}
           loaded from   the database main (***)
           one key       select symbol, p.ident as id, quote, amount, seq, venue from prices p join venues using
-                        (venue) where (symbol, p.ident) in (values (?, ?))
-          many keys     the same query, once for all that miss together
-          one field     select symbol, id, quote, amount from prices where (symbol, id, quote) in (values (?, ?, ?))
+                        (venue) where (symbol, p.ident) in (select json_extract(value, '$[0]'), json_extract(value,
+                        '$[1]') from json_each(?1))
+          one field     select symbol, id, quote, amount from prices where (symbol, id, quote) in (select
+                        json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') from
+                        json_each(?1))
           depends on    prices by symbol, id, all of venues (declared)
           loaded from   https://upstream/prices/{symbol}/{id}
 
@@ -122,14 +119,13 @@ fn a_namespace_that_says_everything() {
           load          fails after 2s
           absence       never believed: every read of an absent key asks the source
 
-          dropped by    DEL, UNLINK and FB.INVALIDATE of the key; FB.TAG of its tags; FLUSHDB; row changes, whoever
-                        makes them, by the feed
+          dropped by    DEL, UNLINK and FB.INVALIDATE of the key; FB.TAG of its tags; row changes, whoever makes
+                        them, by the feed
           tag           symbol:{symbol}
           tag           venue:{venue}
 
           SET           goes to the HTTP sink first, then here
           DEL           deletes from the HTTP sink, then here
-          EXPIRE        moves the copy's TTL, never beyond 5m
           memory        256 MiB of its own (25 % of all); evicts by least frequently used first
 
           not served    `kind = "hash"`, `field`, `refresh_ahead`, `refresh_every`, `version`, `shape`, `tags`,

@@ -27,7 +27,7 @@ pub(in crate::resp) static MGET: CommandSpec = CommandSpec {
     since: "1.0.0",
     group: Group::String,
     arguments: "key [key ...]",
-    summary: "Answers the values of several keys, loading together those of which no copy is held",
+    summary: "Answers the values of several keys, loading those of which no copy is held",
     complexity: "O(N) for N keys",
     subcommands: &[],
     parse: |call| Ok(Command::MGet { keys: call.rest(1) }),

@@ -15,7 +15,7 @@ use foldhash::fast::RandomState;
 
 use crate::rt::{Mutex, Tick};
 use crate::value::{Value, length};
-use shard::Shard;
+use shard::{Gone, Shard};
 
 /// Shards beyond this many bring nothing on machines of the size this is measured on.
 const SHARDS_MAX: u64 = 16;
@@ -89,22 +89,31 @@ impl MemoryTier {
     #[must_use]
     pub fn get(&self, namespace: u32, key: &[u8], now: Tick) -> Option<Held> {
         let hash = self.hash(namespace, key);
-        self.shard(hash)?.lock().get(hash, namespace, key, now)
+        let mut gone = Gone::new();
+        self.shard(hash)?.lock().get(hash, namespace, key, now, &mut gone)
     }
 
     /// Stores `held`, if `admit` says so under the lock of the insert.
     pub fn insert(&self, namespace: u32, key: &[u8], held: Held, admit: impl FnOnce() -> Admit) -> Filled {
         let hash = self.hash(namespace, key);
+        let mut gone = Gone::new();
         match self.shard(hash) {
-            Some(shard) => shard.lock().insert(hash, namespace, key, held, admit),
+            Some(shard) => shard.lock().insert(hash, namespace, key, held, admit, &mut gone),
             None => Filled::Fenced,
         }
     }
 
     /// Forgets `key`; whether it was held.
     pub fn remove(&self, namespace: u32, key: &[u8]) -> bool {
+        self.remove_if(namespace, key, || Admit::Yes)
+    }
+
+    /// Forgets `key`, if `admit` says so under the lock of the removal; whether it was held and is gone.
+    pub fn remove_if(&self, namespace: u32, key: &[u8], admit: impl FnOnce() -> Admit) -> bool {
         let hash = self.hash(namespace, key);
-        self.shard(hash).is_some_and(|shard| shard.lock().remove(hash, namespace, key))
+        let Some(shard) = self.shard(hash) else { return false };
+        let gone = shard.lock().remove(hash, namespace, key, admit);
+        gone.is_some()
     }
 
     /// What it holds, in bytes.

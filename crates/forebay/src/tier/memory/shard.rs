@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 use super::list::{Index, Linked, Links, Queue};
 use super::{Admit, Filled, Held, weight_bytes};
@@ -25,8 +26,11 @@ enum Turn {
     Main,
 }
 
+/// What left a shard: dropped by the caller once the lock is released, since a value's own `drop` may do anything.
+pub(super) type Gone = SmallVec<[Slot; 1]>;
+
 #[derive(Debug)]
-struct Slot {
+pub(super) struct Slot {
     hash: u64,
     namespace: u32,
     key: Box<[u8]>,
@@ -102,11 +106,18 @@ impl Shard {
         }
     }
 
-    pub(super) fn get(&mut self, hash: u64, namespace: u32, key: &[u8], now: Tick) -> Option<Held> {
+    pub(super) fn get(
+        &mut self,
+        hash: u64,
+        namespace: u32,
+        key: &[u8],
+        now: Tick,
+        gone: &mut Gone,
+    ) -> Option<Held> {
         let at = self.find(hash, namespace, key)?;
         let slot = self.slots.get_mut(at)?;
         if now >= slot.held.useless_from {
-            self.remove_at(at);
+            gone.extend(self.remove_at(at));
             return None;
         }
         slot.reads = slot.reads.saturating_add(1).min(READS_MAX);
@@ -120,21 +131,24 @@ impl Shard {
         key: &[u8],
         held: Held,
         admit: impl FnOnce() -> Admit,
+        gone: &mut Gone,
     ) -> Filled {
         if admit() == Admit::Fenced {
             return Filled::Fenced;
         }
         let weight_bytes = weight_bytes(key, &held);
         let replaced = self.find(hash, namespace, key).and_then(|at| self.remove_at(at));
+        let history = replaced.as_ref().map(|old| (old.turn, old.reads));
+        gone.extend(replaced);
         if weight_bytes > self.budget_bytes {
             return Filled::TooLarge { weight_bytes, limit_bytes: self.budget_bytes };
         }
-        let (turn, reads) = match replaced {
-            Some(old) => (old.turn, old.reads),
+        let (turn, reads) = match history {
+            Some(history) => history,
             None if self.forget_ghost(hash) => (Turn::Main, 0),
             None => (Turn::Small, 0),
         };
-        while self.weight_bytes() + weight_bytes > self.budget_bytes && self.evict_one() {}
+        while self.weight_bytes() + weight_bytes > self.budget_bytes && self.evict_one(gone) {}
         let slot = Slot {
             hash,
             namespace,
@@ -153,8 +167,17 @@ impl Shard {
         Filled::Stored
     }
 
-    pub(super) fn remove(&mut self, hash: u64, namespace: u32, key: &[u8]) -> bool {
-        self.find(hash, namespace, key).and_then(|at| self.remove_at(at)).is_some()
+    pub(super) fn remove(
+        &mut self,
+        hash: u64,
+        namespace: u32,
+        key: &[u8],
+        admit: impl FnOnce() -> Admit,
+    ) -> Option<Slot> {
+        if admit() == Admit::Fenced {
+            return None;
+        }
+        self.find(hash, namespace, key).and_then(|at| self.remove_at(at))
     }
 
     pub(super) fn weight_bytes(&self) -> u64 {
@@ -215,7 +238,7 @@ impl Shard {
     }
 
     /// Makes room by one step: an entry leaves, or gets another turn. `false` when there is nothing to evict.
-    fn evict_one(&mut self) -> bool {
+    fn evict_one(&mut self, gone: &mut Gone) -> bool {
         let small_is_full = self.small.weight_bytes > self.budget_bytes / SMALL_PART;
         let turn = if small_is_full || self.main.tail().is_none() { Turn::Small } else { Turn::Main };
         let Some(at) = self.queue(turn).queue.tail() else { return false };
@@ -224,10 +247,11 @@ impl Shard {
             return false;
         };
         if reads == 0 {
-            if let Some(gone) = self.remove_at(at)
-                && turn == Turn::Small
-            {
-                self.remember_ghost(gone.hash);
+            if let Some(evicted) = self.remove_at(at) {
+                if turn == Turn::Small {
+                    self.remember_ghost(evicted.hash);
+                }
+                gone.push(evicted);
             }
             return true;
         }

@@ -1,0 +1,85 @@
+//! The five apps: their declarations check, live side by side, and ask nothing that their schemas do not have.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use forebay_server::app::App;
+use forebay_server::configuration::{Declaration, Deployment, Environment, Namespace};
+use forebay_stores::database::{Address, Database, DatabaseOptions};
+use forebay_stores::source::sql;
+use sqlx::{AssertSqlSafe, Executor as _, SqlSafeStr as _};
+
+fn apps() -> [App; 5] {
+    [
+        forebay_app_stocks::app(),
+        forebay_app_orders::app(),
+        forebay_app_checkin::app(),
+        forebay_app_launchpad::app(),
+        forebay_app_quant::app(),
+    ]
+}
+
+/// An environment in which every variable is set to an address.
+struct Addresses;
+
+impl Environment for Addresses {
+    fn variable(&self, _name: &str) -> Option<String> {
+        Some("http://127.0.0.1:9".into())
+    }
+
+    fn file(&self, _path: &str) -> std::io::Result<String> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+}
+
+fn declaration(app: &App) -> Declaration {
+    Declaration::parse(&app.file(), app.declaration, &Addresses).unwrap_or_else(|report| panic!("{report}"))
+}
+
+#[test]
+fn all_five_can_be_served_side_by_side() {
+    let deployment = Deployment::assemble(apps().iter().map(declaration).collect()).unwrap();
+    let names: Vec<&str> = deployment.keyspaces.iter().map(|keyspace| keyspace.name.as_str()).collect();
+    assert_eq!(names, ["stocks", "orders", "checkin", "launchpad", "quant"]);
+}
+
+#[tokio::test]
+async fn every_query_is_understood_by_its_schema() {
+    for app in apps() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = DatabaseOptions {
+            address: Address::Sqlite(folder.path().join("main.db")),
+            pool_max: 1,
+            pool_warm: 1,
+            pool_wait: Duration::from_secs(5),
+            pool_max_lifetime: Duration::from_secs(3600),
+        };
+        let database = Database::open(&options).await.unwrap();
+        database.migrate(app.migrations).await.unwrap();
+        let queries: BTreeMap<String, String> =
+            declaration(&app).namespaces.values().flat_map(queries).collect();
+        assert!(!queries.is_empty(), "{} declares no query", app.name);
+        for (place, query) in queries {
+            let prepared = database.sqlite().prepare(AssertSqlSafe(query).into_sql_str()).await;
+            prepared.unwrap_or_else(|error| panic!("{}: {place}: {error}", app.name));
+        }
+    }
+}
+
+/// The queries of a namespace as SQLite is asked them, each with what it is.
+fn queries(namespace: &Namespace) -> Vec<(String, String)> {
+    let of_key = namespace.key.names().len();
+    let of_field = namespace.field.as_ref().map_or(0, |field| field.names().len());
+    let place = |what: &str| format!("{} {what}", namespace.name);
+    let mut queries = Vec::new();
+    if let Some(source) = namespace.source.as_ref().and_then(|source| source.sql.as_ref()) {
+        queries.push((place("query"), sql::bound(source.query.text.expose(), of_key)));
+        if let Some(fields) = &source.fields {
+            queries.push((place("fields"), sql::bound(fields.text.expose(), of_key + of_field)));
+        }
+    }
+    for (alias, query) in &namespace.aliases {
+        queries.push((place(alias), sql::bound(query.text.expose(), 1)));
+    }
+    queries
+}

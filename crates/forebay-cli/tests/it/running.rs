@@ -1,0 +1,117 @@
+//! A `forebay` process of the test's own: started, listened to, ended.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+
+/// The longest that anything local may take before a test gives up on it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The command, in `folder`, without anything of the tester's environment that it would heed.
+pub fn forebay(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+    command.current_dir(folder).stdin(Stdio::null());
+    for name in ["FOREBAY_LOG", "FOREBAY_SECRET_KEY", "FOREBAY_SECRET_KEY_FILE"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs the command to its end.
+pub fn run(folder: &Path, arguments: &[&str]) -> Output {
+    forebay(folder).args(arguments).output().unwrap()
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A process that serves on ports of its own.
+pub struct Running {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    /// Everything it printed until its ports were open.
+    pub said: String,
+    pub resp: u16,
+    pub http: u16,
+}
+
+impl Running {
+    /// Starts `forebay ARGUMENTS` on free ports and waits until it says that they are open.
+    pub fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut child = forebay(folder)
+            .args(arguments)
+            .args(["--http", "127.0.0.1:0", "--resp", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        while !said.contains("Ctrl-C ends it.") {
+            let mut line = String::new();
+            assert!(out.read_line(&mut line).unwrap() > 0, "it ended before it served; it said:\n{said}");
+            said.push_str(&line);
+        }
+        let (resp, http) = (port(&said, "RESP "), port(&said, "HTTP "));
+        Self { child, out, said, resp, http }
+    }
+
+    /// What one HTTP request is answered: head and body.
+    pub fn http(&self, request_line: &str, headers: &str) -> (String, String) {
+        let request =
+            format!("{request_line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+        let reply = self.exchange(self.http, request.as_bytes());
+        let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+        (head.to_ascii_lowercase(), body.to_owned())
+    }
+
+    /// What one RESP command is answered, as it lies on the wire.
+    pub fn resp(&self, command: &str) -> String {
+        self.exchange(self.resp, format!("{command}\r\nQUIT\r\n").as_bytes())
+    }
+
+    /// The value of a RESP `GET`.
+    pub fn get(&self, key: &str) -> Option<String> {
+        let reply = self.resp(&format!("GET {key}"));
+        let mut lines = reply.split("\r\n");
+        let head = lines.next().unwrap();
+        (head != "$-1").then(|| lines.next().unwrap().to_owned())
+    }
+
+    fn exchange(&self, port: u16, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request).unwrap();
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply).unwrap();
+        String::from_utf8(reply).unwrap()
+    }
+
+    /// Asks it to end, as a service manager does, and waits: its exit code, and what it printed to the end.
+    pub fn stop(mut self) -> (Option<i32>, String) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let code = self.child.wait().unwrap().code();
+        self.out.read_to_string(&mut self.said).unwrap();
+        (code, std::mem::take(&mut self.said))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn port(said: &str, label: &str) -> u16 {
+    let line = said.lines().find(|line| line.starts_with(label)).unwrap();
+    line.rsplit(':').next().unwrap().trim().parse().unwrap()
+}
