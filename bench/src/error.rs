@@ -1,0 +1,41 @@
+//! Why a benchmark could not run, or what it must not pass over in silence.
+
+/// Why a benchmark ended badly.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// What it found could not be written.
+    #[error("the result cannot be written: {0}")]
+    Write(#[from] std::io::Error),
+    /// The engine refused or failed.
+    #[error("forebay: {0}")]
+    Engine(#[from] forebay::Error),
+    /// A cache that had to hold every entry lacked some, so that its time would be that of misses.
+    #[error(
+        "{cache}: {found} of {wanted} reads were hits: give it a larger capacity, only pure hits are compared"
+    )]
+    Misses {
+        /// The cache.
+        cache: &'static str,
+        /// How many reads found their value.
+        found: u64,
+        /// How many reads there were.
+        wanted: u64,
+    },
+    /// A load that had to begin did not, so that there was nothing to race with.
+    #[error("{cache}: no load began within {seconds} s of a read that misses")]
+    NoLoad {
+        /// The cache.
+        cache: &'static str,
+        /// How long was waited, in seconds.
+        seconds: u64,
+    },
+    /// The reader whose load was overtaken panicked.
+    #[error("{cache}: the reader that led the load panicked")]
+    ReaderPanicked {
+        /// The cache.
+        cache: &'static str,
+    },
+    /// Forebay served a value that the source gave before an invalidation.
+    #[error("forebay kept a value from before an invalidation: promise P1 is broken")]
+    KeptStale,
+}
