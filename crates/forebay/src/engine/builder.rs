@@ -144,10 +144,14 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
 
     /// How long a value is fresh, counted from the moment its load began. More than zero.
     ///
-    /// It also sets [`absent_ttl`](Self::absent_ttl) to its default, so say it first.
+    /// Say it before the options below; said again, it changes nothing but itself.
     #[must_use]
-    pub fn ttl(self, ttl: Duration) -> Self {
-        self.policy(Policy::new(ttl))
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        match &mut self.policy {
+            Some(policy) => policy.ttl = ttl,
+            None => self.policy = Some(Policy::new(ttl)),
+        }
+        self
     }
 
     /// All rules at once, in place of `ttl` and the options below.

@@ -121,7 +121,7 @@ impl<V: Any + Send + Sync> Namespace<V> {
 /// By the text of a key, for front ends. The text must match the namespace's pattern; [`Keyspace`](super::Keyspace) finds
 /// the namespace of a text.
 impl<V> Namespace<V> {
-    /// Answers from memory where that needs no load: synchronous, without an allocation.
+    /// Answers from memory where that needs no wait: synchronous, and without an allocation where the value is fresh.
     #[must_use]
     pub fn read_now(&self, key: &[u8]) -> Option<Read> {
         self.core.read_now(key)
@@ -160,7 +160,7 @@ impl<V> Namespace<V> {
             return Err(Error::WritesRefused { namespace: Arc::clone(&core.name) });
         }
         let began = core.clock.now();
-        let fresh_until = core.policy.fresh_until(began, false, ttl);
+        let fresh_until = core.policy.written_fresh_until(began, ttl);
         let useless_from = core.policy.useless_from(fresh_until, false);
         let held = memory::Held { value: Some(value), began, fresh_until, useless_from };
         match writes::keep(&core.memory, &core.flights, core.id, key, held) {
@@ -175,7 +175,7 @@ impl<V> Namespace<V> {
     #[must_use]
     pub fn peek(&self, key: &[u8]) -> Option<Held> {
         let now = self.core.clock.now();
-        let held = self.core.memory.get(self.core.id, key, now)?;
+        let held = self.core.memory.peek(self.core.id, key, now)?;
         Some(Held {
             absent: held.value.is_none(),
             age: now.since(held.began),

@@ -66,35 +66,43 @@ impl Core {
 
     /// Reads `key` from the source itself, past every copy and every load that began before; refreshes the copies.
     pub(super) async fn read_fresh(self: &Arc<Self>, key: &[u8]) -> Result<Read, Error> {
-        self.flights.close(key);
         let Some(load) = self.load_of(key) else { return self.counted(Ok(Self::nowhere())) };
-        let landed = match self.flights.board(key) {
-            Seat::Follow(flight) => flight.wait().await,
-            Seat::Lead(lead) => self.take_off(lead, key, load).await,
-        };
+        let landed = self.land_after_now(key, load).await;
         let now = self.clock.now();
-        self.counted(landed.map(|landing| from_landing(landing, now, Tier::Source)))
+        self.counted(landed.map(|landing| from_landing(landing, now)))
+    }
+
+    /// Waits for a load of `key` that begins after this call. However many ask, one load runs and one waits its turn.
+    async fn land_after_now(self: &Arc<Self>, key: &[u8], load: Load) -> Result<Landing, Error> {
+        // A flight found at the first look may have asked the source before this call.
+        let mut began_after = false;
+        loop {
+            match self.flights.board(key) {
+                Seat::Lead(lead) => return self.take_off(lead, key, load).await,
+                Seat::Follow(flight) => {
+                    let landed = flight.wait().await;
+                    let from_memory = landed.as_ref().is_ok_and(|landing| landing.tier == Tier::Memory);
+                    if began_after && !from_memory {
+                        return landed;
+                    }
+                    began_after = true;
+                }
+            }
+        }
     }
 
     async fn read_through(self: &Arc<Self>, key: &[u8]) -> Result<Read, Error> {
         let Some(load) = self.load_of(key) else { return Ok(Self::nowhere()) };
         let landed = match self.flights.board(key) {
             Seat::Follow(flight) => flight.wait().await,
-            Seat::Lead(lead) => {
-                // The flight that filled memory may have left the board between the look at memory and this lead.
-                let now = self.clock.now();
-                if let Verdict::Fresh(held) | Verdict::Absent(held) = self.judge(key, now) {
-                    let landing =
-                        Landing { value: held.value, began: held.began, fresh_until: held.fresh_until };
-                    lead.land(Ok(landing.clone()));
-                    return Ok(from_landing(landing, now, Tier::Memory));
-                }
-                self.take_off(lead, key, load).await
-            }
+            Seat::Lead(lead) => match self.land_from_memory(lead, key) {
+                Ok(landing) => Ok(landing),
+                Err(lead) => self.take_off(lead, key, load).await,
+            },
         };
         let now = self.clock.now();
         match landed {
-            Ok(landing) => Ok(from_landing(landing, now, Tier::Source)),
+            Ok(landing) => Ok(from_landing(landing, now)),
             Err(error) => self.after_failure(key, now, error),
         }
     }
@@ -119,10 +127,23 @@ impl Core {
 
     /// Starts a load of `key` in the background, unless one is in flight.
     fn refresh(self: &Arc<Self>, key: &[u8]) {
-        let Some(load) = self.load_of(key) else { return };
-        if let Seat::Lead(lead) = self.flights.board(key) {
+        let Seat::Lead(lead) = self.flights.board(key) else { return };
+        let Err(lead) = self.land_from_memory(lead, key) else { return };
+        if let Some(load) = self.load_of(key) {
             self.spawn_load(lead, key, load);
         }
+    }
+
+    /// Lands with what memory holds by now: the flight that filled it may have left the board, or a write may have come,
+    /// between the look at memory and this lead. Gives the lead back where there is nothing.
+    fn land_from_memory(&self, lead: Lead, key: &[u8]) -> Result<Landing, Lead> {
+        let (Verdict::Fresh(held) | Verdict::Absent(held)) = self.judge(key, self.clock.now()) else {
+            return Err(lead);
+        };
+        let Held { value, began, fresh_until, .. } = held;
+        let landing = Landing { value, tier: Tier::Memory, began, fresh_until };
+        lead.land(Ok(landing.clone()));
+        Ok(landing)
     }
 
     /// Loads on a task of its own and waits for the landing: a reader that goes away does not take the load with it.
@@ -154,7 +175,7 @@ impl Core {
         let own_ttl = loaded.as_ref().and_then(|loaded| loaded.ttl);
         let value = loaded.map(|loaded| loaded.value);
         let fresh_until = self.policy.fresh_until(began, value.is_none(), own_ttl);
-        let landing = Landing { value: value.clone(), began, fresh_until };
+        let landing = Landing { value: value.clone(), tier: Tier::Source, began, fresh_until };
         if fresh_until <= self.clock.now() {
             // What is held is older still: it may not outlive this answer.
             self.memory.remove_if(self.id, key, || lead.flight().admits());
@@ -218,9 +239,9 @@ struct Load {
     key: LoadKey,
 }
 
-fn from_landing(landing: Landing, now: Tick, tier: Tier) -> Read {
+fn from_landing(landing: Landing, now: Tick) -> Read {
     let freshness = if landing.value.is_some() { Freshness::Fresh } else { Freshness::Absent };
-    let outcome = outcome(tier, freshness, now, landing.began, landing.fresh_until);
+    let outcome = outcome(landing.tier, freshness, now, landing.began, landing.fresh_until);
     Read { value: landing.value, outcome }
 }
 

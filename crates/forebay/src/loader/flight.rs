@@ -12,16 +12,19 @@ use hashbrown::HashTable;
 use tokio::sync::Notify;
 
 use crate::error::{Error, Lost};
+use crate::observe::Tier;
 use crate::rt::atomic::{AtomicBool, Ordering};
 use crate::rt::{Mutex, Tick};
 use crate::tier::memory::Admit;
 use crate::value::Value;
 
-/// What a load brought.
+/// What a flight brought.
 #[derive(Clone, Debug)]
 pub(crate) struct Landing {
     /// The value; `None` where the key does not exist.
     pub(crate) value: Option<Value>,
+    /// Where it came from: the source, or memory that was filled just before the flight began.
+    pub(crate) tier: Tier,
     /// When the load began.
     pub(crate) began: Tick,
     /// When the value stops being fresh.

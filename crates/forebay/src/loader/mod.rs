@@ -34,11 +34,25 @@ pub(crate) async fn load_one_key(
         Ok(Some(answers)) => answers,
     };
     match answers {
-        Ok(answers) => Ok(answers.into_iter().next().flatten()),
+        Ok(answers) => match <[_; 1]>::try_from(answers) {
+            Ok([answer]) => Ok(answer),
+            Err(answers) => {
+                let cause = Arc::new(WrongCount { asked: 1, answered: answers.len() });
+                Err(Error::Source { namespace: Arc::clone(namespace), retry: false, cause })
+            }
+        },
         Err(error) => {
             Err(Error::Source { namespace: Arc::clone(namespace), retry: error.retry, cause: error.cause })
         }
     }
+}
+
+/// A source broke its contract: which answer belongs to which key cannot be told.
+#[derive(Debug, thiserror::Error)]
+#[error("the source was asked for {asked} keys and gave {answered} answers: it must give one each, in order")]
+struct WrongCount {
+    asked: usize,
+    answered: usize,
 }
 
 /// Polls `work` to its end; `None` where it panicked.

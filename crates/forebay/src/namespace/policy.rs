@@ -17,7 +17,8 @@ pub struct Policy {
     pub stale_while_revalidate: Duration,
     /// How long past its TTL a value is served when the source fails. Default: zero.
     pub stale_if_error: Duration,
-    /// The most that a value's TTL is shortened by chance, so that values filled together do not expire together. Default: zero.
+    /// The most that `ttl` is shortened by chance, so that values loaded together do not expire together; a value's own TTL
+    /// and an absence's are shortened in proportion, a client's write is not. Default: zero.
     pub jitter: Duration,
     /// How long one load may take. Default: 5 s.
     pub load_timeout: Duration,
@@ -62,14 +63,21 @@ impl Policy {
             (false, Some(own)) => own.min(self.ttl),
             (false, None) => self.ttl,
         };
-        began.after(ttl.saturating_sub(self.shortened_by()))
+        began.after(ttl.saturating_sub(self.taken_off(ttl)))
     }
 
-    fn shortened_by(&self) -> Duration {
-        if self.jitter.is_zero() {
+    /// When a value that a client writes now stops being fresh: exactly after `own`, at most after the TTL.
+    #[must_use]
+    pub fn written_fresh_until(&self, now: Tick, own: Option<Duration>) -> Tick {
+        now.after(own.unwrap_or(self.ttl).min(self.ttl))
+    }
+
+    /// What jitter takes off `ttl`: in proportion, so that a short absence is not forgotten at once.
+    fn taken_off(&self, ttl: Duration) -> Duration {
+        if self.jitter.is_zero() || self.ttl.is_zero() {
             return Duration::ZERO;
         }
-        self.jitter.mul_f64(fastrand::f64())
+        ttl.mul_f64((self.jitter.as_secs_f64() / self.ttl.as_secs_f64()).min(1.0) * fastrand::f64())
     }
 
     /// When an entry that is fresh until `fresh_until` is of no use any more. Absences are never served stale.

@@ -9,5 +9,5 @@ mod sync;
 mod tasks;
 
 pub use clock::{Clock, Elapsed, Tick};
-pub use sync::{Mutex, MutexGuard, RwLock};
+pub use sync::{Mutex, MutexGuard};
 pub use tasks::Tasks;

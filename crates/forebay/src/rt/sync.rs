@@ -14,7 +14,6 @@ use shuttle::sync as imp;
 use std::sync as imp;
 
 pub use imp::MutexGuard;
-use imp::{RwLockReadGuard, RwLockWriteGuard};
 
 /// A mutual exclusion lock.
 #[derive(Debug, Default)]
@@ -29,26 +28,5 @@ impl<T> Mutex<T> {
     /// Enters the lock.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-/// A lock for many readers or one writer.
-#[derive(Debug, Default)]
-pub struct RwLock<T>(imp::RwLock<T>);
-
-impl<T> RwLock<T> {
-    /// A lock around `value`.
-    pub fn new(value: T) -> Self {
-        Self(imp::RwLock::new(value))
-    }
-
-    /// Enters the lock to read.
-    pub fn read(&self) -> RwLockReadGuard<'_, T> {
-        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// Enters the lock to write.
-    pub fn write(&self) -> RwLockWriteGuard<'_, T> {
-        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::Mutex;
 
 #[cfg(feature = "model")]
@@ -11,33 +13,60 @@ use model::{Home, Running};
 use product::{Home, Running};
 
 /// Owns the tasks spawned through it; they are ended when its last clone is dropped.
+///
+/// A task that holds a clone of its own owner keeps it, and itself, until it is done.
 #[derive(Clone, Debug)]
 pub struct Tasks {
     home: Home,
     running: Arc<Mutex<Running>>,
+    count: Arc<watch::Sender<usize>>,
 }
 
 impl Tasks {
     /// An owner whose tasks run on the runtime of the caller; `None` outside a runtime.
     #[must_use]
     pub fn current() -> Option<Self> {
-        Home::current().map(|home| Self { home, running: Arc::default() })
+        let home = Home::current()?;
+        Some(Self { home, running: Arc::default(), count: Arc::new(watch::Sender::new(0)) })
     }
 
     /// Starts `task`; it ends with its owner at the latest.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let counted = Counted::new(&self.count);
+        let task = async move {
+            let _counted = counted;
+            task.await;
+        };
         self.running.lock().spawn(&self.home, task);
     }
 
     /// How many tasks have not ended.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.running.lock().count()
+        *self.count.borrow()
     }
 
-    /// Waits until every task has ended.
+    /// Waits until no task is left, with any number of others who wait.
     pub async fn idle(&self) {
-        std::future::poll_fn(|context| self.running.lock().poll_idle(context)).await;
+        // The sender lives in `self`, so the wait ends only by reaching zero.
+        let _ = self.count.subscribe().wait_for(|&count| count == 0).await;
+    }
+}
+
+/// One task in the count, however it ends.
+#[derive(Debug)]
+struct Counted(Arc<watch::Sender<usize>>);
+
+impl Counted {
+    fn new(count: &Arc<watch::Sender<usize>>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
     }
 }
 
@@ -45,7 +74,6 @@ impl Tasks {
 #[cfg(not(feature = "model"))]
 mod product {
     use std::future::Future;
-    use std::task::{Context, Poll};
 
     use tokio::runtime::Handle;
     use tokio::task::JoinSet;
@@ -64,27 +92,9 @@ mod product {
 
     impl Running {
         pub(super) fn spawn(&mut self, home: &Home, task: impl Future<Output = ()> + Send + 'static) {
-            self.reap();
-            self.0.spawn_on(task, &home.0);
-        }
-
-        pub(super) fn count(&mut self) -> usize {
-            self.reap();
-            self.0.len()
-        }
-
-        pub(super) fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
-            loop {
-                match self.0.poll_join_next(context) {
-                    Poll::Ready(Some(_)) => {}
-                    Poll::Ready(None) => return Poll::Ready(()),
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-        }
-
-        fn reap(&mut self) {
+            // What has ended is forgotten, so that the set holds what runs.
             while self.0.try_join_next().is_some() {}
+            self.0.spawn_on(task, &home.0);
         }
     }
 }
@@ -93,10 +103,6 @@ mod product {
 #[cfg(feature = "model")]
 mod model {
     use std::future::Future;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
-
-    use shuttle::future::JoinHandle;
 
     #[derive(Clone, Debug)]
     pub(super) struct Home;
@@ -109,26 +115,13 @@ mod model {
     }
 
     #[derive(Debug, Default)]
-    pub(super) struct Running(Vec<JoinHandle<()>>);
+    pub(super) struct Running;
 
     impl Running {
+        #[expect(clippy::unused_self, reason = "the same face as outside the model checker")]
         pub(super) fn spawn(&mut self, _: &Home, task: impl Future<Output = ()> + Send + 'static) {
-            self.reap();
-            self.0.push(shuttle::future::spawn(task));
-        }
-
-        pub(super) fn count(&mut self) -> usize {
-            self.reap();
-            self.0.len()
-        }
-
-        pub(super) fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
-            self.0.retain_mut(|task| Pin::new(task).poll(context).is_pending());
-            if self.0.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-        }
-
-        fn reap(&mut self) {
-            self.0.retain(|task| !task.is_finished());
+            // The model checker joins it at the end of the schedule.
+            drop(shuttle::future::spawn(task));
         }
     }
 }

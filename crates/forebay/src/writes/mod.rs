@@ -5,7 +5,13 @@ use crate::loader::Flights;
 use crate::tier::memory::{Admit, Filled, Held, MemoryTier};
 
 /// Keeps `held` for `key`, fencing off the loads in flight.
+///
+/// The flight is closed under the lock of the insert: a load that boards later looks at memory after that lock, and finds
+/// the value.
 pub(crate) fn keep(memory: &MemoryTier, flights: &Flights, namespace: u32, key: &[u8], held: Held) -> Filled {
-    flights.close(key);
-    memory.insert(namespace, key, held, || Admit::Yes)
+    let close = || {
+        flights.close(key);
+        Admit::Yes
+    };
+    memory.insert(namespace, key, held, close)
 }

@@ -179,3 +179,25 @@ async fn an_answer_that_is_not_stored_takes_the_older_copy_with_it() {
     assert_eq!(stage.get("a").await, None, "an older value outlived a newer answer");
     stage.check().await;
 }
+
+#[tokio::test]
+async fn jitter_shortens_an_absence_in_proportion() {
+    let stage = stage_with(|builder| builder.jitter(TTL).absent_ttl(Duration::from_millis(300)));
+    let mut remembered = 0;
+    for id in 0..100 {
+        let id = id.to_string();
+        assert_eq!(stage.get(&id).await, None);
+        remembered += usize::from(stage.namespace.peek(format!("k:{id}").as_bytes()).is_some());
+    }
+    assert!(remembered > 90, "only {remembered} of 100 absences were remembered at all");
+}
+
+#[tokio::test]
+async fn a_clients_own_ttl_is_kept_to_the_millisecond() {
+    let stage = stage_with(|builder| builder.jitter(TTL).writes(forebay::Writes::Cache));
+    for _ in 0..20 {
+        let value = forebay::Value::from(forebay::Blob::opaque("put"));
+        stage.namespace.write(b"k:a", value, Some(Duration::from_millis(500))).unwrap();
+        assert_eq!(stage.namespace.peek(b"k:a").unwrap().fresh_for, Duration::from_millis(500));
+    }
+}

@@ -119,6 +119,43 @@ async fn a_load_whose_runtime_ends_releases_its_waiters() {
     }
 }
 
+struct Silent;
+
+impl forebay::Source for Silent {
+    fn load<'a>(&'a self, _: &'a str, _: &'a [forebay::LoadKey]) -> forebay::source::Loading<'a> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_leaves_a_key_out_is_at_fault_and_nothing_is_remembered() {
+    let stage = stage_with(|builder| builder.source(Silent));
+    let error = stage.namespace.get("a").await.unwrap_err();
+    assert_eq!((error.fault(), error.may_retry()), (Fault::Source, false));
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("gave 0 answers"));
+    assert!(stage.namespace.peek(b"k:a").is_none());
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn many_may_wait_until_the_engine_is_idle() {
+    let stage = stage();
+    let herd = herd(&stage, 1).await;
+    let waiting: Vec<_> = (0..3)
+        .map(|_| {
+            let engine = stage.engine.clone();
+            tokio::spawn(async move { engine.idle().await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    assert!(waiting.iter().all(|one| !one.is_finished()), "idle while a load was in flight");
+    stage.script.let_go();
+    for one in waiting {
+        one.await.unwrap();
+    }
+    drop(herd);
+}
+
 #[tokio::test]
 async fn text_that_is_not_canonical_for_its_type_is_absent_without_a_load() {
     let stage = stage_with(|builder| builder.key("k:{id:integer}"));

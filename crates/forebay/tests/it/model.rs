@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay::rt::Clock;
-use forebay::{Forebay, Namespace, load_one};
+use forebay::{Forebay, Namespace, Writes, load_one};
 use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,6 +19,14 @@ fn check(scenario: impl Fn() + Send + Sync + Clone + 'static) {
 
 /// A namespace over one number, which a load reads first and hands over later.
 fn stage() -> (Namespace<u64>, Arc<AtomicU64>) {
+    stage_with(Writes::Refuse)
+}
+
+fn stage_that_takes_writes() -> (Namespace<u64>, Arc<AtomicU64>) {
+    stage_with(Writes::Cache)
+}
+
+fn stage_with(writes: Writes) -> (Namespace<u64>, Arc<AtomicU64>) {
     let truth = Arc::new(AtomicU64::new(1));
     let engine = Forebay::builder().clock(Clock::simulated()).build().unwrap();
     let source = {
@@ -32,13 +40,8 @@ fn stage() -> (Namespace<u64>, Arc<AtomicU64>) {
             }
         }
     };
-    let namespace = engine
-        .namespace("n")
-        .key("n:{id}")
-        .ttl(Duration::from_secs(60))
-        .source(load_one(source))
-        .build()
-        .unwrap();
+    let builder = engine.namespace("n").key("n:{id}").ttl(Duration::from_secs(60)).writes(writes);
+    let namespace = builder.source(load_one(source)).build().unwrap();
     (namespace, truth)
 }
 
@@ -110,6 +113,46 @@ fn two_writers_leave_the_last_truth() {
                 writer.await.unwrap();
             }
             assert_eq!(get(&namespace).await, 3);
+        });
+    });
+}
+
+#[test]
+fn a_kept_value_is_not_overwritten_by_a_load_that_began_before() {
+    check(|| {
+        block_on(async {
+            let (namespace, truth) = stage_that_takes_writes();
+            let reader = spawn({
+                let namespace = namespace.clone();
+                async move { get(&namespace).await }
+            });
+            truth.store(2, Ordering::SeqCst);
+            namespace.put("x", 7, 8).unwrap();
+            assert_eq!(get(&namespace).await, 7, "an acknowledged write was overwritten");
+            let early = reader.await.unwrap();
+            assert!([1, 2, 7].contains(&early));
+            assert_eq!(get(&namespace).await, 7, "an acknowledged write was overwritten later");
+        });
+    });
+}
+
+#[test]
+fn a_fresh_read_gets_what_is_true_after_it_began() {
+    check(|| {
+        block_on(async {
+            let (namespace, truth) = stage();
+            let readers: Vec<_> = (0..3)
+                .map(|_| {
+                    let namespace = namespace.clone();
+                    spawn(async move { get(&namespace).await })
+                })
+                .collect();
+            truth.store(2, Ordering::SeqCst);
+            let fresh = *namespace.get_fresh("x").await.unwrap().unwrap();
+            assert_eq!(fresh, 2, "a fresh read took an older answer");
+            for reader in readers {
+                reader.await.unwrap();
+            }
         });
     });
 }

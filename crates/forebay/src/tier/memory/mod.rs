@@ -93,6 +93,13 @@ impl MemoryTier {
         self.shard(hash)?.lock().get(hash, namespace, key, now, &mut gone)
     }
 
+    /// Like [`get`](Self::get), but leaves no trace: looking keeps nothing alive.
+    #[must_use]
+    pub fn peek(&self, namespace: u32, key: &[u8], now: Tick) -> Option<Held> {
+        let hash = self.hash(namespace, key);
+        self.shard(hash)?.lock().peek(hash, namespace, key, now)
+    }
+
     /// Stores `held`, if `admit` says so under the lock of the insert.
     pub fn insert(&self, namespace: u32, key: &[u8], held: Held, admit: impl FnOnce() -> Admit) -> Filled {
         let hash = self.hash(namespace, key);

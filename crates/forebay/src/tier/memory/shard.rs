@@ -42,6 +42,14 @@ pub(super) struct Slot {
     links: Links,
 }
 
+/// What is remembered of an entry that left the small queue unread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ghost {
+    hash: u64,
+    /// Tells it from an earlier ghost of the same key.
+    number: u64,
+}
+
 /// A slab of slots; a freed one is used again.
 #[derive(Debug, Default)]
 struct Slots {
@@ -88,8 +96,10 @@ pub(super) struct Shard {
     slots: Slots,
     small: Queue,
     main: Queue,
-    ghosts: HashTable<u64>,
-    ghost_order: VecDeque<u64>,
+    ghosts: HashTable<Ghost>,
+    /// The ghosts in the order they left; one that came back meanwhile stands twice, and counts where its number matches.
+    ghost_order: VecDeque<Ghost>,
+    ghosts_made: u64,
     budget_bytes: u64,
 }
 
@@ -102,6 +112,7 @@ impl Shard {
             main: Queue::default(),
             ghosts: HashTable::new(),
             ghost_order: VecDeque::new(),
+            ghosts_made: 0,
             budget_bytes,
         }
     }
@@ -122,6 +133,11 @@ impl Shard {
         }
         slot.reads = slot.reads.saturating_add(1).min(READS_MAX);
         Some(slot.held.clone())
+    }
+
+    pub(super) fn peek(&self, hash: u64, namespace: u32, key: &[u8], now: Tick) -> Option<Held> {
+        let slot = self.slots.get(self.find(hash, namespace, key)?)?;
+        (now < slot.held.useless_from).then(|| slot.held.clone())
     }
 
     pub(super) fn insert(
@@ -210,6 +226,12 @@ impl Shard {
         if seen != self.table.len() {
             return Err(format!("the queues hold {seen} entries, the table {}", self.table.len()));
         }
+        let astray = |&&at: &&Index| {
+            self.slots.get(at).is_none_or(|slot| self.find(slot.hash, slot.namespace, &slot.key) != Some(at))
+        };
+        if let Some(stray) = self.table.iter().find(astray) {
+            return Err(format!("slot {stray} is not found by its own key"));
+        }
         if self.weight_bytes() > self.budget_bytes {
             return Err(format!("holds {} bytes of {}", self.weight_bytes(), self.budget_bytes));
         }
@@ -265,20 +287,23 @@ impl Shard {
     }
 
     fn remember_ghost(&mut self, hash: u64) {
-        if self.ghosts.find(hash, |&ghost| ghost == hash).is_none() {
-            self.ghosts.insert_unique(hash, hash, |&ghost| ghost);
-            self.ghost_order.push_back(hash);
+        if self.ghosts.find(hash, |ghost| ghost.hash == hash).is_none() {
+            let ghost = Ghost { hash, number: self.ghosts_made };
+            self.ghosts_made += 1;
+            self.ghosts.insert_unique(hash, ghost, |ghost| ghost.hash);
+            self.ghost_order.push_back(ghost);
         }
         while self.ghost_order.len() > self.table.len().max(GHOSTS_MIN) {
-            if let Some(oldest) = self.ghost_order.pop_front() {
-                self.forget_ghost(oldest);
+            let Some(oldest) = self.ghost_order.pop_front() else { return };
+            if let Ok(found) = self.ghosts.find_entry(oldest.hash, |ghost| *ghost == oldest) {
+                found.remove();
             }
         }
     }
 
     /// Forgets a ghost; whether it was remembered. Its place in the order is left to be dropped in its turn.
     fn forget_ghost(&mut self, hash: u64) -> bool {
-        match self.ghosts.find_entry(hash, |&ghost| ghost == hash) {
+        match self.ghosts.find_entry(hash, |ghost| ghost.hash == hash) {
             Ok(found) => {
                 found.remove();
                 true
