@@ -11,9 +11,10 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use forebay_server::problem::Problem;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
@@ -40,27 +41,8 @@ struct Body {
     paused: Option<bool>,
 }
 
-struct Problem {
-    status: StatusCode,
-    detail: String,
-}
-
-impl Problem {
-    fn bad(detail: String) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, detail }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let body = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
-    }
+fn bad(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "bad_clock", detail)
 }
 
 async fn show(State(clock): State<Arc<MarketClock>>) -> Response {
@@ -71,28 +53,26 @@ async fn set(
     State(clock): State<Arc<MarketClock>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let body = body.map_err(|refusal| Problem { status: refusal.status(), detail: refusal.body_text() })?;
+    let body = body.map_err(|refusal| Problem::new(refusal.status(), "bad_body", refusal.body_text()))?;
     let change = change(&body)?;
     let reading = clock.set(change).map_err(|error| match error {
-        ClockError::Wall => Problem { status: StatusCode::CONFLICT, detail: error.to_string() },
-        _ => Problem::bad(format!("at: {error}")),
+        ClockError::Wall => Problem::new(StatusCode::CONFLICT, "wall_clock", error.to_string()),
+        _ => bad(format!("at: {error}")),
     })?;
     Ok(reply(&clock, &reading))
 }
 
 fn change(body: &[u8]) -> Result<Change, Problem> {
     let body: Body = serde_json::from_slice(body)
-        .map_err(|error| Problem::bad(format!("{error}; write a JSON object such as {EXAMPLE}")))?;
+        .map_err(|error| bad(format!("{error}; write a JSON object such as {EXAMPLE}")))?;
     let at = body.at.map(|at| at.parse::<Timestamp>().map_err(|_| at)).transpose().map_err(|at| {
-        Problem::bad(format!(
-            "at: `{at}` is not a time; write one with its offset, as 2019-01-28T09:30:00+08:00"
-        ))
+        bad(format!("at: `{at}` is not a time; write one with its offset, as 2019-01-28T09:30:00+08:00"))
     })?;
     let speed = body.speed.map(|speed| speed.to_string().parse()).transpose();
-    let speed = speed.map_err(|error: ClockError| Problem::bad(format!("speed: {error}")))?;
+    let speed = speed.map_err(|error: ClockError| bad(format!("speed: {error}")))?;
     let change = Change { at, speed, paused: body.paused };
     if change == Change::default() {
-        return Err(Problem::bad(format!("nothing to change; write at least one of {EXAMPLE}")));
+        return Err(bad(format!("nothing to change; write at least one of {EXAMPLE}")));
     }
     Ok(change)
 }

@@ -61,7 +61,13 @@ async fn until_stopped(deployment: &Deployment, apps: &[App]) -> Result<(), Fail
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    if process.stop().await {
+    let drained = tokio::select! {
+        drained = process.stop() => drained,
+        // Asked twice: at once.
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    if drained {
         return Ok(());
     }
     Err(Failure("some requests took longer than the ten seconds given to end, and were cut".into()))

@@ -63,6 +63,24 @@ pub enum AssemblyError {
         /// What is wrong.
         source: SqlError,
     },
+    /// A namespace's source names a database that is not open.
+    #[error(
+        "namespace `{namespace}` of keyspace `{keyspace}` loads from the database `{database}`, which is not declared"
+    )]
+    NoDatabase {
+        /// The keyspace.
+        keyspace: String,
+        /// The namespace.
+        namespace: String,
+        /// The database's name.
+        database: String,
+    },
+    /// An app brings a schema and its declaration no database for it.
+    #[error("app `{app}` needs a database `main`: declare [database.main] with a url")]
+    NoMain {
+        /// The app.
+        app: &'static str,
+    },
     /// The engine refused a namespace.
     #[error(transparent)]
     Engine(#[from] forebay::Error),
@@ -91,8 +109,9 @@ pub async fn assemble(
     writable(&deployment.server.data)?;
     for declared in &deployment.keyspaces {
         writable(&declared.data)?;
-        let databases = open_databases(declared).await?;
-        if let Some(app) = app_of(declared, deployment, apps) {
+        let app = app_of(declared, deployment, apps);
+        let databases = open_databases(declared, app.is_some()).await?;
+        if let Some(app) = app {
             let setup = Setup {
                 keyspace: declared.name.clone(),
                 data: declared.data.clone(),
@@ -120,7 +139,9 @@ impl Assembly {
         declared: &configuration::Keyspace,
         setup: Setup,
     ) -> Result<(), AssemblyError> {
-        if let Some(database) = setup.databases.get("main") {
+        if !app.migrations.is_empty() {
+            let main = setup.databases.get("main");
+            let database = main.ok_or(AssemblyError::NoMain { app: app.name })?;
             database.migrate(app.migrations).await.map_err(|source| AppError::Database {
                 app: app.name,
                 doing: "applying its migrations",
@@ -165,8 +186,11 @@ async fn built(
         params: namespace.key.names().map(str::to_owned).collect(),
         decimals: sql.decimals.clone(),
     };
-    // The declaration's check has seen that the database is declared.
-    let Some(database) = databases.get(&sql.database) else { return Ok(builder.build()?) };
+    let database = databases.get(&sql.database).ok_or_else(|| AssemblyError::NoDatabase {
+        keyspace: declared.name.clone(),
+        namespace: namespace.name.clone(),
+        database: sql.database.clone(),
+    })?;
     let source = SqlSource::open(database, query).await.map_err(|source| AssemblyError::Query {
         keyspace: declared.name.clone(),
         namespace: namespace.name.clone(),
@@ -191,8 +215,10 @@ fn policy(namespace: &configuration::Namespace) -> Policy {
     }
 }
 
+/// Opens what is declared; `create` makes what is missing, for the app whose migrations will fill it.
 async fn open_databases(
     declared: &configuration::Keyspace,
+    create: bool,
 ) -> Result<BTreeMap<String, Database>, AssemblyError> {
     let mut databases = BTreeMap::new();
     for (name, database) in &declared.databases {
@@ -204,6 +230,8 @@ async fn open_databases(
             pool_warm: database.pool.warm,
             pool_wait: database.pool.wait,
             pool_max_lifetime: database.pool.max_lifetime,
+            pool_ping_after_idle: database.pool.ping_after_idle,
+            create,
         };
         let open = Database::open(&options).await.map_err(|source| AssemblyError::Database {
             keyspace: declared.name.clone(),

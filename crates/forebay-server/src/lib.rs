@@ -9,6 +9,7 @@ pub mod app;
 pub mod assembly;
 pub mod configuration;
 mod http;
+pub mod problem;
 pub mod process;
 mod resp;
 mod stop;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::migrate::{Migration as SqlxMigration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -25,12 +26,16 @@ pub struct DatabaseOptions {
     pub pool_wait: Duration,
     /// Longest life of a connection.
     pub pool_max_lifetime: Duration,
+    /// A connection that was idle for longer is tried before it is used.
+    pub pool_ping_after_idle: Duration,
+    /// Whether a SQLite file that is missing is made. Otherwise a mistyped path is told as such.
+    pub create: bool,
 }
 
 /// Where a database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// A SQLite file, made when it is missing.
+    /// A SQLite file.
     Sqlite(PathBuf),
 }
 
@@ -62,6 +67,12 @@ pub enum DatabaseError {
         /// The system's own words.
         source: std::io::Error,
     },
+    /// There is no such SQLite file.
+    #[error("there is no database file {}; correct the url, or make it first", .path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// It could not be opened or asked.
     #[error("{0}")]
     Driver(#[from] sqlx::Error),
@@ -74,24 +85,37 @@ impl Database {
     /// Opens the database and its warm connections.
     ///
     /// # Errors
-    /// When the file cannot be made or opened.
+    /// When the file is missing, or cannot be made or opened.
     pub async fn open(options: &DatabaseOptions) -> Result<Self, DatabaseError> {
         let Address::Sqlite(path) = &options.address;
+        if !options.create && !path.exists() {
+            return Err(DatabaseError::Missing { path: path.clone() });
+        }
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)
                 .map_err(|source| DatabaseError::Folder { folder: folder.to_path_buf(), source })?;
         }
         let connect = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
+            .create_if_missing(options.create)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(options.pool_wait);
+        let ping_after_idle = options.pool_ping_after_idle;
         let pool = SqlitePoolOptions::new()
             .max_connections(options.pool_max)
             .min_connections(options.pool_warm)
             .acquire_timeout(options.pool_wait)
             .max_lifetime(options.pool_max_lifetime)
+            .test_before_acquire(false)
+            .before_acquire(move |connection, state| {
+                Box::pin(async move {
+                    if state.idle_for >= ping_after_idle {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(connect)
             .await?;
         Ok(Self { pool })

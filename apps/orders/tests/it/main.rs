@@ -23,6 +23,8 @@ async fn database(folder: &Path) -> Database {
         pool_warm: 1,
         pool_wait: Duration::from_secs(5),
         pool_max_lifetime: Duration::from_secs(3600),
+        pool_ping_after_idle: Duration::from_secs(30),
+        create: true,
     };
     let database = Database::open(&options).await.unwrap();
     database.migrate(forebay_app_orders::MIGRATIONS).await.unwrap();

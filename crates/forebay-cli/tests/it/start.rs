@@ -48,7 +48,15 @@ fn a_query_that_cannot_work_is_named_with_its_namespace() {
     "#;
     std::fs::write(folder.path().join("forebay.toml"), declaration).unwrap();
     let listen = ["--http", "127.0.0.1:0", "--resp", "127.0.0.1:0"];
-    let said = refused(folder.path(), &[&["serve", "--config", "forebay.toml"], &listen[..]].concat());
+    let serve = [&["serve", "--config", "forebay.toml"], &listen[..]].concat();
+    let said = refused(folder.path(), &serve);
+    assert!(
+        said.contains("`main`") && said.contains("shop.db"),
+        "a mistyped path was not told as such: {said}"
+    );
+
+    std::fs::write(folder.path().join("shop.db"), "").unwrap();
+    let said = refused(folder.path(), &serve);
     assert!(said.contains("`prices`") && said.contains("no such table"), "{said}");
 }
 

@@ -1,21 +1,23 @@
 //! The reply to a read: the value and every header that a cache or a person may want, made from the engine's outcome.
 
+use std::time::Duration;
+
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use forebay::{Blob, Freshness, Read, ReadOutcome, Tier};
+use forebay::{Blob, Freshness, Read, ReadOutcome, Tier, Why};
 use twox_hash::XxHash3_128;
 
-use super::problem::Problem;
+use crate::problem::Problem;
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 /// RFC 9211.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// The reply to a read; `if_none_match` is the request's header.
-pub(super) fn answer(read: &Read, if_none_match: Option<&HeaderValue>) -> Response {
+/// The reply to a read that was asked for with the headers `asked`.
+pub(super) fn answer(read: &Read, asked: &HeaderMap) -> Response {
     let mut response = match read.value.as_ref().and_then(|value| value.as_blob()) {
-        Some(blob) => value(blob, if_none_match),
+        Some(blob) => value(blob, asked),
         None => Problem::absent().into_response(),
     };
     let headers = response.headers_mut();
@@ -24,7 +26,7 @@ pub(super) fn answer(read: &Read, if_none_match: Option<&HeaderValue>) -> Respon
     headers.insert(header::AGE, HeaderValue::from(outcome.age.as_secs()));
     for (name, text) in [
         (CACHE_STATUS, cache_status(outcome)),
-        (header::CACHE_CONTROL, format!("max-age={}", outcome.fresh_for.as_secs())),
+        (header::CACHE_CONTROL, format!("max-age={}", max_age(outcome).as_secs())),
     ] {
         // Both are ASCII.
         if let Ok(text) = HeaderValue::from_str(&text) {
@@ -34,9 +36,17 @@ pub(super) fn answer(read: &Read, if_none_match: Option<&HeaderValue>) -> Respon
     response
 }
 
-fn value(blob: &Blob, if_none_match: Option<&HeaderValue>) -> Response {
+/// How long a cache in front may keep it, counted from the load: such a cache takes `Age` off itself (RFC 9111 §4.2).
+fn max_age(outcome: &ReadOutcome) -> Duration {
+    match outcome.freshness {
+        Freshness::Stale(_) => Duration::ZERO,
+        Freshness::Fresh | Freshness::Absent => outcome.age.saturating_add(outcome.fresh_for),
+    }
+}
+
+fn value(blob: &Blob, asked: &HeaderMap) -> Response {
     let etag = etag(&blob.bytes);
-    if if_none_match.is_some_and(|asked| names(asked, &etag)) {
+    if asked.get_all(header::IF_NONE_MATCH).iter().any(|tags| names(tags, &etag)) {
         return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response();
     }
     let headers = [(header::CONTENT_TYPE, blob.content_type.to_owned()), (header::ETAG, etag)];
@@ -49,9 +59,9 @@ fn etag(bytes: &[u8]) -> String {
 }
 
 /// Whether `If-None-Match` names `etag`, compared weakly as RFC 9110 §13.1.2 says.
-fn names(asked: &HeaderValue, etag: &str) -> bool {
-    let Ok(asked) = asked.to_str() else { return false };
-    asked.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+fn names(tags: &HeaderValue, etag: &str) -> bool {
+    let Ok(tags) = tags.to_str() else { return false };
+    tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
 fn x_cache(outcome: &ReadOutcome) -> &'static str {
@@ -65,7 +75,11 @@ fn x_cache(outcome: &ReadOutcome) -> &'static str {
 fn cache_status(outcome: &ReadOutcome) -> String {
     let detail = outcome.tier.as_str();
     match (outcome.freshness, outcome.tier) {
-        (Freshness::Stale(_), _) => format!("forebay; hit; ttl=-{}; detail={detail}", outcome.stale_for.as_secs()),
+        (Freshness::Stale(Why::SourceFailed), _) => format!("forebay; fwd=stale; detail={detail}"),
+        (Freshness::Stale(Why::Revalidating), _) => match outcome.stale_for.as_secs() {
+            0 => format!("forebay; hit; ttl=0; detail={detail}"),
+            past => format!("forebay; hit; ttl=-{past}; detail={detail}"),
+        },
         (_, Tier::Source) => format!("forebay; fwd=miss; detail={detail}"),
         _ => format!("forebay; hit; ttl={}; detail={detail}", outcome.fresh_for.as_secs()),
     }

@@ -1,24 +1,25 @@
 //! Plain HTTP with proper caching headers: `/v1/{keyspace}/{namespace}/{key}`.
 //!
-//! `answer.rs` makes the reply and its headers from the engine's one outcome; `problem.rs` makes errors, as problem
-//! details (RFC 9457).
+//! `answer.rs` makes the reply and its headers from the engine's one outcome; errors are problem details
+//! (`../problem.rs`).
 
 mod answer;
-mod problem;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::ListenerExt as _;
 use forebay::{Blob, Keyspace, Namespace};
 use tokio::net::TcpListener;
 
+use crate::problem::Problem;
 use crate::stop::Stop;
-use problem::Problem;
 
 /// Keyspaces by name.
 type Keyspaces = Arc<BTreeMap<String, Arc<Keyspace>>>;
@@ -29,41 +30,44 @@ pub(crate) fn router(keyspaces: BTreeMap<String, Arc<Keyspace>>) -> Router {
         .route("/health", get(async || "ok\n"))
         .route("/v1/{keyspace}/{namespace}/{*key}", get(read).delete(drop_copy))
         .fallback(async || Problem::no_such_path())
+        .method_not_allowed_fallback(async || Problem::no_such_method())
         .with_state(Arc::new(keyspaces))
 }
 
 /// Serves until it is told to stop, then finishes the requests under way.
 pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: Stop) {
     let stopping = async move { stop.asked().await };
+    let listener = listener.tap_io(|stream| {
+        // Without it a reply may wait for the acknowledgement of the one before; a socket that refuses is served all the same.
+        let _ = stream.set_nodelay(true);
+    });
     if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopping).await {
         tracing::error!(%error, "HTTP ended");
     }
 }
 
-type KeyPath = Path<(String, String, String)>;
+/// The keyspace, the namespace and the key.
+type KeyPath = Result<Path<(String, String, String)>, PathRejection>;
 
 async fn read(
     State(keyspaces): State<Keyspaces>,
-    Path((keyspace, namespace, key)): KeyPath,
+    path: KeyPath,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let Path((keyspace, namespace, key)) = path.map_err(|_| Problem::bad_path())?;
     let namespace = find(&keyspaces, &keyspace, &namespace, &key)?;
     let read = if asks_for_the_truth(&headers) {
         namespace.read_fresh(key.as_bytes()).await
-    } else if let Some(read) = namespace.read_now(key.as_bytes()) {
-        Ok(read)
     } else {
         namespace.read(key.as_bytes()).await
     };
     let read = read.map_err(|error| Problem::engine(&error))?;
-    Ok(answer::answer(&read, headers.get(header::IF_NONE_MATCH)))
+    Ok(answer::answer(&read, &headers))
 }
 
 /// Drops the copy; the next read loads.
-async fn drop_copy(
-    State(keyspaces): State<Keyspaces>,
-    Path((keyspace, namespace, key)): KeyPath,
-) -> Result<Response, Problem> {
+async fn drop_copy(State(keyspaces): State<Keyspaces>, path: KeyPath) -> Result<Response, Problem> {
+    let Path((keyspace, namespace, key)) = path.map_err(|_| Problem::bad_path())?;
     let _ = find(&keyspaces, &keyspace, &namespace, &key)?.drop_copy(key.as_bytes());
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -1,8 +1,9 @@
 //! One connection: bytes in, requests carried out one after the other, replies out.
 //!
 //! A memory hit is answered without leaving this loop. Replies are gathered while further whole requests are at hand, so
-//! that a pipeline costs one write; they are sent early when they pass a bound, so that a client that does not read its
-//! replies holds no more than that and the socket's own buffer.
+//! that a pipeline costs one write; they are sent early when they pass a bound, also within one long reply, so that a client
+//! that does not read holds no more than that, one value and the socket's own buffer. Buffers that one large request or
+//! reply has made grow are given back.
 
 use std::io;
 
@@ -10,6 +11,7 @@ use bytes::BytesMut;
 use forebay_wire::resp::{Limits, State, decode, reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::WriteHalf;
 
 use super::Service;
 use super::execute::execute;
@@ -21,40 +23,78 @@ const REPLIES_BYTES: usize = 64 * 1024;
 /// Room made for each read from the socket, in bytes.
 const READ_BYTES: usize = 16 * 1024;
 
+/// A connection keeps no buffer larger than this many bytes while it waits.
+const KEPT_BYTES: usize = 4 * REPLIES_BYTES;
+
+/// Replies on their way to a client.
+pub(super) struct Replies<'s> {
+    /// Written, but not sent.
+    pub(super) out: BytesMut,
+    to: WriteHalf<'s>,
+}
+
+impl<'s> Replies<'s> {
+    fn new(to: WriteHalf<'s>) -> Self {
+        Self { out: BytesMut::with_capacity(READ_BYTES), to }
+    }
+
+    /// Sends what has been written once it is much; waits until the client takes it.
+    pub(super) async fn send_if_many(&mut self) -> io::Result<()> {
+        if self.out.len() >= REPLIES_BYTES { self.send().await } else { Ok(()) }
+    }
+
+    async fn send(&mut self) -> io::Result<()> {
+        self.to.write_all(&self.out).await?;
+        self.out.clear();
+        give_back(&mut self.out);
+        Ok(())
+    }
+
+    /// Sends what has been written, and says that no more comes.
+    async fn close(&mut self) -> io::Result<()> {
+        self.send().await?;
+        self.to.shutdown().await
+    }
+}
+
+/// Gives back an empty buffer that has grown.
+fn give_back(buffer: &mut BytesMut) {
+    if buffer.is_empty() && buffer.capacity() > KEPT_BYTES {
+        *buffer = BytesMut::with_capacity(READ_BYTES);
+    }
+}
+
 /// Serves a connection until the client closes it, breaks the protocol, or the process stops.
 pub(super) async fn run(mut stream: TcpStream, service: &Service, mut stop: Stop) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let (mut from, to) = stream.split();
     let mut session = Session::new(service);
     let mut input = BytesMut::with_capacity(READ_BYTES);
-    let mut output = BytesMut::with_capacity(READ_BYTES);
+    let mut replies = Replies::new(to);
     let mut state = State::default();
     loop {
         loop {
             match decode(&mut input, &Limits::AUTHENTICATED, &mut state) {
-                Ok(Some(request)) => execute(&request, service, &mut session, &mut output).await,
+                Ok(Some(request)) => execute(&request, service, &mut session, &mut replies).await?,
                 Ok(None) => break,
                 Err(error) => {
-                    reply::error(&mut output, &error.to_string());
+                    reply::error(&mut replies.out, &error.to_string());
                     session.closing = true;
                 }
             }
             if session.closing {
-                stream.write_all(&output).await?;
-                return stream.shutdown().await;
+                return replies.close().await;
             }
-            if output.len() >= REPLIES_BYTES {
-                stream.write_all(&output).await?;
-                output.clear();
-            }
+            replies.send_if_many().await?;
         }
-        if !output.is_empty() {
-            stream.write_all(&output).await?;
-            output.clear();
+        if !replies.out.is_empty() {
+            replies.send().await?;
         }
+        give_back(&mut input);
         input.reserve(READ_BYTES);
         let read = tokio::select! {
-            read = stream.read_buf(&mut input) => read?,
-            () = stop.asked() => return stream.shutdown().await,
+            read = from.read_buf(&mut input) => read?,
+            () = stop.asked() => return replies.close().await,
         };
         if read == 0 {
             return Ok(());

@@ -1,30 +1,42 @@
 //! What each command does. The table of commands and their arguments is `forebay-wire`'s.
 
 use std::fmt::Write as _;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use forebay::{Blob, Error, Namespace, Read, Value};
+use forebay::{Blob, Error, Namespace, Read, Value, Writes};
 use forebay_wire::resp::{
     ClientAttribute, ClientCommand, Command, CommandError, Condition, Expiry, Hello, Request, Set, describe,
     parse, reply,
 };
 
 use super::Service;
+use super::connection::Replies;
 use super::session::Session;
 
 /// Carries out one request and writes its one reply.
-pub(super) async fn execute(request: &Request, service: &Service, session: &mut Session, out: &mut BytesMut) {
+///
+/// # Errors
+/// When the client no longer takes replies.
+pub(super) async fn execute(
+    request: &Request,
+    service: &Service,
+    session: &mut Session,
+    replies: &mut Replies<'_>,
+) -> io::Result<()> {
     service.commands.fetch_add(1, Ordering::Relaxed);
+    let out = &mut replies.out;
     match parse(request) {
         Ok(Command::Get { key }) => get(&key, session, out).await,
         Ok(Command::MGet { keys }) => {
             reply::array(out, keys.len());
             for key in keys {
                 // An error of one key stands in its place: RESP allows errors within an array.
-                get(&key, session, out).await;
+                get(&key, session, &mut replies.out).await;
+                replies.send_if_many().await?;
             }
         }
         Ok(Command::FbFresh { key }) => match namespace(session, &key) {
@@ -34,6 +46,7 @@ pub(super) async fn execute(request: &Request, service: &Service, session: &mut 
         Ok(command) => at_once(command, service, session, out),
         Err(error) => reply::error(out, &error.to_string()),
     }
+    Ok(())
 }
 
 /// Commands that wait for nothing.
@@ -45,10 +58,13 @@ fn at_once(command: Command, service: &Service, session: &mut Session, out: &mut
         Command::Select { index } if session.select(service, index) => reply::ok(out),
         Command::Select { .. } => reply::error(out, &CommandError::NoSuchIndex.to_string()),
         Command::Set(set) => self::set(&set, session, out),
-        Command::Del { keys } | Command::Unlink { keys } | Command::FbInvalidate { keys } => {
-            let dropped =
-                keys.iter().filter(|key| namespace(session, key).is_some_and(|of| of.drop_copy(key))).count();
-            count(out, dropped);
+        Command::Del { keys } | Command::Unlink { keys } => {
+            // A remembered absence is dropped too, but it is no value that was deleted.
+            let held = |key: &&Bytes| fresh_for(session, key).is_some();
+            count(out, keys.iter().filter(|key| held(key) & drop_copy(session, key)).count());
+        }
+        Command::FbInvalidate { keys } => {
+            count(out, keys.iter().filter(|key| drop_copy(session, key)).count());
         }
         Command::Exists { keys } => {
             count(out, keys.iter().filter(|key| fresh_for(session, key).is_some()).count())
@@ -88,6 +104,11 @@ fn namespace<'s>(session: &'s Session, key: &[u8]) -> Option<&'s Namespace<Blob>
     session.keyspace.as_ref()?.find(key)
 }
 
+/// Drops what is held for `key`; whether that was anything.
+fn drop_copy(session: &Session, key: &[u8]) -> bool {
+    namespace(session, key).is_some_and(|namespace| namespace.drop_copy(key))
+}
+
 /// How long the copy of `key` stays fresh; `None` where no value is held.
 fn fresh_for(session: &Session, key: &[u8]) -> Option<Duration> {
     let held = namespace(session, key)?.peek(key)?;
@@ -96,10 +117,7 @@ fn fresh_for(session: &Session, key: &[u8]) -> Option<Duration> {
 
 async fn get(key: &[u8], session: &Session, out: &mut BytesMut) {
     let Some(namespace) = namespace(session, key) else { return reply::null(out, session.version) };
-    match namespace.read_now(key) {
-        Some(read) => answer(Ok(read), session, out),
-        None => answer(namespace.read(key).await, session, out),
-    }
+    answer(namespace.read(key).await, session, out);
 }
 
 fn answer(read: Result<Read, Error>, session: &Session, out: &mut BytesMut) {
@@ -132,6 +150,9 @@ fn set(set: &Set, session: &Session, out: &mut BytesMut) {
             "ERR no namespace of this keyspace takes this key: declare one whose `key` pattern matches it",
         );
     };
+    if namespace.policy().writes == Writes::Refuse {
+        return refuse(&Error::WritesRefused { namespace: namespace.name().into() }, out);
+    }
     if set.condition != Condition::Always || set.answer_previous {
         return reply::error(
             out,
@@ -140,7 +161,8 @@ fn set(set: &Set, session: &Session, out: &mut BytesMut) {
     }
     let ttl = match set.expiry {
         Expiry::Unsaid => None,
-        Expiry::Keep => fresh_for(session, &set.key),
+        // A stale copy has no time left to keep: the new value gets its own.
+        Expiry::Keep => fresh_for(session, &set.key).filter(|left| !left.is_zero()),
         Expiry::In { ttl_ms } => Some(Duration::from_millis(ttl_ms)),
         Expiry::At { unix_ms } => Some(until(unix_ms)),
     };

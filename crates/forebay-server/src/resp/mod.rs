@@ -47,26 +47,44 @@ impl Service {
     }
 }
 
+/// One connection in the count, however it ends.
+struct Connected<'s>(&'s AtomicU64);
+
+impl<'s> Connected<'s> {
+    fn new(service: &'s Service) -> Self {
+        service.connected.fetch_add(1, Ordering::Relaxed);
+        Self(&service.connected)
+    }
+}
+
+impl Drop for Connected<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Accepts connections until it is told to stop, then waits for those that are open.
 pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>, mut stop: Stop) {
     let Some(connections) = Tasks::current() else { return };
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let backing_off = Clock::system();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
             () = stop.asked() => break,
         };
         match accepted {
             Ok((stream, peer)) => {
                 let (service, stop) = (Arc::clone(&service), stop.clone());
                 connections.spawn(async move {
-                    service.connected.fetch_add(1, Ordering::Relaxed);
+                    let _connected = Connected::new(&service);
                     if let Err(error) = connection::run(stream, &service, stop).await {
                         tracing::debug!(%peer, %error, "connection lost");
                     }
-                    service.connected.fetch_sub(1, Ordering::Relaxed);
                     drop(place);
                 });
             }

@@ -13,3 +13,4 @@
 )]
 
 mod configuration;
+mod serving;

@@ -1,6 +1,6 @@
 //! Databases are made where they are missing, and migrated once.
 
-use forebay_stores::database::{Database, DatabaseError, Migration};
+use forebay_stores::database::{Database, DatabaseError, DatabaseOptions, Migration};
 
 use crate::{open, options};
 
@@ -46,4 +46,15 @@ async fn a_folder_that_cannot_be_made_is_named() {
     std::fs::write(folder.path().join("deep"), "a file in the way").unwrap();
     let error = Database::open(&options(&folder)).await.unwrap_err();
     assert!(matches!(&error, DatabaseError::Folder { folder, .. } if folder.ends_with("deep/er")), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_nobody_is_to_make_must_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mistyped = DatabaseOptions { create: false, ..options(&folder) };
+    let error = Database::open(&mistyped).await.unwrap_err();
+    assert!(error.to_string().contains("test.db"), "{error}");
+    assert!(!folder.path().join("deep").exists(), "something was made");
+    open(&folder).await.migrate(&[ONE]).await.unwrap();
+    assert_eq!(count(&Database::open(&mistyped).await.unwrap(), "select count(*) from a").await, 1);
 }

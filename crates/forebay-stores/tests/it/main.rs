@@ -28,5 +28,7 @@ pub fn options(folder: &tempfile::TempDir) -> DatabaseOptions {
         pool_warm: 1,
         pool_wait: Duration::from_secs(5),
         pool_max_lifetime: Duration::from_secs(60),
+        pool_ping_after_idle: Duration::ZERO,
+        create: true,
     }
 }

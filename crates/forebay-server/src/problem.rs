@@ -1,4 +1,5 @@
-//! Errors as problem details (RFC 9457): a status, a code that programs can tell apart, and what to do.
+//! HTTP errors as problem details (RFC 9457): a status, a code that programs can tell apart, and what to do. Apps answer
+//! theirs in the same shape.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -6,7 +7,7 @@ use forebay::{Error, Fault};
 
 /// An error reply.
 #[derive(Clone, Debug)]
-pub(super) struct Problem {
+pub struct Problem {
     status: StatusCode,
     /// Stable, for programs.
     code: &'static str,
@@ -19,35 +20,48 @@ pub(super) struct Problem {
 const RETRY_AFTER_S: u32 = 1;
 
 impl Problem {
-    fn new(status: StatusCode, code: &'static str, detail: String) -> Self {
+    /// An error of `status`; `code` is stable, for programs, and `detail` tells a person what to do.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &'static str, detail: String) -> Self {
         Self { status, code, detail, may_retry: false }
     }
 
-    pub(super) fn absent() -> Self {
+    pub(crate) fn absent() -> Self {
         Self::new(StatusCode::NOT_FOUND, "absent", "the key does not exist".into())
     }
 
-    pub(super) fn no_such_path() -> Self {
+    pub(crate) fn no_such_path() -> Self {
         let detail = "no such path; values are read at /v1/{keyspace}/{namespace}/{key}".into();
         Self::new(StatusCode::NOT_FOUND, "no_such_path", detail)
     }
 
-    pub(super) fn no_keyspace(name: &str) -> Self {
+    /// The path cannot be read: what it percent-encodes is not UTF-8.
+    pub(crate) fn bad_path() -> Self {
+        let detail = "the path is not UTF-8: percent-encode a key's UTF-8 bytes".into();
+        Self::new(StatusCode::BAD_REQUEST, "bad_path", detail)
+    }
+
+    pub(crate) fn no_such_method() -> Self {
+        let detail = "the path does not take this method; the `Allow` header names those it takes".into();
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    }
+
+    pub(crate) fn no_keyspace(name: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "no_keyspace", format!("no keyspace is called `{name}`"))
     }
 
-    pub(super) fn no_namespace(keyspace: &str, name: &str) -> Self {
+    pub(crate) fn no_namespace(keyspace: &str, name: &str) -> Self {
         let detail = format!("the keyspace `{keyspace}` has no namespace called `{name}`");
         Self::new(StatusCode::NOT_FOUND, "no_namespace", detail)
     }
 
-    pub(super) fn bad_key(key: &str, pattern: &str) -> Self {
+    pub(crate) fn bad_key(key: &str, pattern: &str) -> Self {
         let detail = format!("the key `{key}` does not match the namespace's pattern `{pattern}`");
         Self::new(StatusCode::BAD_REQUEST, "bad_key", detail)
     }
 
     /// An engine's error: its own message, which names no secret; the source's words are logged and stay here.
-    pub(super) fn engine(error: &Error) -> Self {
+    pub(crate) fn engine(error: &Error) -> Self {
         if let Some(cause) = std::error::Error::source(error) {
             tracing::warn!(%error, %cause, "a read failed");
         }
@@ -74,6 +88,8 @@ impl IntoResponse for Problem {
         let mut response = (self.status, body.to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        // Caches in front may keep a 404 or 405 that does not say otherwise; an absence says so in its place.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.may_retry {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
         }
