@@ -74,7 +74,8 @@ pub trait Progress: Send + Sync {
 /// What an app leaves running.
 #[derive(Default)]
 pub struct Running {
-    /// HTTP routes of the app, mounted at the root of the HTTP listener.
+    /// HTTP routes of the app, mounted at the root of the HTTP listener. Their paths must be the app's own, under
+    /// `/apps/NAME` or `/api`, and they bring no fallback: two routers that claim one path are a mistake that ends the start.
     pub routes: Option<axum::Router>,
     /// Lines for the start-up message ("quotes move by a replay clock …").
     pub notes: Vec<String>,

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use forebay::{Blob, Error, Namespace, Read, Value, Writes};
 use forebay_wire::resp::{
     ClientAttribute, ClientCommand, Command, CommandError, Condition, Expiry, Hello, Request, Set, describe,
-    parse, reply,
+    reply, resolve,
 };
 
 use super::Service;
@@ -29,9 +29,25 @@ pub(super) async fn execute(
 ) -> io::Result<()> {
     service.commands.fetch_add(1, Ordering::Relaxed);
     let out = &mut replies.out;
-    match parse(request) {
-        Ok(Command::Get { key }) => get(&key, session, out).await,
-        Ok(Command::MGet { keys }) => {
+    let parsed = resolve(request).and_then(|spec| Ok((spec, spec.parse(request)?)));
+    match parsed.map(|(spec, command)| (spec.key_indexes(request.len()).next().is_some(), command)) {
+        Ok((true, _)) if session.keyspace.is_none() => no_keyspace(service, session, out),
+        Ok((_, command)) => carry_out(command, service, session, replies).await?,
+        Err(error) => reply::error(out, &error.to_string()),
+    }
+    Ok(())
+}
+
+async fn carry_out(
+    command: Command,
+    service: &Service,
+    session: &mut Session,
+    replies: &mut Replies<'_>,
+) -> io::Result<()> {
+    let out = &mut replies.out;
+    match command {
+        Command::Get { key } => get(&key, session, out).await,
+        Command::MGet { keys } => {
             reply::array(out, keys.len());
             for key in keys {
                 // An error of one key stands in its place: RESP allows errors within an array.
@@ -39,12 +55,11 @@ pub(super) async fn execute(
                 replies.send_if_many().await?;
             }
         }
-        Ok(Command::FbFresh { key }) => match namespace(session, &key) {
+        Command::FbFresh { key } => match namespace(session, &key) {
             Some(namespace) => answer(namespace.read_fresh(&key).await, session, out),
             None => reply::null(out, session.version),
         },
-        Ok(command) => at_once(command, service, session, out),
-        Err(error) => reply::error(out, &error.to_string()),
+        command => at_once(command, service, session, out),
     }
     Ok(())
 }
@@ -102,6 +117,15 @@ fn at_once(command: Command, service: &Service, session: &mut Session, out: &mut
 
 fn namespace<'s>(session: &'s Session, key: &[u8]) -> Option<&'s Namespace<Blob>> {
     session.keyspace.as_ref()?.find(key)
+}
+
+/// A key has no meaning where no keyspace is picked.
+fn no_keyspace(service: &Service, session: &Session, out: &mut BytesMut) {
+    let numbers: Vec<String> = service.keyspaces.keys().map(u32::to_string).collect();
+    reply::error(
+        out,
+        &format!("ERR no keyspace has db {}: SELECT one of {}", session.db, numbers.join(", ")),
+    );
 }
 
 /// Drops what is held for `key`; whether that was anything.

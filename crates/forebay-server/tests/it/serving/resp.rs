@@ -1,7 +1,7 @@
 use bytes::BytesMut;
 use forebay_wire::resp::{Reply, encode_request};
 
-use super::{Stage, request, shown, soon};
+use super::{NAMESPACES, Resp, Stage, request, shown, soon};
 
 const A: &str = r#"{"code":"a","price":1}"#;
 const B: &str = r#"{"code":"b","price":2}"#;
@@ -383,4 +383,20 @@ async fn one_request_with_a_huge_reply_is_sent_as_it_is_made() {
     let Some(Reply::Array(replies)) = greedy.next().await else { panic!("no array") };
     assert_eq!(replies.len(), 2000);
     assert!(replies.iter().all(|reply| *reply == Reply::Bulk(value.clone().into())));
+}
+
+#[tokio::test]
+async fn where_no_keyspace_has_the_number_keys_are_refused_and_the_numbers_named() {
+    let folder = tempfile::tempdir().unwrap();
+    super::database(&folder.path().join("main.db")).await.sqlite().close().await;
+    let text = super::declaration(folder.path(), "127.0.0.1:0", "127.0.0.1:0", NAMESPACES);
+    let text = text.replacen("keyspace = 'shop'", "keyspace = 'shop'\ndb = 7", 1);
+    let process = super::start(&super::deployment("forebay.toml", &text), &[]).await.unwrap();
+    let mut client = Resp::connect(process.resp).await;
+    assert_eq!(client.say("PING").await, "PONG", "what needs no keyspace is answered");
+    for command in ["GET item:a", "SET note:a v", "DEL item:a", "FB.WHY item:a"] {
+        assert_eq!(client.say(command).await, "!ERR no keyspace has db 0: SELECT one of 7", "{command}");
+    }
+    assert_eq!(client.say("SELECT 7").await, "OK");
+    assert_eq!(client.say("GET item:a").await, A);
 }
