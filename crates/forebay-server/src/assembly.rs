@@ -207,6 +207,8 @@ fn policy(namespace: &configuration::Namespace) -> Policy {
         stale_if_error: namespace.stale_if_error,
         jitter: namespace.jitter,
         load_timeout: namespace.loader.timeout,
+        concurrency: usize::try_from(namespace.loader.concurrency).unwrap_or(usize::MAX),
+        queue: usize::try_from(namespace.loader.queue).unwrap_or(usize::MAX),
         writes: match namespace.writes {
             configuration::Writes::Cache => Writes::Cache,
             _ => Writes::Refuse,

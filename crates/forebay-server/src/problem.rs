@@ -67,6 +67,7 @@ impl Problem {
         }
         let (status, code) = match (error, error.fault()) {
             (Error::Timeout { .. }, _) => (StatusCode::GATEWAY_TIMEOUT, "source_timeout"),
+            (Error::Overloaded { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             (_, Fault::Source) => (StatusCode::BAD_GATEWAY, "source_failed"),
             (_, Fault::Caller) => (StatusCode::BAD_REQUEST, "refused"),
             (_, Fault::Forebay) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),

@@ -61,6 +61,14 @@ pub enum Error {
         /// The declared time-out of the loader.
         after: Duration,
     },
+    /// More keys miss than the source can be asked for and its queue holds.
+    #[error("namespace `{namespace}`: the source is overloaded, try again after {retry_after:?}")]
+    Overloaded {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The load ended without an answer: its source panicked, or the engine was shut down under it.
     #[error("namespace `{namespace}`: the load ended without an answer ({how})")]
     LoadLost {
@@ -121,9 +129,10 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::Build { .. }
             | Self::NoRuntime => Fault::Caller,
-            Self::Source { .. } | Self::Timeout { .. } | Self::LoadLost { how: Lost::Panicked, .. } => {
-                Fault::Source
-            }
+            Self::Source { .. }
+            | Self::Timeout { .. }
+            | Self::Overloaded { .. }
+            | Self::LoadLost { how: Lost::Panicked, .. } => Fault::Source,
             Self::LoadLost { how: Lost::Ended, .. } => Fault::Forebay,
         }
     }
@@ -133,7 +142,7 @@ impl Error {
     pub fn may_retry(&self) -> bool {
         match self {
             Self::Source { retry, .. } => *retry,
-            Self::Timeout { .. } | Self::LoadLost { .. } => true,
+            Self::Timeout { .. } | Self::Overloaded { .. } | Self::LoadLost { .. } => true,
             _ => false,
         }
     }

@@ -119,6 +119,7 @@ impl Explained<'_> {
             page.line("loaded from", &place);
             let parameters = self.namespace.key.names().len();
             page.line("one key", &sent(&sql.query, parameters));
+            page.line("many keys", "the same query, once for what misses together or waits for its turn");
             if let Some(fields) = &sql.fields {
                 let own = self.namespace.field.as_ref().map_or(0, |field| field.names().len());
                 page.line("one field", &sent(fields, parameters + own));

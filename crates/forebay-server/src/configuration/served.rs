@@ -53,8 +53,6 @@ const UNSERVED: &[Unserved] = &[
     Unserved { path: "namespace.*.warm", values: Values::All },
     Unserved { path: "namespace.*.durability", values: Values::All },
     Unserved { path: "namespace.*.loader.soft_timeout", values: Values::All },
-    Unserved { path: "namespace.*.loader.concurrency", values: Values::All },
-    Unserved { path: "namespace.*.loader.queue", values: Values::All },
     Unserved { path: "namespace.*.loader.breaker", values: Values::All },
     Unserved { path: "namespace.*.memory.policy", values: Values::But("s3-fifo") },
     Unserved { path: "namespace.*.memory.budget", values: Values::All },

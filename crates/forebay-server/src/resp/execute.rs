@@ -17,6 +17,10 @@ use super::Service;
 use super::connection::Replies;
 use super::session::Session;
 
+/// Keys that one `MGET` reads together; values wait for the client to take those before them, so that their number is
+/// bounded.
+const TOGETHER_MAX: usize = 64;
+
 /// Carries out one request and writes its one reply.
 ///
 /// # Errors
@@ -49,10 +53,15 @@ async fn carry_out(
         Command::Get { key } => get(&key, session, out).await,
         Command::MGet { keys } => {
             reply::array(out, keys.len());
-            for key in keys {
-                // An error of one key stands in its place: RESP allows errors within an array.
-                get(&key, session, &mut replies.out).await;
-                replies.send_if_many().await?;
+            for keys in keys.chunks(TOGETHER_MAX) {
+                for read in read_many(keys, session).await {
+                    // An error of one key stands in its place: RESP allows errors within an array.
+                    match read {
+                        Some(read) => answer(read, session, &mut replies.out),
+                        None => reply::null(&mut replies.out, session.version),
+                    }
+                    replies.send_if_many().await?;
+                }
             }
         }
         Command::FbFresh { key } => match namespace(session, &key) {
@@ -144,6 +153,25 @@ async fn get(key: &[u8], session: &Session, out: &mut BytesMut) {
     answer(namespace.read(key).await, session, out);
 }
 
+/// Reads keys of any namespaces, those of each together; `None` for a key of no namespace. In the order of `keys`.
+async fn read_many(keys: &[Bytes], session: &Session) -> Vec<Option<Result<Read, Error>>> {
+    let mut reads: Vec<Option<Result<Read, Error>>> = keys.iter().map(|_| None).collect();
+    for namespace in session.keyspace.iter().flat_map(|keyspace| keyspace.namespaces()) {
+        let (places, keys): (Vec<usize>, Vec<&[u8]>) = keys
+            .iter()
+            .map(|key| key.as_ref())
+            .enumerate()
+            .filter(|(_, key)| namespace.pattern().matches(key).is_some())
+            .unzip();
+        for (place, read) in places.into_iter().zip(namespace.read_many(&keys).await) {
+            if let Some(slot) = reads.get_mut(place) {
+                *slot = Some(read);
+            }
+        }
+    }
+    reads
+}
+
 fn answer(read: Result<Read, Error>, session: &Session, out: &mut BytesMut) {
     match read {
         Ok(Read { value: Some(Value::Blob(blob)), .. }) => reply::bulk(out, &blob.bytes),
@@ -159,6 +187,7 @@ fn refuse(error: &Error, out: &mut BytesMut) {
         Error::TooLarge { .. } => "FBTOOLARGE",
         Error::Source { .. } | Error::LoadLost { .. } => "FBSOURCE",
         Error::Timeout { .. } => "FBTIMEOUT",
+        Error::Overloaded { .. } => "FBOVERLOADED",
         _ => "ERR",
     };
     if let Some(cause) = std::error::Error::source(error) {

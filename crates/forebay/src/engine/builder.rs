@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::core::Core;
 use super::handle::Namespace;
 use crate::error::Error;
-use crate::loader::Flights;
+use crate::loader::{Flights, Queue};
 use crate::namespace::pattern::Pattern;
 use crate::namespace::{Policy, Writes};
 use crate::observe::Counters;
@@ -191,6 +191,19 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         self.rule("load_timeout", |policy| policy.load_timeout = span)
     }
 
+    /// How many loads may be asked of the source at once; what misses meanwhile goes together in the next. Default: 16; at
+    /// least 1.
+    #[must_use]
+    pub fn concurrency(self, loads: usize) -> Self {
+        self.rule("concurrency", |policy| policy.concurrency = loads)
+    }
+
+    /// How many keys may wait for the source; beyond them a read fails at once with [`Error::Overloaded`]. Default: 1,024.
+    #[must_use]
+    pub fn queue(self, keys: usize) -> Self {
+        self.rule("queue", |policy| policy.queue = keys)
+    }
+
     /// What a write by a client does. Default: refused where there is a source, kept where there is none.
     #[must_use]
     pub fn writes(self, writes: Writes) -> Self {
@@ -225,6 +238,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         let engine = self.engine;
         Ok(Namespace::new(Core {
             flights: Arc::new(Flights::new(Arc::clone(&self.name))),
+            queue: Arc::new(Queue::new(policy.concurrency, policy.queue)),
             id: engine.next_id.fetch_add(1, Ordering::Relaxed),
             name: self.name,
             pattern,
@@ -252,6 +266,9 @@ fn out_of_limits(policy: &Policy) -> Option<&'static str> {
     }
     if policy.load_timeout.is_zero() {
         return Some("a `load_timeout` of zero lets no load finish: give the longest that a reader may wait");
+    }
+    if policy.concurrency == 0 {
+        return Some("a `concurrency` of zero lets no load begin: give how many may run at once");
     }
     (policy.jitter > policy.ttl).then_some("`jitter` is longer than `ttl`: it can only take away from it")
 }

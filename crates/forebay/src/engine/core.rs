@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::loader::Flights;
+use super::load::Departure;
+use crate::loader::{Flights, Queue};
 use crate::namespace::Policy;
 use crate::namespace::pattern::Pattern;
 use crate::observe::Counters;
@@ -20,6 +21,7 @@ pub(super) struct Core {
     pub(super) source: Option<Arc<dyn Source>>,
     pub(super) memory: Arc<MemoryTier>,
     pub(super) flights: Arc<Flights>,
+    pub(super) queue: Arc<Queue<Departure>>,
     pub(super) counters: Counters,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,

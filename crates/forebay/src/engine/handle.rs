@@ -66,6 +66,19 @@ impl<V: Any + Send + Sync> Namespace<V> {
         self.typed(self.read(&key).await?)
     }
 
+    /// The values of many keys, in their order: those that miss are loaded together. `None` where one does not exist.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), for the first key that cannot be had.
+    pub async fn get_many<K: Key>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Vec<Option<Arc<V>>>, Error> {
+        let texts: Vec<KeyBuf> = keys.into_iter().map(|key| self.text(&key)).collect::<Result<_, _>>()?;
+        let texts: Vec<&[u8]> = texts.iter().map(KeyBuf::as_slice).collect();
+        self.read_many(&texts).await.into_iter().map(|read| Ok(self.typed(read?)?.0)).collect()
+    }
+
     /// The value of `key` from the source itself, past every copy; the copies are refreshed.
     ///
     /// # Errors
@@ -133,6 +146,11 @@ impl<V> Namespace<V> {
     /// When no value can be had: the source failed, took too long or panicked, and the policy allows no stale value.
     pub async fn read(&self, key: &[u8]) -> Result<Read, Error> {
         self.core.read(key).await
+    }
+
+    /// Reads many keys: those that miss are loaded together. One result each, in the order of `keys`.
+    pub async fn read_many(&self, keys: &[&[u8]]) -> Vec<Result<Read, Error>> {
+        self.core.read_many(keys).await
     }
 
     /// Reads `key` from the source itself, past every copy; the copies are refreshed.

@@ -2,23 +2,21 @@
 //!
 //! 1. Memory. Fresh, or an absence still believed: answer, at once and without a future ([`Core::read_now`]).
 //! 2. Stale and allowed: answer, and start one refresh.
-//! 3. Otherwise a flight is joined or led; its load runs on a task of its own and fills memory, fenced.
+//! 3. Otherwise a flight is joined or led; its load (`load.rs`) fills memory, fenced, and lands.
 //! 4. The load failed: the old value where `stale_if_error` allows it, else the error.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 use super::core::Core;
+use super::load::Departure;
 use crate::error::Error;
-use crate::loader::{self, Landing, Lead, Seat};
-use crate::namespace::pattern::ParamKind;
+use crate::loader::{Flight, Landing, Lead, Seat};
 use crate::observe::{Freshness, ReadOutcome, Tier, Why};
 use crate::rt::Tick;
-use crate::source::{LoadKey, Loaded, Source};
-use crate::tier::memory::{Filled, Held};
-use crate::value::{Param, Value};
+use crate::source::LoadKey;
+use crate::tier::memory::Held;
+use crate::value::Value;
 
 /// What a read brought, and how.
 #[derive(Clone, Debug)]
@@ -37,6 +35,14 @@ enum Verdict {
     Absent(Held),
     /// Nothing to serve; what is past its windows may still serve if the source fails.
     Missing(Option<Held>),
+}
+
+/// Where a reader is after its look at memory.
+enum Place {
+    /// It has its answer, and was counted.
+    Known(Read),
+    /// It waits for a landing.
+    Aboard(Arc<Flight>),
 }
 
 impl Core {
@@ -58,10 +64,29 @@ impl Core {
 
     /// Reads `key`, through the source where it must.
     pub(super) async fn read(self: &Arc<Self>, key: &[u8]) -> Result<Read, Error> {
-        if let Some(read) = self.read_now(key) {
-            return Ok(read);
+        let mut departures = Vec::new();
+        match self.place(key, &mut departures) {
+            Place::Known(read) => Ok(read),
+            Place::Aboard(flight) => {
+                self.depart(departures);
+                self.landed(key, flight.wait().await)
+            }
         }
-        self.counted(self.read_through(key).await)
+    }
+
+    /// Reads many keys: those that miss are loaded together. One result each, in the order of `keys`.
+    pub(super) async fn read_many(self: &Arc<Self>, keys: &[&[u8]]) -> Vec<Result<Read, Error>> {
+        let mut departures = Vec::new();
+        let places: Vec<Place> = keys.iter().map(|key| self.place(key, &mut departures)).collect();
+        self.depart(departures);
+        let mut reads = Vec::with_capacity(places.len());
+        for (key, place) in keys.iter().zip(places) {
+            reads.push(match place {
+                Place::Known(read) => Ok(read),
+                Place::Aboard(flight) => self.landed(key, flight.wait().await),
+            });
+        }
+        reads
     }
 
     /// Reads `key` from the source itself, past every copy and every load that began before; refreshes the copies.
@@ -73,12 +98,16 @@ impl Core {
     }
 
     /// Waits for a load of `key` that begins after this call. However many ask, one load runs and one waits its turn.
-    async fn land_after_now(self: &Arc<Self>, key: &[u8], load: Load) -> Result<Landing, Error> {
+    async fn land_after_now(self: &Arc<Self>, key: &[u8], load: LoadKey) -> Result<Landing, Error> {
         // A flight found at the first look may have asked the source before this call.
         let mut began_after = false;
         loop {
             match self.flights.board(key) {
-                Seat::Lead(lead) => return self.take_off(lead, key, load).await,
+                Seat::Lead(lead) => {
+                    let flight = Arc::clone(lead.flight());
+                    self.depart(vec![self.departure(lead, key, load)]);
+                    return flight.wait().await;
+                }
                 Seat::Follow(flight) => {
                     let landed = flight.wait().await;
                     let from_memory = landed.as_ref().is_ok_and(|landing| landing.tier == Tier::Memory);
@@ -91,20 +120,38 @@ impl Core {
         }
     }
 
-    async fn read_through(self: &Arc<Self>, key: &[u8]) -> Result<Read, Error> {
-        let Some(load) = self.load_of(key) else { return Ok(Self::nowhere()) };
-        let landed = match self.flights.board(key) {
-            Seat::Follow(flight) => flight.wait().await,
+    /// Answers a reader of `key` from memory, or finds it a place on a flight; one that it must lead is added to
+    /// `departures`.
+    fn place(self: &Arc<Self>, key: &[u8], departures: &mut Vec<Departure>) -> Place {
+        if let Some(read) = self.read_now(key) {
+            return Place::Known(read);
+        }
+        let Some(load) = self.load_of(key) else { return self.known(Self::nowhere()) };
+        match self.flights.board(key) {
+            Seat::Follow(flight) => Place::Aboard(flight),
             Seat::Lead(lead) => match self.land_from_memory(lead, key) {
-                Ok(landing) => Ok(landing),
-                Err(lead) => self.take_off(lead, key, load).await,
+                Ok(landing) => self.known(from_landing(landing, self.clock.now())),
+                Err(lead) => {
+                    let flight = Arc::clone(lead.flight());
+                    departures.push(self.departure(lead, key, load));
+                    Place::Aboard(flight)
+                }
             },
-        };
+        }
+    }
+
+    fn known(&self, read: Read) -> Place {
+        self.counters.read(&read.outcome);
+        Place::Known(read)
+    }
+
+    /// What a reader of `key` gets from a landing: what it brought or, where it failed, what the policy still lets it have.
+    fn landed(&self, key: &[u8], landed: Result<Landing, Error>) -> Result<Read, Error> {
         let now = self.clock.now();
-        match landed {
+        self.counted(match landed {
             Ok(landing) => Ok(from_landing(landing, now)),
             Err(error) => self.after_failure(key, now, error),
-        }
+        })
     }
 
     /// What memory says of `key` now.
@@ -130,7 +177,7 @@ impl Core {
         let Seat::Lead(lead) = self.flights.board(key) else { return };
         let Err(lead) = self.land_from_memory(lead, key) else { return };
         if let Some(load) = self.load_of(key) {
-            self.spawn_load(lead, key, load);
+            self.depart(vec![self.departure(lead, key, load)]);
         }
     }
 
@@ -146,50 +193,6 @@ impl Core {
         Ok(landing)
     }
 
-    /// Loads on a task of its own and waits for the landing: a reader that goes away does not take the load with it.
-    async fn take_off(self: &Arc<Self>, lead: Lead, key: &[u8], load: Load) -> Result<Landing, Error> {
-        let flight = Arc::clone(lead.flight());
-        self.spawn_load(lead, key, load);
-        flight.wait().await
-    }
-
-    fn spawn_load(self: &Arc<Self>, lead: Lead, key: &[u8], load: Load) {
-        let core = Arc::clone(self);
-        let key: Box<[u8]> = key.into();
-        self.tasks.spawn(async move {
-            let landed = core.load(&lead, &key, load).await;
-            lead.land(landed);
-        });
-    }
-
-    async fn load(&self, lead: &Lead, key: &[u8], load: Load) -> Result<Landing, Error> {
-        let began = self.clock.now();
-        self.counters.loaded();
-        let timeout = self.policy.load_timeout;
-        let loaded = loader::load_one_key(&self.clock, timeout, &self.name, &load.source, load.key).await?;
-        Ok(self.fill(lead, key, began, loaded))
-    }
-
-    /// Stores what a load brought, unless an invalidation fenced it off or it has expired on its way.
-    fn fill(&self, lead: &Lead, key: &[u8], began: Tick, loaded: Option<Loaded>) -> Landing {
-        let own_ttl = loaded.as_ref().and_then(|loaded| loaded.ttl);
-        let value = loaded.map(|loaded| loaded.value);
-        let fresh_until = self.policy.fresh_until(began, value.is_none(), own_ttl);
-        let landing = Landing { value: value.clone(), tier: Tier::Source, began, fresh_until };
-        if fresh_until <= self.clock.now() {
-            // What is held is older still: it may not outlive this answer.
-            self.memory.remove_if(self.id, key, || lead.flight().admits());
-            self.counters.refused_fill();
-            return landing;
-        }
-        let useless_from = self.policy.useless_from(fresh_until, value.is_none());
-        let held = Held { value, began, fresh_until, useless_from };
-        if self.memory.insert(self.id, key, held, || lead.flight().admits()) != Filled::Stored {
-            self.counters.refused_fill();
-        }
-        landing
-    }
-
     /// The source failed: the old value, where the policy still lets readers have it.
     fn after_failure(&self, key: &[u8], now: Tick, error: Error) -> Result<Read, Error> {
         match self.judge(key, now) {
@@ -200,16 +203,6 @@ impl Core {
             }
             _ => Err(error),
         }
-    }
-
-    /// What to ask of which source for `key`; `None` where the key cannot exist: there is no source that could have it,
-    /// or its text is not canonical for its parameters' types.
-    fn load_of(&self, key: &[u8]) -> Option<Load> {
-        let source = Arc::clone(self.source.as_ref()?);
-        let texts = self.pattern.matches(key)?;
-        let kinds: SmallVec<[ParamKind; 4]> = self.pattern.kinds().collect();
-        let params = texts.iter().zip(kinds).map(|(text, kind)| param(text, kind)).collect::<Option<_>>()?;
-        Some(Load { source, key: LoadKey { params } })
     }
 
     /// The answer for a key that no tier has to be asked for.
@@ -233,12 +226,6 @@ impl Core {
     }
 }
 
-/// A load to make.
-struct Load {
-    source: Arc<dyn Source>,
-    key: LoadKey,
-}
-
 fn from_landing(landing: Landing, now: Tick) -> Read {
     let freshness = if landing.value.is_some() { Freshness::Fresh } else { Freshness::Absent };
     let outcome = outcome(landing.tier, freshness, now, landing.began, landing.fresh_until);
@@ -257,16 +244,5 @@ fn outcome(tier: Tier, freshness: Freshness, now: Tick, began: Tick, fresh_until
         age: now.since(began),
         fresh_for: fresh_until.since(now),
         stale_for: now.since(fresh_until),
-    }
-}
-
-fn param(text: &[u8], kind: ParamKind) -> Option<Param> {
-    if !kind.canonical(text) {
-        return None;
-    }
-    let text = std::str::from_utf8(text).ok()?;
-    match kind {
-        ParamKind::Integer => text.parse().ok().map(Param::Integer),
-        ParamKind::Text | ParamKind::Uuid => Some(Param::Text(text.to_owned())),
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! It guarantees promise P2 (whoever misses a key that is being loaded joins that flight) and that every waiter is
 //! released whatever happens to the load: an answer, an error, a time-out, a panic, a task that is ended. A cancelled
-//! reader does not cancel the load. What may be stored is decided by the fence (`flight.rs`) under the lock of the insert.
+//! reader does not cancel the load. How many loads run at once, and which go together, is `queue.rs`. What may be stored is decided by the fence (`flight.rs`) under the lock of the insert.
 
 mod flight;
+mod queue;
 
-pub(crate) use flight::{Flights, Landing, Lead, Seat};
+pub(crate) use flight::{Flight, Flights, Landing, Lead, Seat};
+pub(crate) use queue::{Entered, Queue, Slot};
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,37 +16,30 @@ use std::time::Duration;
 
 use crate::error::{Error, Lost};
 use crate::rt::{Clock, Elapsed};
-use crate::source::{LoadKey, Loaded, Source};
+use crate::source::{Answers, LoadKey, Source, SourceError};
 
-/// Asks `source` for one key, for at most `timeout`; a panic of the source is an error like any other.
+/// Asks `source` for `keys`, for at most `timeout`; one answer each. A panic of the source is an error like any other.
 ///
 /// # Errors
 /// What the source said, a time-out, or a panic.
-pub(crate) async fn load_one_key(
+pub(crate) async fn ask(
     clock: &Clock,
     timeout: Duration,
     namespace: &Arc<str>,
     source: &Arc<dyn Source>,
-    key: LoadKey,
-) -> Result<Option<Loaded>, Error> {
-    let keys = [key];
-    let answers = match clock.timeout(timeout, catching_panic(source.load(namespace, &keys))).await {
+    keys: &[LoadKey],
+) -> Result<Answers, Error> {
+    let answers = match clock.timeout(timeout, catching_panic(source.load(namespace, keys))).await {
         Err(Elapsed) => return Err(Error::Timeout { namespace: Arc::clone(namespace), after: timeout }),
         Ok(None) => return Err(Error::LoadLost { namespace: Arc::clone(namespace), how: Lost::Panicked }),
         Ok(Some(answers)) => answers,
     };
-    match answers {
-        Ok(answers) => match <[_; 1]>::try_from(answers) {
-            Ok([answer]) => Ok(answer),
-            Err(answers) => {
-                let cause = Arc::new(WrongCount { asked: 1, answered: answers.len() });
-                Err(Error::Source { namespace: Arc::clone(namespace), retry: false, cause })
-            }
-        },
-        Err(error) => {
-            Err(Error::Source { namespace: Arc::clone(namespace), retry: error.retry, cause: error.cause })
-        }
-    }
+    let fault = match answers {
+        Ok(answers) if answers.len() == keys.len() => return Ok(answers),
+        Ok(answers) => SourceError::lasting(WrongCount { asked: keys.len(), answered: answers.len() }),
+        Err(fault) => fault,
+    };
+    Err(Error::Source { namespace: Arc::clone(namespace), retry: fault.retry, cause: fault.cause })
 }
 
 /// A source broke its contract: which answer belongs to which key cannot be told.

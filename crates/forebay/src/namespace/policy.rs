@@ -22,6 +22,10 @@ pub struct Policy {
     pub jitter: Duration,
     /// How long one load may take. Default: 5 s.
     pub load_timeout: Duration,
+    /// How many loads may be asked of the source at once. Default: 16.
+    pub concurrency: usize,
+    /// How many keys may wait for the source. Default: 1,024.
+    pub queue: usize,
     /// What a write by a client does.
     pub writes: Writes,
 }
@@ -39,6 +43,10 @@ pub enum Writes {
 const ABSENT_TTL_MAX: Duration = Duration::from_secs(30);
 /// How long one load may take unless the namespace says otherwise.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many loads may be asked of the source at once unless the namespace says otherwise.
+const CONCURRENCY: usize = 16;
+/// How many keys may wait for the source unless the namespace says otherwise.
+const QUEUE: usize = 1024;
 
 impl Policy {
     /// The rules of a namespace whose values are fresh for `ttl`, everything else at its default.
@@ -51,6 +59,8 @@ impl Policy {
             stale_if_error: Duration::ZERO,
             jitter: Duration::ZERO,
             load_timeout: LOAD_TIMEOUT,
+            concurrency: CONCURRENCY,
+            queue: QUEUE,
             writes: Writes::Refuse,
         }
     }

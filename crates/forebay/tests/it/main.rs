@@ -12,6 +12,8 @@
 )]
 
 #[cfg(not(feature = "model"))]
+mod batches;
+#[cfg(not(feature = "model"))]
 mod build;
 #[cfg(not(feature = "model"))]
 mod fence;

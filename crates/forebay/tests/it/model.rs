@@ -18,15 +18,17 @@ fn check(scenario: impl Fn() + Send + Sync + Clone + 'static) {
 }
 
 /// A namespace over one number, which a load reads first and hands over later.
-fn stage() -> (Namespace<u64>, Arc<AtomicU64>) {
+struct Stage {
+    engine: Forebay,
+    namespace: Namespace<u64>,
+    truth: Arc<AtomicU64>,
+}
+
+fn stage() -> Stage {
     stage_with(Writes::Refuse)
 }
 
-fn stage_that_takes_writes() -> (Namespace<u64>, Arc<AtomicU64>) {
-    stage_with(Writes::Cache)
-}
-
-fn stage_with(writes: Writes) -> (Namespace<u64>, Arc<AtomicU64>) {
+fn stage_with(writes: Writes) -> Stage {
     let truth = Arc::new(AtomicU64::new(1));
     let engine = Forebay::builder().clock(Clock::simulated()).build().unwrap();
     let source = {
@@ -41,8 +43,17 @@ fn stage_with(writes: Writes) -> (Namespace<u64>, Arc<AtomicU64>) {
         }
     };
     let builder = engine.namespace("n").key("n:{id}").ttl(Duration::from_secs(60)).writes(writes);
-    let namespace = builder.source(load_one(source)).build().unwrap();
-    (namespace, truth)
+    // One slot: loads queue, and what waits goes together.
+    let namespace = builder.concurrency(1).source(load_one(source)).build().unwrap();
+    Stage { engine, namespace, truth }
+}
+
+impl Stage {
+    /// Waits until no load is left: what the model checker drops at the end may not wait for anything.
+    async fn end(self) {
+        self.engine.idle().await;
+        assert_eq!(self.namespace.flights(), 0, "a flight was left on the board");
+    }
 }
 
 async fn get(namespace: &Namespace<u64>) -> u64 {
@@ -53,7 +64,8 @@ async fn get(namespace: &Namespace<u64>) -> u64 {
 fn no_reader_after_an_invalidation_gets_what_was_true_before() {
     check(|| {
         block_on(async {
-            let (namespace, truth) = stage();
+            let stage = stage();
+            let (namespace, truth) = (stage.namespace.clone(), Arc::clone(&stage.truth));
             let reader = spawn({
                 let namespace = namespace.clone();
                 async move { get(&namespace).await }
@@ -70,6 +82,7 @@ fn no_reader_after_an_invalidation_gets_what_was_true_before() {
             assert!(early == 1 || early == 2);
             writer.await.unwrap();
             assert_eq!(get(&namespace).await, 2, "stored after the invalidation");
+            stage.end().await;
         });
     });
 }
@@ -78,7 +91,8 @@ fn no_reader_after_an_invalidation_gets_what_was_true_before() {
 fn readers_of_one_key_share_its_load() {
     check(|| {
         block_on(async {
-            let (namespace, _) = stage();
+            let stage = stage();
+            let namespace = stage.namespace.clone();
             let readers: Vec<_> = (0..3)
                 .map(|_| {
                     let namespace = namespace.clone();
@@ -89,7 +103,7 @@ fn readers_of_one_key_share_its_load() {
                 assert_eq!(reader.await.unwrap(), 1);
             }
             assert_eq!(namespace.counts().loads, 1, "a key was loaded twice");
-            assert_eq!(namespace.flights(), 0, "a flight was left on the board");
+            stage.end().await;
         });
     });
 }
@@ -98,7 +112,8 @@ fn readers_of_one_key_share_its_load() {
 fn two_writers_leave_the_last_truth() {
     check(|| {
         block_on(async {
-            let (namespace, truth) = stage();
+            let stage = stage();
+            let (namespace, truth) = (stage.namespace.clone(), Arc::clone(&stage.truth));
             let writers: Vec<_> = (0..2)
                 .map(|_| {
                     let (namespace, truth) = (namespace.clone(), Arc::clone(&truth));
@@ -113,6 +128,7 @@ fn two_writers_leave_the_last_truth() {
                 writer.await.unwrap();
             }
             assert_eq!(get(&namespace).await, 3);
+            stage.end().await;
         });
     });
 }
@@ -121,7 +137,8 @@ fn two_writers_leave_the_last_truth() {
 fn a_kept_value_is_not_overwritten_by_a_load_that_began_before() {
     check(|| {
         block_on(async {
-            let (namespace, truth) = stage_that_takes_writes();
+            let stage = stage_with(Writes::Cache);
+            let (namespace, truth) = (stage.namespace.clone(), Arc::clone(&stage.truth));
             let reader = spawn({
                 let namespace = namespace.clone();
                 async move { get(&namespace).await }
@@ -132,6 +149,7 @@ fn a_kept_value_is_not_overwritten_by_a_load_that_began_before() {
             let early = reader.await.unwrap();
             assert!([1, 2, 7].contains(&early));
             assert_eq!(get(&namespace).await, 7, "an acknowledged write was overwritten later");
+            stage.end().await;
         });
     });
 }
@@ -140,7 +158,8 @@ fn a_kept_value_is_not_overwritten_by_a_load_that_began_before() {
 fn a_fresh_read_gets_what_is_true_after_it_began() {
     check(|| {
         block_on(async {
-            let (namespace, truth) = stage();
+            let stage = stage();
+            let (namespace, truth) = (stage.namespace.clone(), Arc::clone(&stage.truth));
             let readers: Vec<_> = (0..3)
                 .map(|_| {
                     let namespace = namespace.clone();
@@ -153,6 +172,28 @@ fn a_fresh_read_gets_what_is_true_after_it_began() {
             for reader in readers {
                 reader.await.unwrap();
             }
+            stage.end().await;
+        });
+    });
+}
+
+#[test]
+fn what_waits_for_a_slot_is_loaded_and_everybody_told() {
+    check(|| {
+        block_on(async {
+            let stage = stage();
+            let readers: Vec<_> = ["x", "y", "z"]
+                .map(|id| {
+                    let namespace = stage.namespace.clone();
+                    spawn(async move { *namespace.get(id).await.unwrap().unwrap() })
+                })
+                .into_iter()
+                .collect();
+            for reader in readers {
+                assert_eq!(reader.await.unwrap(), 1);
+            }
+            assert!(stage.namespace.counts().loads <= 3, "a key was loaded twice");
+            stage.end().await;
         });
     });
 }

@@ -22,6 +22,7 @@ fn a_cache_that_keeps_writes() {
           loaded from   the database main (sqlite:data/main.db)
           one key       select code, name, price, change, change_pct, volume, timestamp from quotes where code in
                         (select value from json_each(?1))
+          many keys     the same query, once for what misses together or waits for its turn
           depends on    quotes by code (derived from the query)
 
           fresh         for 3s, counted from the moment its load began
@@ -50,6 +51,7 @@ fn a_cache_that_may_be_stale() {
           loaded from   the database main (sqlite:data/main.db)
           one key       select * from prices where (symbol, currency) in (select json_extract(value, '$[0]'),
                         json_extract(value, '$[1]') from json_each(?1))
+          many keys     the same query, once for what misses together or waits for its turn
           depends on    prices by symbol, currency (derived from the query)
 
           fresh         for 5m, counted from the moment its load began
@@ -105,6 +107,7 @@ fn a_namespace_that_says_everything() {
           one key       select symbol, p.ident as id, quote, amount, seq, venue from prices p join venues using
                         (venue) where (symbol, p.ident) in (select json_extract(value, '$[0]'), json_extract(value,
                         '$[1]') from json_each(?1))
+          many keys     the same query, once for what misses together or waits for its turn
           one field     select symbol, id, quote, amount from prices where (symbol, id, quote) in (select
                         json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') from
                         json_each(?1))
@@ -130,10 +133,9 @@ fn a_namespace_that_says_everything() {
 
           not served    `kind = "hash"`, `field`, `refresh_ahead`, `refresh_every`, `version`, `shape`, `tags`,
                         `writes = "through"`, `exists`, `depends_on`, `warm`, `source.sql.fields`, `source.http`,
-                        `source.merge`, `sink`, `loader.soft_timeout`, `loader.concurrency`, `loader.queue`,
-                        `loader.breaker`, `memory.policy = "lfu"`, `memory.share`, `memory.max_age`, a `url` that is
-                        not `sqlite:` of the database main, `feed = true` of the database main: read and checked,
-                        but this version refuses to serve it
+                        `source.merge`, `sink`, `loader.soft_timeout`, `loader.breaker`, `memory.policy = "lfu"`,
+                        `memory.share`, `memory.max_age`, a `url` that is not `sqlite:` of the database main, `feed
+                        = true` of the database main: read and checked, but this version refuses to serve it
     "#]].assert_eq(&explained("full.toml", "price"));
 }
 

@@ -32,8 +32,6 @@ fn what_is_not_served_is_told_with_its_line() {
         63:1: `source.merge` is part of the language but not served by this version
         65:18: `sink` is part of the language but not served by this version
         72:1: `loader.soft_timeout` is part of the language but not served by this version
-        73:1: `loader.concurrency` is part of the language but not served by this version
-        74:1: `loader.queue` is part of the language but not served by this version
         75:1: `loader.breaker` is part of the language but not served by this version
         78:10: `memory.policy = "lfu"` is part of the language but not served by this version
         79:1: `memory.share` is part of the language but not served by this version

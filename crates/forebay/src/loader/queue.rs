@@ -1,0 +1,173 @@
+//! The queue before a source: so many batches at once, so many loads waiting, and what waits leaves together.
+//!
+//! An idle source is asked at once, for whatever has come. While all its slots are taken, arriving loads gather, and the
+//! next free slot takes them as one batch. Nothing waits for company, and nothing waits beyond the bound: what does not
+//! fit is given back.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::rt::Mutex;
+
+/// The most loads that leave as one batch.
+const BATCH_MAX: usize = 256;
+
+/// A queue of loads `T`.
+#[derive(Debug)]
+pub(crate) struct Queue<T> {
+    desk: Mutex<Desk<T>>,
+    slots: usize,
+    waiting_max: usize,
+}
+
+#[derive(Debug)]
+struct Desk<T> {
+    /// Slots that are taken. While one is free, nothing waits.
+    running: usize,
+    waiting: VecDeque<Waiting<T>>,
+}
+
+#[derive(Debug)]
+enum Waiting<T> {
+    Together(T),
+    /// Left once in a batch that failed.
+    Alone(T),
+}
+
+/// What became of loads that entered; the rest waits.
+#[derive(Debug)]
+pub(crate) struct Entered<T> {
+    /// A slot was free: the batch to load in it now.
+    pub(crate) start: Option<(Slot<T>, Vec<T>)>,
+    /// The queue is full: these were not taken.
+    pub(crate) refused: Vec<T>,
+}
+
+/// The right to ask the source for one batch at a time. Dropped by a task that was ended, it gives its place back.
+#[derive(Debug)]
+pub(crate) struct Slot<T> {
+    queue: Arc<Queue<T>>,
+    held: bool,
+}
+
+impl<T> Queue<T> {
+    /// A queue for `slots` batches at once and `waiting_max` loads beside them.
+    pub(crate) fn new(slots: usize, waiting_max: usize) -> Self {
+        let desk = Desk { running: 0, waiting: VecDeque::new() };
+        Self { desk: Mutex::new(desk), slots: slots.max(1), waiting_max }
+    }
+
+    /// Lets `loads` in.
+    pub(crate) fn enter(self: &Arc<Self>, loads: Vec<T>) -> Entered<T> {
+        let mut desk = self.desk.lock();
+        let mut loads = loads.into_iter();
+        let mut start = None;
+        if desk.running < self.slots {
+            let batch: Vec<T> = loads.by_ref().take(BATCH_MAX).collect();
+            if !batch.is_empty() {
+                desk.running += 1;
+                start = Some((Slot { queue: Arc::clone(self), held: true }, batch));
+            }
+        }
+        let room = self.waiting_max.saturating_sub(desk.waiting.len());
+        desk.waiting.extend(loads.by_ref().take(room).map(Waiting::Together));
+        Entered { start, refused: loads.collect() }
+    }
+}
+
+impl<T> Slot<T> {
+    /// The next batch; `None` where nothing waits, and the slot is given back.
+    pub(crate) fn next(&mut self) -> Option<Vec<T>> {
+        let mut desk = self.queue.desk.lock();
+        let mut batch = Vec::new();
+        while batch.len() < BATCH_MAX {
+            match desk.waiting.pop_front() {
+                Some(Waiting::Together(load)) => batch.push(load),
+                Some(Waiting::Alone(load)) if batch.is_empty() => return Some(vec![load]),
+                Some(alone @ Waiting::Alone(_)) => {
+                    desk.waiting.push_front(alone);
+                    break;
+                }
+                None => break,
+            }
+        }
+        if batch.is_empty() {
+            desk.running -= 1;
+            self.held = false;
+            return None;
+        }
+        Some(batch)
+    }
+
+    /// Lets loads of a batch that failed try once more, each by itself, before what came later. They had been let in, so
+    /// that the bound on what waits does not concern them.
+    pub(crate) fn again_alone(&self, loads: Vec<T>) {
+        let mut desk = self.queue.desk.lock();
+        for load in loads.into_iter().rev() {
+            desk.waiting.push_front(Waiting::Alone(load));
+        }
+    }
+}
+
+impl<T> Drop for Slot<T> {
+    fn drop(&mut self) {
+        if !self.held {
+            return;
+        }
+        let mut desk = self.queue.desk.lock();
+        desk.running = desk.running.saturating_sub(1);
+        // With nobody left to take them, what waits would wait for ever: it is dropped, which lands its flights.
+        let orphans = if desk.running == 0 { std::mem::take(&mut desk.waiting) } else { VecDeque::new() };
+        drop(desk);
+        drop(orphans);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{BATCH_MAX, Queue};
+
+    #[test]
+    fn what_waits_leaves_together_and_what_does_not_fit_comes_back() {
+        let queue = Arc::new(Queue::new(1, 3));
+        let first = queue.enter(vec![1]);
+        let (mut slot, batch) = first.start.unwrap();
+        assert_eq!(batch, [1]);
+        assert!(queue.enter(vec![2]).start.is_none());
+        let full = queue.enter(vec![3, 4, 5, 6]);
+        assert_eq!(full.refused, [5, 6]);
+        assert_eq!(slot.next(), Some(vec![2, 3, 4]));
+        assert_eq!(slot.next(), None);
+        assert!(queue.enter(vec![7]).start.is_some(), "the slot was not given back");
+    }
+
+    #[test]
+    fn a_failed_batch_goes_one_by_one_before_the_rest() {
+        let queue = Arc::new(Queue::new(1, 8));
+        let (mut slot, batch) = queue.enter(vec![1, 2]).start.unwrap();
+        queue.enter(vec![3, 4]);
+        slot.again_alone(batch);
+        assert_eq!([slot.next(), slot.next(), slot.next()], [Some(vec![1]), Some(vec![2]), Some(vec![3, 4])]);
+    }
+
+    #[test]
+    fn a_batch_is_bounded() {
+        let queue = Arc::new(Queue::new(1, BATCH_MAX));
+        let (mut slot, batch) = queue.enter((0..BATCH_MAX + 2).collect()).start.unwrap();
+        assert_eq!(batch.len(), BATCH_MAX);
+        assert_eq!(slot.next().map(|batch| batch.len()), Some(2));
+    }
+
+    #[test]
+    fn a_lost_slot_leaves_nothing_waiting() {
+        let queue = Arc::new(Queue::new(1, 8));
+        let (slot, _) = queue.enter(vec![Arc::new(1)]).start.unwrap();
+        let waits = Arc::new(2);
+        queue.enter(vec![Arc::clone(&waits)]);
+        drop(slot);
+        assert_eq!(Arc::strong_count(&waits), 1, "a load waits that nobody will take");
+        assert!(queue.enter(vec![Arc::new(3)]).start.is_some());
+    }
+}
