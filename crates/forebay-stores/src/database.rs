@@ -39,6 +39,23 @@ pub enum Address {
     Sqlite(PathBuf),
 }
 
+impl DatabaseOptions {
+    /// A SQLite file at `path`, made when it is missing, behind a pool of `pool_max` connections; all else is what a
+    /// program of one's own would want: a wait of 5 s, an hour for a connection, a try after 30 s of rest.
+    #[must_use]
+    pub fn sqlite(path: impl Into<PathBuf>, pool_max: u32) -> Self {
+        Self {
+            address: Address::Sqlite(path.into()),
+            pool_max,
+            pool_warm: 0,
+            pool_wait: Duration::from_secs(5),
+            pool_max_lifetime: Duration::from_secs(60 * 60),
+            pool_ping_after_idle: Duration::from_secs(30),
+            create: true,
+        }
+    }
+}
+
 /// One change of a schema.
 #[derive(Clone, Copy, Debug)]
 pub struct Migration {

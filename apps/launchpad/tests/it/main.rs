@@ -12,20 +12,11 @@
 mod schema;
 
 use std::path::Path;
-use std::time::Duration;
 
-use forebay_stores::database::{Address, Database, DatabaseOptions};
+use forebay_stores::database::{Database, DatabaseOptions};
 
 async fn database(folder: &Path) -> Database {
-    let options = DatabaseOptions {
-        address: Address::Sqlite(folder.join("main.db")),
-        pool_max: 1,
-        pool_warm: 1,
-        pool_wait: Duration::from_secs(5),
-        pool_max_lifetime: Duration::from_secs(3600),
-        pool_ping_after_idle: Duration::from_secs(30),
-        create: true,
-    };
+    let options = DatabaseOptions::sqlite(folder.join("main.db"), 1);
     let database = Database::open(&options).await.unwrap();
     database.migrate(forebay_app_launchpad::MIGRATIONS).await.unwrap();
     database

@@ -25,13 +25,12 @@ mod start;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use forebay::rt::Clock;
 use forebay_app_stocks::calendar::TradingCalendar;
 use forebay_app_stocks::clock::{MarketClock, ReplayClock, Speed};
 use forebay_app_stocks::market::SampleMarket;
-use forebay_stores::database::{Address, Database, DatabaseOptions};
+use forebay_stores::database::{Database, DatabaseOptions};
 use jiff::Timestamp;
 
 /// A time in Shanghai, written `2019-01-28T09:30:00`.
@@ -44,15 +43,7 @@ fn speed(text: &str) -> Speed {
 }
 
 async fn database(folder: &Path) -> Database {
-    let options = DatabaseOptions {
-        address: Address::Sqlite(folder.join("stocks.db")),
-        pool_max: 2,
-        pool_warm: 1,
-        pool_wait: Duration::from_secs(5),
-        pool_max_lifetime: Duration::from_secs(3600),
-        pool_ping_after_idle: Duration::from_secs(30),
-        create: true,
-    };
+    let options = DatabaseOptions::sqlite(folder.join("stocks.db"), 2);
     let database = Database::open(&options).await.unwrap();
     database.migrate(forebay_app_stocks::MIGRATIONS).await.unwrap();
     database

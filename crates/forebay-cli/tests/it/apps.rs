@@ -1,11 +1,10 @@
 //! The five apps: their declarations check, live side by side, and ask nothing that their schemas do not have.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use forebay_server::app::App;
 use forebay_server::configuration::{Declaration, Deployment, Environment, Namespace};
-use forebay_stores::database::{Address, Database, DatabaseOptions};
+use forebay_stores::database::{Database, DatabaseOptions};
 use forebay_stores::source::sql;
 use sqlx::{AssertSqlSafe, Executor as _, SqlSafeStr as _};
 
@@ -47,15 +46,7 @@ fn all_five_can_be_served_side_by_side() {
 async fn every_query_is_understood_by_its_schema() {
     for app in apps() {
         let folder = tempfile::tempdir().unwrap();
-        let options = DatabaseOptions {
-            address: Address::Sqlite(folder.path().join("main.db")),
-            pool_max: 1,
-            pool_warm: 1,
-            pool_wait: Duration::from_secs(5),
-            pool_max_lifetime: Duration::from_secs(3600),
-            pool_ping_after_idle: Duration::from_secs(30),
-            create: true,
-        };
+        let options = DatabaseOptions::sqlite(folder.path().join("main.db"), 1);
         let database = Database::open(&options).await.unwrap();
         database.migrate(app.migrations).await.unwrap();
         let queries: BTreeMap<String, String> =

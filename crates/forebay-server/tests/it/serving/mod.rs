@@ -17,7 +17,7 @@ use bytes::BytesMut;
 use forebay_server::app::{App, Progress};
 use forebay_server::configuration::{Declaration, Deployment};
 use forebay_server::process::{self, Process, StartError};
-use forebay_stores::database::{Address, Database, DatabaseOptions};
+use forebay_stores::database::{Database, DatabaseOptions};
 use forebay_wire::resp::{Reply, ReplyLimits, ReplyState, decode_reply, encode_request};
 use sqlx::{AssertSqlSafe, Executor};
 use tempfile::TempDir;
@@ -90,15 +90,7 @@ async fn start(deployment: &Deployment, apps: &[App]) -> Result<Process, StartEr
 
 /// A SQLite file that holds [`TABLES`].
 async fn database(path: &Path) -> Database {
-    let options = DatabaseOptions {
-        address: Address::Sqlite(path.to_path_buf()),
-        pool_max: 1,
-        pool_warm: 0,
-        pool_wait: DEADLINE,
-        pool_max_lifetime: Duration::from_secs(3600),
-        pool_ping_after_idle: Duration::from_secs(30),
-        create: true,
-    };
+    let options = DatabaseOptions::sqlite(path, 1);
     let database = Database::open(&options).await.unwrap();
     database.sqlite().execute(TABLES).await.unwrap();
     database
