@@ -24,6 +24,11 @@ pub struct Invalidation;
 pub struct Loader;
 
 #[cfg(doctest)]
+#[doc = include_str!("features/log.md")]
+#[derive(Debug)]
+pub struct Log;
+
+#[cfg(doctest)]
 #[doc = include_str!("features/namespace.md")]
 #[derive(Debug)]
 pub struct Namespace;

@@ -29,9 +29,47 @@ pub(crate) enum Error {
         /// How long was waited, in seconds.
         seconds: u64,
     },
+    /// A trace, or the folder of traces, could not be read.
+    #[error("{path}: {problem}")]
+    Trace {
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// No budget holds about as many entries as a comparison needs.
+    #[error("no memory budget was found that holds {wanted} entries: the nearest held {held}")]
+    NoFit {
+        /// How many were wanted.
+        wanted: u32,
+        /// How many the nearest held.
+        held: u32,
+    },
+    /// Readers did not get the right answer.
+    #[error("{cache}: {found} of {wanted} readers got the right answer")]
+    Unanswered {
+        /// The cache.
+        cache: &'static str,
+        /// How many did.
+        found: u64,
+        /// How many there were.
+        wanted: u64,
+    },
+    /// Memory could not be measured.
+    #[error("measuring memory: {problem}")]
+    Memory {
+        /// Why.
+        problem: String,
+    },
     /// The reader whose load was overtaken panicked.
     #[error("{cache}: the reader that led the load panicked")]
     ReaderPanicked {
+        /// The cache.
+        cache: &'static str,
+    },
+    /// A peer's load, which cannot fail, gave no value.
+    #[error("{cache}: a load that cannot fail brought no value")]
+    NoValue {
         /// The cache.
         cache: &'static str,
     },

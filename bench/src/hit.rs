@@ -18,11 +18,11 @@ use std::time::Duration;
 use forebay::{Forebay, Namespace, load_many};
 use tokio::runtime::Runtime;
 
-use crate::Extent;
 use crate::error::Error;
-use crate::report::Comparison;
+use crate::report::{Better, Comparison};
 use crate::rounds::medians;
 use crate::zipf::Zipf;
+use crate::{Extent, Settings, peers};
 
 pub(crate) const MEASURES: &str = "a memory hit in process: typed get, and read_now by the key's text, \
     100,000 entries, Zipf(0.99), against quick_cache and moka";
@@ -55,8 +55,8 @@ struct Reads<'k> {
     texts: Vec<&'k str>,
 }
 
-pub(crate) fn run(out: &mut dyn Write, extent: Extent) -> Result<(), Error> {
-    let (rounds, reads) = match extent {
+pub(crate) fn run(out: &mut dyn Write, settings: &Settings) -> Result<(), Error> {
+    let (rounds, reads) = match settings.extent {
         Extent::Full => (15, 1_000_000),
         Extent::Quick => (3, 50_000),
     };
@@ -76,6 +76,7 @@ pub(crate) fn run(out: &mut dyn Write, extent: Extent) -> Result<(), Error> {
     )?;
     let [alone, get, quick_cache, read_now, moka] =
         times.map(|time| time.as_secs_f64() * 1e9 / f64::from(reads));
+    peers::note(out, &["quick_cache", "moka"])?;
     writeln!(
         out,
         "# {ENTRIES} entries, Zipf({EXPONENT}), median of {rounds} rounds of {reads} reads; of every figure the \
@@ -85,7 +86,8 @@ pub(crate) fn run(out: &mut dyn Write, extent: Extent) -> Result<(), Error> {
         for (peer, theirs, goal) in
             [("quick_cache", quick_cache, GOAL_QUICK_CACHE), ("moka", moka, GOAL_MOKA)]
         {
-            writeln!(out, "{}", Comparison { bench, ours, peer, theirs, unit: "ns", goal })?;
+            let better = Better::Less;
+            writeln!(out, "{}", Comparison { bench, ours, peer, theirs, unit: "ns", better, goal })?;
         }
     }
     Ok(())

@@ -4,17 +4,26 @@
 //! used as their own documentation says to, with their default hashers and policies.
 
 mod error;
+mod fit;
 mod hit;
+mod many;
+mod memory;
+mod mixed;
+mod observe;
+mod peers;
 mod race;
+mod ratio;
 mod report;
 mod rounds;
+mod traces;
 mod zipf;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 
 use error::Error;
 
@@ -27,14 +36,34 @@ struct Bench {
     /// What it has to reach, in a line.
     goal: &'static str,
     /// Runs it and writes its lines.
-    run: fn(&mut dyn Write, Extent) -> Result<(), Error>,
+    run: fn(&mut dyn Write, &Settings) -> Result<(), Error>,
 }
 
 /// Every benchmark, in the order that `--list` prints.
 const BENCHES: &[Bench] = &[
     Bench { name: "hit", measures: hit::MEASURES, goal: hit::GOAL, run: hit::run },
+    Bench { name: "mixed", measures: mixed::MEASURES, goal: mixed::GOAL, run: mixed::run },
+    Bench { name: "ratio", measures: ratio::MEASURES, goal: ratio::GOAL, run: ratio::run },
+    Bench { name: "herd", measures: many::HERD_MEASURES, goal: many::HERD_GOAL, run: many::herd },
+    Bench { name: "cold", measures: many::COLD_MEASURES, goal: many::COLD_GOAL, run: many::cold },
+    Bench { name: "memory", measures: memory::MEASURES, goal: memory::GOAL, run: memory::run },
+    Bench { name: "observe", measures: observe::MEASURES, goal: observe::GOAL, run: observe::run },
     Bench { name: "race", measures: race::MEASURES, goal: race::GOAL, run: race::run },
 ];
+
+/// All of these in a row, under one name.
+const ENGINE: &str = "engine";
+const OF_THE_ENGINE: &[&str] = &["hit", "mixed", "ratio", "herd", "cold", "memory"];
+
+/// What the command line says of how to run.
+#[derive(Clone, Debug)]
+struct Settings {
+    extent: Extent,
+    /// A folder of traces in place of the committed ones.
+    traces: Option<PathBuf>,
+    /// The address of a Redis that may be filled.
+    redis: Option<String>,
+}
 
 /// How long a benchmark runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +78,10 @@ const AFTER_HELP: &str = "\
 What it prints, one line each:
   bench=NAME ours=V peer=PEER theirs=V unit=U ratio=R goal=G ok|short
       a comparison; ratio is always \"ours is R times better\", rounded down, and `ok` means that it reaches the goal
+  ratio trace=NAME size=1%|10% entries=N forebay=V PEER=V …
+      hit ratios on one trace, in per cent of its requests
+  bench=ratio-worst row=TRACE@SIZE ours=V peer=PEER theirs=V unit=% below=D goal=G ok|short
+      the row that lies farthest below the best of its peers, by D points
   race peer=NAME kept_stale=yes|no
       whether a cache still answers the old value once the load that an invalidation overtook has ended
   bench=race ours=yes|no peer=PEER theirs=yes|no unit=kept_stale goal=no ok|short
@@ -63,6 +96,8 @@ Examples:
   forebay-bench --list
   forebay-bench hit
   forebay-bench hit --quick
+  forebay-bench engine --quick
+  forebay-bench ratio --traces DIR
   forebay-bench race";
 
 /// Forebay beside its peers, in one run.
@@ -72,12 +107,18 @@ struct Arguments {
     /// Which benchmark to run
     #[arg(
         required_unless_present = "list",
-        value_parser = PossibleValuesParser::new(BENCHES.iter().map(|bench| bench.name))
+        value_parser = PossibleValuesParser::new(names())
     )]
     name: Option<String>,
     /// Run for a second or so: enough to see that it works, not enough to quote
     #[arg(long)]
     quick: bool,
+    /// Measure the traces of this folder in place of the committed ones
+    #[arg(long, value_name = "DIR")]
+    traces: Option<PathBuf>,
+    /// Compare memory with the Redis at this address, such as redis://127.0.0.1:6379; its data set grows by 1,000,000 keys
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
     /// List the benchmarks: name, what it measures, goal
     #[arg(long, conflicts_with = "name")]
     list: bool,
@@ -85,7 +126,7 @@ struct Arguments {
 
 #[expect(clippy::print_stderr, reason = "a command that talks to the person at the terminal")]
 fn main() -> ExitCode {
-    match run(&Arguments::parse(), &mut std::io::stdout().lock()) {
+    match run(Arguments::parse(), &mut std::io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("forebay-bench: {error}");
@@ -94,14 +135,29 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Error> {
-    let extent = if arguments.quick { Extent::Quick } else { Extent::Full };
+/// What can be run: each benchmark, all of the engine's, and what a benchmark runs in a process of its own.
+fn names() -> impl Iterator<Item = PossibleValue> {
+    let shown = BENCHES.iter().map(|bench| bench.name).chain([ENGINE]).map(PossibleValue::new);
+    shown.chain([PossibleValue::new(memory::ALONE).hide(true)])
+}
+
+fn run(arguments: Arguments, out: &mut dyn Write) -> Result<(), Error> {
+    let Arguments { name, quick, traces, redis, list } = arguments;
+    let extent = if quick { Extent::Quick } else { Extent::Full };
+    let settings = Settings { extent, traces, redis };
+    let name = name.unwrap_or_default();
+    if name == memory::ALONE {
+        return memory::alone(out, extent);
+    }
     for bench in BENCHES {
-        if arguments.list {
+        if list {
             writeln!(out, "{}  {}  {}", bench.name, bench.measures, bench.goal)?;
-        } else if arguments.name.as_deref() == Some(bench.name) {
-            (bench.run)(out, extent)?;
+        } else if bench.name == name || name == ENGINE && OF_THE_ENGINE.contains(&bench.name) {
+            (bench.run)(out, &settings)?;
         }
+    }
+    if list {
+        writeln!(out, "{ENGINE}  {}, one after the other  all of theirs", OF_THE_ENGINE.join(", "))?;
     }
     Ok(())
 }

@@ -19,9 +19,9 @@ use forebay::{Forebay, load_one};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 
-use crate::Extent;
 use crate::error::Error;
 use crate::report::{verdict, yes_no};
+use crate::{Settings, peers};
 
 pub(crate) const MEASURES: &str =
     "an invalidation that overtakes a load: who answers the old value afterwards";
@@ -36,7 +36,7 @@ const NEW: u32 = 2;
 /// How long a load may take to begin.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(crate) fn run(out: &mut dyn Write, _: Extent) -> Result<(), Error> {
+pub(crate) fn run(out: &mut dyn Write, _: &Settings) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let ours = runtime.block_on(forebay())? == OLD;
     let peers = [
@@ -44,9 +44,11 @@ pub(crate) fn run(out: &mut dyn Write, _: Extent) -> Result<(), Error> {
         ("moka-future", runtime.block_on(moka_future())?),
         ("quick_cache-sync", quick_cache_sync(&runtime)?),
         ("quick_cache-async", runtime.block_on(quick_cache_async())?),
+        ("foyer", runtime.block_on(foyer())?),
         ("hand-written", hand_written(&runtime)?),
     ]
     .map(|(peer, answered)| (peer, answered == OLD));
+    peers::note(out, &["moka", "quick_cache", "foyer-memory"])?;
     for (peer, kept) in std::iter::once((OURS, ours)).chain(peers) {
         writeln!(out, "race peer={peer} kept_stale={}", yes_no(kept))?;
     }
@@ -188,6 +190,26 @@ async fn quick_cache_async() -> Result<u32, Error> {
         match cache.get_or_insert_async(KEY, load).await {
             Ok(value) => Ok(value),
         }
+    };
+    let invalidate = async {
+        cache.remove(KEY);
+        Ok(())
+    };
+    stage.run(read, invalidate).await
+}
+
+async fn foyer() -> Result<u32, Error> {
+    let stage = Arc::new(Stage::new("foyer"));
+    let capacity = usize::from(CAPACITY);
+    let cache: foyer_memory::Cache<String, u32> = foyer_memory::CacheBuilder::new(capacity).build();
+    let read = async || {
+        let source = Arc::clone(&stage);
+        let load = || async move { Ok::<_, Infallible>(source.load().await) };
+        cache
+            .get_or_fetch(KEY, load)
+            .await
+            .map(|entry| *entry.value())
+            .map_err(|_| Error::NoValue { cache: "foyer" })
     };
     let invalidate = async {
         cache.remove(KEY);

@@ -2,19 +2,30 @@
 
 use std::fmt;
 
-/// One measured cost of ours beside a peer's. Costs only: less is better.
+/// Which figures are the better ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Better {
+    /// Costs: time, bytes, queries.
+    Less,
+    /// Yields: hit ratios, operations a second.
+    More,
+}
+
+/// One measured figure of ours beside a peer's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Comparison {
     /// The benchmark, as lines name it.
     pub(crate) bench: &'static str,
-    /// Our cost, in `unit`.
+    /// Our figure, in `unit`.
     pub(crate) ours: f64,
     /// The peer's name.
     pub(crate) peer: &'static str,
-    /// The peer's cost, in `unit`.
+    /// The peer's figure, in `unit`.
     pub(crate) theirs: f64,
-    /// The unit of both costs.
+    /// The unit of both.
     pub(crate) unit: &'static str,
+    /// Which of them would be the better one.
+    pub(crate) better: Better,
     /// The least ratio that is good enough.
     pub(crate) goal: f64,
 }
@@ -22,13 +33,17 @@ pub(crate) struct Comparison {
 impl Comparison {
     /// How many times better ours is, to two places; rounded down, so that no goal is reached by rounding.
     fn ratio(&self) -> f64 {
-        (self.theirs / self.ours * 100.0).floor() / 100.0
+        let times = match self.better {
+            Better::Less => self.theirs / self.ours,
+            Better::More => self.ours / self.theirs,
+        };
+        (times * 100.0).floor() / 100.0
     }
 }
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bench, ours, peer, theirs, unit, goal } = self;
+        let Self { bench, ours, peer, theirs, unit, better: _, goal } = self;
         let (ratio, verdict) = (self.ratio(), verdict(self.ratio() >= *goal));
         write!(
             f,
@@ -49,10 +64,11 @@ pub(crate) fn yes_no(happened: bool) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::Comparison;
+    use super::{Better, Comparison};
 
     fn line(ours: f64, theirs: f64) -> String {
-        Comparison { bench: "hit", ours, peer: "moka", theirs, unit: "ns", goal: 2.0 }.to_string()
+        let (better, goal) = (Better::Less, 2.0);
+        Comparison { bench: "hit", ours, peer: "moka", theirs, unit: "ns", better, goal }.to_string()
     }
 
     #[test]
@@ -64,6 +80,17 @@ mod tests {
         assert_eq!(
             line(250.0, 100.0),
             "bench=hit ours=250.0 peer=moka theirs=100.0 unit=ns ratio=0.40 goal=2 short"
+        );
+    }
+
+    #[test]
+    fn where_more_is_better_the_ratio_turns_round() {
+        let (better, goal) = (Better::More, 1.0);
+        let more =
+            Comparison { bench: "mean", ours: 60.0, peer: "moka", theirs: 50.0, unit: "%", better, goal };
+        assert_eq!(
+            more.to_string(),
+            "bench=mean ours=60.0 peer=moka theirs=50.0 unit=% ratio=1.20 goal=1 ok"
         );
     }
 

@@ -32,7 +32,8 @@ pub(crate) fn medians<const N: usize>(
     Ok(taken.map(median))
 }
 
-fn median(mut taken: Vec<Duration>) -> Duration {
+/// The middle one of `taken`.
+pub(crate) fn median(mut taken: Vec<Duration>) -> Duration {
     taken.sort_unstable();
     taken.get(taken.len() / 2).copied().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Forebay's chores, behind `cargo xtask`: the whole test, tidy, licences, private services, benchmarks.
+//! Forebay's chores, behind `cargo xtask`: the whole test, tidy, licences, private services, benchmarks, recorded histories.
 //!
 //! It is a library too, so that tests can ask for a service ([`services::url`]) and call the rules ([`tidy::check`]). It
 //! imports nothing of ours and little of others': it is compiled before everything else.
@@ -14,5 +14,6 @@ pub mod process;
 pub mod services;
 pub mod test;
 pub mod tidy;
+pub mod verify;
 
 pub use error::Error;

@@ -2,18 +2,20 @@
 
 #![allow(clippy::print_stderr, reason = "a command that talks to the person at the terminal")]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use xtask::bench::Choice;
 use xtask::needs::{self, For};
 use xtask::process::{Runner, Stop, say};
 use xtask::services::{Folder, NAMES, Services};
 use xtask::test::Extent;
-use xtask::{Error, bench, cargo, deny, test, tidy};
+use xtask::{Error, bench, cargo, deny, test, tidy, verify};
 
-/// Longest time for a benchmark, its build included.
-const BENCH: Duration = Duration::from_secs(4 * 60 * 60);
+/// Longest time for a benchmark or a proof, its build included.
+const LONG: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// Forebay's chores.
 #[derive(Parser)]
@@ -64,7 +66,9 @@ enum Chore {
         bench: bool,
     },
     /// Run a benchmark beside its peers, in a release build
-    #[command(after_help = "Examples:\n  cargo xtask bench --list\n  cargo xtask bench NAME --quick")]
+    #[command(
+        after_help = "Examples:\n  cargo xtask bench --list\n  cargo xtask bench NAME --quick\n  cargo xtask bench ratio --traces DIR"
+    )]
     Bench {
         /// Which; `--list` names them
         #[arg(required_unless_present = "list")]
@@ -72,9 +76,30 @@ enum Chore {
         /// A short run, to see that it works
         #[arg(long)]
         quick: bool,
+        /// Measure the traces of this folder in place of the committed ones
+        #[arg(long, value_name = "DIR")]
+        traces: Option<PathBuf>,
         /// List the names
         #[arg(long, conflicts_with = "name")]
         list: bool,
+    },
+    /// Check recorded histories of random workloads for what the engine promises, in a release build
+    ///
+    /// Counts invalidations that met a load and were checked by a later read, and prints what it ran at the end. A broken
+    /// promise is printed with the history around it and the seed that shows it again. docs/proofs.md says what is proved.
+    #[command(
+        after_help = "Examples:\n  cargo xtask verify\n  cargo xtask verify --quick\n  cargo xtask verify --seed 17 --count 1"
+    )]
+    Verify {
+        /// Count 1,000,000 instead of 10,000,000
+        #[arg(long)]
+        quick: bool,
+        /// The seed of the first world
+        #[arg(long, value_name = "S")]
+        seed: Option<u64>,
+        /// How many invalidations to count
+        #[arg(long, value_name = "N")]
+        count: Option<u64>,
     },
 }
 
@@ -105,9 +130,16 @@ fn run(chore: Chore) -> Result<(), Error> {
             say(needs::table());
             Ok(())
         }
-        Chore::Bench { name, quick, .. } => {
-            let runner = Runner { stop: Stop::listen()?, limit: BENCH };
-            bench::run(&root, &runner, name.as_deref(), quick)
+        Chore::Bench { name, quick, traces, .. } => {
+            let runner = Runner { stop: Stop::listen()?, limit: LONG };
+            // Cargo runs it in the root; a path is meant from where the command was given.
+            let traces =
+                traces.map(std::path::absolute).transpose().map_err(Error::io("finding the traces"))?;
+            bench::run(&root, &runner, &Choice { name, quick, traces })
+        }
+        Chore::Verify { quick, seed, count } => {
+            let runner = Runner { stop: Stop::listen()?, limit: LONG };
+            verify::run(&root, &runner, verify::Extent::new(quick, seed, count))
         }
     }
 }

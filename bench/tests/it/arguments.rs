@@ -9,7 +9,7 @@ fn the_list_gives_name_measure_and_goal_of_each() {
     assert!(columns.iter().all(|columns| columns.len() == 3), "{listed:?}");
     assert!(columns.iter().flatten().all(|column| !column.is_empty()), "{listed:?}");
     let names: Vec<&str> = columns.iter().map(|columns| columns[0]).collect();
-    assert_eq!(names, ["hit", "race"]);
+    assert_eq!(names, ["hit", "mixed", "ratio", "herd", "cold", "memory", "observe", "race", "engine"]);
 }
 
 #[test]
@@ -36,6 +36,7 @@ fn the_help_shows_examples_and_the_lines() {
     for part in [
         "Examples:",
         "bench=NAME ours=V peer=PEER theirs=V unit=U ratio=R goal=G ok|short",
+        "bench=ratio-worst row=TRACE@SIZE ours=V peer=PEER theirs=V unit=% below=D goal=G ok|short",
         "race peer=NAME kept_stale=yes|no",
     ] {
         assert!(help.contains(part), "{part} is missing: {help}");

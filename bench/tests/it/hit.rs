@@ -8,7 +8,7 @@ fn it_compares_get_and_read_now_with_both_peers() {
     let printed = lines(&["hit", "--quick"]);
     let (notes, compared): (Vec<&String>, Vec<&String>) =
         printed.iter().partition(|line| line.starts_with("# "));
-    assert_eq!(notes.len(), 1, "{printed:?}");
+    assert_eq!(notes.len(), 2, "{printed:?}");
     let compared: Vec<Line<'_>> = compared.iter().map(|line| Line::read(line)).collect();
     let what: Vec<[&str; 3]> =
         compared.iter().map(|line| ["bench", "peer", "goal"].map(|name| line.value(name))).collect();

@@ -10,8 +10,10 @@
 )]
 
 mod arguments;
+mod engine;
 mod hit;
 mod line;
+mod observe;
 mod race;
 
 use std::process::{Command, Output};

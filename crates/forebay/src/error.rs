@@ -69,6 +69,23 @@ pub enum Error {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The source has failed so often that it is left alone for a while.
+    #[error(
+        "namespace `{namespace}`: the source keeps failing and is left alone, try again after {retry_after:?}"
+    )]
+    BreakerOpen {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// When it is asked again.
+        retry_after: Duration,
+    },
+    /// The shared tier may not know of an invalidation. It was done here, and is told to the tier later; until then other
+    /// instances may serve what was to be gone.
+    #[error("the shared tier did not confirm the invalidation; it is told again until it does")]
+    Unconfirmed {
+        /// What the tier said; for the operator.
+        cause: Option<Cause>,
+    },
     /// The load ended without an answer: its source panicked, or the engine was shut down under it.
     #[error("namespace `{namespace}`: the load ended without an answer ({how})")]
     LoadLost {
@@ -132,8 +149,9 @@ impl Error {
             Self::Source { .. }
             | Self::Timeout { .. }
             | Self::Overloaded { .. }
+            | Self::BreakerOpen { .. }
             | Self::LoadLost { how: Lost::Panicked, .. } => Fault::Source,
-            Self::LoadLost { how: Lost::Ended, .. } => Fault::Forebay,
+            Self::LoadLost { how: Lost::Ended, .. } | Self::Unconfirmed { .. } => Fault::Forebay,
         }
     }
 
@@ -142,7 +160,11 @@ impl Error {
     pub fn may_retry(&self) -> bool {
         match self {
             Self::Source { retry, .. } => *retry,
-            Self::Timeout { .. } | Self::Overloaded { .. } | Self::LoadLost { .. } => true,
+            Self::Timeout { .. }
+            | Self::Overloaded { .. }
+            | Self::BreakerOpen { .. }
+            | Self::Unconfirmed { .. }
+            | Self::LoadLost { .. } => true,
             _ => false,
         }
     }

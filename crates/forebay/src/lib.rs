@@ -38,20 +38,25 @@ pub mod engine;
 pub mod error;
 mod invalidation;
 mod loader;
+pub mod log;
 pub mod namespace;
 pub mod observe;
+mod protection;
 pub mod rt;
 pub mod source;
 pub mod tier;
 pub mod value;
+pub mod warming;
 mod writes;
 
-pub use engine::{Builder, Forebay, Keyspace, Namespace, NamespaceBuilder, Read};
+pub use engine::{Builder, Decided, Forebay, Keyspace, Namespace, NamespaceBuilder, Read, Warming};
 pub use error::{Error, Fault};
-pub use namespace::{Policy, Writes};
+pub use namespace::{BreakerOptions, Policy, Writes};
 pub use observe::{Counts, Freshness, ReadOutcome, Tier, Why};
+pub use protection::FilterOptions;
 pub use source::{LoadKey, Loaded, Source, SourceError, load_many, load_one};
 pub use value::{Blob, Value};
+pub use warming::{Warm, WarmProgress};
 
 /// A span of `n` seconds, for TTLs and windows: `ttl(secs(3))`.
 #[must_use]

@@ -73,7 +73,7 @@ fn may_use(name: &str, other: &str) -> Option<bool> {
     let below_cli = below_app || other == "forebay-wire" || other.starts_with(APP);
     Some(match name {
         "forebay" | "forebay-wire" | "forebay-docs" | "xtask" => false,
-        "forebay-stores" => other == "forebay",
+        "forebay-stores" | "forebay-simulated" => other == "forebay",
         "forebay-server" => matches!(other, "forebay" | "forebay-stores" | "forebay-wire"),
         "forebay-cli" | "forebay-bench" => below_cli,
         app if app.starts_with(APP) => below_app,
@@ -116,7 +116,8 @@ pub(super) fn arrows(view: &View<'_>) -> Vec<Finding> {
             }
         }
         for (key, other) in &tests {
-            let allowed = other == "xtask" || name == "forebay-docs" || may_use(name, other) == Some(true);
+            let for_tests = matches!(other.as_str(), "xtask" | "forebay-simulated");
+            let allowed = for_tests || name == "forebay-docs" || may_use(name, other) == Some(true);
             if ours.contains(&other.as_str()) && !allowed {
                 report(
                     key,

@@ -17,7 +17,9 @@ const ROOMS: &[&[&str]] = &[
     &["value"],
     &["namespace"],
     &["observe"],
-    &["tier", "log", "source"],
+    // A shared tier carries the log.
+    &["log"],
+    &["tier", "source"],
     &["protection"],
     &["loader"],
     &["invalidation", "writes", "warming"],

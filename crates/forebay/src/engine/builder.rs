@@ -1,41 +1,39 @@
-//! Builders: what an engine and a namespace need to be told, and the limits that are checked when they are built.
+//! An engine, what it needs to be told, and what is done to all of a keyspace at once.
 
 use std::any::Any;
-use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::core::Core;
-use super::handle::Namespace;
+use super::common::{Common, MEMORY_MIN_BYTES};
+use super::namespace::NamespaceBuilder;
+use super::{shared, upkeep};
 use crate::error::Error;
-use crate::loader::{Flights, Queue};
-use crate::namespace::pattern::Pattern;
-use crate::namespace::{Policy, Writes};
-use crate::observe::Counters;
+use crate::log::{Reach, Record, Verb};
+use crate::observe::ReachKind;
 use crate::rt::{Clock, Tasks};
-use crate::source::Source;
 use crate::tier::memory::MemoryTier;
+use crate::tier::shared::SharedTier;
 
 /// The memory that an engine may use unless it is told otherwise, in bytes: 256 MiB.
 const MEMORY_BUDGET_BYTES: u64 = 256 * 1024 * 1024;
-/// The least memory that an engine can work with, in bytes: 1 MiB.
-const MEMORY_BUDGET_MIN_BYTES: u64 = 1024 * 1024;
 
-/// A cache engine; clones are the same engine.
+/// The keyspace of an engine that was not asked for another.
+const DEFAULT_KEYSPACE: &str = "default";
+
+/// A cache engine, seen from one keyspace: tags, and what is done to everything, are the keyspace's own. Clones are the same
+/// engine.
 #[derive(Clone, Debug)]
 pub struct Forebay {
-    memory: Arc<MemoryTier>,
-    clock: Clock,
-    tasks: Tasks,
-    next_id: Arc<AtomicU32>,
+    pub(super) common: Arc<Common>,
+    keyspace: Arc<str>,
+    pub(super) keyspace_id: u32,
 }
 
 /// Sets up a [`Forebay`].
-#[derive(Debug)]
 pub struct Builder {
     memory_budget_bytes: u64,
     clock: Option<Clock>,
+    tier: Option<Arc<dyn SharedTier>>,
 }
 
 impl Forebay {
@@ -50,38 +48,118 @@ impl Forebay {
     /// An engine to be set up.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder { memory_budget_bytes: MEMORY_BUDGET_BYTES, clock: None }
+        Builder { memory_budget_bytes: MEMORY_BUDGET_BYTES, clock: None, tier: None }
     }
 
     /// A namespace to be set up, of values of type `V`; [`Blob`](crate::value::Blob) for bytes that front ends serve.
     #[must_use]
     pub fn namespace<V: Any + Send + Sync>(&self, name: &str) -> NamespaceBuilder<V> {
-        NamespaceBuilder {
-            engine: self.clone(),
-            name: name.into(),
-            key: None,
-            policy: None,
-            source: None,
-            problem: None,
-            values: PhantomData,
-        }
+        NamespaceBuilder::new(self.clone(), name)
     }
 
-    /// The memory tier that its namespaces share.
+    /// The same engine, seen from the keyspace called `name`. One that was not asked for is called `default`.
+    #[must_use]
+    pub fn keyspace(&self, name: &str) -> Self {
+        let keyspace: Arc<str> = name.into();
+        Self { common: Arc::clone(&self.common), keyspace_id: self.common.keyspace(&keyspace), keyspace }
+    }
+
+    /// The name of its keyspace.
+    #[must_use]
+    pub fn keyspace_name(&self) -> &str {
+        &self.keyspace
+    }
+
+    /// Makes every value of the keyspace gone that belongs to `tag`: those that are held, and those being loaded that turn
+    /// out to.
+    ///
+    /// # Errors
+    /// [`Error::Unconfirmed`] where the shared tier could not be told; there is none without one.
+    pub async fn invalidate_tag(&self, tag: &str) -> Result<(), Error> {
+        self.tell(Reach::Tag(tag.into()), Verb::Invalidate).await
+    }
+
+    /// Makes every value of the keyspace stale that belongs to `tag`: served only if the source fails and the policy allows
+    /// it.
+    ///
+    /// # Errors
+    /// [`Error::Unconfirmed`] where the shared tier could not be told; there is none without one.
+    pub async fn expire_tag(&self, tag: &str) -> Result<(), Error> {
+        self.tell(Reach::Tag(tag.into()), Verb::Expire).await
+    }
+
+    /// Makes every value of the keyspace gone, held or being loaded.
+    ///
+    /// # Errors
+    /// [`Error::Unconfirmed`] where the shared tier could not be told; there is none without one.
+    pub async fn invalidate_everything(&self) -> Result<(), Error> {
+        self.tell(Reach::All, Verb::Invalidate).await
+    }
+
+    /// Makes every value of the keyspace stale, as [`expire_tag`](Self::expire_tag) does.
+    ///
+    /// # Errors
+    /// [`Error::Unconfirmed`] where the shared tier could not be told; there is none without one.
+    pub async fn expire_everything(&self) -> Result<(), Error> {
+        self.tell(Reach::All, Verb::Expire).await
+    }
+
+    async fn tell(&self, reach: Reach, verb: Verb) -> Result<(), Error> {
+        let kind = if matches!(reach, Reach::Tag(_)) { ReachKind::Tag } else { ReachKind::All };
+        for core in self.common.namespaces() {
+            if core.keyspace == self.keyspace_id {
+                core.counters.invalidated(kind);
+            }
+        }
+        self.common.tell(Record { keyspace: Arc::clone(&self.keyspace), reach, verb }).await
+    }
+
+    /// Whether every live instance that uses the shared tier has applied all that this one has invalidated so far; waits until
+    /// they have, at most for `wait`. Without a shared tier there is nobody to wait for.
+    ///
+    /// # Errors
+    /// [`Error::Unconfirmed`] when the shared tier cannot be asked.
+    pub async fn acknowledged(&self, wait: Duration) -> Result<bool, Error> {
+        let Some(shared) = &self.common.shared else { return Ok(true) };
+        let asked = shared.acknowledged(wait).await;
+        asked.map_err(|error| Error::Unconfirmed { cause: Some(Arc::new(error)) })
+    }
+
+    /// How many invalidations wait for a shared tier that could not be told.
+    #[must_use]
+    pub fn untold(&self) -> usize {
+        self.common.shared.as_ref().map_or(0, |shared| shared.undelivered())
+    }
+
+    /// The memory tier of the namespaces that have none of their own.
     #[must_use]
     pub fn memory(&self) -> &MemoryTier {
-        &self.memory
+        &self.common.memory
     }
 
     /// The engine's clock.
     #[must_use]
     pub fn clock(&self) -> &Clock {
-        &self.clock
+        &self.common.clock
+    }
+
+    /// Checks the structure of everything in it: weights add up, queues are whole, and, with no load in flight, no flight is left
+    /// on a board, no slot taken.
+    ///
+    /// # Errors
+    /// Says the first thing that is wrong.
+    pub fn validate(&self) -> Result<(), String> {
+        self.common.memories().iter().try_for_each(|memory| memory.validate())?;
+        self.common.events.validate()?;
+        if self.common.tasks.running() > 0 {
+            return Ok(());
+        }
+        self.common.namespaces().iter().try_for_each(|core| core.validate_idle())
     }
 
     /// Waits until no load is in flight. Reads that start meanwhile are waited for too.
     pub async fn idle(&self) {
-        self.tasks.idle().await;
+        self.common.tasks.idle().await;
     }
 }
 
@@ -100,175 +178,41 @@ impl Builder {
         self
     }
 
+    /// A tier that instances share, between memory and the sources; it carries the invalidation log. Default: none, this
+    /// instance is alone.
+    #[must_use]
+    pub fn shared_tier(mut self, tier: Arc<dyn SharedTier>) -> Self {
+        self.tier = Some(tier);
+        self
+    }
+
     /// The engine.
     ///
     /// # Errors
     /// [`Error::NoRuntime`] outside a tokio runtime, [`Error::Build`] where the budget is too small.
     pub fn build(self) -> Result<Forebay, Error> {
-        if self.memory_budget_bytes < MEMORY_BUDGET_MIN_BYTES {
+        if self.memory_budget_bytes < MEMORY_MIN_BYTES {
             return Err(Error::Build {
                 namespace: "(memory)".into(),
                 problem: format!(
-                    "a memory budget of {} bytes is too small, give at least {MEMORY_BUDGET_MIN_BYTES}",
+                    "a memory budget of {} bytes is too small, give at least {MEMORY_MIN_BYTES}",
                     self.memory_budget_bytes
                 ),
             });
         }
-        Ok(Forebay {
-            memory: Arc::new(MemoryTier::new(self.memory_budget_bytes)),
-            clock: self.clock.unwrap_or_default(),
-            tasks: Tasks::current().ok_or(Error::NoRuntime)?,
-            next_id: Arc::default(),
-        })
+        let owner = || Tasks::current().ok_or(Error::NoRuntime);
+        let common = Common::new(
+            self.memory_budget_bytes,
+            self.clock.unwrap_or_default(),
+            owner()?,
+            owner()?,
+            self.tier,
+        );
+        let keyspace: Arc<str> = DEFAULT_KEYSPACE.into();
+        let keyspace_id = common.keyspace(&keyspace);
+        let common = Arc::new(common);
+        upkeep::start(&common);
+        shared::follow(&common);
+        Ok(Forebay { common, keyspace, keyspace_id })
     }
-}
-
-/// Sets up a [`Namespace`]. `key` and `ttl` must be said.
-pub struct NamespaceBuilder<V> {
-    engine: Forebay,
-    name: Arc<str>,
-    key: Option<String>,
-    policy: Option<Policy>,
-    source: Option<Arc<dyn Source>>,
-    problem: Option<String>,
-    values: PhantomData<fn() -> V>,
-}
-
-impl<V: Any + Send + Sync> NamespaceBuilder<V> {
-    /// The pattern of its keys, such as `price:{symbol}:{currency}` or `order:{id:integer}`.
-    #[must_use]
-    pub fn key(mut self, pattern: &str) -> Self {
-        self.key = Some(pattern.to_owned());
-        self
-    }
-
-    /// How long a value is fresh, counted from the moment its load began. More than zero.
-    ///
-    /// Say it before the options below; said again, it changes nothing but itself.
-    #[must_use]
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        match &mut self.policy {
-            Some(policy) => policy.ttl = ttl,
-            None => self.policy = Some(Policy::new(ttl)),
-        }
-        self
-    }
-
-    /// All rules at once, in place of `ttl` and the options below.
-    #[must_use]
-    pub fn policy(mut self, policy: Policy) -> Self {
-        self.policy = Some(policy);
-        self
-    }
-
-    /// How long an absence is believed. Default: the TTL, at most 30 s. Zero remembers none.
-    #[must_use]
-    pub fn absent_ttl(self, span: Duration) -> Self {
-        self.rule("absent_ttl", |policy| policy.absent_ttl = span)
-    }
-
-    /// How long past its TTL a value is served while one refresh runs. Default: zero.
-    #[must_use]
-    pub fn stale_while_revalidate(self, span: Duration) -> Self {
-        self.rule("stale_while_revalidate", |policy| policy.stale_while_revalidate = span)
-    }
-
-    /// How long past its TTL a value is served when the source fails. Default: zero.
-    #[must_use]
-    pub fn stale_if_error(self, span: Duration) -> Self {
-        self.rule("stale_if_error", |policy| policy.stale_if_error = span)
-    }
-
-    /// The most that a TTL is shortened by chance. Default: zero; at most the TTL.
-    #[must_use]
-    pub fn jitter(self, span: Duration) -> Self {
-        self.rule("jitter", |policy| policy.jitter = span)
-    }
-
-    /// How long one load may take. Default: 5 s; more than zero.
-    #[must_use]
-    pub fn load_timeout(self, span: Duration) -> Self {
-        self.rule("load_timeout", |policy| policy.load_timeout = span)
-    }
-
-    /// How many loads may be asked of the source at once; what misses meanwhile goes together in the next. Default: 16; at
-    /// least 1.
-    #[must_use]
-    pub fn concurrency(self, loads: usize) -> Self {
-        self.rule("concurrency", |policy| policy.concurrency = loads)
-    }
-
-    /// How many keys may wait for the source; beyond them a read fails at once with [`Error::Overloaded`]. Default: 1,024.
-    #[must_use]
-    pub fn queue(self, keys: usize) -> Self {
-        self.rule("queue", |policy| policy.queue = keys)
-    }
-
-    /// What a write by a client does. Default: refused where there is a source, kept where there is none.
-    #[must_use]
-    pub fn writes(self, writes: Writes) -> Self {
-        self.rule("writes", |policy| policy.writes = writes)
-    }
-
-    /// Where missing keys are loaded from. Without one the namespace holds what is put into it until its TTL.
-    #[must_use]
-    pub fn source(mut self, source: impl Source) -> Self {
-        self.source = Some(Arc::new(source));
-        self
-    }
-
-    /// The namespace.
-    ///
-    /// # Errors
-    /// [`Error::Build`] says which option is missing or out of its limits, and what to write.
-    pub fn build(self) -> Result<Namespace<V>, Error> {
-        let fail = |problem: String| Error::Build { namespace: Arc::clone(&self.name), problem };
-        if let Some(problem) = &self.problem {
-            return Err(fail(problem.clone()));
-        }
-        let key = self.key.as_ref().ok_or_else(|| fail("say its `key`, such as \"stock:{code}\"".into()))?;
-        let pattern = Pattern::parse(key).map_err(|error| fail(format!("key \"{key}\": {error}")))?;
-        let mut policy = self.policy.clone().ok_or_else(|| fail("say its `ttl`".into()))?;
-        if let Some(problem) = out_of_limits(&policy) {
-            return Err(fail(problem.into()));
-        }
-        if self.source.is_none() {
-            policy.writes = Writes::Cache;
-        }
-        let engine = self.engine;
-        Ok(Namespace::new(Core {
-            flights: Arc::new(Flights::new(Arc::clone(&self.name))),
-            queue: Arc::new(Queue::new(policy.concurrency, policy.queue)),
-            id: engine.next_id.fetch_add(1, Ordering::Relaxed),
-            name: self.name,
-            pattern,
-            policy,
-            source: self.source,
-            memory: engine.memory,
-            counters: Counters::default(),
-            clock: engine.clock,
-            tasks: engine.tasks,
-        }))
-    }
-
-    fn rule(mut self, option: &str, set: impl FnOnce(&mut Policy)) -> Self {
-        match &mut self.policy {
-            Some(policy) => set(policy),
-            None => self.problem = Some(format!("say `ttl` before `{option}`")),
-        }
-        self
-    }
-}
-
-fn out_of_limits(policy: &Policy) -> Option<&'static str> {
-    if policy.ttl.is_zero() {
-        return Some("a `ttl` of zero caches nothing: give the longest age that readers may see");
-    }
-    if policy.load_timeout.is_zero() {
-        return Some("a `load_timeout` of zero lets no load finish: give the longest that a reader may wait");
-    }
-    if policy.concurrency == 0 {
-        return Some("a `concurrency` of zero lets no load begin: give how many may run at once");
-    }
-    (policy.jitter > policy.ttl).then_some("`jitter` is longer than `ttl`: it can only take away from it")
 }

@@ -1,30 +1,134 @@
-//! What one namespace is made of, shared by its handles and its loads.
+//! What one namespace is made of, shared by its handles and its loads; and whether what it holds is still valid.
 
 use std::sync::Arc;
 
+use super::common::Common;
 use super::load::Departure;
-use crate::loader::{Flights, Queue};
-use crate::namespace::Policy;
+use crate::loader::{Flights, Gather, Queue, Throttle};
+use crate::log::{About, Groups, SUSPECT_AFTER, Verdict as Validity};
 use crate::namespace::pattern::Pattern;
-use crate::observe::Counters;
-use crate::rt::{Clock, Tasks};
-use crate::source::Source;
-use crate::tier::memory::MemoryTier;
+use crate::namespace::{Policy, TagTemplate};
+use crate::observe::{Counters, What};
+use crate::protection::{Breaker, Filter};
+use crate::rt::{Clock, Tasks, Tick};
+use crate::source::{Loaded, Source};
+use crate::tier::memory::{Held, MemoryTier};
+use crate::tier::shared::Owner;
+use crate::value::{AnyCodec, Extras, Position, Tag};
+use crate::warming::Sketch;
 
-/// One namespace, untyped.
+/// Reads from a value what it says of itself: its TTL, tags and version.
+pub(super) type Decide = dyn Fn(&mut Loaded) + Send + Sync;
+
+/// One namespace, untyped. Keys are given without the literal that all of them begin with.
 pub(super) struct Core {
     pub(super) name: Arc<str>,
+    /// Its names in the shared tier.
+    pub(super) owner: Owner,
+    /// How its values are written for the shared tier, where they are not bytes.
+    pub(super) codec: Option<AnyCodec>,
     /// Tells its entries from those of other namespaces in the same memory.
     pub(super) id: u32,
+    pub(super) keyspace: u32,
     pub(super) pattern: Pattern,
     pub(super) policy: Policy,
+    pub(super) tags: Vec<TagTemplate>,
     pub(super) source: Option<Arc<dyn Source>>,
+    pub(super) decide: Option<Arc<Decide>>,
+    /// Whether a value can have tags that its key does not tell.
+    pub(super) gives_tags: bool,
     pub(super) memory: Arc<MemoryTier>,
+    pub(super) groups: Arc<Groups>,
     pub(super) flights: Arc<Flights>,
     pub(super) queue: Arc<Queue<Departure>>,
+    /// What waits for the shared tier.
+    pub(super) tier_queue: Arc<Queue<Departure>>,
+    pub(super) gathering: Gather<Departure>,
+    pub(super) throttle: Throttle,
+    pub(super) breaker: Arc<Breaker>,
+    /// Knows which keys cannot exist, where the namespace has one.
+    pub(super) filter: Option<Filter>,
+    /// Counts what is read most, where that is to be warmed.
+    pub(super) sketch: Option<Sketch>,
     pub(super) counters: Counters,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
+    pub(super) common: Arc<Common>,
+}
+
+impl Core {
+    /// Moves `held` to the newest log position where no record makes it invalid, marks it where one makes it stale; `false`
+    /// where one makes it gone. Called under the lock of its entry.
+    pub(super) fn revalidate(&self, key: &[u8], held: &mut Held) -> bool {
+        if held.position >= self.groups.newest() {
+            return true;
+        }
+        let (validity, as_of) =
+            self.validity(key, held.value.is_some(), held.extras.as_deref(), held.position);
+        if validity == Validity::Gone {
+            // It keeps its position: whoever looks next must find it gone too.
+            return false;
+        }
+        held.position = as_of;
+        held.expired |= validity == Validity::Expired;
+        true
+    }
+
+    /// Whether `held` may have been invalidated elsewhere without this instance having heard of it: it is out of touch with the
+    /// log, and the load is not of the last moment.
+    pub(super) fn suspects(&self, held: &Held, now: Tick) -> bool {
+        let Some(shared) = &self.common.shared else { return false };
+        !shared.in_touch(now) && now.since(held.began) >= SUSPECT_AFTER
+    }
+
+    /// What the records after `since` make of the value of `key`, and the position up to which that holds.
+    ///
+    /// Of an absence nobody knows which tags the row will have: any tag's record counts, where the source gives tags.
+    pub(super) fn validity(
+        &self,
+        key: &[u8],
+        exists: bool,
+        extras: Option<&Extras>,
+        since: Position,
+    ) -> (Validity, Position) {
+        let mut tags = self.tags_of(key);
+        tags.extend(extras.into_iter().flat_map(|extras| extras.tags.iter().cloned()));
+        let about = About {
+            keyspace: self.keyspace,
+            namespace: self.id,
+            key,
+            tags: &tags,
+            any_tag: !exists && self.gives_tags,
+        };
+        self.groups.verdict(&about, since)
+    }
+
+    /// Remembers what happened to `key`, for whoever asks why.
+    pub(super) fn note(&self, key: &[u8], what: What) {
+        self.common.events.record(self.clock.now(), self.id, key, what);
+    }
+
+    /// Checks its structure once no load is left: nothing on the board, no slot taken, nothing gathered.
+    pub(super) fn validate_idle(&self) -> Result<(), String> {
+        let taken = self.queue.taken() + self.tier_queue.taken();
+        let (flights, gathered) = (self.flights.len(), self.gathering.len());
+        if flights + taken + gathered == 0 {
+            return Ok(());
+        }
+        Err(format!(
+            "namespace `{}` is idle with {flights} flights, {taken} slots taken, {gathered} loads gathered",
+            self.name
+        ))
+    }
+
+    /// The declared tags of `key`.
+    pub(super) fn tags_of(&self, key: &[u8]) -> Vec<Tag> {
+        if self.tags.is_empty() {
+            return Vec::new();
+        }
+        let params = self.pattern.matches_tail(key).unwrap_or_default();
+        self.tags.iter().map(|template| template.tag(&params)).collect()
+    }
 }
 
 impl std::fmt::Debug for Core {

@@ -4,18 +4,23 @@
 //! slot go as one batch; a batch that fails is tried key by key, once, so that one bad row does not fail its neighbours.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use super::core::Core;
+use super::fill::Beginning;
+use super::lease::Granted;
 use crate::error::Error;
-use crate::loader::{self, Entered, Landing, Lead, Slot};
+use crate::loader::{self, Entered, Flight, Landing, Lead, Slot};
+use crate::log::Verdict as Validity;
+use crate::namespace::Life;
 use crate::namespace::pattern::ParamKind;
-use crate::observe::Tier;
+use crate::observe::{RefreshEnd, Refusal, Tier, What};
+use crate::protection::{Phase, Verdict};
 use crate::rt::Tick;
-use crate::source::{LoadKey, Loaded};
-use crate::tier::memory::{Filled, Held};
-use crate::value::Param;
+use crate::source::LoadKey;
+use crate::value::{Param, Value, length};
 
 /// A flight that is to be loaded.
 #[derive(Debug)]
@@ -23,36 +28,113 @@ pub(super) struct Departure {
     lead: Lead,
     key: Box<[u8]>,
     load: LoadKey,
-    /// When it is too late to begin.
-    until: Tick,
+    boarded: Tick,
+    /// The value that a refresh is to replace.
+    replaces: Option<Value>,
+    /// Copies will not do, however fresh: it is a refresh, or a read of the truth itself.
+    past_copies: bool,
+    /// The lease of the shared tier that it loads under.
+    granted: Option<Granted>,
+}
+
+impl Departure {
+    /// The flight.
+    pub(super) fn flight(&self) -> &Arc<Flight> {
+        self.lead.flight()
+    }
+
+    /// The key that it loads.
+    pub(super) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// The lease of the shared tier that it loads under.
+    pub(super) fn granted(&self) -> Option<Granted> {
+        self.granted
+    }
+
+    /// The value that it is the refresh of.
+    pub(super) fn replaces(&self) -> Option<&Value> {
+        self.replaces.as_ref()
+    }
+
+    /// Whether copies will not do, however fresh.
+    pub(super) fn passes_copies(&self) -> bool {
+        self.past_copies
+    }
+
+    /// Itself, as a load that no copy will do for.
+    pub(super) fn past_copies(self) -> Self {
+        Self { past_copies: true, ..self }
+    }
+
+    /// Itself, as the refresh of `value`.
+    pub(super) fn replacing(self, value: Option<Value>) -> Self {
+        Self { replaces: value, ..self.past_copies() }
+    }
+
+    /// Itself, under a lease.
+    pub(super) fn under(self, granted: Granted) -> Self {
+        Self { granted: Some(granted), ..self }
+    }
+
+    /// Ends the flight.
+    pub(super) fn land(self, landed: Result<Landing, Error>) {
+        self.lead.land(landed);
+    }
 }
 
 impl Core {
     /// The departure of a flight that `lead` leads to `key`.
     pub(super) fn departure(&self, lead: Lead, key: &[u8], load: LoadKey) -> Departure {
-        Departure { lead, key: key.into(), load, until: self.clock.now().after(self.policy.load_timeout) }
+        Departure {
+            lead,
+            key: key.into(),
+            load,
+            boarded: self.clock.now(),
+            replaces: None,
+            past_copies: false,
+            granted: None,
+        }
     }
 
     /// What to ask the source for `key`; `None` where the key cannot exist: there is no source that could have it, or its
     /// text is not canonical for its parameters' types.
     pub(super) fn load_of(&self, key: &[u8]) -> Option<LoadKey> {
         self.source.as_ref()?;
-        let texts = self.pattern.matches(key)?;
+        let texts = self.pattern.matches_tail(key)?;
         let kinds: SmallVec<[ParamKind; 4]> = self.pattern.kinds().collect();
         let params = texts.iter().zip(kinds).map(|(text, kind)| param(text, kind)).collect::<Option<_>>()?;
         Some(LoadKey { params })
     }
 
-    /// Sends flights off: at once where the source has a free slot, else as part of a later batch; a full queue lands
-    /// them as overloaded.
+    /// Sends flights off: to the shared tier where there is one, else to the source.
     pub(super) fn depart(self: &Arc<Self>, departures: Vec<Departure>) {
+        match &self.common.shared {
+            Some(shared) if !departures.is_empty() => self.depart_to_tier(shared, departures),
+            _ => self.depart_to_source(departures),
+        }
+    }
+
+    /// Sends flights to the source: at once where it has a free slot, else as part of a later batch. A full queue lands them
+    /// as overloaded, and nothing is asked of a source whose breaker is open.
+    pub(super) fn depart_to_source(self: &Arc<Self>, departures: Vec<Departure>) {
+        if departures.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        let breaker = self.breaker.state(now);
+        if breaker.phase == Phase::Open {
+            let retry_after = breaker.since.after(self.policy.breaker.pause).since(now);
+            self.counters.breaker_refused(length(departures.len()));
+            return self.fail(departures, &self.breaker_open(retry_after));
+        }
         let Entered { start, refused } = self.queue.enter(departures);
-        for departure in refused {
-            let overloaded = Error::Overloaded {
-                namespace: Arc::clone(&self.name),
-                retry_after: self.policy.load_timeout,
-            };
-            departure.lead.land(Err(overloaded));
+        let overloaded =
+            || Error::Overloaded { namespace: Arc::clone(&self.name), retry_after: self.policy.load_timeout };
+        if !refused.is_empty() {
+            self.counters.shed(length(refused.len()));
+            self.fail(refused, &overloaded());
         }
         let Some((slot, batch)) = start else { return };
         let core = Arc::clone(self);
@@ -60,7 +142,7 @@ impl Core {
     }
 
     /// Loads batch after batch, as long as something waits.
-    async fn run(&self, mut slot: Slot<Departure>, first: Vec<Departure>) {
+    async fn run(self: &Arc<Self>, mut slot: Slot<Departure>, first: Vec<Departure>) {
         let mut next = Some(first);
         while let Some(batch) = next {
             self.load(&slot, batch).await;
@@ -68,53 +150,67 @@ impl Core {
         }
     }
 
-    async fn load(&self, slot: &Slot<Departure>, batch: Vec<Departure>) {
-        let began = self.clock.now();
-        let (batch, late): (Vec<_>, Vec<_>) = batch.into_iter().partition(|one| began <= one.until);
-        let after = self.policy.load_timeout;
+    async fn load(self: &Arc<Self>, slot: &Slot<Departure>, batch: Vec<Departure>) {
+        let (began, after) = (self.clock.now(), self.policy.load_timeout);
+        let (batch, late): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|one| began <= one.boarded.after(after));
         self.fail(late, &Error::Timeout { namespace: Arc::clone(&self.name), after });
         let Some(source) = self.source.as_ref().filter(|_| !batch.is_empty()) else { return };
+        let permit = match self.breaker.ask(began) {
+            Verdict::Pass(permit) => permit,
+            Verdict::Open { retry_after } => {
+                self.counters.breaker_refused(length(batch.len()));
+                return self.fail(batch, &self.breaker_open(retry_after));
+            }
+        };
+        let position = self.groups.newest();
         let keys: Vec<LoadKey> = batch.iter().map(|departure| departure.load.clone()).collect();
-        self.counters.loaded();
-        match loader::ask(&self.clock, after, &self.name, source, &keys).await {
+        self.counters.asked(keys.len());
+        for departure in &batch {
+            self.counters.waited(began.since(departure.boarded));
+            self.note(&departure.key, What::LoadBegan { position });
+        }
+        let asked = loader::ask(&self.clock, after, &self.name, source, &keys).await;
+        self.counters.load_took(self.clock.now().since(began));
+        match asked {
             Ok(answers) => {
+                permit.succeeded(self.clock.now());
+                let mut fills = Vec::new();
                 for (departure, answer) in batch.into_iter().zip(answers) {
-                    let landing = self.fill(&departure, began, answer);
-                    departure.lead.land(Ok(landing));
+                    let landing = self.fill(&departure, Beginning { began, position }, answer, &mut fills);
+                    self.throttle.succeeded(&departure.key);
+                    self.count_refresh(&departure, &landing);
+                    departure.land(Ok(landing));
+                }
+                self.fill_tier(fills);
+            }
+            Err(error) => {
+                if error.may_retry() {
+                    permit.failed(self.clock.now());
+                }
+                // Late is late for each of them; any other fault may be one key's alone.
+                if batch.len() > 1 && !matches!(error, Error::Timeout { .. }) {
+                    slot.again_alone(batch);
+                } else {
+                    self.fail(batch, &error);
                 }
             }
-            // Late is late for each of them; any other fault may be one key's alone.
-            Err(error @ Error::Timeout { .. }) => self.fail(batch, &error),
-            Err(_) if batch.len() > 1 => slot.again_alone(batch),
-            Err(error) => self.fail(batch, &error),
         }
     }
 
-    fn fail(&self, batch: Vec<Departure>, error: &Error) {
+    /// Lands flights without an answer.
+    fn fail(self: &Arc<Self>, batch: Vec<Departure>, error: &Error) {
+        let now = self.clock.now();
         for departure in batch {
-            departure.lead.land(Err(error.clone()));
+            self.throttle.failed(&departure.key, now);
+            self.note(&departure.key, What::Failed { kind: error.into() });
+            self.give_back(&departure);
+            departure.land(Err(error.clone()));
         }
     }
 
-    /// Stores what a load brought, unless an invalidation fenced it off or it has expired on its way.
-    fn fill(&self, departure: &Departure, began: Tick, loaded: Option<Loaded>) -> Landing {
-        let Departure { lead, key, .. } = departure;
-        let own_ttl = loaded.as_ref().and_then(|loaded| loaded.ttl);
-        let value = loaded.map(|loaded| loaded.value);
-        let fresh_until = self.policy.fresh_until(began, value.is_none(), own_ttl);
-        let landing = Landing { value: value.clone(), tier: Tier::Source, began, fresh_until };
-        if fresh_until <= self.clock.now() {
-            // What is held is older still: it may not outlive this answer.
-            self.memory.remove_if(self.id, key, || lead.flight().admits());
-            self.counters.refused_fill();
-            return landing;
-        }
-        let useless_from = self.policy.useless_from(fresh_until, value.is_none());
-        let held = Held { value, began, fresh_until, useless_from };
-        if self.memory.insert(self.id, key, held, || lead.flight().admits()) != Filled::Stored {
-            self.counters.refused_fill();
-        }
-        landing
+    fn breaker_open(&self, retry_after: Duration) -> Error {
+        Error::BreakerOpen { namespace: Arc::clone(&self.name), retry_after }
     }
 }
 

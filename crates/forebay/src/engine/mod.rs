@@ -3,13 +3,28 @@
 //! Start with [`Forebay::builder`] or [`Forebay::new`]; the life of a GET is in `read.rs`, that of a load in `load.rs`.
 
 mod builder;
+mod common;
 mod core;
+mod fill;
 mod handle;
 mod keyspace;
+mod lease;
+mod listing;
 mod load;
+mod membership;
+mod namespace;
 mod read;
+mod refresh;
+mod shared;
+mod text;
+mod upkeep;
+mod verbs;
+mod warm;
 
-pub use builder::{Builder, Forebay, NamespaceBuilder};
-pub use handle::{Held, Namespace};
+pub use builder::{Builder, Forebay};
+pub use handle::Namespace;
 pub use keyspace::Keyspace;
+pub use namespace::{Decided, NamespaceBuilder};
 pub use read::Read;
+pub use text::Held;
+pub use warm::Warming;

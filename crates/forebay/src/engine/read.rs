@@ -2,8 +2,11 @@
 //!
 //! 1. Memory. Fresh, or an absence still believed: answer, at once and without a future ([`Core::read_now`]).
 //! 2. Stale and allowed: answer, and start one refresh.
-//! 3. Otherwise a flight is joined or led; its load (`load.rs`) fills memory, fenced, and lands.
-//! 4. The load failed: the old value where `stale_if_error` allows it, else the error.
+//! 3. The membership filter may know that the key does not exist.
+//! 4. Otherwise a flight is joined or led; its load (`lease.rs` asks the shared tier, `load.rs` the source) fills memory,
+//!    fenced (`fill.rs`), and lands.
+//! 5. The load failed, or takes longer than the soft time-out: the old value where `stale_if_error` allows it.
+//! 6. The landing was overtaken by an invalidation of a group that the reader must see: once more from 1.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +15,13 @@ use super::core::Core;
 use super::load::Departure;
 use crate::error::Error;
 use crate::loader::{Flight, Landing, Lead, Seat};
-use crate::observe::{Freshness, ReadOutcome, Tier, Why};
-use crate::rt::Tick;
+use crate::log::{SUSPECT_AFTER, Verdict as Validity};
+use crate::namespace::Life;
+use crate::observe::{Freshness, ReadOutcome, Tier, What, Why};
+use crate::rt::{Elapsed, Tick};
 use crate::source::LoadKey;
 use crate::tier::memory::Held;
-use crate::value::Value;
+use crate::value::{Position, Value};
 
 /// What a read brought, and how.
 #[derive(Clone, Debug)]
@@ -33,7 +38,7 @@ enum Verdict {
     /// Within `stale_while_revalidate`.
     Stale(Held),
     Absent(Held),
-    /// Nothing to serve; what is past its windows may still serve if the source fails.
+    /// Nothing to serve, unless the source fails.
     Missing(Option<Held>),
 }
 
@@ -42,48 +47,64 @@ enum Place {
     /// It has its answer, and was counted.
     Known(Read),
     /// It waits for a landing.
-    Aboard(Arc<Flight>),
+    Aboard(Wait),
+}
+
+/// What a reader must see, as of when the read began.
+#[derive(Clone, Copy)]
+struct Since {
+    /// Every record up to here.
+    position: Position,
+    /// Every record of an earlier time, heard or not, where the engine was out of touch with its log: a load that began by then
+    /// may have missed one.
+    unheard: Option<Tick>,
+}
+
+/// A reader who waits for a landing.
+struct Wait {
+    flight: Arc<Flight>,
+    since: Since,
+    /// When it takes a stale value instead, if it may have one.
+    patient_until: Option<Tick>,
 }
 
 impl Core {
-    /// Answers from memory where that needs no load; counts the read.
+    /// Answers from memory where that needs no wait; counts the read.
     pub(super) fn read_now(self: &Arc<Self>, key: &[u8]) -> Option<Read> {
-        let now = self.clock.now();
-        let read = match self.judge(key, now) {
-            Verdict::Fresh(held) => from_memory(held, now, Freshness::Fresh),
-            Verdict::Absent(held) => from_memory(held, now, Freshness::Absent),
-            Verdict::Stale(held) => {
-                self.refresh(key);
-                from_memory(held, now, Freshness::Stale(Why::Revalidating))
-            }
-            Verdict::Missing(_) => return None,
-        };
-        self.counters.read(&read.outcome);
-        Some(read)
+        self.look(key, self.clock.now()).ok()
     }
 
     /// Reads `key`, through the source where it must.
     pub(super) async fn read(self: &Arc<Self>, key: &[u8]) -> Result<Read, Error> {
-        let mut departures = Vec::new();
-        match self.place(key, &mut departures) {
-            Place::Known(read) => Ok(read),
-            Place::Aboard(flight) => {
-                self.depart(departures);
-                self.landed(key, flight.wait().await)
+        let since = self.since();
+        loop {
+            let mut departures = Vec::new();
+            match self.place(key, since, &mut departures) {
+                Place::Known(read) => return Ok(read),
+                Place::Aboard(wait) => {
+                    self.depart(departures);
+                    if let Some(read) = self.arrive(key, wait).await {
+                        return read;
+                    }
+                }
             }
         }
     }
 
     /// Reads many keys: those that miss are loaded together. One result each, in the order of `keys`.
     pub(super) async fn read_many(self: &Arc<Self>, keys: &[&[u8]]) -> Vec<Result<Read, Error>> {
+        let since = self.since();
         let mut departures = Vec::new();
-        let places: Vec<Place> = keys.iter().map(|key| self.place(key, &mut departures)).collect();
+        let places: Vec<Place> = keys.iter().map(|key| self.place(key, since, &mut departures)).collect();
         self.depart(departures);
         let mut reads = Vec::with_capacity(places.len());
         for (key, place) in keys.iter().zip(places) {
             reads.push(match place {
                 Place::Known(read) => Ok(read),
-                Place::Aboard(flight) => self.landed(key, flight.wait().await),
+                Place::Aboard(wait) => match self.arrive(key, wait).await {
+                    Some(read) => read,
+                    None => self.read(key).await,
+                },
             });
         }
         reads
@@ -102,16 +123,17 @@ impl Core {
         // A flight found at the first look may have asked the source before this call.
         let mut began_after = false;
         loop {
-            match self.flights.board(key) {
+            match self.flights.board(key, self.groups.newest()) {
                 Seat::Lead(lead) => {
                     let flight = Arc::clone(lead.flight());
-                    self.depart(vec![self.departure(lead, key, load)]);
+                    self.depart(vec![self.departure(lead, key, load).past_copies()]);
                     return flight.wait().await;
                 }
                 Seat::Follow(flight) => {
+                    self.depart(self.gathering.take());
                     let landed = flight.wait().await;
-                    let from_memory = landed.as_ref().is_ok_and(|landing| landing.tier == Tier::Memory);
-                    if began_after && !from_memory {
+                    let copy = landed.as_ref().is_ok_and(|landing| landing.tier != Tier::Source);
+                    if began_after && !copy {
                         return landed;
                     }
                     began_after = true;
@@ -120,23 +142,71 @@ impl Core {
         }
     }
 
+    /// Answers from memory and counts, or gives what may be served if the source fails.
+    fn look(self: &Arc<Self>, key: &[u8], now: Tick) -> Result<Read, Option<Held>> {
+        let read = match self.judge(key, now) {
+            Verdict::Fresh(held) => {
+                if !self.policy.refresh_ahead.is_zero()
+                    && held.fresh_until.since(now) <= self.policy.refresh_ahead
+                {
+                    self.refresh(key, held.began, now);
+                }
+                from_memory(held, now, Freshness::Fresh)
+            }
+            Verdict::Absent(held) => from_memory(held, now, Freshness::Absent),
+            Verdict::Stale(held) => {
+                self.refresh(key, held.began, now);
+                from_memory(held, now, Freshness::Stale(Why::Revalidating))
+            }
+            Verdict::Missing(Some(held)) if self.serves_on_error(&held, now) => {
+                if !self.throttle.holds(key, now) {
+                    return Err(Some(held));
+                }
+                from_memory(held, now, Freshness::Stale(Why::SourceFailed))
+            }
+            Verdict::Missing(_) => return Err(None),
+        };
+        self.counters.read(&read.outcome);
+        if let Some(sketch) = &self.sketch {
+            sketch.touch(key);
+        }
+        Ok(read)
+    }
+
     /// Answers a reader of `key` from memory, or finds it a place on a flight; one that it must lead is added to
-    /// `departures`.
-    fn place(self: &Arc<Self>, key: &[u8], departures: &mut Vec<Departure>) -> Place {
-        if let Some(read) = self.read_now(key) {
-            return Place::Known(read);
+    /// `departures`, with what has gathered if it waits for that.
+    fn place(self: &Arc<Self>, key: &[u8], since: Since, departures: &mut Vec<Departure>) -> Place {
+        let now = self.clock.now();
+        let fallback = match self.look(key, now) {
+            Ok(read) => return Place::Known(read),
+            Err(fallback) => fallback,
+        };
+        if self.cannot_exist(key) {
+            return self.known(Self::nowhere());
         }
         let Some(load) = self.load_of(key) else { return self.known(Self::nowhere()) };
-        match self.flights.board(key) {
-            Seat::Follow(flight) => Place::Aboard(flight),
-            Seat::Lead(lead) => match self.land_from_memory(lead, key) {
-                Ok(landing) => self.known(from_landing(landing, self.clock.now())),
-                Err(lead) => {
-                    let flight = Arc::clone(lead.flight());
-                    departures.push(self.departure(lead, key, load));
-                    Place::Aboard(flight)
+        let patient_until = fallback.map(|_| now.after(self.policy.soft_timeout));
+        loop {
+            let flight = match self.flights.board(key, self.groups.newest()) {
+                Seat::Follow(flight) if self.left_behind(key, &flight, since.position) => {
+                    self.flights.close_this(&flight);
+                    continue;
                 }
-            },
+                Seat::Follow(flight) => {
+                    self.counters.joined();
+                    departures.append(&mut self.gathering.take());
+                    flight
+                }
+                Seat::Lead(lead) => match self.land_from_memory(lead, key) {
+                    Ok(landing) => return self.known(from_landing(landing, self.clock.now())),
+                    Err(lead) => {
+                        let flight = Arc::clone(lead.flight());
+                        departures.push(self.departure(lead, key, load));
+                        flight
+                    }
+                },
+            };
+            return Place::Aboard(Wait { flight, since, patient_until });
         }
     }
 
@@ -145,19 +215,51 @@ impl Core {
         Place::Known(read)
     }
 
-    /// What a reader of `key` gets from a landing: what it brought or, where it failed, what the policy still lets it have.
-    fn landed(&self, key: &[u8], landed: Result<Landing, Error>) -> Result<Read, Error> {
+    /// Waits for a landing, and gives what a reader of `key` gets from it; `None` where it must ask again.
+    async fn arrive(&self, key: &[u8], wait: Wait) -> Option<Result<Read, Error>> {
+        let landed = match wait.patient_until {
+            None => wait.flight.wait().await,
+            Some(until) => {
+                let patience = until.since(self.clock.now());
+                match self.clock.timeout(patience, wait.flight.wait()).await {
+                    Ok(landed) => landed,
+                    Err(Elapsed) => match self.instead_of_waiting(key) {
+                        Some(read) => return Some(self.counted(Ok(read))),
+                        None => wait.flight.wait().await,
+                    },
+                }
+            }
+        };
         let now = self.clock.now();
-        self.counted(match landed {
-            Ok(landing) => Ok(from_landing(landing, now)),
-            Err(error) => self.after_failure(key, now, error),
-        })
+        match landed {
+            Ok(landing) if self.overtaken(key, &landing, wait.since) => None,
+            Ok(landing) => Some(self.counted(Ok(from_landing(landing, now)))),
+            Err(error) => Some(self.counted(self.after_failure(key, now, error))),
+        }
+    }
+
+    /// What a reader who begins now must see.
+    fn since(&self) -> Since {
+        let now = self.clock.now();
+        let silent = self.common.shared.as_ref().is_some_and(|shared| !shared.in_touch(now));
+        Since { position: self.groups.newest(), unheard: silent.then(|| now.before(SUSPECT_AFTER)) }
     }
 
     /// What memory says of `key` now.
     fn judge(&self, key: &[u8], now: Tick) -> Verdict {
-        match self.memory.get(self.id, key, now) {
+        let held = self.memory.get(self.id, key, now, |held| {
+            if !self.revalidate(key, held) {
+                return None;
+            }
+            if self.policy.idle.is_some() && now < held.fresh_until {
+                let Held { fresh_until, useless_from, .. } = *held;
+                held.fresh_until = self.policy.used(now, Life { fresh_until, useless_from });
+            }
+            Some(held.clone())
+        });
+        match held {
             None => Verdict::Missing(None),
+            Some(held) if held.expired || self.suspects(&held, now) => Verdict::Missing(Some(held)),
             Some(held) if now < held.fresh_until => {
                 if held.value.is_some() {
                     Verdict::Fresh(held)
@@ -172,37 +274,68 @@ impl Core {
         }
     }
 
-    /// Starts a load of `key` in the background, unless one is in flight.
-    fn refresh(self: &Arc<Self>, key: &[u8]) {
-        let Seat::Lead(lead) = self.flights.board(key) else { return };
-        let Err(lead) = self.land_from_memory(lead, key) else { return };
-        if let Some(load) = self.load_of(key) {
-            self.depart(vec![self.departure(lead, key, load)]);
-        }
-    }
-
     /// Lands with what memory holds by now: the flight that filled it may have left the board, or a write may have come,
     /// between the look at memory and this lead. Gives the lead back where there is nothing.
-    fn land_from_memory(&self, lead: Lead, key: &[u8]) -> Result<Landing, Lead> {
+    pub(super) fn land_from_memory(&self, lead: Lead, key: &[u8]) -> Result<Landing, Lead> {
         let (Verdict::Fresh(held) | Verdict::Absent(held)) = self.judge(key, self.clock.now()) else {
             return Err(lead);
         };
-        let Held { value, began, fresh_until, .. } = held;
-        let landing = Landing { value, tier: Tier::Memory, began, fresh_until };
+        let landing = Landing::of(held, Tier::Memory);
         lead.land(Ok(landing.clone()));
         Ok(landing)
+    }
+
+    /// Whether what a flight brings is of no use to a reader who must see every record up to `since`, as far as its key tells.
+    fn left_behind(&self, key: &[u8], flight: &Flight, since: Position) -> bool {
+        flight.noted() < since && self.validity(key, true, None, flight.noted()).0 != Validity::Valid
+    }
+
+    /// Whether a group that the value belongs to was invalidated after its load began and before this reader did, as far as that
+    /// can be known.
+    fn overtaken(&self, key: &[u8], landing: &Landing, since: Since) -> bool {
+        let Landing { value, extras, position, .. } = landing;
+        // What the tier gave it gave a moment ago.
+        let unheard = since.unheard.filter(|_| landing.tier == Tier::Source);
+        if unheard.is_some_and(|until| landing.began <= until) {
+            return true;
+        }
+        *position < since.position
+            && self.validity(key, value.is_some(), extras.as_deref(), *position).0 != Validity::Valid
+    }
+
+    /// A load takes longer than the soft time-out: the old value, where the policy still lets readers have it.
+    fn instead_of_waiting(&self, key: &[u8]) -> Option<Read> {
+        let now = self.clock.now();
+        match self.judge(key, now) {
+            Verdict::Fresh(held) => Some(from_memory(held, now, Freshness::Fresh)),
+            Verdict::Missing(Some(held)) if self.serves_on_error(&held, now) => {
+                Some(self.stale_instead(key, held, now, Why::SlowSource))
+            }
+            _ => None,
+        }
     }
 
     /// The source failed: the old value, where the policy still lets readers have it.
     fn after_failure(&self, key: &[u8], now: Tick, error: Error) -> Result<Read, Error> {
         match self.judge(key, now) {
             Verdict::Fresh(held) => Ok(from_memory(held, now, Freshness::Fresh)),
-            // Memory hands out nothing beyond the longer of the two stale windows.
-            Verdict::Stale(held) | Verdict::Missing(Some(held)) if held.value.is_some() => {
-                Ok(from_memory(held, now, Freshness::Stale(Why::SourceFailed)))
+            Verdict::Stale(held) => Ok(self.stale_instead(key, held, now, why_stale(&error))),
+            Verdict::Missing(Some(held)) if self.serves_on_error(&held, now) => {
+                Ok(self.stale_instead(key, held, now, why_stale(&error)))
             }
             _ => Err(error),
         }
+    }
+
+    fn stale_instead(&self, key: &[u8], held: Held, now: Tick, why: Why) -> Read {
+        self.note(key, What::ServedStale { why });
+        from_memory(held, now, Freshness::Stale(why))
+    }
+
+    /// Whether `held` may be served at `now` if the source fails.
+    fn serves_on_error(&self, held: &Held, now: Tick) -> bool {
+        let window = self.policy.stale_if_error;
+        held.value.is_some() && !window.is_zero() && now < held.fresh_until.after(window)
     }
 
     /// The answer for a key that no tier has to be asked for.
@@ -217,17 +350,40 @@ impl Core {
         Read { value: None, outcome }
     }
 
+    /// The answer for a text that is no key of the namespace; counted.
+    pub(super) fn nobodys(&self) -> Read {
+        let read = Self::nowhere();
+        self.counters.read(&read.outcome);
+        read
+    }
+
     fn counted(&self, read: Result<Read, Error>) -> Result<Read, Error> {
         match &read {
             Ok(read) => self.counters.read(&read.outcome),
-            Err(_) => self.counters.failed(),
+            Err(error) => self.counters.read_failed(error.into()),
         }
         read
     }
 }
 
+/// Why a reader gets an old value instead of `error`.
+fn why_stale(error: &Error) -> Why {
+    match error {
+        Error::Overloaded { .. } => Why::Overloaded,
+        Error::BreakerOpen { .. } => Why::BreakerOpen,
+        _ => Why::SourceFailed,
+    }
+}
+
 fn from_landing(landing: Landing, now: Tick) -> Read {
-    let freshness = if landing.value.is_some() { Freshness::Fresh } else { Freshness::Absent };
+    let freshness = match landing.value {
+        None => Freshness::Absent,
+        // The source gave an older version than the copy that memory had, which is stale.
+        Some(_) if landing.tier == Tier::Memory && landing.fresh_until <= now => {
+            Freshness::Stale(Why::SourceFailed)
+        }
+        Some(_) => Freshness::Fresh,
+    };
     let outcome = outcome(landing.tier, freshness, now, landing.began, landing.fresh_until);
     Read { value: landing.value, outcome }
 }

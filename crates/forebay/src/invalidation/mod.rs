@@ -1,14 +1,51 @@
-//! Invalidation: what makes a held value gone, and keeps a load that began before from bringing it back.
+//! Invalidation of one key: what makes a held value gone or stale, and keeps a load that began before from bringing it back.
 //!
-//! After `key` has returned, no reader that starts gets a value that the source gave before the call, and none is stored
+//! After [`key`] has returned, no reader that starts gets a value that the source gave before the call, and none is stored
 //! (promise P1): the flight is closed first, the entry removed after, and a fill asks for the fence under the lock of its
-//! insert, so that it either comes before the removal and is removed, or sees the closed flight and is refused.
+//! insert, so that it either comes before the removal and is removed, or sees the closed flight and is refused. Groups of
+//! keys are invalidated by records in the log (`log/`), which every read compares its entry with.
 
 use crate::loader::Flights;
+use crate::rt::Tick;
 use crate::tier::memory::MemoryTier;
+use crate::value::Position;
 
 /// Makes what is held for `key` gone; whether anything was held.
 pub(crate) fn key(memory: &MemoryTier, flights: &Flights, namespace: u32, key: &[u8]) -> bool {
     flights.close(key);
     memory.remove(namespace, key)
+}
+
+/// Makes what is held for `key` stale: it is served only if the source fails and the policy allows it. Whether anything was
+/// held. What a load in flight brings is from before, and not stored.
+pub(crate) fn expire_key(
+    memory: &MemoryTier,
+    flights: &Flights,
+    namespace: u32,
+    key: &[u8],
+    now: Tick,
+) -> bool {
+    flights.close(key);
+    memory.update(namespace, key, now, |held| held.expired = true).is_some()
+}
+
+/// Heeds a record about `key` at position `at` of the log, which others may have appended: what was loaded before it is gone
+/// or, where it says when it expired, stale.
+pub(crate) fn heed_key(
+    memory: &MemoryTier,
+    flights: &Flights,
+    namespace: u32,
+    key: &[u8],
+    at: Position,
+    expired_at: Option<Tick>,
+) {
+    flights.close_before(key, at);
+    match expired_at {
+        None => {
+            memory.remove_if(namespace, key, |held| held.position < at);
+        }
+        Some(now) => {
+            memory.update(namespace, key, now, |held| held.expired |= held.position < at);
+        }
+    }
 }

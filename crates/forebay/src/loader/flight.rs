@@ -13,10 +13,10 @@ use tokio::sync::Notify;
 
 use crate::error::{Error, Lost};
 use crate::observe::Tier;
-use crate::rt::atomic::{AtomicBool, Ordering};
+use crate::rt::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::rt::{Mutex, Tick};
-use crate::tier::memory::Admit;
-use crate::value::Value;
+use crate::tier::memory::Held;
+use crate::value::{Extras, Position, Value};
 
 /// What a flight brought.
 #[derive(Clone, Debug)]
@@ -29,6 +29,18 @@ pub(crate) struct Landing {
     pub(crate) began: Tick,
     /// When the value stops being fresh.
     pub(crate) fresh_until: Tick,
+    /// The log position noted before the load: no record up to it makes the value invalid.
+    pub(crate) position: Position,
+    /// Its tags and version, where it has any.
+    pub(crate) extras: Option<Arc<Extras>>,
+}
+
+impl Landing {
+    /// What is held, or about to be, as a landing from `tier`.
+    pub(crate) fn of(held: Held, tier: Tier) -> Self {
+        let Held { value, began, fresh_until, position, extras, .. } = held;
+        Self { value, tier, began, fresh_until, position, extras }
+    }
 }
 
 /// One load in progress.
@@ -36,6 +48,8 @@ pub(crate) struct Landing {
 pub(crate) struct Flight {
     hash: u64,
     key: Box<[u8]>,
+    /// The log position noted before its load, as a number.
+    noted: AtomicU64,
     closed: AtomicBool,
     landed: OnceLock<Result<Landing, Error>>,
     landing: Notify,
@@ -45,8 +59,19 @@ impl Flight {
     /// Whether what it brings may be stored. Ask under the lock of the insert: an invalidation closes the flight first and
     /// removes the entry after, under the same lock, so that one of the two sees the other.
     #[must_use]
-    pub(crate) fn admits(&self) -> Admit {
-        if self.closed.load(Ordering::Acquire) { Admit::Fenced } else { Admit::Yes }
+    pub(crate) fn admits(&self) -> bool {
+        !self.closed.load(Ordering::Acquire)
+    }
+
+    /// The log position noted before its load: records up to it were there before it began.
+    #[must_use]
+    pub(crate) fn noted(&self) -> Position {
+        Position::new(self.noted.load(Ordering::Acquire))
+    }
+
+    /// Notes a later position, before the source is asked.
+    pub(crate) fn note(&self, position: Position) {
+        self.noted.fetch_max(position.number(), Ordering::AcqRel);
     }
 
     /// Waits until it has landed, however it ends.
@@ -101,9 +126,9 @@ impl Flights {
         Self { namespace, hasher: RandomState::default(), board: Mutex::default() }
     }
 
-    /// Joins the flight of `key`, or leads a new one.
+    /// Joins the flight of `key`, or leads a new one, which notes `position`.
     #[must_use]
-    pub(crate) fn board(self: &Arc<Self>, key: &[u8]) -> Seat {
+    pub(crate) fn board(self: &Arc<Self>, key: &[u8], position: Position) -> Seat {
         let hash = self.hasher.hash_one(key);
         let mut board = self.board.lock();
         if let Some(flight) = board.find(hash, |flight| *flight.key == *key) {
@@ -112,6 +137,7 @@ impl Flights {
         let flight = Arc::new(Flight {
             hash,
             key: key.into(),
+            noted: AtomicU64::new(position.number()),
             closed: AtomicBool::new(false),
             landed: OnceLock::new(),
             landing: Notify::new(),
@@ -120,14 +146,35 @@ impl Flights {
         Seat::Lead(Lead { flights: Arc::clone(self), flight })
     }
 
-    /// Closes the flight of `key`: nobody joins it any more, and what it brings is not stored.
-    pub(crate) fn close(&self, key: &[u8]) {
-        let hash = self.hasher.hash_one(key);
-        let mut board = self.board.lock();
-        if let Ok(found) = board.find_entry(hash, |flight| *flight.key == *key) {
-            let (flight, _) = found.remove();
+    /// Closes the flight of `key`: nobody joins it any more, and what it brings is not stored. Whether there was one.
+    pub(crate) fn close(&self, key: &[u8]) -> bool {
+        self.close_where(self.hasher.hash_one(key), |flight| *flight.key == *key)
+    }
+
+    /// Closes the flight of `key` if it noted a position before `at`.
+    pub(crate) fn close_before(&self, key: &[u8], at: Position) {
+        self.close_where(self.hasher.hash_one(key), |flight| *flight.key == *key && flight.noted() < at);
+    }
+
+    /// Closes every flight.
+    pub(crate) fn close_all(&self) {
+        let flights = std::mem::take(&mut *self.board.lock());
+        for flight in &flights {
             flight.closed.store(true, Ordering::Release);
         }
+    }
+
+    /// Closes this very flight, if it is still on the board.
+    pub(crate) fn close_this(&self, flight: &Arc<Flight>) {
+        self.close_where(flight.hash, |other| Arc::ptr_eq(other, flight));
+    }
+
+    fn close_where(&self, hash: u64, is_it: impl FnMut(&Arc<Flight>) -> bool) -> bool {
+        let mut board = self.board.lock();
+        let Ok(found) = board.find_entry(hash, is_it) else { return false };
+        let (flight, _) = found.remove();
+        flight.closed.store(true, Ordering::Release);
+        true
     }
 
     /// How many flights are in the air and can be joined.

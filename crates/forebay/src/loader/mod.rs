@@ -2,13 +2,19 @@
 //!
 //! It guarantees promise P2 (whoever misses a key that is being loaded joins that flight) and that every waiter is
 //! released whatever happens to the load: an answer, an error, a time-out, a panic, a task that is ended. A cancelled
-//! reader does not cancel the load. How many loads run at once, and which go together, is `queue.rs`. What may be stored is decided by the fence (`flight.rs`) under the lock of the insert.
+//! reader does not cancel the load. How many loads run at once, and which go
+//! together, is `queue.rs`; how refreshes wait for company, `gather.rs`; when a failing source is left alone for a key,
+//! `throttle.rs`. What may be stored is decided by the fence (`flight.rs`) under the lock of the insert.
 
 mod flight;
+mod gather;
 mod queue;
+mod throttle;
 
 pub(crate) use flight::{Flight, Flights, Landing, Lead, Seat};
+pub(crate) use gather::{GATHER, Gather, Gathered};
 pub(crate) use queue::{Entered, Queue, Slot};
+pub(crate) use throttle::Throttle;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

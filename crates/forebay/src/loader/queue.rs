@@ -57,6 +57,21 @@ impl<T> Queue<T> {
         Self { desk: Mutex::new(desk), slots: slots.max(1), waiting_max }
     }
 
+    /// How many slots are free.
+    pub(crate) fn free(&self) -> usize {
+        self.slots.saturating_sub(self.desk.lock().running)
+    }
+
+    /// How many loads wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.desk.lock().waiting.len()
+    }
+
+    /// How many slots are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.desk.lock().running
+    }
+
     /// Lets `loads` in.
     pub(crate) fn enter(self: &Arc<Self>, loads: Vec<T>) -> Entered<T> {
         let mut desk = self.desk.lock();

@@ -1,6 +1,9 @@
-//! A namespace's two declarations: the pattern of its keys and the rules for its values.
+//! What one namespace declares: the pattern of its keys, the rules for its values, their tags.
 
+mod overlap;
 pub mod pattern;
 mod policy;
+mod tags;
 
-pub use policy::{Policy, Writes};
+pub use policy::{BreakerOptions, Life, Policy, Writes};
+pub(crate) use tags::TagTemplate;

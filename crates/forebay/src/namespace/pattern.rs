@@ -7,17 +7,17 @@
 //!   the literal that follows it; the last parameter, when nothing follows it, runs to the end.
 //! - **Back and forth.** [`Pattern::render`] gives a key that [`Pattern::matches`] reads as the same parameters, or
 //!   refuses.
-//! - **Overlap is decided, not guessed.** [`Pattern::overlap`] runs the two patterns' automata side by side over every
-//!   class of bytes, so it finds a common key exactly if there is one.
+//! - **Overlap is decided, not guessed**: [`Pattern::overlap`], in `overlap.rs`.
 //!
 //! Whether a parameter's text is canonical for its type ([`ParamKind::canonical`]) is no part of matching: what follows
 //! from text that is not is decided by the engine (absent, without a query). Which patterns make up a keyspace is
 //! decided by the configuration.
 
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
 use smallvec::SmallVec;
+
+use crate::value::{Key, KeyBuf, TakeParts};
 
 /// Longest pattern, in bytes; keys have the same limit on the front ends that promise one.
 pub const MAX_PATTERN_BYTES: usize = 512;
@@ -83,16 +83,16 @@ fn canonical_uuid(text: &[u8]) -> bool {
 pub struct Pattern {
     text: Box<str>,
     /// The literal before the first parameter: the whole pattern when there is none.
-    head: Box<[u8]>,
-    params: Box<[Param]>,
+    pub(super) head: Box<[u8]>,
+    pub(super) params: Box<[Param]>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Param {
+pub(super) struct Param {
     name: Box<str>,
     kind: ParamKind,
     /// The literal that ends it. Only the last parameter may have an empty one.
-    then: Box<[u8]>,
+    pub(super) then: Box<[u8]>,
 }
 
 /// Why a pattern could not be parsed, and where.
@@ -185,6 +185,36 @@ impl PatternFault {
     }
 }
 
+/// A key being written, parameter by parameter.
+struct Rendering<'a> {
+    params: std::slice::Iter<'a, Param>,
+    out: &'a mut KeyBuf,
+    given: usize,
+    fault: Option<RenderError>,
+}
+
+impl TakeParts for Rendering<'_> {
+    fn take(&mut self, value: &[u8]) {
+        self.given += 1;
+        let Some(param) = self.params.next() else { return };
+        let value_at = self.out.len();
+        self.out.extend_from_slice(value);
+        if value.is_empty() {
+            self.fault.get_or_insert(RenderError::Empty { name: param.name.to_string() });
+        }
+        if param.then.is_empty() {
+            return;
+        }
+        self.out.extend_from_slice(&param.then);
+        // The literal must not begin earlier, not even partly inside the value: `a` + `aa` reads as `` + `aa` + `a`.
+        let ends_at = self.out.get(value_at..).and_then(|written| find(written, &param.then));
+        if ends_at != Some(value.len()) {
+            let literal = String::from_utf8_lossy(&param.then).into_owned();
+            self.fault.get_or_insert(RenderError::Ambiguous { name: param.name.to_string(), literal });
+        }
+    }
+}
+
 /// Why parameters cannot be written as a key of the pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
@@ -250,7 +280,27 @@ impl Pattern {
     /// The parameters of `key`, or nothing where it does not match.
     #[must_use]
     pub fn matches<'k>(&self, key: &'k [u8]) -> Option<Params<'k>> {
-        let mut rest = key.strip_prefix(&*self.head)?;
+        self.matches_tail(self.tail(key)?)
+    }
+
+    /// What of `key` follows the literal that every key of the pattern begins with; nothing where it does not begin so.
+    ///
+    /// The engine holds keys by their tails: the literal is the same for all.
+    #[must_use]
+    pub fn tail<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
+        key.strip_prefix(&*self.head)
+    }
+
+    /// The key whose tail is `tail`.
+    #[must_use]
+    pub fn whole(&self, tail: &[u8]) -> Vec<u8> {
+        [&*self.head, tail].concat()
+    }
+
+    /// The parameters of the key whose tail is `tail`, or nothing where it does not match.
+    #[must_use]
+    pub fn matches_tail<'k>(&self, tail: &'k [u8]) -> Option<Params<'k>> {
+        let mut rest = tail;
         let mut params = Params::new();
         let mut open_end = false;
         for param in &self.params {
@@ -274,30 +324,34 @@ impl Pattern {
     ///
     /// # Errors
     /// When the key would not be read back as the same parameters; `out` is then as it was.
-    pub fn render(&self, params: &[&[u8]], out: &mut SmallVec<[u8; 128]>) -> Result<(), RenderError> {
-        if params.len() != self.params.len() {
-            return Err(RenderError::Count { wanted: self.params.len(), given: params.len() });
-        }
+    pub fn render(&self, key: &(impl Key + ?Sized), out: &mut KeyBuf) -> Result<(), RenderError> {
         let start = out.len();
         out.extend_from_slice(&self.head);
-        for (param, value) in self.params.iter().zip(params) {
-            let value_at = out.len();
-            out.extend_from_slice(value);
-            out.extend_from_slice(&param.then);
-            // The literal must not begin earlier, not even partly inside the value: `a` + `aa` reads as `` + `aa` + `a`.
-            let ends_at = out.get(value_at..).and_then(|written| find(written, &param.then));
-            let fault = if value.is_empty() {
-                RenderError::Empty { name: param.name.to_string() }
-            } else if param.then.is_empty() || ends_at == Some(value.len()) {
-                continue;
-            } else {
-                let literal = String::from_utf8_lossy(&param.then).into_owned();
-                RenderError::Ambiguous { name: param.name.to_string(), literal }
-            };
-            out.truncate(start);
-            return Err(fault);
-        }
-        Ok(())
+        self.render_tail(key, out).inspect_err(|_| out.truncate(start))
+    }
+
+    /// Appends the tail of the key that these parameters make to `out`.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render).
+    pub fn render_tail(&self, key: &(impl Key + ?Sized), out: &mut KeyBuf) -> Result<(), RenderError> {
+        let start = out.len();
+        let mut rendering = Rendering { params: self.params.iter(), out, given: 0, fault: None };
+        key.give_parts(&mut rendering);
+        let fault = match rendering.fault {
+            None if rendering.given == self.params.len() => return Ok(()),
+            Some(fault) if rendering.given <= self.params.len() => fault,
+            _ => RenderError::Count { wanted: self.params.len(), given: rendering.given },
+        };
+        out.truncate(start);
+        Err(fault)
+    }
+
+    /// The text with `values` in the parameters' places, which need not read back as them: for names that are only compared.
+    #[must_use]
+    pub fn fill(&self, values: &[&[u8]]) -> Vec<u8> {
+        let parts = self.params.iter().zip(values).flat_map(|(param, value)| [*value, &*param.then]);
+        std::iter::once(&*self.head).chain(parts).collect::<Vec<_>>().concat()
     }
 
     /// The parameters' names, in order.
@@ -314,30 +368,6 @@ impl Pattern {
     #[must_use]
     pub fn literal_prefix(&self) -> &[u8] {
         &self.head
-    }
-
-    /// A shortest key that both patterns match, or nothing where no key does. Types are not looked at: a key belongs to
-    /// its namespace whether or not its text is canonical.
-    #[must_use]
-    pub fn overlap(&self, other: &Self) -> Option<Vec<u8>> {
-        let (left, right) = (Automaton::new(self), Automaton::new(other));
-        let classes = byte_classes(self, other);
-        let start = (left.start(), right.start());
-        let mut reached: Reached = HashMap::from([(start, None)]);
-        let mut queue = VecDeque::from([start]);
-        while let Some(pair) = queue.pop_front() {
-            if left.accepts(pair.0) && right.accepts(pair.1) {
-                return Some(witness(&reached, pair));
-            }
-            for byte in &classes {
-                let Some(next) = left.step(pair.0, *byte).zip(right.step(pair.1, *byte)) else { continue };
-                reached.entry(next).or_insert_with(|| {
-                    queue.push_back(next);
-                    Some((pair, *byte))
-                });
-            }
-        }
-        None
     }
 }
 
@@ -390,133 +420,6 @@ fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
         }
         from = at + 1;
     }
-}
-
-/// Where each pair of states was first reached from, and by which byte; its keys are what has been visited.
-type Reached = HashMap<(State, State), Option<((State, State), u8)>>;
-
-/// A pattern as a deterministic automaton over bytes.
-struct Automaton<'p> {
-    pattern: &'p Pattern,
-    /// For each parameter the failure table of the literal that follows it (Knuth, Morris & Pratt 1977): for each
-    /// length of a matched prefix, the length of its longest proper border.
-    borders: Vec<Vec<usize>>,
-}
-
-/// Where an automaton stands.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum State {
-    /// So many bytes of the head have matched.
-    Head(usize),
-    /// In a parameter, of whose closing literal so many bytes have matched. `empty` while nothing but those has been
-    /// read: if the literal is complete then, the parameter is empty and the key does not match.
-    Param { index: usize, matched: usize, empty: bool },
-    /// In the last parameter, which runs to the end; something has been read.
-    Open,
-    /// The closing literal of the last parameter is complete; no more bytes may come.
-    End,
-}
-
-impl<'p> Automaton<'p> {
-    fn new(pattern: &'p Pattern) -> Self {
-        Self { pattern, borders: pattern.params.iter().map(|param| borders(&param.then)).collect() }
-    }
-
-    fn start(&self) -> State {
-        if self.pattern.head.is_empty() { self.enter(0) } else { State::Head(0) }
-    }
-
-    /// The state before the first byte of a parameter.
-    fn enter(&self, index: usize) -> State {
-        if index < self.pattern.params.len() {
-            State::Param { index, matched: 0, empty: true }
-        } else {
-            State::End
-        }
-    }
-
-    fn accepts(&self, state: State) -> bool {
-        matches!(state, State::Open | State::End)
-    }
-
-    fn step(&self, state: State, byte: u8) -> Option<State> {
-        match state {
-            State::Head(at) => {
-                let expected = *self.pattern.head.get(at)? == byte;
-                let next =
-                    if at + 1 == self.pattern.head.len() { self.enter(0) } else { State::Head(at + 1) };
-                expected.then_some(next)
-            }
-            State::Param { index, matched, empty } => {
-                let literal = &self.pattern.params.get(index)?.then;
-                if literal.is_empty() {
-                    return Some(State::Open);
-                }
-                let now = advance(literal, self.borders.get(index)?, matched, byte);
-                let empty = empty && now == matched + 1;
-                match (now == literal.len(), empty) {
-                    (true, true) => None,
-                    (true, false) => Some(self.enter(index + 1)),
-                    (false, _) => Some(State::Param { index, matched: now, empty }),
-                }
-            }
-            State::Open => Some(State::Open),
-            State::End => None,
-        }
-    }
-}
-
-fn borders(literal: &[u8]) -> Vec<usize> {
-    let mut table = vec![0; literal.len().min(1)];
-    for byte in literal.iter().skip(1) {
-        let last = table.last().copied().unwrap_or(0);
-        let next = advance(literal, &table, last, *byte);
-        table.push(next);
-    }
-    table
-}
-
-/// How much of `literal` has matched after one more byte.
-fn advance(literal: &[u8], borders: &[usize], mut matched: usize, byte: u8) -> usize {
-    loop {
-        if literal.get(matched) == Some(&byte) {
-            return matched + 1;
-        }
-        let Some(before) = matched.checked_sub(1) else { return 0 };
-        matched = borders.get(before).copied().unwrap_or(0);
-    }
-}
-
-/// The bytes of both patterns' literals and one that is in neither: all others behave as it does. Letters and digits come
-/// first, for a witness that is easy to read.
-fn byte_classes(left: &Pattern, right: &Pattern) -> Vec<u8> {
-    let mut in_literal = [false; 256];
-    for pattern in [left, right] {
-        let literals = pattern.params.iter().flat_map(|param| param.then.iter());
-        for byte in pattern.head.iter().chain(literals) {
-            if let Some(slot) = in_literal.get_mut(usize::from(*byte)) {
-                *slot = true;
-            }
-        }
-    }
-    let known = |byte: &u8| in_literal.get(usize::from(*byte)).copied().unwrap_or(false);
-    let other = (b'a'..=b'z').rev().take(3).rev().chain(b'0'..=b'9').chain(b'A'..=b'Z').chain(0..=255);
-    let other = other.into_iter().find(|byte| !known(byte));
-    let mut classes: Vec<u8> = other.into_iter().chain((0..=255).filter(known)).collect();
-    classes.sort_by_key(|byte| !byte.is_ascii_alphanumeric());
-    classes
-}
-
-/// Walks back from the pair that both automata accept.
-fn witness(reached: &Reached, end: (State, State)) -> Vec<u8> {
-    let mut key = Vec::new();
-    let mut pair = end;
-    while let Some(Some((before, byte))) = reached.get(&pair) {
-        key.push(*byte);
-        pair = *before;
-    }
-    key.reverse();
-    key
 }
 
 #[cfg(test)]
@@ -629,7 +532,7 @@ mod tests {
             "the literal begins inside the value"
         );
         assert_eq!(&*out, b"kept");
-        pattern("x:{a}:{b}").render(&[b"1", b"2:3"], &mut out).unwrap();
+        pattern("x:{a}:{b}").render(&[&b"1"[..], b"2:3"][..], &mut out).unwrap();
         assert_eq!(&*out, b"keptx:1:2:3");
     }
 
@@ -673,7 +576,7 @@ mod tests {
         ) {
             let values: Vec<&[u8]> = values.iter().take(pattern.names().len()).map(|value| value.as_bytes()).collect();
             let mut key = SmallVec::new();
-            match pattern.render(&values, &mut key) {
+            match pattern.render(values.as_slice(), &mut key) {
                 Ok(()) => {
                     let read = pattern.matches(&key);
                     prop_assert_eq!(read.as_deref(), Some(values.as_slice()), "{} {:?}", pattern, key);
@@ -686,7 +589,7 @@ mod tests {
         fn what_matches_renders_to_the_same_key(pattern in small_pattern(), key in "[abc:]{0,10}") {
             if let Some(params) = pattern.matches(key.as_bytes()) {
                 let mut rendered = SmallVec::new();
-                prop_assert_eq!(pattern.render(&params, &mut rendered), Ok(()));
+                prop_assert_eq!(pattern.render(params.as_slice(), &mut rendered), Ok(()));
                 prop_assert_eq!(&*rendered, key.as_bytes());
             }
         }

@@ -11,6 +11,9 @@ use crate::rt::Tick;
 pub struct Policy {
     /// How long a value is fresh. A source may shorten it for one value.
     pub ttl: Duration,
+    /// How long after its last use a value ends, where uses keep it fresh (a sliding TTL); `ttl` is then the longest that it
+    /// lives, however much it is used. Without stale windows. Default: none.
+    pub idle: Option<Duration>,
     /// How long an absence is believed. Default: `ttl`, at most 30 s.
     pub absent_ttl: Duration,
     /// How long past its TTL a value is served while one refresh runs. Default: zero.
@@ -20,14 +23,50 @@ pub struct Policy {
     /// The most that `ttl` is shortened by chance, so that values loaded together do not expire together; a value's own TTL
     /// and an absence's are shortened in proportion, a client's write is not. Default: zero.
     pub jitter: Duration,
+    /// A read this long before the TTL ends starts a refresh in the background; shorter than `ttl`. Default: zero, never.
+    pub refresh_ahead: Duration,
+    /// What is held is refreshed this often, read or not; at least 1 s. Default: never.
+    pub refresh_every: Option<Duration>,
     /// How long one load may take. Default: 5 s.
     pub load_timeout: Duration,
+    /// After this long a reader who may have a stale value (`stale_if_error`) takes it, and the load goes on in the background.
+    /// Default: 100 ms.
+    pub soft_timeout: Duration,
+    /// When a failing source is left alone.
+    pub breaker: BreakerOptions,
     /// How many loads may be asked of the source at once. Default: 16.
     pub concurrency: usize,
     /// How many keys may wait for the source. Default: 1,024.
     pub queue: usize,
+    /// Raised when the shape of the values changes, so that new code never meets copies of the old shape. Default: 0.
+    pub shape: u32,
     /// What a write by a client does.
     pub writes: Writes,
+}
+
+/// When a failing source is left alone, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerOptions {
+    /// Failures in a row that open it. Default 5, at least 1; [`u32::MAX`] is "never".
+    pub failures: u32,
+    /// Probes in a row that must succeed to close it. Default 2, at least 1.
+    pub successes: u32,
+    /// How long it stays open before the first probe. Default 60 s; zero makes every load after the opening a probe.
+    pub pause: Duration,
+}
+
+impl Default for BreakerOptions {
+    fn default() -> Self {
+        Self { failures: 5, successes: 2, pause: Duration::from_secs(60) }
+    }
+}
+
+impl BreakerOptions {
+    /// Options of a breaker that never opens.
+    #[must_use]
+    pub const fn never() -> Self {
+        Self { failures: u32::MAX, successes: 1, pause: Duration::ZERO }
+    }
 }
 
 /// What a write by a client does.
@@ -41,6 +80,8 @@ pub enum Writes {
 
 /// The longest that an absence is believed unless the namespace says otherwise.
 const ABSENT_TTL_MAX: Duration = Duration::from_secs(30);
+/// How long a reader who may have a stale value waits for a load, unless the namespace says otherwise.
+const SOFT_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long one load may take unless the namespace says otherwise.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many loads may be asked of the source at once unless the namespace says otherwise.
@@ -54,32 +95,58 @@ impl Policy {
     pub fn new(ttl: Duration) -> Self {
         Self {
             ttl,
+            idle: None,
             absent_ttl: ttl.min(ABSENT_TTL_MAX),
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
             jitter: Duration::ZERO,
+            refresh_ahead: Duration::ZERO,
+            refresh_every: None,
             load_timeout: LOAD_TIMEOUT,
+            soft_timeout: SOFT_TIMEOUT,
+            breaker: BreakerOptions::default(),
             concurrency: CONCURRENCY,
             queue: QUEUE,
+            shape: 0,
             writes: Writes::Refuse,
         }
     }
 
-    /// When what a load that began at `began` brought stops being fresh; `own` is the TTL that the source gave it.
+    /// When a value, or an absence, that a load begun at `began` brought stops being fresh and when it is of no use any more;
+    /// `own` is the TTL that the source gave it.
     #[must_use]
-    pub fn fresh_until(&self, began: Tick, absent: bool, own: Option<Duration>) -> Tick {
+    pub fn loaded(&self, began: Tick, absent: bool, own: Option<Duration>) -> Life {
         let ttl = match (absent, own) {
             (true, _) => self.absent_ttl,
             (false, Some(own)) => own.min(self.ttl),
             (false, None) => self.ttl,
         };
-        began.after(ttl.saturating_sub(self.taken_off(ttl)))
+        self.life(began, ttl.saturating_sub(self.taken_off(ttl)), absent)
     }
 
-    /// When a value that a client writes now stops being fresh: exactly after `own`, at most after the TTL.
+    /// The same of a value that a client writes now: fresh for exactly `own`, at most for the TTL.
     #[must_use]
-    pub fn written_fresh_until(&self, now: Tick, own: Option<Duration>) -> Tick {
-        now.after(own.unwrap_or(self.ttl).min(self.ttl))
+    pub fn written(&self, now: Tick, own: Option<Duration>) -> Life {
+        self.life(now, own.unwrap_or(self.ttl).min(self.ttl), false)
+    }
+
+    /// When a value that is used at `now` stops being fresh: later than before where uses keep it fresh.
+    #[must_use]
+    pub fn used(&self, now: Tick, life: Life) -> Tick {
+        self.idle
+            .map_or(life.fresh_until, |idle| now.after(idle).min(life.useless_from).max(life.fresh_until))
+    }
+
+    fn life(&self, began: Tick, ttl: Duration, absent: bool) -> Life {
+        let ends = began.after(ttl);
+        match self.idle {
+            _ if absent => Life { fresh_until: ends, useless_from: ends },
+            Some(idle) => Life { fresh_until: began.after(idle).min(ends), useless_from: ends },
+            None => Life {
+                fresh_until: ends,
+                useless_from: ends.after(self.stale_while_revalidate.max(self.stale_if_error)),
+            },
+        }
     }
 
     /// What jitter takes off `ttl`: in proportion, so that a short absence is not forgotten at once.
@@ -89,13 +156,13 @@ impl Policy {
         }
         ttl.mul_f64((self.jitter.as_secs_f64() / self.ttl.as_secs_f64()).min(1.0) * fastrand::f64())
     }
+}
 
-    /// When an entry that is fresh until `fresh_until` is of no use any more. Absences are never served stale.
-    #[must_use]
-    pub fn useless_from(&self, fresh_until: Tick, absent: bool) -> Tick {
-        if absent {
-            return fresh_until;
-        }
-        fresh_until.after(self.stale_while_revalidate.max(self.stale_if_error))
-    }
+/// From when on a value is no longer fresh, and no longer of any use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// When it stops being fresh.
+    pub fresh_until: Tick,
+    /// When it may not even be served stale. Absences never are.
+    pub useless_from: Tick,
 }

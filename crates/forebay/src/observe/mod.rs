@@ -1,28 +1,63 @@
-//! How a read ended, said once: replies, headers, counters and tests are all made from a [`ReadOutcome`].
+//! How reads and writes ended, said once: replies, headers, counters, metrics and tests are all made from it.
+//!
+//! It guarantees that an outcome is one value of a closed set, each with one word that never changes, and that counting
+//! it costs a hit one uncontended addition ([`Counters`]). Distributions are kept in fixed memory ([`Histogram`]), the last
+//! events of each key in a bounded ring ([`Events`]). When an outcome is reached, and which event happens, is told by
+//! those who reach it: this room decides nothing and knows neither tier nor source.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod counters;
+mod events;
+mod histogram;
+
 use std::time::Duration;
 
-/// Which tier an answer came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Tier {
-    /// This process's memory.
-    Memory,
-    /// The source behind the namespace.
-    Source,
-    /// None was asked: the key cannot exist (text that is not canonical for its parameter's type).
-    Nowhere,
+use crate::error::{Error, Fault};
+
+pub use counters::{AGE_SAMPLED_ONE_IN, Count, Counters, Counts, Histograms};
+pub use events::{EVENTS_MAX, EVENTS_OF_KEY_MAX, Event, EventKey, Events, What};
+pub use histogram::{Bucket, Distribution, Histogram};
+
+/// Declares a closed set with a word for each member: in headers, metrics, logs and on pages.
+macro_rules! words {
+    ($(#[$about:meta])* pub enum $name:ident { $($(#[$meant:meta])* $member:ident = $word:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$meant])* $member,)+
+        }
+
+        impl $name {
+            /// Every member, in the order of their declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$member,)+];
+
+            /// Its word in headers, metrics and logs.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$member => $word,)+
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
 }
 
-impl Tier {
-    /// Its word in headers, metrics and logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Source => "source",
-            Self::Nowhere => "nowhere",
-        }
+words! {
+    /// Which tier an answer came from.
+    pub enum Tier {
+        /// This process's memory.
+        Memory = "memory",
+        /// The tier that instances share.
+        Shared = "shared",
+        /// The source behind the namespace.
+        Source = "source",
+        /// None was asked: the key cannot exist (text that is not canonical for its parameter's type).
+        Nowhere = "nowhere",
     }
 }
 
@@ -37,16 +72,35 @@ pub enum Freshness {
     Absent,
 }
 
-/// Why a stale value was served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Why {
-    /// One refresh runs; the policy lets readers have the old value meanwhile.
-    Revalidating,
-    /// The source failed; the policy lets readers have the old value.
-    SourceFailed,
+impl Freshness {
+    /// Its word in headers, metrics and logs; why a stale answer was served has a word of its own.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Stale(_) => "stale",
+            Self::Absent => "absent",
+        }
+    }
 }
 
-/// How a read ended.
+words! {
+    /// Why a stale value was served.
+    pub enum Why {
+        /// One refresh runs; the policy lets readers have the old value meanwhile.
+        Revalidating = "revalidating",
+        /// The source failed; the policy lets readers have the old value.
+        SourceFailed = "source_failed",
+        /// The load takes longer than the soft time-out; it goes on in the background.
+        SlowSource = "slow_source",
+        /// More keys miss than the source can be asked for, and this one was shed.
+        Overloaded = "overloaded",
+        /// The source has failed so often that it is left alone.
+        BreakerOpen = "breaker_open",
+    }
+}
+
+/// How a read ended that brought an answer; one that brought none ended in a [`ReadFailure`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadOutcome {
     /// Where the answer came from.
@@ -61,73 +115,165 @@ pub struct ReadOutcome {
     pub stale_for: Duration,
 }
 
-/// What has been read in one namespace since it was built. A snapshot; its numbers are read one after the other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Fresh values and believed absences from memory.
-    pub hits: u64,
-    /// Reads that waited for a load.
-    pub misses: u64,
-    /// Stale values served.
-    pub stale: u64,
-    /// Reads that ended in an error.
-    pub errors: u64,
-    /// Loads asked of the source.
-    pub loads: u64,
-    /// Loads whose answer was not stored: it was fenced off, expired on arrival, or too large.
-    pub refused_fills: u64,
+words! {
+    /// How a read ended that brought no answer.
+    pub enum ReadFailure {
+        /// The source answered with an error, or broke its contract.
+        Source = "source",
+        /// The source did not answer in time.
+        Timeout = "timeout",
+        /// The queue before the source was full.
+        Overloaded = "overloaded",
+        /// The source has failed so often that it is left alone.
+        BreakerOpen = "breaker_open",
+        /// The load ended without an answer: a panic, or a shutdown under it.
+        Lost = "lost",
+        /// What was asked for cannot be read: a key that is none of the namespace's, a type that is not its values'.
+        Key = "key",
+    }
 }
 
-/// The counters behind [`Counts`].
-#[derive(Debug, Default)]
-pub struct Counters {
-    hits: AtomicU64,
-    misses: AtomicU64,
-    stale: AtomicU64,
-    errors: AtomicU64,
-    loads: AtomicU64,
-    refused_fills: AtomicU64,
-}
-
-impl Counters {
-    /// A read ended in `outcome`.
-    pub fn read(&self, outcome: &ReadOutcome) {
-        match (outcome.freshness, outcome.tier) {
-            (Freshness::Stale(_), _) => add(&self.stale),
-            (_, Tier::Source) => add(&self.misses),
-            (_, Tier::Memory | Tier::Nowhere) => add(&self.hits),
-        }
-    }
-
-    /// A read ended in an error.
-    pub fn failed(&self) {
-        add(&self.errors);
-    }
-
-    /// The source was asked.
-    pub fn loaded(&self) {
-        add(&self.loads);
-    }
-
-    /// An answer was not stored.
-    pub fn refused_fill(&self) {
-        add(&self.refused_fills);
-    }
-
-    /// The numbers now.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        Counts {
-            hits: self.hits.load(Ordering::Relaxed),
-            misses: self.misses.load(Ordering::Relaxed),
-            stale: self.stale.load(Ordering::Relaxed),
-            errors: self.errors.load(Ordering::Relaxed),
-            loads: self.loads.load(Ordering::Relaxed),
-            refused_fills: self.refused_fills.load(Ordering::Relaxed),
+impl From<&Error> for ReadFailure {
+    /// The failure behind an error of a read. An error without an arm of its own is told by whose fault it is.
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::Source { .. } => Self::Source,
+            Error::Timeout { .. } => Self::Timeout,
+            Error::Overloaded { .. } => Self::Overloaded,
+            Error::BreakerOpen { .. } => Self::BreakerOpen,
+            Error::LoadLost { .. } => Self::Lost,
+            _ => match error.fault() {
+                Fault::Caller => Self::Key,
+                Fault::Source => Self::Source,
+                Fault::Forebay => Self::Lost,
+            },
         }
     }
 }
 
-fn add(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
+words! {
+    /// How a write ended: a value written, a copy dropped, an invalidation.
+    pub enum WriteOutcome {
+        /// The value is held.
+        Kept = "kept",
+        /// The copy was dropped, and nothing else: the next read loads.
+        Dropped = "dropped",
+        /// What was held is gone, and loads that began before are fenced off.
+        Invalidated = "invalidated",
+        /// What was held is stale: served only where the source fails and the policy allows it.
+        Expired = "expired",
+        /// Nothing was done: the namespace takes no such write, or the key is none of its.
+        Refused = "refused",
+        /// Nothing is held: the value weighs more than one entry may.
+        TooLarge = "too_large",
+        /// Done here, and not known to be done everywhere: a tier or sink did not confirm it.
+        Unconfirmed = "unconfirmed",
+    }
+}
+
+impl From<&Error> for WriteOutcome {
+    /// The outcome behind an error of a write. What is not the caller's fault may have been done all the same.
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::TooLarge { .. } => Self::TooLarge,
+            _ => match error.fault() {
+                Fault::Caller => Self::Refused,
+                Fault::Source | Fault::Forebay => Self::Unconfirmed,
+            },
+        }
+    }
+}
+
+words! {
+    /// Why what a load brought was not stored.
+    pub enum Refusal {
+        /// An invalidation came after the load began.
+        Fenced = "fenced",
+        /// What is held has a newer version.
+        Older = "older",
+        /// It had expired when it arrived.
+        Expired = "expired",
+        /// It weighs more than one entry may.
+        TooLarge = "too_large",
+    }
+}
+
+words! {
+    /// What kind of group an invalidation took in.
+    pub enum ReachKind {
+        /// One key.
+        Key = "key",
+        /// What carries a tag.
+        Tag = "tag",
+        /// The keys of a namespace that begin alike.
+        Prefix = "prefix",
+        /// A namespace.
+        Namespace = "namespace",
+        /// A keyspace.
+        All = "all",
+    }
+}
+
+words! {
+    /// What a refresh was good for: loading a value anew while the old one was still served.
+    pub enum RefreshEnd {
+        /// It brought a value other than the one it replaced.
+        Changed = "changed",
+        /// It brought the same value, or nobody read what it brought.
+        Wasted = "wasted",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::{ReachKind, ReadFailure, RefreshEnd, Refusal, Tier, Why, WriteOutcome};
+    use crate::error::{Error, Lost};
+
+    #[test]
+    fn no_two_members_of_a_set_share_a_word() {
+        fn check(words: Vec<&str>) {
+            assert!(
+                words.iter().all(|word| word.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()))
+            );
+            assert_eq!(words.iter().collect::<HashSet<_>>().len(), words.len(), "{words:?}");
+        }
+        check(Tier::ALL.iter().map(|one| one.as_str()).collect());
+        check(Why::ALL.iter().map(|one| one.as_str()).collect());
+        check(ReadFailure::ALL.iter().map(|one| one.as_str()).collect());
+        check(WriteOutcome::ALL.iter().map(|one| one.as_str()).collect());
+        check(Refusal::ALL.iter().map(|one| one.as_str()).collect());
+        check(ReachKind::ALL.iter().map(|one| one.as_str()).collect());
+        check(RefreshEnd::ALL.iter().map(|one| one.as_str()).collect());
+    }
+
+    #[test]
+    fn every_error_ends_a_read_and_a_write_in_one_way() {
+        let name = || Arc::<str>::from("n");
+        let after = Duration::from_secs(1);
+        let errors = [
+            (Error::Key { namespace: name(), problem: String::new() }, "key", "refused"),
+            (Error::WritesRefused { namespace: name() }, "key", "refused"),
+            (Error::TooLarge { namespace: name(), weight_bytes: 2, limit_bytes: 1 }, "key", "too_large"),
+            (
+                Error::Source { namespace: name(), cause: Arc::new(Error::NoRuntime), retry: true },
+                "source",
+                "unconfirmed",
+            ),
+            (Error::Timeout { namespace: name(), after }, "timeout", "unconfirmed"),
+            (Error::Overloaded { namespace: name(), retry_after: after }, "overloaded", "unconfirmed"),
+            (Error::BreakerOpen { namespace: name(), retry_after: after }, "breaker_open", "unconfirmed"),
+            (Error::LoadLost { namespace: name(), how: Lost::Panicked }, "lost", "unconfirmed"),
+            (Error::LoadLost { namespace: name(), how: Lost::Ended }, "lost", "unconfirmed"),
+            (Error::Build { namespace: name(), problem: String::new() }, "key", "refused"),
+            (Error::NoRuntime, "key", "refused"),
+        ];
+        for (error, read, write) in errors {
+            let words = (ReadFailure::from(&error).as_str(), WriteOutcome::from(&error).as_str());
+            assert_eq!(words, (read, write), "{error}");
+        }
+    }
 }

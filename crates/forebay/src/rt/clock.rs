@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+/// What a sleep lasts whose end cannot be told: thirty years.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 /// A point in time: milliseconds since the clock was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(u64);
@@ -31,6 +34,12 @@ impl Tick {
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// The tick `span` earlier; the beginning of time where that is before it.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// How long ago `earlier` was; zero where it is later than this.
@@ -94,15 +103,21 @@ impl Clock {
         }
     }
 
-    /// Waits for `span`.
-    pub async fn sleep(&self, span: Duration) {
-        match &self.0 {
-            #[expect(clippy::disallowed_methods, reason = "this is the door that the ban points to")]
-            Face::System(_) | Face::Threadless(_) => tokio::time::sleep(span).await,
-            Face::Simulated(now) => {
-                let until = self.now().after(span).0;
-                // The sender lives in `self`, so the wait ends only by reaching the time.
-                let _ = now.subscribe().wait_for(|ms| *ms >= until).await;
+    /// Waits for `span`, counted from this call.
+    pub fn sleep(&self, span: Duration) -> impl Future<Output = ()> + Send + use<> {
+        let face = self.0.clone();
+        let until = self.now().after(span).0;
+        #[expect(clippy::disallowed_methods, reason = "this is the door that the ban points to")]
+        let now = Instant::now();
+        let due = now.checked_add(span).unwrap_or(now + FAR);
+        async move {
+            match face {
+                #[expect(clippy::disallowed_methods, reason = "this is the door that the ban points to")]
+                Face::System(_) | Face::Threadless(_) => tokio::time::sleep_until(due.into()).await,
+                Face::Simulated(now) => {
+                    // The sender is here, so the wait ends only by reaching the time.
+                    let _ = now.subscribe().wait_for(|ms| *ms >= until).await;
+                }
             }
         }
     }

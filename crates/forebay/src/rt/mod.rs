@@ -5,6 +5,7 @@
 
 pub mod atomic;
 mod clock;
+pub mod planted;
 mod sync;
 mod tasks;
 

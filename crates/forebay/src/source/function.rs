@@ -54,6 +54,10 @@ where
     C: IntoIterator<Item = (K, V)> + Send,
     E: std::error::Error + Send + Sync + 'static,
 {
+    fn gives_tags(&self) -> bool {
+        false
+    }
+
     fn load<'a>(&'a self, namespace: &'a str, keys: &'a [LoadKey]) -> Loading<'a> {
         Box::pin(async move {
             let keys: Vec<K> = keys
@@ -103,6 +107,10 @@ where
     Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
     E: std::error::Error + Send + Sync + 'static,
 {
+    fn gives_tags(&self) -> bool {
+        false
+    }
+
     fn load<'a>(&'a self, namespace: &'a str, keys: &'a [LoadKey]) -> Loading<'a> {
         Box::pin(async move {
             let mut answers = Vec::with_capacity(keys.len());

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::value::{Param, Value};
+use crate::value::{Param, Tag, Value, Version};
 
 pub use function::{LoadMany, LoadOne, load_many, load_one};
 
@@ -26,15 +26,20 @@ pub struct LoadKey {
 pub struct Loaded {
     /// The value.
     pub value: Value,
-    /// How long it is fresh, where the source knows; it can only shorten the namespace's TTL.
+    /// How long it is fresh, where the source knows; it can only shorten the namespace's TTL. Zero: it is answered to whoever
+    /// waits for it and not stored.
     pub ttl: Option<Duration>,
+    /// The groups that it belongs to, beside those that its namespace declares.
+    pub tags: Vec<Tag>,
+    /// Its version: an older one never replaces a newer one.
+    pub version: Option<Version>,
 }
 
 impl Loaded {
     /// `value`, fresh for as long as its namespace says.
     #[must_use]
     pub fn new(value: impl Into<Value>) -> Self {
-        Self { value: value.into(), ttl: None }
+        Self { value: value.into(), ttl: None, tags: Vec::new(), version: None }
     }
 }
 
@@ -44,12 +49,32 @@ pub type Answers = Vec<Option<Loaded>>;
 /// A load under way.
 pub type Loading<'a> = Pin<Box<dyn Future<Output = Result<Answers, SourceError>> + Send + 'a>>;
 
+/// A page of keys under way.
+pub type Listing<'a> = Pin<Box<dyn Future<Output = Result<Vec<LoadKey>, SourceError>> + Send + 'a>>;
+
 /// Where missing keys are loaded from.
 pub trait Source: Send + Sync + 'static {
     /// Loads `keys`; one answer each, in the same order.
     ///
     /// A dropped load must leave nothing behind: the loader drops what takes longer than its time-out.
     fn load<'a>(&'a self, namespace: &'a str, keys: &'a [LoadKey]) -> Loading<'a>;
+
+    /// Whether its answers can have tags of their own. Where they can, a remembered absence ends with any tag's invalidation,
+    /// since nobody knows the tags of a row that is yet to be.
+    fn gives_tags(&self) -> bool {
+        true
+    }
+
+    /// Up to `limit` keys that exist, in an order of the source's own, after `after`; none when there are no more. `None`
+    /// where the source cannot list them.
+    fn list<'a>(
+        &'a self,
+        _namespace: &'a str,
+        _after: Option<&'a LoadKey>,
+        _limit: usize,
+    ) -> Option<Listing<'a>> {
+        None
+    }
 }
 
 /// Why a source did not answer.

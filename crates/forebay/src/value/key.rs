@@ -9,66 +9,43 @@ use crate::error::Error;
 /// The text of a key; up to 128 bytes lie on the stack.
 pub type KeyBuf = SmallVec<[u8; 128]>;
 
-/// The parameters of one key, as text, in the order of the pattern.
-#[derive(Debug, Default)]
-pub struct KeyParts {
-    text: KeyBuf,
-    ends: SmallVec<[usize; 4]>,
-}
-
-impl KeyParts {
-    /// Adds the next parameter.
-    pub fn push(&mut self, text: &[u8]) {
-        self.text.extend_from_slice(text);
-        self.ends.push(self.text.len());
-    }
-
-    /// The parameters in order.
-    #[must_use]
-    pub fn slices(&self) -> SmallVec<[&[u8]; 4]> {
-        let mut start = 0;
-        self.ends
-            .iter()
-            .map(|&end| {
-                let part = self.text.get(start..end).unwrap_or_default();
-                start = end;
-                part
-            })
-            .collect()
-    }
+/// What takes the parameters of a key, as text, one after the other in the order of the pattern.
+pub trait TakeParts {
+    /// Takes the next parameter.
+    fn take(&mut self, text: &[u8]);
 }
 
 /// One parameter of a key.
 pub trait KeyPart {
-    /// Adds itself, in its canonical text, to `parts`.
-    fn push_to(&self, parts: &mut KeyParts);
+    /// Gives its canonical text to `to`.
+    fn give(&self, to: &mut impl TakeParts);
 }
 
 impl KeyPart for str {
-    fn push_to(&self, parts: &mut KeyParts) {
-        parts.push(self.as_bytes());
+    fn give(&self, to: &mut impl TakeParts) {
+        to.take(self.as_bytes());
     }
 }
 
 impl KeyPart for String {
-    fn push_to(&self, parts: &mut KeyParts) {
-        parts.push(self.as_bytes());
+    fn give(&self, to: &mut impl TakeParts) {
+        to.take(self.as_bytes());
     }
 }
 
 impl KeyPart for i64 {
-    fn push_to(&self, parts: &mut KeyParts) {
+    fn give(&self, to: &mut impl TakeParts) {
         let mut text = arrayed(self.unsigned_abs());
         if self.is_negative() {
             text.insert(0, b'-');
         }
-        parts.push(&text);
+        to.take(&text);
     }
 }
 
 impl<T: KeyPart + ?Sized> KeyPart for &T {
-    fn push_to(&self, parts: &mut KeyParts) {
-        (**self).push_to(parts);
+    fn give(&self, to: &mut impl TakeParts) {
+        (**self).give(to);
     }
 }
 
@@ -87,15 +64,13 @@ fn arrayed(mut number: u64) -> SmallVec<[u8; 24]> {
 
 /// What a typed reader names a key by: one parameter, or a tuple of them in the order of the pattern.
 pub trait Key {
-    /// The parameters.
-    fn parts(&self) -> KeyParts;
+    /// Gives its parameters to `to`.
+    fn give_parts(&self, to: &mut impl TakeParts);
 }
 
 impl<T: KeyPart> Key for T {
-    fn parts(&self) -> KeyParts {
-        let mut parts = KeyParts::default();
-        self.push_to(&mut parts);
-        parts
+    fn give_parts(&self, to: &mut impl TakeParts) {
+        self.give(to);
     }
 }
 
@@ -106,6 +81,24 @@ pub enum Param {
     Text(String),
     /// An `integer` parameter.
     Integer(i64),
+}
+
+impl KeyPart for Param {
+    fn give(&self, to: &mut impl TakeParts) {
+        match self {
+            Self::Text(text) => text.give(to),
+            Self::Integer(number) => number.give(to),
+        }
+    }
+}
+
+/// The parameters of one key as a source gives them.
+impl Key for [Param] {
+    fn give_parts(&self, to: &mut impl TakeParts) {
+        for param in self {
+            param.give(to);
+        }
+    }
 }
 
 /// What a typed loader takes its keys as: the parameters of one key, read back.
@@ -164,14 +157,21 @@ impl<A: FromParam> FromParams for A {
     }
 }
 
+/// Parameters that are text already.
+impl Key for [&[u8]] {
+    fn give_parts(&self, to: &mut impl TakeParts) {
+        for part in self {
+            to.take(part);
+        }
+    }
+}
+
 macro_rules! tuples {
     ($($name:ident $value:ident),+) => {
         impl<$($name: KeyPart),+> Key for ($($name,)+) {
-            fn parts(&self) -> KeyParts {
+            fn give_parts(&self, to: &mut impl TakeParts) {
                 let ($($value,)+) = self;
-                let mut parts = KeyParts::default();
-                $($value.push_to(&mut parts);)+
-                parts
+                $($value.give(to);)+
             }
         }
 

@@ -1,9 +1,17 @@
 //! What is cached, and how much it weighs.
 //!
-//! A value is a blob of bytes with a content type, or any Rust value held as it is. Values are immutable behind an `Arc`:
-//! a hit hands out another reference and copies nothing.
+//! A value is a blob of bytes with a content type, any Rust value held as it is, a hash, a sorted set or a counter. Values
+//! lie behind an `Arc`: a hit hands out another reference and copies nothing. Blobs and Rust values are immutable; the
+//! collections are persistent, so that a writer changes its own in O(log n) while readers keep what they took.
 
+mod codec;
+pub mod counter;
+mod hash;
 mod key;
+mod name;
+mod origin;
+mod sorted_set;
+mod tree;
 
 use std::any::Any;
 use std::fmt;
@@ -11,7 +19,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use key::{FromParam, FromParams, Key, KeyBuf, KeyPart, KeyParts, Param};
+pub use codec::Codec;
+pub(crate) use codec::{AnyCodec, blob};
+pub use hash::{FieldState, Fields, Hash};
+pub use key::{FromParam, FromParams, Key, KeyBuf, KeyPart, Param, TakeParts};
+pub use name::Page;
+pub use origin::{Extras, Position, Tag, Version};
+pub use sorted_set::{Aggregate, Direction, Members, Score, ScoreError, SortedSet, Taken, Upsert};
 
 /// A cached value.
 #[derive(Clone)]
@@ -20,6 +34,47 @@ pub enum Value {
     Blob(Arc<Blob>),
     /// A Rust value, for readers in this process.
     Native(Native),
+    /// Fields and their values.
+    Hash(Arc<Hash>),
+    /// Members with scores.
+    SortedSet(Arc<SortedSet>),
+    /// A 64-bit number.
+    Counter(i64),
+}
+
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Bytes with a content type.
+    Blob,
+    /// A Rust value that only this process can read.
+    Native,
+    /// Fields and their values.
+    Hash,
+    /// Members with scores.
+    SortedSet,
+    /// A 64-bit number.
+    Counter,
+}
+
+impl Kind {
+    /// Its word in declarations, metrics and messages.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Blob => "blob",
+            Self::Native => "native",
+            Self::Hash => "hash",
+            Self::SortedSet => "sorted_set",
+            Self::Counter => "counter",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
 }
 
 /// Bytes with a content type.
@@ -53,10 +108,21 @@ pub struct Native {
 }
 
 impl Value {
-    /// A Rust value that weighs `weight_bytes`, its heap included; a [`Blob`] stays one, and weighs what it weighs.
+    /// A Rust value that weighs `weight_bytes`, its heap included. A [`Blob`], [`struct@Hash`], [`SortedSet`] or `i64` becomes
+    /// the variant made for it, and weighs what it weighs.
     pub fn native<V: Any + Send + Sync>(value: V, weight_bytes: u64) -> Self {
-        if let Some(blob) = (&value as &dyn Any).downcast_ref::<Blob>() {
+        let any = &value as &dyn Any;
+        if let Some(blob) = any.downcast_ref::<Blob>() {
             return Self::from(blob.clone());
+        }
+        if let Some(hash) = any.downcast_ref::<Hash>() {
+            return Self::from(hash.clone());
+        }
+        if let Some(set) = any.downcast_ref::<SortedSet>() {
+            return Self::from(set.clone());
+        }
+        if let Some(number) = any.downcast_ref::<i64>() {
+            return Self::Counter(*number);
         }
         Self::Native(Native { value: Arc::new(value), weight_bytes })
     }
@@ -67,8 +133,23 @@ impl Value {
         let any: Arc<dyn Any + Send + Sync> = match self {
             Self::Blob(blob) => blob,
             Self::Native(native) => native.value,
+            Self::Hash(hash) => hash,
+            Self::SortedSet(set) => set,
+            Self::Counter(number) => Arc::new(number),
         };
         any.downcast().ok()
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Blob(_) => Kind::Blob,
+            Self::Native(_) => Kind::Native,
+            Self::Hash(_) => Kind::Hash,
+            Self::SortedSet(_) => Kind::SortedSet,
+            Self::Counter(_) => Kind::Counter,
+        }
     }
 
     /// The bytes, where it is a blob.
@@ -76,17 +157,97 @@ impl Value {
     pub fn as_blob(&self) -> Option<&Arc<Blob>> {
         match self {
             Self::Blob(blob) => Some(blob),
-            Self::Native(_) => None,
+            _ => None,
         }
     }
 
-    /// What it weighs, in bytes, without its key and the cache's bookkeeping.
+    /// Whether it is a blob with the same bytes; of other values nobody knows.
+    #[must_use]
+    pub fn same_bytes(&self, other: &Self) -> bool {
+        self.as_blob().is_some_and(|blob| other.as_blob() == Some(blob))
+    }
+
+    /// The hash, where it is one.
+    #[must_use]
+    pub fn as_hash(&self) -> Option<&Arc<Hash>> {
+        match self {
+            Self::Hash(hash) => Some(hash),
+            _ => None,
+        }
+    }
+
+    /// The hash to change, where it is one. Whoever holds it too keeps what it took; that costs O(1).
+    pub fn hash_mut(&mut self) -> Option<&mut Hash> {
+        match self {
+            Self::Hash(hash) => Some(Arc::make_mut(hash)),
+            _ => None,
+        }
+    }
+
+    /// The sorted set, where it is one.
+    #[must_use]
+    pub fn as_sorted_set(&self) -> Option<&Arc<SortedSet>> {
+        match self {
+            Self::SortedSet(set) => Some(set),
+            _ => None,
+        }
+    }
+
+    /// The sorted set to change, where it is one. Whoever holds it too keeps what it took; that costs O(1).
+    pub fn sorted_set_mut(&mut self) -> Option<&mut SortedSet> {
+        match self {
+            Self::SortedSet(set) => Some(Arc::make_mut(set)),
+            _ => None,
+        }
+    }
+
+    /// The number, where it is a counter.
+    #[must_use]
+    pub fn as_counter(&self) -> Option<i64> {
+        match self {
+            Self::Counter(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// What it weighs, in bytes, without its key and the cache's bookkeeping. A counter lies in the value itself and
+    /// weighs nothing beside it.
     #[must_use]
     pub fn weight_bytes(&self) -> u64 {
         match self {
             Self::Blob(blob) => length(blob.bytes.len()).saturating_add(length(size_of::<Blob>())),
             Self::Native(native) => native.weight_bytes,
+            Self::Hash(hash) => hash.weight_bytes().saturating_add(COUNTS_BYTES),
+            Self::SortedSet(set) => set.weight_bytes().saturating_add(COUNTS_BYTES),
+            Self::Counter(_) => 0,
         }
+    }
+
+    /// Checks the structure of a collection.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub fn validate(&self) -> Result<(), String> {
+        match self {
+            Self::Hash(hash) => hash.validate(),
+            Self::SortedSet(set) => set.validate(),
+            Self::Blob(_) | Self::Native(_) | Self::Counter(_) => Ok(()),
+        }
+    }
+}
+
+/// The counts of references before what lies behind an `Arc`.
+const COUNTS_BYTES: u64 = 16;
+
+impl From<Hash> for Value {
+    fn from(hash: Hash) -> Self {
+        Self::Hash(Arc::new(hash))
+    }
+}
+
+impl From<SortedSet> for Value {
+    fn from(set: SortedSet) -> Self {
+        Self::SortedSet(Arc::new(set))
     }
 }
 
@@ -101,6 +262,9 @@ impl fmt::Debug for Value {
         match self {
             Self::Blob(blob) => blob.fmt(f),
             Self::Native(native) => write!(f, "Native({} bytes)", native.weight_bytes),
+            Self::Hash(hash) => hash.fmt(f),
+            Self::SortedSet(set) => set.fmt(f),
+            Self::Counter(number) => write!(f, "Counter({number})"),
         }
     }
 }

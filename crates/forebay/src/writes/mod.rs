@@ -9,7 +9,7 @@ use crate::tier::memory::{Admit, Filled, Held, MemoryTier};
 /// The flight is closed under the lock of the insert: a load that boards later looks at memory after that lock, and finds
 /// the value.
 pub(crate) fn keep(memory: &MemoryTier, flights: &Flights, namespace: u32, key: &[u8], held: Held) -> Filled {
-    let close = || {
+    let close = |_: Option<&Held>| {
         flights.close(key);
         Admit::Yes
     };

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use forebay::{Blob, Error, Forebay, Keyspace, Namespace, NamespaceBuilder, load_many, load_one};
+use forebay::tier::memory::EvictionPolicy;
+use forebay::{
+    Blob, BreakerOptions, Error, Forebay, Keyspace, Namespace, NamespaceBuilder, Writes, load_many, load_one,
+};
 
 const TTL: Duration = Duration::from_secs(1);
 
@@ -25,6 +28,91 @@ async fn missing_and_contradicting_options_are_named() {
     ] {
         assert!(message.contains(wanted), "{message:?} does not say {wanted:?}");
     }
+}
+
+type SetUp = fn(NamespaceBuilder<Blob>) -> NamespaceBuilder<Blob>;
+
+#[tokio::test]
+async fn what_is_out_of_its_limits_is_refused_with_what_to_say() {
+    const MS: Duration = Duration::from_millis(1);
+    let no_failures = BreakerOptions { failures: 0, ..BreakerOptions::default() };
+    let no_successes = BreakerOptions { successes: 0, ..BreakerOptions::default() };
+    for (message, wanted) in [
+        (refused(|n| n.key("a:{x}").ttl(TTL).concurrency(0)), "`concurrency` of zero"),
+        (refused(|n| n.key("a:{x}").ttl(TTL).refresh_ahead(TTL)), "not shorter than `ttl`"),
+        (refused(|n| n.key("a:{x}").ttl(TTL).refresh_every(TTL - MS)), "give 1 s or more"),
+        (refused(|n| n.key("a:{x}").ttl(TTL).breaker(no_failures)), "at least one failure"),
+        (refused(|n| n.key("a:{x}").ttl(TTL).breaker(no_successes)), "one success"),
+        (refused(|n| n.key("a:{x}").sliding(Duration::ZERO, TTL)), "more than zero"),
+        (refused(|n| n.key("a:{x}").sliding(TTL + MS, TTL)), "no longer than its `max`"),
+        (refused(|n| n.key("a:{x}").sliding(TTL, Duration::ZERO)), "`ttl` of zero"),
+        (refused(|n| n.key("a:{x}").sliding(TTL, TTL).stale_if_error(MS)), "leave out"),
+        (refused(|n| n.key("a:{x}").sliding(TTL, TTL).stale_while_revalidate(MS)), "leave out"),
+        (refused(|n| n.key("a:{x}").ttl(TTL).memory(1000, EvictionPolicy::Lru)), "at least 65536"),
+        (refused(|n| n.key("a:{x}").ttl(TTL).memory(u64::MAX, EvictionPolicy::Lru)), "to share"),
+        (refused(|n| n.key("a:{x}").ttl(TTL).tags(&["fine", "y:{y}"])), "{y}"),
+        (refused(|n| n.key("a:{x}").ttl(TTL).tags(&["x:{x"])), "x:{x"),
+    ] {
+        assert!(message.contains(wanted), "{message:?} does not say {wanted:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_just_within_its_limits_is_built() {
+    const MS: Duration = Duration::from_millis(1);
+    let least = BreakerOptions { failures: 1, successes: 1, pause: Duration::ZERO };
+    let set_ups: [SetUp; 7] = [
+        |n| n.ttl(TTL).jitter(TTL).concurrency(1).queue(0),
+        |n| n.ttl(TTL).refresh_ahead(TTL - MS),
+        |n| n.ttl(TTL).refresh_every(TTL),
+        |n| n.sliding(TTL, TTL),
+        |n| n.sliding(MS, TTL).stale_if_error(Duration::ZERO),
+        |n| n.ttl(TTL).memory(64 * 1024, EvictionPolicy::Lfu),
+        |n| n.ttl(TTL).tags(&["fixed", "x:{x}", "{x}"]),
+    ];
+    for (number, set_up) in set_ups.into_iter().enumerate() {
+        let namespace = set_up(Forebay::new().unwrap().namespace("n").key("a:{x}")).build();
+        assert!(namespace.is_ok(), "set-up {number}: {}", namespace.unwrap_err());
+    }
+    let breaker = Forebay::new().unwrap().namespace::<Blob>("n").key("a:{x}").ttl(TTL).breaker(least);
+    assert!(breaker.build().is_ok());
+}
+
+#[tokio::test]
+async fn every_rule_asks_for_the_ttl_first() {
+    let rules: [(&str, SetUp); 12] = [
+        ("absent_ttl", |n| n.absent_ttl(TTL)),
+        ("stale_while_revalidate", |n| n.stale_while_revalidate(TTL)),
+        ("stale_if_error", |n| n.stale_if_error(TTL)),
+        ("refresh_ahead", |n| n.refresh_ahead(TTL)),
+        ("refresh_every", |n| n.refresh_every(TTL)),
+        ("jitter", |n| n.jitter(TTL)),
+        ("load_timeout", |n| n.load_timeout(TTL)),
+        ("soft_timeout", |n| n.soft_timeout(TTL)),
+        ("breaker", |n| n.breaker(BreakerOptions::never())),
+        ("concurrency", |n| n.concurrency(1)),
+        ("queue", |n| n.queue(1)),
+        ("writes", |n| n.writes(Writes::Cache)),
+    ];
+    for (rule, set_up) in rules {
+        let message = refused(|n| set_up(n.key("a:{x}")).ttl(TTL));
+        assert!(message.contains(&format!("say `ttl` before `{rule}`")), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn an_engine_refuses_a_budget_that_holds_nothing() {
+    let error = Forebay::builder().memory_budget_bytes(1024 * 1024 - 1).build().unwrap_err().to_string();
+    assert!(error.contains("at least 1048576"), "{error}");
+    assert!(Forebay::builder().memory_budget_bytes(1024 * 1024).build().is_ok());
+}
+
+#[tokio::test]
+async fn a_ttl_said_again_keeps_the_other_rules() {
+    let engine = Forebay::new().unwrap();
+    let namespace = engine.namespace::<Blob>("n").key("a:{x}").ttl(TTL).jitter(TTL / 2).ttl(TTL * 2);
+    let namespace = namespace.build().unwrap();
+    assert_eq!((namespace.policy().ttl, namespace.policy().jitter), (TTL * 2, TTL / 2));
 }
 
 #[test]

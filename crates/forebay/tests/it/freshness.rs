@@ -7,6 +7,8 @@ use forebay::{Freshness, Tier, Why};
 use crate::scripted::{Failure, TTL, stage, stage_with};
 
 const TICK: Duration = Duration::from_millis(1);
+/// How long refreshes wait for company.
+const GATHER: Duration = Duration::from_millis(2);
 
 #[tokio::test]
 async fn the_second_read_comes_from_memory_and_says_its_age() {
@@ -123,6 +125,7 @@ async fn a_stale_value_is_served_while_one_refresh_runs() {
         assert_eq!(value.map(|blob| crate::scripted::text(&blob)).as_deref(), Some("old"));
         assert_eq!(outcome.freshness, Freshness::Stale(Why::Revalidating));
     }
+    stage.clock.advance(GATHER);
     stage.script.arrived().await;
     stage.script.let_go();
     stage.engine.idle().await;

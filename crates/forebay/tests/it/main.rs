@@ -12,20 +12,50 @@
 )]
 
 #[cfg(not(feature = "model"))]
+mod allocations;
+#[cfg(not(feature = "model"))]
 mod batches;
 #[cfg(not(feature = "model"))]
+mod breaker;
+#[cfg(not(feature = "model"))]
 mod build;
+#[cfg(not(feature = "model"))]
+mod expire;
 #[cfg(not(feature = "model"))]
 mod fence;
 #[cfg(not(feature = "model"))]
 mod freshness;
+#[cfg(not(feature = "model"))]
+mod groups;
+#[cfg(not(feature = "model"))]
+mod history;
+#[cfg(not(feature = "model"))]
+mod kinds;
 #[cfg(not(feature = "model"))]
 mod loads;
 #[cfg(not(feature = "model"))]
 mod memory;
 #[cfg(feature = "model")]
 mod model;
+#[cfg(feature = "model")]
+mod model_memory;
+#[cfg(not(feature = "model"))]
+mod observe;
+#[cfg(all(feature = "planted", not(feature = "model")))]
+mod planted;
 #[cfg(not(feature = "model"))]
 mod quickstart;
 #[cfg(not(feature = "model"))]
+mod refreshes;
+#[cfg(not(feature = "model"))]
 mod scripted;
+#[cfg(not(feature = "model"))]
+mod shared;
+#[cfg(not(feature = "model"))]
+mod shares;
+#[cfg(not(feature = "model"))]
+mod sliding;
+#[cfg(not(feature = "model"))]
+mod slow;
+#[cfg(not(feature = "model"))]
+mod versions;

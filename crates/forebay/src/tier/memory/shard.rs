@@ -1,338 +1,452 @@
-//! One shard: a table of slots, S3-FIFO's two queues, and the ghosts of what was evicted.
+//! One shard: a table of slots, the order in which they make room, and when they stop being of use.
 //!
-//! An entry starts in the small queue; read again while there, it moves to the main queue, else it leaves and its hash
-//! is remembered as a ghost. A key whose ghost is remembered starts in the main queue. The main queue is a FIFO in which
-//! an entry that was read gets another turn.
+//! Every method leaves the structure whole, also where a caller's closure panics. What an entry held is put into
+//! [`Gone`], and dropped by the caller once the lock is released.
 
-use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hasher};
 
-use hashbrown::HashTable;
+use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
-use super::list::{Index, Linked, Links, Queue};
-use super::{Admit, Filled, Held, weight_bytes};
+use super::dense::{Index, NONE};
+use super::policy::{Policy, Step};
+use super::slots::{Departed, KeyOf, SLOT_BYTES, Slots, Sought, heap_bytes};
+use super::table::Table;
+use super::wheel::Wheel;
+use super::{Admit, EvictionPolicy, Filled, Held};
 use crate::rt::Tick;
+use crate::value::length;
 
-/// The small queue's part of the budget is one in this many.
-const SMALL_PART: u64 = 10;
-/// Reads beyond this many in one turn bring no further turn.
-const READS_MAX: u8 = 3;
-/// Ghosts beyond this many are forgotten, oldest first, however many entries the shard holds.
-const GHOSTS_MIN: usize = 64;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    Small,
-    Main,
-}
+/// Looks at entries in one hold of the lock, at most: evictions, scans and sweeps let others in between.
+pub(super) const STEPS: usize = 64;
+/// The slots that a shard has indices for.
+const SLOTS_MAX: usize = 0x00ff_fffe;
+/// What an empty shard and the first chunks of its arrays take, rounded up, in bytes.
+const FIXED_BYTES: u64 = 32 * 1024;
 
 /// What left a shard: dropped by the caller once the lock is released, since a value's own `drop` may do anything.
-pub(super) type Gone = SmallVec<[Slot; 1]>;
+pub(super) type Gone = SmallVec<[Departed; 1]>;
 
+/// The hash of a key, the same in all shards of a tier.
+#[inline]
+pub(super) fn hash(hasher: &RandomState, namespace: u32, key: &[u8]) -> u64 {
+    let mut hash = hasher.build_hasher();
+    hash.write_u32(namespace);
+    hash.write(key);
+    hash.finish()
+}
+
+/// Shards share no cache line, nor the pair of lines that a processor fetches together.
 #[derive(Debug)]
-pub(super) struct Slot {
-    hash: u64,
-    namespace: u32,
-    key: Box<[u8]>,
-    held: Held,
-    weight_bytes: u64,
-    turn: Turn,
-    /// Reads in this turn, up to [`READS_MAX`].
-    reads: u8,
-    links: Links,
-}
-
-/// What is remembered of an entry that left the small queue unread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ghost {
-    hash: u64,
-    /// Tells it from an earlier ghost of the same key.
-    number: u64,
-}
-
-/// A slab of slots; a freed one is used again.
-#[derive(Debug, Default)]
-struct Slots {
-    slots: Vec<Option<Slot>>,
-    free: Vec<Index>,
-}
-
-impl Slots {
-    fn get(&self, at: Index) -> Option<&Slot> {
-        self.slots.get(usize::try_from(at).ok()?)?.as_ref()
-    }
-
-    fn get_mut(&mut self, at: Index) -> Option<&mut Slot> {
-        self.slots.get_mut(usize::try_from(at).ok()?)?.as_mut()
-    }
-
-    /// A place for `slot`; `None` when 2³² places are taken.
-    fn add(&mut self, slot: Slot) -> Option<Index> {
-        if let Some(at) = self.free.pop() {
-            *self.slots.get_mut(usize::try_from(at).ok()?)? = Some(slot);
-            return Some(at);
-        }
-        let at = Index::try_from(self.slots.len()).ok()?;
-        self.slots.push(Some(slot));
-        Some(at)
-    }
-
-    fn take(&mut self, at: Index) -> Option<Slot> {
-        let slot = self.slots.get_mut(usize::try_from(at).ok()?)?.take()?;
-        self.free.push(at);
-        Some(slot)
-    }
-}
-
-impl Linked for Slots {
-    fn links(&mut self, at: Index) -> Option<&mut Links> {
-        self.get_mut(at).map(|slot| &mut slot.links)
-    }
-}
-
-#[derive(Debug)]
+#[repr(align(128))]
 pub(super) struct Shard {
-    table: HashTable<Index>,
+    table: Table,
     slots: Slots,
-    small: Queue,
-    main: Queue,
-    ghosts: HashTable<Ghost>,
-    /// The ghosts in the order they left; one that came back meanwhile stands twice, and counts where its number matches.
-    ghost_order: VecDeque<Ghost>,
-    ghosts_made: u64,
+    policy: Policy,
+    /// What all entries have on the heap, in bytes.
+    heap_bytes: u64,
     budget_bytes: u64,
+    hasher: RandomState,
+    wheel: Wheel,
 }
 
 impl Shard {
-    pub(super) fn new(budget_bytes: u64) -> Self {
+    pub(super) fn new(budget_bytes: u64, policy: EvictionPolicy, hasher: RandomState) -> Self {
         Self {
-            table: HashTable::new(),
+            table: Table::new(),
             slots: Slots::default(),
-            small: Queue::default(),
-            main: Queue::default(),
-            ghosts: HashTable::new(),
-            ghost_order: VecDeque::new(),
-            ghosts_made: 0,
+            policy: Policy::new(policy),
+            heap_bytes: 0,
             budget_bytes,
+            hasher,
+            wheel: Wheel::new(),
         }
     }
 
-    pub(super) fn get(
+    pub(super) fn set_budget_bytes(&mut self, bytes: u64) {
+        self.budget_bytes = bytes;
+    }
+
+    #[inline]
+    pub(super) fn get<R>(
         &mut self,
-        hash: u64,
-        namespace: u32,
-        key: &[u8],
+        sought: &Sought<'_>,
         now: Tick,
         gone: &mut Gone,
-    ) -> Option<Held> {
-        let at = self.find(hash, namespace, key)?;
-        let slot = self.slots.get_mut(at)?;
-        if now >= slot.held.useless_from {
-            gone.extend(self.remove_at(at));
+        look: impl FnOnce(&mut Held) -> Option<R>,
+    ) -> Option<R> {
+        let at = self.table.find(&self.slots, sought)?;
+        let held = self.slots.held_mut(at)?;
+        let useless_from = held.useless_from;
+        let looked = if now < useless_from { look(held) } else { None };
+        let earlier = held.useless_from < useless_from;
+        if looked.is_none() {
+            gone.extend(self.remove_at(at).departed);
             return None;
         }
-        slot.reads = slot.reads.saturating_add(1).min(READS_MAX);
-        Some(slot.held.clone())
+        if earlier {
+            self.reschedule(at);
+        }
+        self.policy.touch(&mut self.slots, at);
+        looked
     }
 
-    pub(super) fn peek(&self, hash: u64, namespace: u32, key: &[u8], now: Tick) -> Option<Held> {
-        let slot = self.slots.get(self.find(hash, namespace, key)?)?;
-        (now < slot.held.useless_from).then(|| slot.held.clone())
+    pub(super) fn peek(&self, sought: &Sought<'_>, now: Tick) -> Option<Held> {
+        let at = self.table.find(&self.slots, sought)?;
+        if now >= self.slots.useless_from(at)? {
+            return None;
+        }
+        self.slots.held(at).cloned()
     }
 
+    /// Stores `held` where `admit` agrees; the slot, if one was taken or written.
     pub(super) fn insert(
         &mut self,
-        hash: u64,
-        namespace: u32,
-        key: &[u8],
+        sought: &Sought<'_>,
         held: Held,
-        admit: impl FnOnce() -> Admit,
+        admit: impl FnOnce(Option<&Held>) -> Admit,
         gone: &mut Gone,
-    ) -> Filled {
-        if admit() == Admit::Fenced {
-            return Filled::Fenced;
+    ) -> (Filled, Index) {
+        let found = self.table.find(&self.slots, sought);
+        let admitted = admit(found.and_then(|at| self.slots.held(at)));
+        match admitted {
+            Admit::Fenced => return (Filled::Fenced, NONE),
+            Admit::Older => return (Filled::Older, NONE),
+            Admit::Yes => {}
         }
-        let weight_bytes = weight_bytes(key, &held);
-        let replaced = self.find(hash, namespace, key).and_then(|at| self.remove_at(at));
-        let history = replaced.as_ref().map(|old| (old.turn, old.reads));
-        gone.extend(replaced);
-        if weight_bytes > self.budget_bytes {
-            return Filled::TooLarge { weight_bytes, limit_bytes: self.budget_bytes };
-        }
-        let (turn, reads) = match history {
-            Some(history) => history,
-            None if self.forget_ghost(hash) => (Turn::Main, 0),
-            None => (Turn::Small, 0),
+        let heap = heap_bytes(sought.namespace, sought.key, &held);
+        let limit_bytes = self.limit_bytes();
+        let weight_bytes = heap.saturating_add(length(SLOT_BYTES));
+        let Some(heap) = u32::try_from(heap).ok().filter(|_| weight_bytes <= limit_bytes) else {
+            gone.extend(found.and_then(|at| self.remove_at(at).departed));
+            return (Filled::TooLarge { weight_bytes, limit_bytes }, NONE);
         };
-        while self.weight_bytes() + weight_bytes > self.budget_bytes && self.evict_one(gone) {}
-        let slot = Slot {
-            hash,
-            namespace,
-            key: key.into(),
-            held,
-            weight_bytes,
-            turn,
-            reads,
-            links: Links::default(),
+        let at = match found {
+            Some(at) => {
+                gone.extend(self.slots.put(at, held));
+                self.reweigh(at, heap);
+                if let Policy::Lru(lru) = &mut self.policy {
+                    lru.touch(&mut self.slots, at);
+                }
+                at
+            }
+            None => {
+                let mut spare = NONE;
+                while self.slots.len() >= SLOTS_MAX && self.evict_step(&mut spare, gone).is_some() {}
+                self.add(sought, held, heap)
+            }
         };
-        if let Some(at) = self.slots.add(slot) {
-            let slots = &self.slots;
-            self.table.insert_unique(hash, at, |&at| slots.get(at).map_or(0, |slot| slot.hash));
-            self.queue(turn).push_slot(at, weight_bytes);
+        self.reschedule(at);
+        (Filled::Stored, at)
+    }
+
+    pub(super) fn update<R>(
+        &mut self,
+        sought: &Sought<'_>,
+        now: Tick,
+        gone: &mut Gone,
+        change: impl FnOnce(&mut Held) -> R,
+    ) -> (Option<R>, Index) {
+        let Some(at) = self.table.find(&self.slots, sought) else { return (None, NONE) };
+        if self.slots.useless_from(at).is_none_or(|useless_from| now >= useless_from) {
+            gone.extend(self.remove_at(at).departed);
+            return (None, NONE);
         }
-        Filled::Stored
+        let changed = Changing { shard: self, at }.change(change);
+        if self.slots.weight_bytes(at) > self.limit_bytes() {
+            gone.extend(self.remove_at(at).departed);
+            return (changed, NONE);
+        }
+        (changed, at)
     }
 
     pub(super) fn remove(
         &mut self,
-        hash: u64,
-        namespace: u32,
-        key: &[u8],
-        admit: impl FnOnce() -> Admit,
-    ) -> Option<Slot> {
-        if admit() == Admit::Fenced {
+        sought: &Sought<'_>,
+        gone: impl FnOnce(&Held) -> bool,
+    ) -> Option<Departed> {
+        let at = self.table.find(&self.slots, sought)?;
+        if !self.judged(at, gone) {
             return None;
         }
-        self.find(hash, namespace, key).and_then(|at| self.remove_at(at))
+        self.remove_at(at).departed
     }
 
+    /// The slot of a key; [`NONE`] where it is not held.
+    pub(super) fn slot_of(&self, sought: &Sought<'_>) -> Index {
+        self.table.find(&self.slots, sought).unwrap_or(NONE)
+    }
+
+    /// Makes room by at most [`STEPS`] steps, `spare` being the last to leave; whether more are needed.
+    pub(super) fn make_room(&mut self, mut spare: Index, gone: &mut Gone) -> bool {
+        for _ in 0..STEPS {
+            if self.weight_bytes() <= self.budget_bytes || self.evict_step(&mut spare, gone).is_none() {
+                return false;
+            }
+        }
+        self.weight_bytes() > self.budget_bytes
+    }
+
+    /// Keys of a namespace below `from`, from the end down, until `keys` holds `limit` or [`STEPS`] slots were looked at;
+    /// where to go on.
+    pub(super) fn scan(
+        &self,
+        namespace: u32,
+        from: Index,
+        limit: usize,
+        now: Tick,
+        keys: &mut Vec<Box<[u8]>>,
+    ) -> Index {
+        let mut from = from.min(super::dense::index(self.slots.len()));
+        for _ in 0..STEPS {
+            if from == 0 || keys.len() >= limit {
+                break;
+            }
+            from -= 1;
+            let Some(KeyOf { key, .. }) = self.slots.key(from).filter(|key| key.namespace == namespace)
+            else {
+                continue;
+            };
+            if self.slots.useless_from(from).is_some_and(|useless_from| now < useless_from) {
+                keys.push(key.into());
+            }
+        }
+        from
+    }
+
+    /// Removes entries of a namespace below `from` for which `judge` says so, until [`STEPS`] slots were looked at; where
+    /// to go on.
+    pub(super) fn remove_where(
+        &mut self,
+        namespace: u32,
+        from: Index,
+        gone: &mut Gone,
+        mut judge: impl FnMut(&[u8], &Held) -> bool,
+    ) -> Index {
+        let mut from = from.min(super::dense::index(self.slots.len()));
+        for _ in 0..STEPS {
+            let Some(at) = from.checked_sub(1) else { break };
+            from = at;
+            let Some(key) = self.slots.key(at).filter(|key| key.namespace == namespace) else { continue };
+            let key: SmallVec<[u8; 64]> = SmallVec::from_slice(key.key);
+            if self.judged(at, |held| judge(&key, held)) {
+                gone.extend(self.remove_at(at).departed);
+            }
+        }
+        from
+    }
+
+    /// Drops what is of no use at `now`, looking at `limit` entries at most; how many it looked at.
+    pub(super) fn sweep(&mut self, now: Tick, limit: usize, gone: &mut Gone) -> usize {
+        self.wheel.turn(now);
+        let mut looked = 0;
+        while looked < limit {
+            let Some(at) = self.wheel.next(&mut self.slots) else { break };
+            looked += 1;
+            match self.slots.useless_from(at) {
+                Some(useless_from) if now < useless_from => {
+                    self.wheel.schedule(&mut self.slots, at, useless_from)
+                }
+                _ => gone.extend(self.remove_at(at).departed),
+            }
+        }
+        looked
+    }
+
+    /// What it takes, entries and all, in bytes.
     pub(super) fn weight_bytes(&self) -> u64 {
-        self.small.weight_bytes + self.main.weight_bytes
+        let own = size_of::<Self>() + self.policy.bytes() + self.wheel.bytes();
+        self.heap_bytes + self.table.bytes() + self.slots.bytes() + length(own)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.table.len()
+        self.slots.len()
     }
 
-    pub(super) fn validate(&mut self) -> Result<(), String> {
-        let mut seen = 0;
-        for turn in [Turn::Small, Turn::Main] {
-            let QueueOf { queue, slots } = self.queue(turn);
-            let walked = queue.walk(slots);
-            let weights: u64 =
-                walked.iter().filter_map(|&at| slots.get(at)).map(|slot| slot.weight_bytes).sum();
-            if weights != queue.weight_bytes {
-                return Err(format!(
-                    "{turn:?}: entries weigh {weights}, the queue says {}",
-                    queue.weight_bytes
-                ));
+    pub(super) fn validate(&self) -> Result<(), String> {
+        self.slots.validate()?;
+        self.table.validate(&self.slots, |slots, at| hash_of(&self.hasher, slots, at))?;
+        self.wheel.validate(&self.slots)?;
+        let queued = self.policy.validate(&self.slots)?;
+        if queued != self.slots.len() {
+            return Err(format!("the queues hold {queued} entries, the slots {}", self.slots.len()));
+        }
+        let mut heap_bytes = 0;
+        for at in 0..super::dense::index(self.slots.len()) {
+            let Some(KeyOf { namespace, key }) = self.slots.key(at) else {
+                return Err(format!("slot {at} has no key"));
+            };
+            let sought = Sought { hash: hash(&self.hasher, namespace, key), namespace, key };
+            if self.table.find(&self.slots, &sought) != Some(at) {
+                return Err(format!("slot {at} is not found by its own key"));
             }
-            if let Some(stray) = walked.iter().find(|&&at| slots.get(at).is_none_or(|slot| slot.turn != turn))
-            {
-                return Err(format!("{turn:?}: slot {stray} is not of this queue"));
+            let weighed = u64::from(self.slots.heap_bytes(at));
+            if weighed != self.slots.weigh(at) {
+                return Err(format!("slot {at} weighs {}, it says {weighed}", self.slots.weigh(at)));
             }
-            seen += walked.len();
+            heap_bytes += weighed;
         }
-        if seen != self.table.len() {
-            return Err(format!("the queues hold {seen} entries, the table {}", self.table.len()));
+        if heap_bytes != self.heap_bytes {
+            return Err(format!("entries weigh {heap_bytes}, the shard says {}", self.heap_bytes));
         }
-        let astray = |&&at: &&Index| {
-            self.slots.get(at).is_none_or(|slot| self.find(slot.hash, slot.namespace, &slot.key) != Some(at))
-        };
-        if let Some(stray) = self.table.iter().find(astray) {
-            return Err(format!("slot {stray} is not found by its own key"));
-        }
-        if self.weight_bytes() > self.budget_bytes {
+        if self.weight_bytes() > self.budget_bytes && self.slots.len() > 0 {
             return Err(format!("holds {} bytes of {}", self.weight_bytes(), self.budget_bytes));
-        }
-        if self.ghosts.len() > self.ghost_order.len() {
-            return Err("a ghost is remembered for ever".into());
         }
         Ok(())
     }
 
-    fn find(&self, hash: u64, namespace: u32, key: &[u8]) -> Option<Index> {
-        self.table
-            .find(hash, |&at| {
-                self.slots.get(at).is_some_and(|slot| slot.namespace == namespace && *slot.key == *key)
-            })
-            .copied()
+    /// The most that an entry may weigh, in bytes.
+    fn limit_bytes(&self) -> u64 {
+        self.budget_bytes.saturating_sub(FIXED_BYTES).min(u64::from(u32::MAX))
     }
 
-    fn remove_at(&mut self, at: Index) -> Option<Slot> {
-        let (hash, turn, weight_bytes) =
-            self.slots.get(at).map(|slot| (slot.hash, slot.turn, slot.weight_bytes))?;
-        self.queue(turn).unlink_slot(at, weight_bytes);
-        if let Ok(found) = self.table.find_entry(hash, |&other| other == at) {
-            found.remove();
+    fn add(&mut self, sought: &Sought<'_>, held: Held, heap: u32) -> Index {
+        let at = self.slots.push(sought, held, heap);
+        self.heap_bytes += u64::from(heap);
+        let hasher = &self.hasher;
+        self.table.insert(&mut self.slots, sought.hash, at, |slots, at| hash_of(hasher, slots, at));
+        self.policy.enter(&mut self.slots, at, sought.hash);
+        at
+    }
+
+    /// Asks about an entry, which stays as it is.
+    fn judged(&self, at: Index, judge: impl FnOnce(&Held) -> bool) -> bool {
+        self.slots.held(at).is_some_and(judge)
+    }
+
+    fn reschedule(&mut self, at: Index) {
+        if let Some(useless_from) = self.slots.useless_from(at) {
+            self.wheel.unlink(&mut self.slots, at);
+            self.wheel.schedule(&mut self.slots, at, useless_from);
         }
-        self.slots.take(at)
     }
 
-    /// Makes room by one step: an entry leaves, or gets another turn. `false` when there is nothing to evict.
-    fn evict_one(&mut self, gone: &mut Gone) -> bool {
-        let small_is_full = self.small.weight_bytes > self.budget_bytes / SMALL_PART;
-        let turn = if small_is_full || self.main.tail().is_none() { Turn::Small } else { Turn::Main };
-        let Some(at) = self.queue(turn).queue.tail() else { return false };
-        let Some((reads, weight_bytes)) = self.slots.get(at).map(|slot| (slot.reads, slot.weight_bytes))
-        else {
-            return false;
-        };
-        if reads == 0 {
-            if let Some(evicted) = self.remove_at(at) {
-                if turn == Turn::Small {
-                    self.remember_ghost(evicted.hash);
+    fn reweigh(&mut self, at: Index, heap: u32) {
+        let queue = self.policy.queue_of(&self.slots, at);
+        let before = u64::from(self.slots.set_heap_bytes(at, heap));
+        queue.weight_bytes = (queue.weight_bytes + u64::from(heap)).saturating_sub(before);
+        self.heap_bytes = (self.heap_bytes + u64::from(heap)).saturating_sub(before);
+    }
+
+    fn remove_at(&mut self, at: Index) -> Removed {
+        let hash = hash_of(&self.hasher, &self.slots, at);
+        self.policy.queue_of(&self.slots, at).unlink(&mut self.slots, at);
+        self.wheel.unlink(&mut self.slots, at);
+        let last = super::dense::index(self.slots.len().saturating_sub(1));
+        let last_hash = hash_of(&self.hasher, &self.slots, last);
+        self.heap_bytes = self.heap_bytes.saturating_sub(u64::from(self.slots.heap_bytes(at)));
+        self.table.remove(&mut self.slots, hash, at);
+        let departed = self.slots.swap_remove(at);
+        if last != at && departed.is_some() {
+            self.table.moved(&mut self.slots, last_hash, last, at);
+            self.policy.queue_of(&self.slots, at).moved(&mut self.slots, at);
+            self.wheel.moved(&mut self.slots, at);
+        }
+        Removed { departed, hash, moved: last }
+    }
+
+    /// Makes room by one step; whether an entry left. `None` when there is nothing to evict.
+    fn evict_step(&mut self, spare: &mut Index, gone: &mut Gone) -> Option<bool> {
+        match self.policy.step(&mut self.slots, *spare) {
+            Step::Empty => None,
+            Step::Turned => Some(false),
+            Step::Evict { at, remember } => {
+                let removed = self.remove_at(at);
+                gone.extend(removed.departed);
+                if removed.moved == *spare {
+                    *spare = at;
                 }
-                gone.push(evicted);
-            }
-            return true;
-        }
-        self.queue(turn).unlink_slot(at, weight_bytes);
-        if let Some(slot) = self.slots.get_mut(at) {
-            slot.turn = Turn::Main;
-            slot.reads = if turn == Turn::Small { 0 } else { reads - 1 };
-        }
-        self.queue(Turn::Main).push_slot(at, weight_bytes);
-        true
-    }
-
-    fn remember_ghost(&mut self, hash: u64) {
-        if self.ghosts.find(hash, |ghost| ghost.hash == hash).is_none() {
-            let ghost = Ghost { hash, number: self.ghosts_made };
-            self.ghosts_made += 1;
-            self.ghosts.insert_unique(hash, ghost, |ghost| ghost.hash);
-            self.ghost_order.push_back(ghost);
-        }
-        while self.ghost_order.len() > self.table.len().max(GHOSTS_MIN) {
-            let Some(oldest) = self.ghost_order.pop_front() else { return };
-            if let Ok(found) = self.ghosts.find_entry(oldest.hash, |ghost| *ghost == oldest) {
-                found.remove();
+                if remember {
+                    self.policy.remember(removed.hash, self.slots.len());
+                }
+                Some(true)
             }
         }
-    }
-
-    /// Forgets a ghost; whether it was remembered. Its place in the order is left to be dropped in its turn.
-    fn forget_ghost(&mut self, hash: u64) -> bool {
-        match self.ghosts.find_entry(hash, |ghost| ghost.hash == hash) {
-            Ok(found) => {
-                found.remove();
-                true
-            }
-            Err(_) => false,
-        }
-    }
-
-    fn queue(&mut self, turn: Turn) -> QueueOf<'_> {
-        let queue = match turn {
-            Turn::Small => &mut self.small,
-            Turn::Main => &mut self.main,
-        };
-        QueueOf { queue, slots: &mut self.slots }
     }
 }
 
-/// A queue beside the slots that it threads.
-struct QueueOf<'a> {
-    queue: &'a mut Queue,
-    slots: &'a mut Slots,
+/// What came of a removal.
+struct Removed {
+    departed: Option<Departed>,
+    hash: u64,
+    /// The slot that moved into the place of the removed one.
+    moved: Index,
 }
 
-impl QueueOf<'_> {
-    fn push_slot(self, at: Index, weight_bytes: u64) {
-        self.queue.push(self.slots, at, weight_bytes);
+fn hash_of(hasher: &RandomState, slots: &Slots, at: Index) -> u64 {
+    slots.key(at).map_or(0, |KeyOf { namespace, key }| hash(hasher, namespace, key))
+}
+
+/// An entry while it is changed: weighed and scheduled anew when this is dropped, by a panic too.
+struct Changing<'s> {
+    shard: &'s mut Shard,
+    at: Index,
+}
+
+impl Changing<'_> {
+    fn change<R>(self, change: impl FnOnce(&mut Held) -> R) -> Option<R> {
+        self.shard.slots.held_mut(self.at).map(change)
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        let heap = self.shard.slots.weigh(self.at);
+        self.shard.reweigh(self.at, u32::try_from(heap).unwrap_or(u32::MAX));
+        self.shard.reschedule(self.at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Gone, NONE, RandomState, STEPS, Shard, Sought, hash};
+    use crate::rt::Tick;
+    use crate::tier::memory::{Admit, EvictionPolicy, Held};
+
+    fn shard_of(entries: u32, useless_from: impl Fn(u32) -> u64) -> Shard {
+        let mut shard = Shard::new(64 * 1024 * 1024, EvictionPolicy::S3Fifo, RandomState::default());
+        for number in 0..entries {
+            let key = number.to_le_bytes();
+            let sought = Sought { hash: hash(&shard.hasher, 0, &key), namespace: 0, key: &key };
+            let held =
+                Held { useless_from: Tick::from_ms(useless_from(number)), ..super::super::slots::nothing() };
+            shard.insert(&sought, held, |_| Admit::Yes, &mut Gone::new());
+        }
+        shard
     }
 
-    fn unlink_slot(self, at: Index, weight_bytes: u64) {
-        self.queue.unlink(self.slots, at, weight_bytes);
+    #[test]
+    fn a_sweep_looks_at_no_more_than_its_limit_and_at_nothing_twice_for_long() {
+        const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+        let mut shard = shard_of(10_000, |number| 1 + u64::from(number) * 9_000);
+        let (mut looked, mut now_ms) = (0, 0);
+        while shard.len() > 0 && now_ms < 2 * DAY_MS {
+            now_ms += 60_000;
+            let before = shard.len();
+            let mut gone = Gone::new();
+            let part = shard.sweep(Tick::from_ms(now_ms), STEPS, &mut gone);
+            assert!(part <= STEPS && before - shard.len() == gone.len());
+            looked += part;
+        }
+        assert!(shard.len() == 0, "{} entries are left", shard.len());
+        assert!(
+            looked < 10_000 * 4,
+            "{looked} looks at 10,000 entries: one for each level it came down, and one at its end"
+        );
+    }
+
+    #[test]
+    fn a_hold_of_the_lock_does_bounded_work() {
+        let mut shard = shard_of(10_000, |_| u64::MAX);
+        shard.set_budget_bytes(64 * 1024);
+        let mut gone = Gone::new();
+        assert!(shard.make_room(NONE, &mut gone), "10,000 entries in 64 KiB");
+        assert!(gone.len() <= STEPS);
+        let (mut keys, mut holds, mut from) = (Vec::new(), 0, NONE);
+        while from > 0 {
+            from = shard.scan(0, from, usize::MAX, Tick::default(), &mut keys);
+            holds += 1;
+        }
+        assert_eq!((keys.len(), holds), (shard.len(), shard.len().div_ceil(STEPS)));
     }
 }

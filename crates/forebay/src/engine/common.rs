@@ -1,0 +1,201 @@
+//! What all namespaces of one engine share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+use super::core::Core;
+use super::shared::Shared;
+use crate::error::{Cause, Error};
+use crate::log::{Group, Groups, Limits, LocalLog, Reach, Record};
+use crate::observe::Events;
+use crate::rt::{Clock, Mutex, Tasks};
+use crate::tier::memory::{EvictionPolicy, MemoryTier};
+use crate::tier::shared::SharedTier;
+use crate::value::Position;
+
+/// The least memory that an engine can work with, in bytes: 1 MiB.
+pub(super) const MEMORY_MIN_BYTES: u64 = 1024 * 1024;
+/// The least memory that a namespace can have for itself, in bytes: 64 KiB.
+const OWN_MEMORY_MIN_BYTES: u64 = 64 * 1024;
+
+/// The parts of an engine that its namespaces share.
+#[derive(Debug)]
+pub(super) struct Common {
+    /// What the namespaces hold that have no memory of their own.
+    pub(super) memory: Arc<MemoryTier>,
+    own: Mutex<Vec<Weak<MemoryTier>>>,
+    /// Of all memories together.
+    budget_bytes: u64,
+    pub(super) clock: Clock,
+    /// Loads, and whatever else ends by itself.
+    pub(super) tasks: Tasks,
+    /// What runs as long as the engine lives.
+    pub(super) upkeep: Tasks,
+    pub(super) groups: Arc<Groups>,
+    log: LocalLog,
+    pub(super) shared: Option<Arc<Shared>>,
+    pub(super) events: Events,
+    namespaces: Mutex<Vec<Weak<Core>>>,
+    next_namespace: AtomicU32,
+    keyspaces: Mutex<HashMap<Arc<str>, u32>>,
+}
+
+impl Common {
+    pub(super) fn new(
+        budget_bytes: u64,
+        clock: Clock,
+        tasks: Tasks,
+        upkeep: Tasks,
+        tier: Option<Arc<dyn SharedTier>>,
+    ) -> Self {
+        Self {
+            memory: Arc::new(MemoryTier::new(budget_bytes, EvictionPolicy::S3Fifo)),
+            own: Mutex::default(),
+            budget_bytes,
+            log: LocalLog::new(clock.clone()),
+            shared: tier.map(|tier| Arc::new(Shared::new(tier, clock.clone()))),
+            clock,
+            tasks,
+            upkeep,
+            groups: Arc::new(Groups::new(Limits::default())),
+            events: Events::default(),
+            namespaces: Mutex::default(),
+            next_namespace: AtomicU32::new(0),
+            keyspaces: Mutex::default(),
+        }
+    }
+
+    /// A memory of `bytes` of its own, taken from the common one; what is wrong where that cannot be.
+    pub(super) fn carve(&self, bytes: u64, policy: EvictionPolicy) -> Result<Arc<MemoryTier>, String> {
+        if bytes < OWN_MEMORY_MIN_BYTES {
+            return Err(format!(
+                "a memory of {bytes} bytes is too small, give at least {OWN_MEMORY_MIN_BYTES}"
+            ));
+        }
+        // What namespaces had that are no more comes back first.
+        drop(self.memories());
+        let mut own = self.own.lock();
+        let left = self.memory.budget_bytes().checked_sub(bytes);
+        let Some(left) = left.filter(|left| *left >= MEMORY_MIN_BYTES) else {
+            return Err(format!(
+                "a memory of {bytes} bytes leaves less than {MEMORY_MIN_BYTES} of the engine's to share, which has {}",
+                self.memory.budget_bytes()
+            ));
+        };
+        self.memory.set_budget_bytes(left);
+        let memory = Arc::new(MemoryTier::new(bytes, policy));
+        own.push(Arc::downgrade(&memory));
+        Ok(memory)
+    }
+
+    /// Every memory of the engine; what a namespace that is no more had for itself goes back to all.
+    pub(super) fn memories(&self) -> Vec<Arc<MemoryTier>> {
+        let mut own = self.own.lock();
+        own.retain(|memory| memory.strong_count() > 0);
+        let own: Vec<_> = own.iter().filter_map(Weak::upgrade).collect();
+        let taken: u64 = own.iter().map(|memory| memory.budget_bytes()).sum();
+        let left = self.budget_bytes.saturating_sub(taken);
+        if left != self.memory.budget_bytes() {
+            self.memory.set_budget_bytes(left);
+        }
+        std::iter::once(Arc::clone(&self.memory)).chain(own).collect()
+    }
+
+    /// Takes a namespace into the engine's.
+    pub(super) fn enrol(&self, core: &Arc<Core>) {
+        let mut namespaces = self.namespaces.lock();
+        namespaces.retain(|core| core.strong_count() > 0);
+        namespaces.push(Arc::downgrade(core));
+    }
+
+    /// The namespaces that live.
+    pub(super) fn namespaces(&self) -> Vec<Arc<Core>> {
+        self.namespaces.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// A number for a new namespace.
+    pub(super) fn namespace(&self) -> u32 {
+        self.next_namespace.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The number of the keyspace called `name`.
+    pub(super) fn keyspace(&self, name: &Arc<str>) -> u32 {
+        let mut keyspaces = self.keyspaces.lock();
+        let next = u32::try_from(keyspaces.len()).unwrap_or(u32::MAX);
+        *keyspaces.entry(Arc::clone(name)).or_insert(next)
+    }
+
+    /// Tells the log, or the shared tier that carries it, of `record`, and applies it here. When this returns, no reader that
+    /// starts gets what the record makes gone.
+    ///
+    /// # Errors
+    /// [`Error::Unconfirmed`] when the shared tier may not know: it is told later.
+    pub(super) async fn tell(&self, record: Record) -> Result<(), Error> {
+        let Some(shared) = &self.shared else {
+            self.apply(&record, self.log.number(1));
+            return Ok(());
+        };
+        let records = std::slice::from_ref(&record);
+        let told = shared.tier.invalidate(records).await;
+        match told.map(|place| (place, self.groups.place(place))) {
+            Ok((place, Some(at))) => {
+                shared.told(place);
+                self.apply(&record, at);
+                Ok(())
+            }
+            unconfirmed => {
+                self.apply_unplaced(&record);
+                shared.tell_later(record);
+                let cause = unconfirmed.err().map(|error| Arc::new(error) as Cause);
+                Err(Error::Unconfirmed { cause })
+            }
+        }
+    }
+
+    /// Applies a record that stands at `at` in the log.
+    pub(super) fn apply(&self, record: &Record, at: Position) {
+        let Record { keyspace, reach, verb } = record;
+        let keyspace_id = self.keyspaces.lock().get(keyspace).copied();
+        let core = |namespace: &Arc<str>| self.find(keyspace, namespace);
+        let group = match reach {
+            Reach::Key { namespace, key } => {
+                if let Some(core) = core(namespace) {
+                    core.heed_key(key, *verb, at);
+                }
+                None
+            }
+            Reach::Tag(tag) => keyspace_id.map(|keyspace| (Group::Tag { keyspace, tag }, *verb)),
+            Reach::All => keyspace_id.map(|keyspace| (Group::Keyspace { keyspace }, *verb)),
+            Reach::Namespace(namespace) => {
+                core(namespace).map(|core| (Group::Namespace { namespace: core.id }, *verb))
+            }
+            Reach::Prefix { namespace, prefix } => {
+                core(namespace).and_then(|core| Some((core.group(prefix)?, *verb)))
+            }
+        };
+        match group {
+            Some((group, verb)) => {
+                for core in self.namespaces().iter().filter(|core| *core.owner.keyspace == **keyspace) {
+                    core.others_may_exist();
+                }
+                self.groups.remember(at, group, verb);
+            }
+            None => self.groups.pass(at),
+        }
+    }
+
+    /// Applies a record that has no place in the log yet: to what is held and to the loads in flight.
+    fn apply_unplaced(&self, record: &Record) {
+        for core in self.namespaces() {
+            if *core.owner.keyspace == *record.keyspace {
+                core.heed_unplaced(&record.reach, record.verb);
+            }
+        }
+    }
+
+    fn find(&self, keyspace: &str, namespace: &str) -> Option<Arc<Core>> {
+        let is_it = |core: &Arc<Core>| *core.owner.keyspace == *keyspace && *core.name == *namespace;
+        self.namespaces().into_iter().find(is_it)
+    }
+}

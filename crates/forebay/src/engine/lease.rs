@@ -1,0 +1,319 @@
+//! The shared tier's part in a load: what it holds is taken, what it lacks is loaded under its lease.
+//!
+//! A flight asks the tier before the source. The tier hands out a value, or a lease to load under, or says that another
+//! instance loads: that one is waited for, and after a while gone without. Without a lease nothing is stored in the tier.
+//! Whatever the tier does not answer costs speed only (promise P6).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::Core;
+use super::load::Departure;
+use super::shared::Shared;
+use crate::loader::{Entered, Landing, Slot};
+use crate::log::{Cursor, Verdict as Validity};
+use crate::observe::Tier;
+use crate::rt::Tick;
+use crate::tier::memory::Held;
+use crate::tier::shared::{Answer, Envelope, EnvelopeValue, Fill, Lease, LeaseTerms};
+use crate::value::{self, Extras, Position, Tag, Value};
+
+/// How long an answer of the tier may wait until the log is applied as far as the tier knew it.
+const CATCH_UP: Duration = Duration::from_millis(100);
+/// What a lease lives longer than its load may take.
+const LEASE_MARGIN: Duration = Duration::from_secs(1);
+/// The shortest and the longest pause between two looks at a key that another instance loads.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+/// The longest that another instance's load is waited for.
+const LOOK_MAX: Duration = Duration::from_secs(1);
+
+/// The right to fill one key of the tier, and what was noted with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Granted {
+    pub(super) lease: Lease,
+    pub(super) noted: Cursor,
+    /// `noted` among this instance's positions.
+    pub(super) position: Position,
+}
+
+/// What the tier said of a flight.
+enum Said {
+    /// It is landed.
+    Landed,
+    /// It must be loaded, under a lease where there is one.
+    Load(Departure),
+    /// Another instance loads it.
+    Busy(Departure),
+    /// The tier holds what is not to be trusted or read, and gave no lease to replace it.
+    Useless(Departure),
+}
+
+/// A question that the tier has answered.
+struct Asked {
+    /// When it was sent.
+    sent: Tick,
+    /// The log's tail as of the answer.
+    noted: Cursor,
+    /// `noted` among this instance's positions.
+    position: Position,
+}
+
+impl Core {
+    /// Asks the shared tier for flights, batch after batch, and sends on to the source what it lacks.
+    pub(super) fn depart_to_tier(self: &Arc<Self>, shared: &Arc<Shared>, departures: Vec<Departure>) {
+        let Entered { start, refused } = self.tier_queue.enter(departures);
+        // The tier is asked for speed only: who finds no place before it goes to the source.
+        self.depart_to_source(refused);
+        let Some((slot, batch)) = start else { return };
+        let (core, shared) = (Arc::clone(self), Arc::clone(shared));
+        self.tasks.spawn(async move { core.run_tier(&shared, slot, batch).await });
+    }
+
+    async fn run_tier(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        mut slot: Slot<Departure>,
+        first: Vec<Departure>,
+    ) {
+        let mut next = Some(first);
+        while let Some(batch) = next {
+            let mut load = Vec::new();
+            for said in self.ask_tier(shared, batch).await {
+                match said {
+                    Said::Landed => {}
+                    Said::Load(departure) => load.push(departure),
+                    Said::Busy(departure) => self.wait_for_lease(shared, departure),
+                    // It was asked for a lease: there is none to be had.
+                    Said::Useless(departure) => load.push(departure),
+                }
+            }
+            self.depart_to_source(load);
+            next = slot.next();
+        }
+    }
+
+    /// Waits for the instance that loads a key, and goes without it after a while.
+    fn wait_for_lease(self: &Arc<Self>, shared: &Arc<Shared>, departure: Departure) {
+        let (core, shared) = (Arc::clone(self), Arc::clone(shared));
+        self.tasks.spawn(async move {
+            let until = core.clock.now().after(LOOK_MAX.min(core.policy.load_timeout / 2));
+            let (mut pause, longest) = LOOK_AGAIN;
+            let mut departure = departure;
+            while core.clock.now() < until {
+                core.clock.sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+                pause = (pause * 2).min(longest);
+                match core.ask_tier(&shared, vec![departure]).await.pop() {
+                    Some(Said::Busy(again)) => departure = again,
+                    Some(Said::Load(departure) | Said::Useless(departure)) => {
+                        return core.depart_to_source(vec![departure]);
+                    }
+                    Some(Said::Landed) | None => return,
+                }
+            }
+            core.depart_to_source(vec![departure]);
+        });
+    }
+
+    /// What the tier says of each. What it holds and is of no use is asked for once more, for the lease to replace it.
+    async fn ask_tier(self: &Arc<Self>, shared: &Arc<Shared>, batch: Vec<Departure>) -> Vec<Said> {
+        let (mut lease, copies): (Vec<_>, Vec<_>) = batch.into_iter().partition(Departure::passes_copies);
+        let mut all = Vec::new();
+        for said in self.ask_in_calls(shared, copies, false).await {
+            match said {
+                Said::Useless(departure) => lease.push(departure),
+                said => all.push(said),
+            }
+        }
+        all.append(&mut self.ask_in_calls(shared, lease, true).await);
+        all
+    }
+
+    /// Asks for as many keys at once as one call takes.
+    async fn ask_in_calls(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        departures: Vec<Departure>,
+        even_if_fresh: bool,
+    ) -> Vec<Said> {
+        let at_most = shared.tier.capabilities().batch_max.max(1);
+        let mut said = Vec::with_capacity(departures.len());
+        let mut departures = departures.into_iter();
+        loop {
+            let call: Vec<Departure> = departures.by_ref().take(at_most).collect();
+            if call.is_empty() {
+                return said;
+            }
+            said.append(&mut self.ask(shared, call, even_if_fresh).await);
+        }
+    }
+
+    async fn ask(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        call: Vec<Departure>,
+        even_if_fresh: bool,
+    ) -> Vec<Said> {
+        let keys: Vec<Vec<u8>> = call.iter().map(|departure| self.pattern.whole(departure.key())).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        let terms = LeaseTerms { time: self.policy.load_timeout + LEASE_MARGIN, even_if_fresh };
+        if !shared.joined(CATCH_UP).await || !shared.serves() {
+            return call.into_iter().map(Said::Load).collect();
+        }
+        let sent = self.clock.now();
+        let answers = shared.tier.get(&self.owner, &keys, Some(terms)).await;
+        let placed = answers.ok().and_then(|answers| Some((self.groups.place(answers.tail)?, answers)));
+        let Some((position, answers)) = placed else { return call.into_iter().map(Said::Load).collect() };
+        let asked = Asked { sent, noted: answers.tail, position };
+        for departure in &call {
+            // At once: a record up to there that is heeded from now on does not concern what these load.
+            departure.flight().note(position);
+        }
+        let known = shared.catch_up(position, CATCH_UP).await;
+        let said = call.into_iter().zip(answers.answers);
+        said.map(|(departure, answer)| self.heed_answer(departure, answer, &asked, known)).collect()
+    }
+
+    /// What an answer means for its flight; `known` says whether the log is applied as far as the tier knew it.
+    fn heed_answer(
+        self: &Arc<Self>,
+        departure: Departure,
+        answer: Answer,
+        asked: &Asked,
+        known: bool,
+    ) -> Said {
+        let Asked { sent, noted, position } = *asked;
+        match answer {
+            Answer::Held(envelope) if known => match self.take_over(&departure, &envelope, sent) {
+                Some(landing) => {
+                    departure.land(Ok(landing));
+                    Said::Landed
+                }
+                None => Said::Useless(departure),
+            },
+            Answer::Leased { lease, held } => {
+                let departure = departure.under(Granted { lease, noted, position });
+                // Another instance may have replaced what was of no use, between the look at it and this lease.
+                let copy = held.filter(|_| known && !departure.passes_copies());
+                match copy.and_then(|envelope| self.take_over(&departure, &envelope, sent)) {
+                    Some(landing) => {
+                        self.give_back(&departure);
+                        departure.land(Ok(landing));
+                        Said::Landed
+                    }
+                    None => Said::Load(departure),
+                }
+            }
+            Answer::Busy { .. } => Said::Busy(departure),
+            Answer::Held(_) | Answer::Missing => Said::Load(departure),
+        }
+    }
+
+    /// Takes a value over from the tier into memory, fenced; what those aboard get. `None` where it is not to be trusted.
+    fn take_over(&self, departure: &Departure, envelope: &Envelope, sent: Tick) -> Option<Landing> {
+        let held = self.unpack(departure.key(), envelope, sent)?;
+        let landing = Landing::of(held.clone(), Tier::Shared);
+        // Whether memory keeps it or not, it is what those aboard get.
+        let _ = self.store(departure, held, Tier::Shared);
+        Some(landing)
+    }
+
+    /// An envelope as memory holds it, counted from when the tier was asked; `None` where it is stale, of an epoch that has
+    /// ended, made invalid by a record, or not readable.
+    fn unpack(&self, key: &[u8], envelope: &Envelope, sent: Tick) -> Option<Held> {
+        if !envelope.is_fresh() {
+            return None;
+        }
+        let noted = self.groups.place(envelope.noted)?;
+        let extras = Extras { tags: envelope.tags.clone(), version: envelope.version };
+        let (validity, position) = self.validity(key, envelope.value.is_some(), Some(&extras), noted);
+        if validity != Validity::Valid {
+            return None;
+        }
+        let value = match &envelope.value {
+            Some(value) => Some(self.value_of(value)?),
+            None => None,
+        };
+        let ms = Duration::from_millis;
+        Some(Held {
+            value,
+            began: sent.before(ms(envelope.age_ms)),
+            fresh_until: sent.after(ms(envelope.fresh_for_ms)),
+            useless_from: sent.after(ms(envelope.useless_after_ms)),
+            position,
+            expired: false,
+            extras: extras.kept(),
+        })
+    }
+
+    /// Stores in the tier what loads under leases brought.
+    pub(super) fn fill_tier(self: &Arc<Self>, fills: Vec<Fill>) {
+        let Some(shared) = self.common.shared.clone().filter(|_| !fills.is_empty()) else { return };
+        let core = Arc::clone(self);
+        self.tasks.spawn(async move {
+            for call in fills.chunks(shared.tier.capabilities().batch_max.max(1)) {
+                // What is not stored, or of which nobody knows, is loaded again by another instance; the lease ends by itself.
+                drop(shared.tier.fill(&core.owner, call).await);
+            }
+        });
+    }
+
+    /// What is to be stored in the tier of a load that brought `held` under `granted`; `None` where it cannot be written.
+    pub(super) fn fill_of(&self, key: &[u8], granted: Granted, held: &Held) -> Option<Fill> {
+        let now = self.clock.now();
+        let value = match &held.value {
+            Some(value) => Some(self.envelope_of(value)?),
+            None => None,
+        };
+        let mut tags: Vec<Tag> = self.tags_of(key);
+        tags.extend(held.extras.iter().flat_map(|extras| extras.tags.iter().cloned()));
+        let envelope = Envelope {
+            value,
+            age_ms: ms(now.since(held.began)),
+            fresh_for_ms: ms(held.fresh_until.since(now)),
+            useless_after_ms: ms(held.useless_from.since(now)),
+            noted: granted.noted,
+            tags,
+            version: held.extras.as_ref().and_then(|extras| extras.version),
+            expired: false,
+        };
+        Some(Fill { key: self.pattern.whole(key).into(), lease: granted.lease, envelope })
+    }
+
+    /// Gives back the lease of a load that brought nothing to store.
+    pub(super) fn give_back(self: &Arc<Self>, departure: &Departure) {
+        let Some((shared, granted)) = self.common.shared.clone().zip(departure.granted()) else { return };
+        let (core, key) = (Arc::clone(self), self.pattern.whole(departure.key()));
+        // A lease that cannot be given back ends by itself.
+        self.tasks.spawn(async move { drop(shared.tier.release(&core.owner, &key, granted.lease).await) });
+    }
+
+    /// `value` in the form that every instance reads; `None` where nobody knows how to write it.
+    fn envelope_of(&self, value: &Value) -> Option<EnvelopeValue> {
+        if let Value::Blob(blob) = value {
+            let content_type = blob.content_type.into();
+            return Some(EnvelopeValue::Blob { bytes: blob.bytes.clone(), content_type });
+        }
+        let bytes = self.codec.as_ref()?.encode(value)?;
+        Some(EnvelopeValue::Encoded { kind: NATIVE.into(), shape: self.policy.shape, bytes })
+    }
+
+    /// The value of what another instance wrote; `None` where it cannot be read here.
+    fn value_of(&self, value: &EnvelopeValue) -> Option<Value> {
+        match value {
+            EnvelopeValue::Blob { bytes, content_type } => {
+                Some(Value::from(value::blob(bytes.clone(), content_type)))
+            }
+            EnvelopeValue::Encoded { kind, shape, bytes } => {
+                let readable = **kind == *NATIVE && *shape == self.policy.shape;
+                self.codec.as_ref().filter(|_| readable)?.decode(bytes)
+            }
+        }
+    }
+}
+
+/// The kind of Rust values that a codec wrote.
+const NATIVE: &str = "native";
+
+fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

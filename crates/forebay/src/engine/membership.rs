@@ -1,0 +1,74 @@
+//! The membership filter of a namespace: what it is fed with, and how it is built from the source's own listing.
+//!
+//! Fed are all keys that the source lists, that a load finds, and that an invalidation names. So it never denies a key whose
+//! writer told of it; that every new row is told of is the namespace's promise when it asks for a filter. What an invalidation
+//! of a group may have brought nobody can tell: until the source has been listed again, every key may exist.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::core::Core;
+use super::listing::Listing;
+use crate::protection::{Answer, Filter};
+use crate::source::SourceError;
+
+/// How many keys are listed at once.
+const PAGE: usize = 1_000;
+/// How often it is looked whether the filter has to be built again.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+impl Core {
+    /// Whether the filter knows that `key` does not exist.
+    pub(super) fn cannot_exist(&self, key: &[u8]) -> bool {
+        self.filter.as_ref().is_some_and(|filter| filter.answer(key) == Answer::Absent)
+    }
+
+    /// `key` exists, or may from now on.
+    pub(super) fn may_exist(&self, key: &[u8]) {
+        if let Some(filter) = &self.filter {
+            filter.insert(key);
+        }
+    }
+
+    /// Keys may have come to exist that nobody names.
+    pub(super) fn others_may_exist(&self) {
+        if let Some(filter) = &self.filter {
+            filter.found_gap();
+        }
+    }
+
+    /// Feeds the filter with all that the source lists.
+    async fn build_filter(self: &Arc<Self>, filter: &Filter) -> Result<(), SourceError> {
+        let mut listing = Listing::of(self, PAGE);
+        if !listing.is_possible() {
+            return Ok(());
+        }
+        let build = filter.build();
+        loop {
+            let keys = listing.next().await?;
+            keys.iter().for_each(|key| filter.insert(key));
+            if keys.is_empty() {
+                build.finish();
+                filter.trusted(true);
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Builds the filter of `core`, again whenever that is due, as long as it lives. Where the source cannot be listed, every key
+/// may exist meanwhile.
+pub(super) fn keep_built(core: &Arc<Core>) {
+    let clock = core.clock.clone();
+    let namespace = Arc::downgrade(core);
+    core.common.upkeep.spawn(async move {
+        loop {
+            let Some(core) = Weak::upgrade(&namespace) else { return };
+            if let Some(filter) = core.filter.as_ref().filter(|filter| !filter.is_built()) {
+                let _ = core.build_filter(filter).await;
+            }
+            drop(core);
+            clock.sleep(LOOK_EVERY).await;
+        }
+    });
+}

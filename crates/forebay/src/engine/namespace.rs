@@ -1,0 +1,374 @@
+//! Setting up a namespace: what it needs to be told, and the limits that are checked when it is built.
+
+use std::any::{Any, TypeId};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::builder::Forebay;
+use super::core::{Core, Decide};
+use super::handle::Namespace;
+use super::{membership, refresh};
+use crate::error::Error;
+use crate::loader::{Flights, Gather, Queue, Throttle};
+use crate::namespace::pattern::Pattern;
+use crate::namespace::{BreakerOptions, Policy, TagTemplate, Writes};
+use crate::observe::Counters;
+use crate::protection::{Breaker, Filter, FilterOptions};
+use crate::source::{Loaded, Source};
+use crate::tier::memory::EvictionPolicy;
+use crate::tier::shared::Owner;
+use crate::value::{AnyCodec, Blob, Codec, Tag, Version};
+use crate::warming::Sketch;
+
+/// Sets up a [`Namespace`]. `key` and `ttl` must be said.
+pub struct NamespaceBuilder<V> {
+    engine: Forebay,
+    name: Arc<str>,
+    key: Option<String>,
+    policy: Option<Policy>,
+    source: Option<Arc<dyn Source>>,
+    tags: Vec<String>,
+    decide: Option<Arc<Decide>>,
+    memory: Option<OwnMemory>,
+    codec: Option<AnyCodec>,
+    filter: Option<FilterOptions>,
+    hottest: usize,
+    problem: Option<String>,
+    values: PhantomData<fn() -> V>,
+}
+
+/// Memory that a namespace has for itself.
+#[derive(Clone, Copy, Debug)]
+struct OwnMemory {
+    bytes: u64,
+    policy: EvictionPolicy,
+}
+
+/// What a loaded value says of itself; everything is optional.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decided {
+    /// How long it is fresh; it can only shorten the TTL. Zero: it is answered and not stored.
+    pub ttl: Option<Duration>,
+    /// Groups that it belongs to, beside those that the namespace declares.
+    pub tags: Vec<String>,
+    /// Its version: an older one never replaces a newer one.
+    pub version: Option<i64>,
+}
+
+impl<V: Any + Send + Sync> NamespaceBuilder<V> {
+    pub(super) fn new(engine: Forebay, name: &str) -> Self {
+        Self {
+            engine,
+            name: name.into(),
+            key: None,
+            policy: None,
+            source: None,
+            tags: Vec::new(),
+            decide: None,
+            memory: None,
+            codec: None,
+            filter: None,
+            hottest: 0,
+            problem: None,
+            values: PhantomData,
+        }
+    }
+
+    /// The pattern of its keys, such as `price:{symbol}:{currency}` or `order:{id:integer}`.
+    #[must_use]
+    pub fn key(mut self, pattern: &str) -> Self {
+        self.key = Some(pattern.to_owned());
+        self
+    }
+
+    /// How long a value is fresh, counted from the moment its load began. More than zero.
+    ///
+    /// Say it before the options below; said again, it changes nothing but itself.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        match &mut self.policy {
+            Some(policy) => policy.ttl = ttl,
+            None => self.policy = Some(Policy::new(ttl)),
+        }
+        self
+    }
+
+    /// A sliding TTL in place of `ttl`: a value ends `idle` after its last use, and `max` after it was made, however much it is
+    /// used. Both more than zero, `idle` no longer than `max`. Such values have no stale windows.
+    #[must_use]
+    pub fn sliding(self, idle: Duration, max: Duration) -> Self {
+        self.ttl(max).rule("sliding", |policy| policy.idle = Some(idle))
+    }
+
+    /// All rules at once, in place of `ttl` and the options below.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// How long an absence is believed. Default: the TTL, at most 30 s. Zero remembers none.
+    #[must_use]
+    pub fn absent_ttl(self, span: Duration) -> Self {
+        self.rule("absent_ttl", |policy| policy.absent_ttl = span)
+    }
+
+    /// How long past its TTL a value is served while one refresh runs. Default: zero.
+    #[must_use]
+    pub fn stale_while_revalidate(self, span: Duration) -> Self {
+        self.rule("stale_while_revalidate", |policy| policy.stale_while_revalidate = span)
+    }
+
+    /// How long past its TTL a value is served when the source fails. Default: zero.
+    #[must_use]
+    pub fn stale_if_error(self, span: Duration) -> Self {
+        self.rule("stale_if_error", |policy| policy.stale_if_error = span)
+    }
+
+    /// A read this long before the TTL ends starts a refresh in the background, so that a key that is read all the time never
+    /// misses. Default: zero, never; shorter than the TTL.
+    #[must_use]
+    pub fn refresh_ahead(self, span: Duration) -> Self {
+        self.rule("refresh_ahead", |policy| policy.refresh_ahead = span)
+    }
+
+    /// What is held is refreshed this often, read or not, in batches. Default: never; at least 1 s.
+    #[must_use]
+    pub fn refresh_every(self, span: Duration) -> Self {
+        self.rule("refresh_every", |policy| policy.refresh_every = Some(span))
+    }
+
+    /// The most that a TTL is shortened by chance. Default: zero; at most the TTL.
+    #[must_use]
+    pub fn jitter(self, span: Duration) -> Self {
+        self.rule("jitter", |policy| policy.jitter = span)
+    }
+
+    /// How long one load may take. Default: 5 s; more than zero.
+    #[must_use]
+    pub fn load_timeout(self, span: Duration) -> Self {
+        self.rule("load_timeout", |policy| policy.load_timeout = span)
+    }
+
+    /// After this long a reader who may have a stale value (`stale_if_error`) takes it, and the load goes on in the background.
+    /// Default: 100 ms.
+    #[must_use]
+    pub fn soft_timeout(self, span: Duration) -> Self {
+        self.rule("soft_timeout", |policy| policy.soft_timeout = span)
+    }
+
+    /// When a failing source is left alone. Default: after 5 failures in a row, for 60 s, until 2 probes have succeeded;
+    /// [`BreakerOptions::never`] asks it always.
+    #[must_use]
+    pub fn breaker(self, options: BreakerOptions) -> Self {
+        self.rule("breaker", |policy| policy.breaker = options)
+    }
+
+    /// Groups that every value belongs to and is invalidated with, such as `symbol:{symbol}`: text with parameters of the key in
+    /// braces. Groups that depend on the value are given by [`decide`](Self::decide) or the source.
+    #[must_use]
+    pub fn tags(mut self, tags: &[&str]) -> Self {
+        self.tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        self
+    }
+
+    /// Lets a loaded value decide how long it is fresh, which groups it belongs to and which version it is.
+    #[must_use]
+    pub fn decide(mut self, decide: impl Fn(&V) -> Decided + Send + Sync + 'static) -> Self {
+        self.decide = Some(Arc::new(move |loaded: &mut Loaded| {
+            let Some(value) = loaded.value.clone().typed::<V>() else { return };
+            let Decided { ttl, tags, version } = decide(&value);
+            loaded.ttl = ttl.or(loaded.ttl);
+            loaded.tags.extend(tags.into_iter().map(Tag::from));
+            loaded.version = version.map(Version).or(loaded.version);
+        }));
+        self
+    }
+
+    /// How its values are written for the shared tier. Where the engine has one it must be given, unless the values are
+    /// [`Blob`]s; without one nothing is ever encoded.
+    #[must_use]
+    pub fn codec(mut self, codec: impl Codec<V>) -> Self {
+        self.codec = Some(AnyCodec::new(codec));
+        self
+    }
+
+    /// Raised when the shape of the values changes, so that new code never meets copies of the old shape in the shared tier.
+    /// Default: 0.
+    #[must_use]
+    pub fn shape(self, shape: u32) -> Self {
+        self.rule("shape", |policy| policy.shape = shape)
+    }
+
+    /// A membership filter: keys that it knows not to exist are absent without a load. It is built from the source's own
+    /// [listing](Source::list), without which every key may exist, and learns of a new row by the invalidation of its key:
+    /// whoever adds a row must tell so, or nobody finds it. Default: none.
+    #[must_use]
+    pub fn membership(mut self, options: FilterOptions) -> Self {
+        self.filter = Some(options);
+        self
+    }
+
+    /// Counts which keys are read most, to tell the hottest `keys` of them, at most 100,000
+    /// ([`hottest`](Namespace::hottest)). Default: none are counted.
+    #[must_use]
+    pub fn count_hottest(mut self, keys: usize) -> Self {
+        self.hottest = keys;
+        self
+    }
+
+    /// Memory of its own, taken from the engine's budget: `bytes` of it, evicting by `policy`. Default: it shares what nobody
+    /// has taken, which evicts by S3-FIFO. At least 64 KiB, and at least 1 MiB must be left to share.
+    #[must_use]
+    pub fn memory(mut self, bytes: u64, policy: EvictionPolicy) -> Self {
+        self.memory = Some(OwnMemory { bytes, policy });
+        self
+    }
+
+    /// How many loads may be asked of the source at once; what misses meanwhile goes together in the next. Default: 16; at
+    /// least 1.
+    #[must_use]
+    pub fn concurrency(self, loads: usize) -> Self {
+        self.rule("concurrency", |policy| policy.concurrency = loads)
+    }
+
+    /// How many keys may wait for the source; beyond them a read fails at once with [`Error::Overloaded`]. Default: 1,024.
+    #[must_use]
+    pub fn queue(self, keys: usize) -> Self {
+        self.rule("queue", |policy| policy.queue = keys)
+    }
+
+    /// What a write by a client does. Default: refused where there is a source, kept where there is none.
+    #[must_use]
+    pub fn writes(self, writes: Writes) -> Self {
+        self.rule("writes", |policy| policy.writes = writes)
+    }
+
+    /// Where missing keys are loaded from. Without one the namespace holds what is put into it until its TTL.
+    #[must_use]
+    pub fn source(mut self, source: impl Source) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// The namespace.
+    ///
+    /// # Errors
+    /// [`Error::Build`] says which option is missing or out of its limits, and what to write.
+    pub fn build(self) -> Result<Namespace<V>, Error> {
+        let fail = |problem: String| Error::Build { namespace: Arc::clone(&self.name), problem };
+        if let Some(problem) = &self.problem {
+            return Err(fail(problem.clone()));
+        }
+        let key = self.key.as_ref().ok_or_else(|| fail("say its `key`, such as \"stock:{code}\"".into()))?;
+        let pattern = Pattern::parse(key).map_err(|error| fail(format!("key \"{key}\": {error}")))?;
+        let mut policy = self.policy.clone().ok_or_else(|| fail("say its `ttl`".into()))?;
+        if let Some(problem) = out_of_limits(&policy) {
+            return Err(fail(problem.into()));
+        }
+        if self.source.is_none() {
+            policy.writes = Writes::Cache;
+        }
+        let tags = self.tags.iter().map(|tag| TagTemplate::parse(tag, &pattern));
+        let tags = tags.collect::<Result<_, _>>().map_err(|error| fail(error.to_string()))?;
+        let is_bytes = TypeId::of::<V>() == TypeId::of::<Blob>();
+        if self.engine.common.shared.is_some() && self.codec.is_none() && !is_bytes {
+            return Err(fail(
+                "say its `codec`: the engine has a shared tier, and its values are not bytes".into(),
+            ));
+        }
+        let keyspace: Arc<str> = self.engine.keyspace_name().into();
+        let common = self.engine.common;
+        let memory = match self.memory {
+            Some(own) => common.carve(own.bytes, own.policy).map_err(fail)?,
+            None => Arc::clone(&common.memory),
+        };
+        let core = Core {
+            flights: Arc::new(Flights::new(Arc::clone(&self.name))),
+            queue: Arc::new(Queue::new(policy.concurrency, policy.queue)),
+            tier_queue: Arc::new(Queue::new(TIER_CONCURRENCY, policy.queue)),
+            gathering: Gather::default(),
+            owner: Owner { keyspace, namespace: Arc::clone(&self.name) },
+            codec: self.codec,
+            filter: self.filter.map(Filter::new),
+            sketch: (self.hottest > 0).then(|| Sketch::new(self.hottest)),
+            throttle: Throttle::default(),
+            breaker: Arc::new(Breaker::new(policy.breaker)),
+            id: common.namespace(),
+            keyspace: self.engine.keyspace_id,
+            gives_tags: self.decide.is_some()
+                || self.source.as_ref().is_some_and(|source| source.gives_tags()),
+            name: self.name,
+            pattern,
+            policy,
+            tags,
+            source: self.source,
+            decide: self.decide,
+            memory,
+            groups: Arc::clone(&common.groups),
+            counters: Counters::default(),
+            clock: common.clock.clone(),
+            tasks: common.tasks.clone(),
+            common,
+        };
+        let refresh_every = core.policy.refresh_every;
+        let filtered = core.filter.is_some();
+        let namespace = Namespace::new(core);
+        namespace.core.common.enrol(&namespace.core);
+        if filtered {
+            membership::keep_built(&namespace.core);
+        }
+        if let Some(every) = refresh_every {
+            refresh::keep_refreshed(&namespace.core, every);
+        }
+        Ok(namespace)
+    }
+
+    fn rule(mut self, option: &str, set: impl FnOnce(&mut Policy)) -> Self {
+        match &mut self.policy {
+            Some(policy) => set(policy),
+            None => self.problem = Some(format!("say `ttl` before `{option}`")),
+        }
+        self
+    }
+}
+
+/// How many batches are asked of the shared tier at once.
+const TIER_CONCURRENCY: usize = 8;
+/// What is held is refreshed no more often than this.
+const REFRESH_EVERY_MIN: Duration = Duration::from_secs(1);
+
+fn out_of_limits(policy: &Policy) -> Option<&'static str> {
+    if policy.ttl.is_zero() {
+        return Some("a `ttl` of zero caches nothing: give the longest age that readers may see");
+    }
+    if policy.load_timeout.is_zero() {
+        return Some("a `load_timeout` of zero lets no load finish: give the longest that a reader may wait");
+    }
+    if policy.concurrency == 0 {
+        return Some("a `concurrency` of zero lets no load begin: give how many may run at once");
+    }
+    if policy.jitter > policy.ttl {
+        return Some("`jitter` is longer than `ttl`: it can only take away from it");
+    }
+    if policy.refresh_ahead >= policy.ttl {
+        return Some("`refresh_ahead` is not shorter than `ttl`: every read would start a refresh");
+    }
+    if policy.refresh_every.is_some_and(|every| every < REFRESH_EVERY_MIN) {
+        return Some("a `refresh_every` of less than 1 s is a load test of the source: give 1 s or more");
+    }
+    if policy.breaker.failures == 0 || policy.breaker.successes == 0 {
+        return Some("a `breaker` needs at least one failure to open and one success to close");
+    }
+    let stale = policy.stale_while_revalidate.max(policy.stale_if_error);
+    match policy.idle {
+        Some(idle) if idle.is_zero() || idle > policy.ttl => {
+            Some("the `idle` of a sliding TTL must be more than zero and no longer than its `max`")
+        }
+        Some(_) if !stale.is_zero() => Some(
+            "a sliding TTL has no stale windows: leave out `stale_while_revalidate` and `stale_if_error`",
+        ),
+        _ => None,
+    }
+}

@@ -1,0 +1,249 @@
+//! An engine's side of a shared tier: the log it follows, and whether it is in touch.
+//!
+//! A follower reads the log and applies what it tells. As long as that succeeds, what memory holds is trusted; after
+//! [`SUSPECT_AFTER`] of silence it is suspect, except what was loaded a moment ago (promise P1: other instances see an
+//! invalidation within that time). Records that the tier could not be told are kept, bounded, and told by the follower.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::common::Common;
+use crate::log::{Batch, Cursor, InstanceId, LogError, Reach, Record, SUSPECT_AFTER, Verb};
+use crate::rt::atomic::{AtomicU64, Ordering};
+use crate::rt::{Clock, Mutex, Tick};
+use crate::tier::shared::SharedTier;
+use crate::value::Position;
+
+/// How long the follower waits for a record before it asks again: the heartbeat.
+const HEARTBEAT: Duration = Duration::from_millis(250);
+/// How long the follower rests when the tier is out of reach.
+const RETRY: Duration = Duration::from_millis(50);
+/// The most records that are kept for a tier out of reach; beyond it they become one about all, for each keyspace.
+const UNDELIVERED_MAX: usize = 4096;
+
+/// The shared tier of an engine.
+pub(super) struct Shared {
+    pub(super) tier: Arc<dyn SharedTier>,
+    instance: InstanceId,
+    clock: Clock,
+    /// Where to read on in the log.
+    cursor: Mutex<Cursor>,
+    /// When the last exchange was sent that found the engine caught up, plus one; zero is never.
+    heard: AtomicU64,
+    /// When the last acknowledgement was sent that the log is known to have received.
+    acknowledged: Mutex<Option<Tick>>,
+    /// The position up to which the log is applied.
+    applied: watch::Sender<Position>,
+    /// The newest place of a record of this engine's own.
+    told: Mutex<Cursor>,
+    undelivered: Mutex<Undelivered>,
+}
+
+/// Records that the tier may not have been told, the oldest first.
+#[derive(Debug, Default)]
+struct Undelivered {
+    records: VecDeque<Record>,
+    /// How often they became one about all: what was at the front before is there no more.
+    collapses: u64,
+}
+
+impl Shared {
+    pub(super) fn new(tier: Arc<dyn SharedTier>, clock: Clock) -> Self {
+        Self {
+            tier,
+            instance: InstanceId::random(),
+            clock,
+            cursor: Mutex::new(Cursor::NOWHERE),
+            heard: AtomicU64::new(0),
+            acknowledged: Mutex::default(),
+            applied: watch::Sender::new(Position::START),
+            told: Mutex::new(Cursor::NOWHERE),
+            undelivered: Mutex::default(),
+        }
+    }
+
+    /// Whether the log was heard a moment ago, so that what memory holds is known to be valid.
+    pub(super) fn in_touch(&self, now: Tick) -> bool {
+        let heard = self.heard.load(Ordering::Acquire);
+        heard > 0 && now.since(Tick::from_ms(heard - 1)) <= SUSPECT_AFTER
+    }
+
+    /// Waits until the log was read for the first time, for at most `wait`; whether it was. Before that no position is known
+    /// that what the tier holds could be judged by.
+    pub(super) async fn joined(&self, wait: Duration) -> bool {
+        if self.heard.load(Ordering::Acquire) > 0 {
+            return true;
+        }
+        self.catch_up_to(wait, |_| self.heard.load(Ordering::Acquire) > 0).await
+    }
+
+    /// Waits until the log is applied up to `position`, for at most `wait`; whether it is.
+    pub(super) async fn catch_up(&self, position: Position, wait: Duration) -> bool {
+        self.catch_up_to(wait, |applied| applied >= position).await
+    }
+
+    async fn catch_up_to(&self, wait: Duration, is_there: impl Fn(Position) -> bool) -> bool {
+        let mut applied = self.applied.subscribe();
+        let caught_up = applied.wait_for(|applied| is_there(*applied));
+        matches!(self.clock.timeout(wait, caught_up).await, Ok(Ok(_)))
+    }
+
+    /// Notes the place of a record of this engine's own.
+    pub(super) fn told(&self, place: Cursor) {
+        let mut told = self.told.lock();
+        if (place.epoch, place.position) > (told.epoch, told.position) {
+            *told = place;
+        }
+    }
+
+    /// Keeps a record that the tier may not have been told.
+    pub(super) fn tell_later(&self, record: Record) {
+        let mut undelivered = self.undelivered.lock();
+        let Undelivered { records, collapses } = &mut *undelivered;
+        records.push_back(record);
+        if records.len() > UNDELIVERED_MAX {
+            let keyspaces: BTreeSet<Arc<str>> = records.drain(..).map(|record| record.keyspace).collect();
+            let all = |keyspace| Record { keyspace, reach: Reach::All, verb: Verb::Invalidate };
+            records.extend(keyspaces.into_iter().map(all));
+            *collapses += 1;
+        }
+    }
+
+    /// How many records wait for the tier.
+    pub(super) fn undelivered(&self) -> usize {
+        self.undelivered.lock().records.len()
+    }
+
+    /// Whether the tier may be asked: it was heard a moment ago, and knows of every record that this engine has answered for.
+    /// Before that, what it holds may be what such a record makes gone.
+    pub(super) fn serves(&self) -> bool {
+        self.in_touch(self.clock.now()) && self.undelivered() == 0
+    }
+
+    /// Whether every live instance has applied what this one has told; waits for it, at most for `wait`.
+    pub(super) async fn acknowledged(&self, wait: Duration) -> Result<bool, LogError> {
+        let until = self.clock.now().after(wait);
+        while self.undelivered() > 0 {
+            let left = until.since(self.clock.now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            self.clock.sleep(left.min(RETRY)).await;
+        }
+        let (told, read) = (*self.told.lock(), *self.cursor.lock());
+        if told == Cursor::NOWHERE {
+            return Ok(true);
+        }
+        // A new epoch makes suspect what any instance loaded before: who has acknowledged it has done more than was told.
+        let place = if read.epoch > told.epoch { read } else { told };
+        self.tier.acknowledged(place, until.since(self.clock.now())).await
+    }
+
+    /// Tells the tier what it could not be told before, as much as one call takes; whether all is told.
+    async fn deliver(&self, common: &Weak<Common>) -> Result<bool, ()> {
+        let at_most = self.tier.capabilities().batch_max;
+        let (records, collapses) = {
+            let undelivered = self.undelivered.lock();
+            let records: Vec<Record> = undelivered.records.iter().take(at_most).cloned().collect();
+            (records, undelivered.collapses)
+        };
+        if records.is_empty() {
+            return Ok(true);
+        }
+        let place = self.tier.invalidate(&records).await.map_err(|_| ())?;
+        let Some(common) = common.upgrade() else { return Ok(true) };
+        // Of an epoch that has ended by now: it is told again.
+        let at = common.groups.place(place).ok_or(())?;
+        for record in &records {
+            common.apply(record, at);
+        }
+        self.told(place);
+        let mut undelivered = self.undelivered.lock();
+        // What came meanwhile is behind, even if it says the same.
+        if undelivered.collapses == collapses {
+            undelivered.records.drain(..records.len());
+        }
+        Ok(undelivered.records.is_empty())
+    }
+
+    /// One exchange with the log: what it tells is applied, and acknowledged.
+    async fn exchange(&self, common: &Weak<Common>) -> Result<(), ()> {
+        while !self.deliver(common).await? {}
+        let after = *self.cursor.lock();
+        if !self.is_live(self.clock.now()) {
+            // Before the read that makes this instance trusted, so that nothing is confirmed without it meanwhile.
+            self.acknowledge(after).await?;
+        }
+        let sent = self.clock.now();
+        let batch = self.tier.read(after, HEARTBEAT).await.map_err(|_| ())?;
+        let Some(common) = common.upgrade() else { return Ok(()) };
+        self.heed(&common, &batch);
+        drop(common);
+        *self.cursor.lock() = batch.cursor();
+        if batch.caught_up() {
+            self.heard.store(sent.as_ms() + 1, Ordering::Release);
+            self.applied.send_modify(|_| ());
+        }
+        self.acknowledge(batch.cursor()).await
+    }
+
+    /// Whether the log counts on this instance for another [`SUSPECT_AFTER`] at least: as long as what is read now makes it
+    /// trusted. To be in touch is not enough, for reads may come through where acknowledgements do not.
+    fn is_live(&self, now: Tick) -> bool {
+        self.in_touch(now) && self.acknowledged.lock().is_some_and(|sent| now.since(sent) < SUSPECT_AFTER)
+    }
+
+    async fn acknowledge(&self, applied: Cursor) -> Result<(), ()> {
+        let sent = self.clock.now();
+        self.tier.acknowledge(self.instance, applied).await.map_err(|_| ())?;
+        *self.acknowledged.lock() = Some(sent);
+        Ok(())
+    }
+
+    /// Applies what the log told.
+    fn heed(&self, common: &Common, batch: &Batch) {
+        let epoch = batch.epoch;
+        if batch.gap
+            && let Some(floor) = common.groups.place(Cursor { epoch, position: batch.begin() })
+        {
+            common.groups.raise_floor(floor);
+            for core in common.namespaces() {
+                core.others_may_exist();
+            }
+        }
+        for (position, record) in &batch.records {
+            if let Some(at) = common.groups.place(Cursor { epoch, position: *position }) {
+                common.apply(record, at);
+            }
+        }
+        if let Some(end) = common.groups.place(batch.cursor()) {
+            self.applied.send_if_modified(|applied| {
+                let newer = end > *applied;
+                *applied = end.max(*applied);
+                newer
+            });
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("instance", &self.instance).finish_non_exhaustive()
+    }
+}
+
+/// Follows the log of the engine's shared tier, as long as the engine lives.
+pub(super) fn follow(common: &Arc<Common>) {
+    let Some(shared) = common.shared.clone() else { return };
+    let engine = Arc::downgrade(common);
+    common.upkeep.spawn(async move {
+        while engine.strong_count() > 0 {
+            if shared.exchange(&engine).await.is_err() {
+                shared.clock.sleep(RETRY).await;
+            }
+        }
+    });
+}

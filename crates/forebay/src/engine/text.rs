@@ -1,0 +1,163 @@
+//! A namespace by the text of its keys, for front ends. [`Keyspace`](super::Keyspace) finds the namespace of a text.
+
+use std::time::Duration;
+
+use super::handle::Namespace;
+use super::read::Read;
+use crate::error::Error;
+use crate::namespace::Policy;
+use crate::namespace::pattern::Pattern;
+use crate::observe::{Counts, Event, Histograms};
+use crate::value::Value;
+
+/// What memory holds for a key, looked at without loading or counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Whether it is a remembered absence.
+    pub absent: bool,
+    /// How long ago its load began.
+    pub age: Duration,
+    /// How long it stays fresh; zero for a stale value.
+    pub fresh_for: Duration,
+    /// What its value weighs, in bytes.
+    pub weight_bytes: u64,
+}
+
+/// A text that does not begin as the namespace's keys do is the key of nothing: it is absent, and refused by writes.
+impl<V> Namespace<V> {
+    /// Answers from memory where that needs no wait: synchronous, and without an allocation where the value is fresh.
+    #[must_use]
+    pub fn read_now(&self, key: &[u8]) -> Option<Read> {
+        self.core.read_now(self.core.pattern.tail(key)?)
+    }
+
+    /// Reads `key`, through the source where it must.
+    ///
+    /// # Errors
+    /// When no value can be had: the source failed, took too long or panicked, and the policy allows no stale value.
+    pub async fn read(&self, key: &[u8]) -> Result<Read, Error> {
+        match self.core.pattern.tail(key) {
+            Some(key) => self.core.read(key).await,
+            None => Ok(self.core.nobodys()),
+        }
+    }
+
+    /// Reads many keys: those that miss are loaded together. One result each, in the order of `keys`.
+    pub async fn read_many(&self, keys: &[&[u8]]) -> Vec<Result<Read, Error>> {
+        let tails: Vec<Option<&[u8]>> = keys.iter().map(|key| self.core.pattern.tail(key)).collect();
+        let own: Vec<&[u8]> = tails.iter().copied().flatten().collect();
+        let mut reads = self.core.read_many(&own).await.into_iter();
+        let read =
+            |tail: Option<&[u8]>| tail.and_then(|_| reads.next()).unwrap_or_else(|| Ok(self.core.nobodys()));
+        tails.into_iter().map(read).collect()
+    }
+
+    /// Reads `key` from the source itself, past every copy; the copies are refreshed.
+    ///
+    /// # Errors
+    /// When the source gave no answer.
+    pub async fn read_fresh(&self, key: &[u8]) -> Result<Read, Error> {
+        match self.core.pattern.tail(key) {
+            Some(key) => self.core.read_fresh(key).await,
+            None => Ok(self.core.nobodys()),
+        }
+    }
+
+    /// Makes what this instance holds for `key` gone, and keeps loads that began before from bringing it back; whether anything
+    /// was held. A shared tier is not told.
+    #[must_use = "what was held is told"]
+    pub fn drop_copy(&self, key: &[u8]) -> bool {
+        self.core.pattern.tail(key).is_some_and(|key| self.core.drop_copy(key))
+    }
+
+    /// Makes what this instance holds for `key` stale: served only if the source fails and the policy allows it; whether anything
+    /// was held. A shared tier is not told.
+    #[must_use = "what was held is told"]
+    pub fn expire_copy(&self, key: &[u8]) -> bool {
+        self.core.pattern.tail(key).is_some_and(|key| self.core.expire_copy(key))
+    }
+
+    /// Keeps `value` for `key` until `ttl` (at most the namespace's, which is the default) or an invalidation.
+    ///
+    /// # Errors
+    /// When the namespace refuses writes, the key is not one of it, or the value is too large to be kept.
+    pub fn write(&self, key: &[u8], value: Value, ttl: Option<Duration>) -> Result<(), Error> {
+        match self.core.pattern.tail(key) {
+            Some(key) => self.core.put(key, value, ttl),
+            None => Err(self.core.not_a_key()),
+        }
+    }
+
+    /// Ends what is held for `key` after `ttl` from now: never later than the namespace's TTL and, where a source gave the value,
+    /// never later than before. Whether anything was held.
+    #[must_use = "what was held is told"]
+    pub fn end_after(&self, key: &[u8], ttl: Duration) -> bool {
+        self.core.pattern.tail(key).is_some_and(|key| self.core.end_after(key, ttl))
+    }
+
+    /// Adds tags to what is held for `key`, with which it is invalidated from now on; whether anything was held.
+    #[must_use = "what was held is told"]
+    pub fn tag(&self, key: &[u8], tags: &[&str]) -> bool {
+        self.core.pattern.tail(key).is_some_and(|key| self.core.tag(key, tags))
+    }
+
+    /// What memory holds for `key`; loads nothing and counts nothing.
+    #[must_use]
+    pub fn peek(&self, key: &[u8]) -> Option<Held> {
+        self.core.peek(self.core.pattern.tail(key)?)
+    }
+
+    /// Up to `limit` keys that memory holds, from `cursor` on (0 is the start), and the next cursor (0 is the end). What is
+    /// held throughout is seen at least once.
+    #[must_use]
+    pub fn scan(&self, cursor: u64, limit: usize) -> (Vec<Vec<u8>>, u64) {
+        let core = &self.core;
+        let (tails, next) = core.memory.scan(core.id, cursor, limit, core.clock.now());
+        // What records made gone leaves memory only when somebody comes for it.
+        let valid = tails.iter().filter(|tail| core.peek(tail).is_some());
+        (valid.map(|tail| core.pattern.whole(tail)).collect(), next)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// The pattern of its keys.
+    #[must_use]
+    pub fn pattern(&self) -> &Pattern {
+        &self.core.pattern
+    }
+
+    /// Its rules.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.core.policy
+    }
+
+    /// What has been read since it was built.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.core.counters.counts()
+    }
+
+    /// How long values were held, loads took and keys waited, and how many keys went together.
+    #[must_use]
+    pub fn histograms(&self) -> Histograms {
+        self.core.counters.histograms()
+    }
+
+    /// The last events of `key`, the newest last, as far as they are remembered. Hits are no events.
+    #[must_use]
+    pub fn events(&self, key: &[u8]) -> Vec<Event> {
+        let tail = self.core.pattern.tail(key);
+        tail.map(|key| self.core.common.events.of(self.core.id, key)).unwrap_or_default()
+    }
+
+    /// How many loads are in flight and can be joined.
+    #[must_use]
+    pub fn flights(&self) -> usize {
+        self.core.flights.len()
+    }
+}

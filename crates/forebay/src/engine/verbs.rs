@@ -1,0 +1,253 @@
+//! What is done to copies: kept, ended, tagged, dropped, made stale. Reading is `read.rs`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::Core;
+use super::text::Held;
+use crate::error::Error;
+use crate::log::{Group, Reach, Record, Verb};
+use crate::namespace::{Life, Writes};
+use crate::observe::{ReachKind, What, WriteOutcome};
+use crate::rt::Tick;
+use crate::tier::memory::{self, Filled};
+use crate::value::{Extras, Position, Value, length};
+use crate::{invalidation, writes};
+
+/// How many keys are looked at before the next are looked for.
+const PAGE: usize = 256;
+
+impl Core {
+    /// Keeps `value` for `key`, and fences off the loads that began before.
+    pub(super) fn put(&self, key: &[u8], value: Value, ttl: Option<Duration>) -> Result<(), Error> {
+        if self.policy.writes == Writes::Refuse {
+            self.counters.wrote(WriteOutcome::Refused);
+            return Err(Error::WritesRefused { namespace: Arc::clone(&self.name) });
+        }
+        let position = self.groups.newest();
+        let began = self.clock.now();
+        let Life { fresh_until, useless_from } = self.policy.written(began, ttl);
+        let held = memory::Held {
+            value: Some(value),
+            began,
+            fresh_until,
+            useless_from,
+            position,
+            expired: false,
+            extras: None,
+        };
+        match writes::keep(&self.memory, &self.flights, self.id, key, held) {
+            Filled::Stored | Filled::Fenced | Filled::Older => {
+                self.counters.wrote(WriteOutcome::Kept);
+                self.note(key, What::Written);
+                Ok(())
+            }
+            Filled::TooLarge { weight_bytes, limit_bytes } => {
+                self.counters.wrote(WriteOutcome::TooLarge);
+                Err(Error::TooLarge { namespace: Arc::clone(&self.name), weight_bytes, limit_bytes })
+            }
+        }
+    }
+
+    pub(super) fn drop_copy(&self, key: &[u8]) -> bool {
+        self.may_exist(key);
+        let held = self.peek(key).is_some();
+        invalidation::key(&self.memory, &self.flights, self.id, key);
+        self.counters.wrote(WriteOutcome::Invalidated);
+        self.told(key, Verb::Invalidate, self.groups.newest());
+        held
+    }
+
+    pub(super) fn expire_copy(&self, key: &[u8]) -> bool {
+        self.may_exist(key);
+        let held = self.peek(key).is_some();
+        invalidation::expire_key(&self.memory, &self.flights, self.id, key, self.clock.now());
+        self.counters.wrote(WriteOutcome::Expired);
+        self.told(key, Verb::Expire, self.groups.newest());
+        held
+    }
+
+    /// Counts and notes that a record of the key itself was heeded.
+    fn told(&self, key: &[u8], verb: Verb, position: Position) {
+        let reach = ReachKind::Key;
+        self.counters.invalidated(reach);
+        self.note(
+            key,
+            match verb {
+                Verb::Invalidate => What::Invalidated { reach, position },
+                Verb::Expire => What::Expired { reach, position },
+            },
+        );
+    }
+
+    pub(super) fn end_after(&self, key: &[u8], ttl: Duration) -> bool {
+        let now = self.clock.now();
+        let end = now.after(ttl.min(self.policy.ttl));
+        let move_end = |held: &mut memory::Held| {
+            if !self.revalidate(key, held) || self.ended_idle(held, now) {
+                return false;
+            }
+            // What its source gave ends when the source said, or sooner; what a client put is the client's to prolong.
+            held.fresh_until = if self.source.is_some() { end.min(held.fresh_until) } else { end };
+            // Uses go on to prolong what slides, up to its new end.
+            let slides = self.policy.idle.is_some();
+            held.useless_from = if slides { end.min(held.useless_from) } else { held.fresh_until };
+            true
+        };
+        self.memory.update(self.id, key, now, move_end).unwrap_or(false)
+    }
+
+    pub(super) fn tag(&self, key: &[u8], tags: &[&str]) -> bool {
+        let add = |held: &mut memory::Held| {
+            if !self.revalidate(key, held) {
+                return false;
+            }
+            let mut extras = held.extras.as_deref().cloned().unwrap_or_default();
+            for tag in tags {
+                if !extras.tags.iter().any(|other| **other == **tag) {
+                    extras.tags.push((*tag).into());
+                }
+            }
+            held.extras = Extras::kept(extras);
+            true
+        };
+        self.memory.update(self.id, key, self.clock.now(), add).unwrap_or(false)
+    }
+
+    /// What is held for `key` and still valid.
+    pub(super) fn peek(&self, key: &[u8]) -> Option<Held> {
+        let now = self.clock.now();
+        let mut held = self.memory.peek(self.id, key, now)?;
+        if !self.revalidate(key, &mut held) || self.ended_idle(&held, now) {
+            return None;
+        }
+        Some(Held {
+            absent: held.value.is_none(),
+            age: now.since(held.began),
+            fresh_for: if held.expired { Duration::ZERO } else { held.fresh_until.since(now) },
+            weight_bytes: length(key.len()) + held.value.as_ref().map_or(0, Value::weight_bytes),
+        })
+    }
+
+    /// Whether nobody has used `held` for so long that it ended, where uses keep a value fresh.
+    pub(super) fn ended_idle(&self, held: &memory::Held, now: Tick) -> bool {
+        self.policy.idle.is_some() && now >= held.fresh_until
+    }
+
+    /// Invalidates, or makes stale, `key` here and in the shared tier; whether anything was held here.
+    pub(super) async fn tell_key(&self, key: &[u8], verb: Verb) -> Result<bool, Error> {
+        if self.common.shared.is_none() {
+            return Ok(match verb {
+                Verb::Invalidate => self.drop_copy(key),
+                Verb::Expire => self.expire_copy(key),
+            });
+        }
+        let held = self.peek(key).is_some();
+        let reach = Reach::Key { namespace: Arc::clone(&self.name), key: self.pattern.whole(key).into() };
+        let told = self.tell(reach, verb).await;
+        self.counters.wrote(match (&told, verb) {
+            (Err(_), _) => WriteOutcome::Unconfirmed,
+            (Ok(()), Verb::Invalidate) => WriteOutcome::Invalidated,
+            (Ok(()), Verb::Expire) => WriteOutcome::Expired,
+        });
+        told.map(|()| held)
+    }
+
+    /// Invalidates, or makes stale, the keys that begin with `prefix`, here and in the shared tier.
+    pub(super) async fn tell_prefix(&self, prefix: &[u8], verb: Verb) -> Result<(), Error> {
+        let namespace = Arc::clone(&self.name);
+        let (reach, kind) = match self.group(prefix) {
+            Some(Group::Namespace { .. }) => (Reach::Namespace(namespace), ReachKind::Namespace),
+            Some(_) => (Reach::Prefix { namespace, prefix: prefix.into() }, ReachKind::Prefix),
+            None => return Ok(()),
+        };
+        self.counters.invalidated(kind);
+        self.tell(reach, verb).await
+    }
+
+    async fn tell(&self, reach: Reach, verb: Verb) -> Result<(), Error> {
+        self.common.tell(Record { keyspace: Arc::clone(&self.owner.keyspace), reach, verb }).await
+    }
+
+    /// The keys of the namespace that begin with `prefix`, which is of whole keys; `None` where there are none.
+    pub(super) fn group<'a>(&self, prefix: &'a [u8]) -> Option<Group<'a>> {
+        let head = self.pattern.literal_prefix();
+        let namespace = self.id;
+        match prefix.strip_prefix(head) {
+            Some([]) => Some(Group::Namespace { namespace }),
+            Some(prefix) => Some(Group::Prefix { namespace, prefix }),
+            None => head.starts_with(prefix).then_some(Group::Namespace { namespace }),
+        }
+    }
+
+    /// Heeds a record about a key, whole, at `at` in the log.
+    pub(super) fn heed_key(&self, key: &[u8], verb: Verb, at: Position) {
+        let Some(key) = self.pattern.tail(key) else { return };
+        self.may_exist(key);
+        let expired_at = (verb == Verb::Expire).then(|| self.clock.now());
+        invalidation::heed_key(&self.memory, &self.flights, self.id, key, at, expired_at);
+        self.told(key, verb, at);
+    }
+
+    /// Heeds a record that has no place in the log yet: what is held of what it takes in goes, and so does whatever is being
+    /// loaded, since nobody knows what it takes in of that.
+    pub(super) fn heed_unplaced(&self, reach: &Reach, verb: Verb) {
+        let name = |namespace: &Arc<str>| **namespace == *self.name;
+        match reach {
+            Reach::Key { namespace, key } if name(namespace) => {
+                let Some(key) = self.pattern.tail(key) else { return };
+                let _ = match verb {
+                    Verb::Invalidate => self.drop_copy(key),
+                    Verb::Expire => self.expire_copy(key),
+                };
+            }
+            Reach::Prefix { namespace, prefix } if name(namespace) => match self.group(prefix) {
+                Some(Group::Prefix { prefix, .. }) => self.drop_where(verb, |key, _| key.starts_with(prefix)),
+                Some(_) => self.drop_where(verb, |_, _| true),
+                None => {}
+            },
+            Reach::Namespace(namespace) if name(namespace) => self.drop_where(verb, |_, _| true),
+            Reach::Tag(tag) => self.drop_where(verb, |key, held| {
+                let mut own = held.extras.iter().flat_map(|extras| extras.tags.iter().cloned());
+                held.value.is_none() || own.any(|other| other == *tag) || self.tags_of(key).contains(tag)
+            }),
+            Reach::All => self.drop_where(verb, |_, _| true),
+            Reach::Key { .. } | Reach::Prefix { .. } | Reach::Namespace(_) => {}
+        }
+    }
+
+    fn drop_where(&self, verb: Verb, takes_in: impl FnMut(&[u8], &memory::Held) -> bool) {
+        self.flights.close_all();
+        match verb {
+            Verb::Invalidate => {
+                self.memory.remove_where(self.id, takes_in);
+            }
+            Verb::Expire => self.expire_where(takes_in),
+        }
+    }
+
+    fn expire_where(&self, mut takes_in: impl FnMut(&[u8], &memory::Held) -> bool) {
+        let (now, mut cursor) = (self.clock.now(), 0);
+        loop {
+            let (keys, next) = self.memory.scan(self.id, cursor, PAGE, now);
+            for key in &keys {
+                self.memory.update(self.id, key, now, |held| held.expired |= takes_in(key, held));
+            }
+            if next == 0 {
+                return;
+            }
+            cursor = next;
+        }
+    }
+
+    /// The answer for a text that is the key of nothing, counted.
+    pub(super) fn not_a_key(&self) -> Error {
+        Error::Key {
+            namespace: Arc::clone(&self.name),
+            problem: format!(
+                "its keys begin with \"{}\"",
+                String::from_utf8_lossy(self.pattern.literal_prefix())
+            ),
+        }
+    }
+}

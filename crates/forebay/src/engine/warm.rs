@@ -1,0 +1,137 @@
+//! Warming a namespace: keys are loaded before anybody asks, batch by batch, within their share of the source.
+//!
+//! A batch goes through the same flights, fences and fills as any read, and counts as one. It starts when the source has a slot
+//! to spare and no reader waits for it, so that warming gives way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::Core;
+use super::handle::Namespace;
+use super::listing::Listing;
+use crate::error::Error;
+use crate::source::SourceError;
+use crate::value::KeyBuf;
+use crate::warming::{Progress, Warm, WarmProgress, may_start};
+
+/// How many keys are loaded at once.
+const BATCH: usize = 256;
+/// How long warming waits before it looks again whether the source has a slot to spare.
+const GIVE_WAY: Duration = Duration::from_millis(2);
+
+/// A warming under way. It goes on when this is dropped, and ends with the engine.
+#[derive(Debug)]
+pub struct Warming {
+    progress: Arc<Progress>,
+}
+
+impl Warming {
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> WarmProgress {
+        self.progress.now()
+    }
+
+    /// Waits until it is over; how it ended.
+    pub async fn finished(&self) -> WarmProgress {
+        let mut progress = self.progress.watch();
+        // The sender lives in `self`, so the wait ends only by the end of the warming.
+        let _ = progress.wait_for(|progress| progress.is_over).await;
+        self.progress.now()
+    }
+}
+
+impl<V> Namespace<V> {
+    /// Loads what `warm` names in the background, within its share of the source: a quarter of its slots, at least one, and
+    /// none while a reader waits.
+    ///
+    /// # Errors
+    /// [`Error::Build`] where the lists do not fit the key, or more is asked for than the limits allow.
+    pub fn warm(&self, warm: Warm) -> Result<Warming, Error> {
+        let core = Arc::clone(&self.core);
+        let fail = |problem: String| Error::Build { namespace: Arc::clone(&core.name), problem };
+        // Checked here, so that nothing is begun that cannot be finished.
+        warm.batches(core.pattern.names().len(), BATCH).map_err(|fault| fail(fault.to_string()))?;
+        let progress = Arc::new(Progress::default());
+        let warming = Warming { progress: Arc::clone(&progress) };
+        let tasks = core.tasks.clone();
+        tasks.spawn(async move {
+            core.warm_all(&warm, &progress).await;
+            progress.end();
+        });
+        Ok(warming)
+    }
+
+    /// The keys that are read most, the hottest first, at most `keys` of them: none unless the namespace
+    /// [counts](super::NamespaceBuilder::count_hottest). Kept over a restart and handed to [`warm_keys`](Self::warm_keys), they
+    /// warm the next run.
+    #[must_use]
+    pub fn hottest(&self, keys: usize) -> Vec<Vec<u8>> {
+        let tails = self.core.sketch.as_ref().map(|sketch| sketch.hottest(keys)).unwrap_or_default();
+        tails.iter().map(|tail| self.core.pattern.whole(tail)).collect()
+    }
+
+    /// Loads `keys`, given by their texts, as [`warm`](Self::warm) does; what is no key of the namespace does not exist.
+    #[must_use = "it tells how far it is"]
+    pub fn warm_keys(&self, keys: Vec<Vec<u8>>) -> Warming {
+        let core = Arc::clone(&self.core);
+        let progress = Arc::new(Progress::default());
+        let warming = Warming { progress: Arc::clone(&progress) };
+        let tasks = core.tasks.clone();
+        tasks.spawn(async move {
+            for batch in keys.chunks(BATCH) {
+                let tails: Vec<&[u8]> = batch.iter().filter_map(|key| core.pattern.tail(key)).collect();
+                core.warm_batch(&tails, &progress).await;
+            }
+            progress.end();
+        });
+        warming
+    }
+}
+
+impl Core {
+    async fn warm_all(self: &Arc<Self>, warm: &Warm, progress: &Progress) {
+        for batch in warm.batches(self.pattern.names().len(), BATCH).into_iter().flatten() {
+            let tails: Vec<KeyBuf> = batch.iter().filter_map(|key| self.tail_of(key)).collect();
+            self.warm_batch(&tails, progress).await;
+        }
+        if warm.hottest > 0 {
+            let tails = self.sketch.as_ref().map(|sketch| sketch.hottest(warm.hottest)).unwrap_or_default();
+            for batch in tails.chunks(BATCH) {
+                self.warm_batch(batch, progress).await;
+            }
+        }
+        if warm.listing {
+            // What a listing that broke off did not tell is loaded when it is asked for.
+            let _ = self.warm_listing(progress).await;
+        }
+    }
+
+    async fn warm_listing(self: &Arc<Self>, progress: &Progress) -> Result<(), SourceError> {
+        let mut listing = Listing::of(self, BATCH);
+        loop {
+            let tails = listing.next().await?;
+            if tails.is_empty() {
+                return Ok(());
+            }
+            self.warm_batch(&tails, progress).await;
+        }
+    }
+
+    async fn warm_batch(self: &Arc<Self>, tails: &[impl AsRef<[u8]>], progress: &Progress) {
+        let tails: Vec<&[u8]> = tails.iter().map(AsRef::as_ref).collect();
+        progress.learn(crate::value::length(tails.len()));
+        while !may_start(self.queue.free(), 0, self.policy.concurrency, self.queue.waiting()) {
+            self.clock.sleep(GIVE_WAY).await;
+        }
+        let (mut done, mut failed, mut absent) = (0, 0, 0);
+        for read in self.read_many(&tails).await {
+            match read {
+                Ok(read) if read.value.is_some() => done += 1,
+                Ok(_) => absent += 1,
+                Err(_) => failed += 1,
+            }
+        }
+        progress.land(done, failed, absent);
+    }
+}

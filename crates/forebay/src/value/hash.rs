@@ -1,0 +1,410 @@
+//! Hashes: fields and their values, and what is not known of them.
+//!
+//! A hash in a cache may be a part of what its source has. A *whole* one has every field, except *holes*: fields that were
+//! invalidated and not loaded again. In a whole hash a field that is neither there nor a hole does not exist. In a *partial*
+//! one a field that is not there is unknown, unless its absence was learned and is remembered.
+//!
+//! A clone costs O(1) and a change O(log n), also beside clones that readers hold. Holes and remembered absences are
+//! bounded. What is loaded when, and that a load is not overtaken by another, is the engine's matter; the methods that
+//! take a load's answer say which fields it must leave alone.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::length;
+use super::name::{Alias, Name, Page, Sought, scan};
+use super::tree::{Iter, Tree, Weigh};
+
+/// What is known of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldState<B = Bytes> {
+    /// It has this value.
+    Known(B),
+    /// It does not exist.
+    Absent,
+    /// It must be asked for.
+    Unknown,
+}
+
+impl<B> FieldState<B> {
+    /// The value, where there is one.
+    #[must_use]
+    pub fn known(self) -> Option<B> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Absent | Self::Unknown => None,
+        }
+    }
+}
+
+impl FieldState<&Bytes> {
+    /// The same, with the value for itself.
+    #[must_use]
+    pub fn cloned(self) -> FieldState {
+        match self {
+            Self::Known(value) => FieldState::Known(value.clone()),
+            Self::Absent => FieldState::Absent,
+            Self::Unknown => FieldState::Unknown,
+        }
+    }
+}
+
+/// Fields and their values.
+///
+/// Values are kept as they are handed in and weighed by their length: hand in bytes of their own, not a slice that keeps
+/// a larger buffer in memory.
+///
+/// ```
+/// use bytes::Bytes;
+/// use forebay::value::{FieldState, Hash};
+///
+/// let mut hash = Hash::whole([("name", Bytes::from("Ada")), ("mail", Bytes::from("ada@example.com"))]);
+/// assert_eq!(hash.state(b"phone"), FieldState::Absent);
+/// hash.forget(b"mail");
+/// assert_eq!(hash.state(b"mail"), FieldState::Unknown);
+/// assert_eq!(hash.len(), None);
+/// ```
+#[derive(Clone)]
+pub struct Hash {
+    known: Tree<Name, Bytes>,
+    rest: Rest,
+}
+
+/// What is known of the fields that are not there.
+#[derive(Clone)]
+enum Rest {
+    /// They do not exist, except these, of which nothing is known. No hole is in `known`.
+    Whole { holes: Tree<Name, ()> },
+    /// Nothing, except of these. None is in `known`.
+    Partial { absent: Absences },
+}
+
+/// Fields known not to exist, the oldest first to be forgotten.
+#[derive(Clone, Default)]
+struct Absences {
+    numbers: Tree<Name, u64>,
+    by_age: Tree<u64, Alias>,
+}
+
+impl Hash {
+    /// Beyond this many holes, a hash is not whole any more: it is cheaper to load it again than to ask for them.
+    pub const HOLES_MAX: usize = 256;
+    /// Beyond this many remembered absences in a partial hash, the oldest is forgotten.
+    pub const ABSENCES_MAX: usize = 1_024;
+
+    /// A hash of which nothing is known.
+    #[must_use]
+    pub fn partial() -> Self {
+        Self { known: Tree::default(), rest: Rest::Partial { absent: Absences::default() } }
+    }
+
+    /// A hash of exactly `fields`. Of a field that comes twice, the later value counts.
+    pub fn whole<F: AsRef<[u8]>>(fields: impl IntoIterator<Item = (F, Bytes)>) -> Self {
+        let mut named: Vec<_> =
+            fields.into_iter().map(|(field, value)| (Name::new(field.as_ref()), settled(value))).collect();
+        // Stable, and reversed before: the last of equal names comes first, and stays.
+        named.reverse();
+        named.sort_by(|(a, _), (b, _)| a.cmp(b));
+        named.dedup_by(|(later, _), (first, _)| later == first);
+        Self { known: Tree::from_sorted(named), rest: Rest::Whole { holes: Tree::default() } }
+    }
+
+    /// Whether a field that is neither there nor a hole does not exist.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        matches!(self.rest, Rest::Whole { .. })
+    }
+
+    /// What is known of `field`.
+    #[must_use]
+    pub fn state(&self, field: &[u8]) -> FieldState<&Bytes> {
+        let sought = Sought::new(field);
+        match self.known.get_by(sought.order()) {
+            Some((_, value)) => FieldState::Known(value),
+            None => self.missing(sought),
+        }
+    }
+
+    /// What is known of a field that is not in `known`.
+    fn missing<B>(&self, sought: Sought<'_>) -> FieldState<B> {
+        let absent = match &self.rest {
+            Rest::Whole { holes } => holes.get_by(sought.order()).is_none(),
+            Rest::Partial { absent } => absent.numbers.get_by(sought.order()).is_some(),
+        };
+        if absent { FieldState::Absent } else { FieldState::Unknown }
+    }
+
+    /// How many fields the hash has, where that is known: it is whole and has no holes.
+    #[must_use]
+    pub fn len(&self) -> Option<usize> {
+        match &self.rest {
+            Rest::Whole { holes } if holes.is_empty() => Some(self.known.len()),
+            _ => None,
+        }
+    }
+
+    /// Whether it has no fields, where that is known. A whole hash that is empty stands for one that does not exist.
+    #[must_use]
+    pub fn is_empty(&self) -> Option<bool> {
+        self.len().map(|len| len == 0)
+    }
+
+    /// How many fields are there, however many there may be beside.
+    #[must_use]
+    pub fn known_len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// The fields to ask for so that the hash is complete, in scan order; none in a partial one, which must be loaded as a
+    /// whole.
+    pub fn holes(&self) -> impl Iterator<Item = &[u8]> {
+        let holes = match &self.rest {
+            Rest::Whole { holes } => Some(holes),
+            Rest::Partial { .. } => None,
+        };
+        holes.into_iter().flat_map(Tree::iter).map(|(name, ())| name.bytes())
+    }
+
+    /// Sets a field; tells what was known of it.
+    pub fn set(&mut self, field: &[u8], value: Bytes) -> FieldState {
+        let sought = Sought::new(field);
+        match self.known.replace_by(sought.order(), settled(value)) {
+            Ok(old) => FieldState::Known(old),
+            Err(value) => {
+                let before = self.missing(sought);
+                self.rest.now_known(sought);
+                self.known.insert(sought.to_name(), value);
+                before
+            }
+        }
+    }
+
+    /// Removes a field, which is known not to exist from now on; tells what was known of it.
+    pub fn remove(&mut self, field: &[u8]) -> FieldState {
+        let sought = Sought::new(field);
+        let before = self.take(sought);
+        match &mut self.rest {
+            Rest::Whole { holes } => drop(holes.remove_by(sought.order())),
+            Rest::Partial { absent } => absent.remember(sought),
+        }
+        before
+    }
+
+    /// Forgets what is known of a field, since it may have changed; tells what it was. A whole hash gets a hole, or, with
+    /// [`Self::HOLES_MAX`] of them, stops being whole.
+    pub fn forget(&mut self, field: &[u8]) -> FieldState {
+        let sought = Sought::new(field);
+        let before = self.take(sought);
+        match &mut self.rest {
+            Rest::Partial { absent } => absent.forget(sought),
+            Rest::Whole { .. } if before == FieldState::Unknown => {}
+            Rest::Whole { holes } if holes.len() < Self::HOLES_MAX => {
+                holes.insert(sought.to_name(), ());
+            }
+            Rest::Whole { .. } => self.rest = Rest::Partial { absent: Absences::default() },
+        }
+        before
+    }
+
+    fn take(&mut self, sought: Sought<'_>) -> FieldState {
+        match self.known.remove_by(sought.order()) {
+            Some((_, value)) => FieldState::Known(value),
+            None => self.missing(sought),
+        }
+    }
+
+    /// Takes a load's answers for single fields, `None` for one that does not exist. Only what is still unknown is filled:
+    /// a value set meanwhile is newer. Fields in `touched` were set, removed or invalidated here after the load began, and
+    /// are left as they are.
+    pub fn fill_holes<F: AsRef<[u8]>>(
+        &mut self,
+        answers: impl IntoIterator<Item = (F, Option<Bytes>)>,
+        touched: &BTreeSet<Bytes>,
+    ) {
+        for (field, answer) in answers {
+            let field = field.as_ref();
+            if touched.contains(field) || self.state(field) != FieldState::Unknown {
+                continue;
+            }
+            match answer {
+                Some(value) => self.set(field, value),
+                None => self.remove(field),
+            };
+        }
+    }
+
+    /// Takes a load of the whole hash and makes this one whole. Fields in `touched` were set, removed or invalidated here
+    /// after the load began: what is known of them here stays, and of what nothing is known becomes a hole. With more
+    /// than [`Self::HOLES_MAX`] holes it is not whole after all.
+    pub fn make_whole<F: AsRef<[u8]>>(
+        &mut self,
+        loaded: impl IntoIterator<Item = (F, Bytes)>,
+        touched: &BTreeSet<Bytes>,
+    ) {
+        let mut whole = Self::whole(loaded);
+        for field in touched {
+            match self.state(field).cloned() {
+                FieldState::Known(value) => whole.set(field, value),
+                FieldState::Absent => whole.remove(field),
+                FieldState::Unknown => whole.forget(field),
+            };
+        }
+        *self = whole;
+    }
+
+    /// The fields that are there, in the order of their bytes. Sorts them: O(n log n). Where any order will do, take
+    /// [`Self::iter_scan`].
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &Bytes)> + ExactSizeIterator {
+        let mut fields: Vec<_> = self.iter_scan().collect();
+        fields.sort_unstable_by_key(|(field, _)| *field);
+        fields.into_iter()
+    }
+
+    /// The fields that are there, in scan order, which is the same on every instance.
+    #[must_use]
+    pub fn iter_scan(&self) -> Fields<'_> {
+        Fields(self.known.iter())
+    }
+
+    /// The `index`-th of the [`Self::known_len`] fields that are there, from 0 in scan order: a random index gives a random
+    /// field.
+    #[must_use]
+    pub fn nth(&self, index: usize) -> Option<(&[u8], &Bytes)> {
+        self.known.nth(index).map(|(name, value)| (name.bytes(), value))
+    }
+
+    /// Fields from `cursor` on (0 begins), about `count` of them, and the cursor to go on with (0 ends), as `HSCAN`. A
+    /// field that is there all the while is seen, exactly once, whatever else changes, reloads included.
+    #[must_use]
+    pub fn scan(&self, cursor: u64, count: usize) -> Page<(&[u8], &Bytes)> {
+        scan(&self.known, cursor, count)
+    }
+
+    /// What it weighs, in bytes; what it shares with clones is counted in each.
+    #[must_use]
+    pub fn weight_bytes(&self) -> u64 {
+        let rest = match &self.rest {
+            Rest::Whole { holes } => holes.weight_bytes(),
+            Rest::Partial { absent } => absent.numbers.weight_bytes() + absent.by_age.weight_bytes(),
+        };
+        length(size_of::<Self>()).saturating_add(self.known.weight_bytes()).saturating_add(rest)
+    }
+
+    /// Checks the structure: order, balance, weights, bounds.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub fn validate(&self) -> Result<(), String> {
+        self.known.validate()?;
+        let names = match &self.rest {
+            Rest::Whole { holes } => {
+                holes.validate()?;
+                if holes.len() > Self::HOLES_MAX {
+                    return Err(format!("{} holes", holes.len()));
+                }
+                holes.iter().map(|(name, ())| name).collect::<Vec<_>>()
+            }
+            Rest::Partial { absent } => {
+                absent.validate()?;
+                absent.numbers.iter().map(|(name, _)| name).collect()
+            }
+        };
+        match names.into_iter().find(|name| self.known.get_by(|known| known.cmp(name)).is_some()) {
+            Some(name) => Err(format!("{:?} is there, and a hole or absent too", name.bytes())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Default for Hash {
+    fn default() -> Self {
+        Self::partial()
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let extent = if self.is_whole() { "whole" } else { "partial" };
+        write!(f, "Hash({extent}, {} fields, {} holes)", self.known_len(), self.holes().count())
+    }
+}
+
+impl Rest {
+    fn now_known(&mut self, sought: Sought<'_>) {
+        match self {
+            Self::Whole { holes } => drop(holes.remove_by(sought.order())),
+            Self::Partial { absent } => absent.forget(sought),
+        }
+    }
+}
+
+impl Absences {
+    fn remember(&mut self, sought: Sought<'_>) {
+        if self.numbers.get_by(sought.order()).is_some() {
+            return;
+        }
+        let newest = self.by_age.len().checked_sub(1).and_then(|last| self.by_age.nth(last));
+        let number = newest.map_or(0, |(number, _)| number.saturating_add(1));
+        let name = sought.to_name();
+        self.by_age.insert(number, name.alias());
+        self.numbers.insert(name, number);
+        while self.numbers.len() > Hash::ABSENCES_MAX {
+            let Some((_, oldest)) = self.by_age.nth(0) else { return };
+            let oldest = oldest.clone();
+            self.forget(Sought::new(oldest.bytes()));
+        }
+    }
+
+    fn forget(&mut self, sought: Sought<'_>) {
+        if let Some((_, number)) = self.numbers.remove_by(sought.order()) {
+            self.by_age.remove_by(|it| it.cmp(&number));
+        }
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        self.numbers.validate()?;
+        self.by_age.validate()?;
+        let paired = |(name, number): (&Name, &u64)| {
+            self.by_age.get_by(|it| it.cmp(number)).is_some_and(|(_, alias)| alias.bytes() == name.bytes())
+        };
+        if self.numbers.len() > Hash::ABSENCES_MAX
+            || self.numbers.len() != self.by_age.len()
+            || !self.numbers.iter().all(paired)
+        {
+            return Err(format!("{} absences, {} ages", self.numbers.len(), self.by_age.len()));
+        }
+        Ok(())
+    }
+}
+
+/// The value with the record that clones share, which its first clone would allocate, by a reader and weighed by nobody.
+fn settled(value: Bytes) -> Bytes {
+    drop(value.clone());
+    value
+}
+
+impl Weigh for Bytes {
+    /// Its length, and the record that clones share (three words).
+    fn heap_bytes(&self) -> u64 {
+        if self.is_empty() { 0 } else { length(self.len().saturating_add(3 * size_of::<usize>())) }
+    }
+}
+
+/// Fields in scan order.
+pub struct Fields<'a>(Iter<'a, Name, Bytes>);
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (&'a [u8], &'a Bytes);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(name, value)| (name.bytes(), value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Fields<'_> {}

@@ -1,0 +1,326 @@
+//! One engine of a world, and the source behind it: the only file of the histories that calls the engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use forebay::source::Loading;
+use forebay::value::{Param, Version};
+use forebay::{
+    BreakerOptions, Error, Forebay, LoadKey, Loaded, Namespace, Policy, Read, Source, SourceError, Value,
+    Writes,
+};
+use tokio::task::yield_now;
+
+use super::record::{Answer, Commit, Ended, Failure, Got, KeyIndex, LoadEnd, Scope};
+use super::world::{TAGS, World};
+
+/// What a value weighs, in bytes; nothing is ever evicted from a world.
+const WEIGHT_BYTES: u64 = 64;
+
+/// The tag that every namespace declares.
+const DECLARED: &str = "group:{group}";
+
+/// One engine and its namespaces.
+#[derive(Clone)]
+pub struct Instance {
+    world: World,
+    engine: Forebay,
+    namespaces: Arc<[Namespace<Got>]>,
+    pub number: usize,
+}
+
+impl Instance {
+    pub fn new(world: &World, number: usize) -> Self {
+        let engine = Forebay::builder().clock(world.clock().clone()).build().unwrap();
+        let plan = world.plan();
+        let namespaces =
+            plan.rules.iter().zip(&plan.namespaces).enumerate().map(|(index, (rules, bounds))| {
+                let ms = Duration::from_millis;
+                let mut policy = Policy::new(ms(rules.ttl));
+                policy.absent_ttl = ms(rules.absent_ttl);
+                policy.stale_while_revalidate = ms(rules.stale_while_revalidate);
+                policy.stale_if_error = ms(rules.stale_if_error);
+                policy.load_timeout = ms(rules.load_timeout);
+                policy.idle = rules.idle.map(ms);
+                policy.soft_timeout = ms(bounds.soft_timeout);
+                policy.refresh_ahead = ms(bounds.refresh_ahead);
+                policy.breaker = bounds.breaker_pause.map_or(BreakerOptions::never(), |pause| {
+                    BreakerOptions { failures: 3, successes: 1, pause: ms(pause) }
+                });
+
+                policy.jitter = ms(bounds.jitter);
+                policy.concurrency = bounds.concurrency;
+                policy.queue = bounds.queue;
+                policy.writes = if rules.kept { Writes::Cache } else { Writes::Refuse };
+                let source = Scripted { world: world.clone(), instance: number, namespace: index };
+                engine
+                    .namespace(&format!("n{index}"))
+                    .key(&format!("n{index}:{{group}}:{{id}}"))
+                    .policy(policy)
+                    .tags(&[DECLARED])
+                    .source(source)
+                    .build()
+                    .unwrap()
+            });
+        Self { world: world.clone(), namespaces: namespaces.collect(), engine, number }
+    }
+
+    fn namespace(&self, key: KeyIndex) -> &Namespace<Got> {
+        &self.namespaces[self.world.plan().keys[key].namespace]
+    }
+
+    fn text(&self, key: KeyIndex) -> &[u8] {
+        self.world.plan().keys[key].name.as_bytes()
+    }
+
+    pub async fn get(&self, key: KeyIndex) -> Ended {
+        ended(self.namespace(key).read(self.text(key)).await)
+    }
+
+    /// Reads `keys`, all of one namespace.
+    pub async fn get_many(&self, keys: &[KeyIndex]) -> Vec<Ended> {
+        let texts: Vec<&[u8]> = keys.iter().map(|&key| self.text(key)).collect();
+        self.namespace(keys[0]).read_many(&texts).await.into_iter().map(ended).collect()
+    }
+
+    pub async fn get_fresh(&self, key: KeyIndex) -> Ended {
+        ended(self.namespace(key).read_fresh(self.text(key)).await)
+    }
+
+    pub fn put(&self, key: KeyIndex, put: u32) -> Ended {
+        let value = Value::native(Got::Put { key, put }, WEIGHT_BYTES);
+        done(self.namespace(key).write(self.text(key), value, None))
+    }
+
+    pub async fn invalidate(&self, scope: Scope) -> Ended {
+        done(match scope {
+            Scope::Key(key) => self.namespace(key).invalidate(self.params(key)).await.map(|_| ()),
+            Scope::Tag(tag) => self.engine.invalidate_tag(&tag_name(tag)).await,
+            Scope::Declared { group } => self.engine.invalidate_tag(&declared(group)).await,
+            Scope::Prefix { namespace, group } => {
+                self.namespaces[namespace].invalidate_prefix(&prefix(namespace, group)).await
+            }
+            Scope::Namespace(namespace) => self.namespaces[namespace].invalidate_all().await,
+            Scope::Everything => self.engine.invalidate_everything().await,
+        })
+    }
+
+    pub async fn expire(&self, scope: Scope) -> Ended {
+        done(match scope {
+            Scope::Key(key) => self.namespace(key).expire(self.params(key)).await.map(|_| ()),
+            Scope::Tag(tag) => self.engine.expire_tag(&tag_name(tag)).await,
+            Scope::Declared { group } => self.engine.expire_tag(&declared(group)).await,
+            Scope::Prefix { namespace, group } => {
+                self.namespaces[namespace].expire_prefix(&prefix(namespace, group)).await
+            }
+            Scope::Namespace(namespace) => self.namespaces[namespace].expire_all().await,
+            Scope::Everything => self.engine.expire_everything().await,
+        })
+    }
+
+    /// The two parameters of `key`.
+    fn params(&self, key: KeyIndex) -> (&str, &str) {
+        let mut params = self.world.plan().keys[key].name.split(':').skip(1);
+        (params.next().unwrap(), params.next().unwrap())
+    }
+
+    pub async fn idle(&self) {
+        self.engine.idle().await;
+    }
+
+    pub fn flights(&self) -> usize {
+        self.namespaces.iter().map(Namespace::flights).sum()
+    }
+
+    /// What is wrong with the structure of its memory.
+    pub fn validate(&self) -> Option<String> {
+        self.engine.memory().validate().err()
+    }
+}
+
+fn prefix(namespace: usize, group: usize) -> String {
+    format!("n{namespace}:g{group}:")
+}
+
+fn declared(group: usize) -> String {
+    format!("group:g{group}")
+}
+
+fn tag_name(tag: u32) -> String {
+    format!("t{tag}")
+}
+
+fn done(result: Result<(), Error>) -> Ended {
+    match result {
+        Ok(()) => Ended::Done,
+        Err(Error::Unconfirmed { .. }) => Ended::Unknown,
+        Err(error) => Ended::Failed(failure(&error)),
+    }
+}
+
+fn ended(read: Result<Read, Error>) -> Ended {
+    match read {
+        Ok(read) => Ended::Read {
+            got: read.value.map_or(Got::Absent, |value| *value.typed::<Got>().unwrap()),
+            tier: read.outcome.tier,
+            freshness: read.outcome.freshness,
+            age_ms: u64::try_from(read.outcome.age.as_millis()).unwrap(),
+        },
+        Err(error) => Ended::Failed(failure(&error)),
+    }
+}
+
+fn failure(error: &Error) -> Failure {
+    match error {
+        Error::Source { .. } => Failure::Source,
+        Error::Timeout { .. } => Failure::Timeout,
+        Error::Overloaded { .. } => Failure::Overloaded,
+        Error::BreakerOpen { .. } => Failure::BreakerOpen,
+        Error::LoadLost { .. } => Failure::Lost,
+        _ => Failure::Other,
+    }
+}
+
+/// The source of one namespace: reads the world's truth at the start or the end of a load, and fails as the seed says.
+struct Scripted {
+    world: World,
+    instance: usize,
+    namespace: usize,
+}
+
+/// What the seed says of one load.
+struct Script {
+    wait_ms: u64,
+    yields: usize,
+    fate: Fate,
+    /// One for each key: whether it is read at the start, and the time to live that it is given.
+    rows: Vec<(bool, Option<u64>)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Answer,
+    Fail,
+    Panic,
+    Hang,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the script says no")]
+struct ScriptedFailure;
+
+/// What a scripted panic carries. It is thrown past the panic hook, so that nothing is printed.
+struct ScriptedPanic;
+
+impl Scripted {
+    fn script(&self, keys: usize) -> Script {
+        let rules = self.world.plan().rules[self.namespace];
+        let faults = self.world.faults();
+        let mut script = self.world.draw(|rng| Script {
+            wait_ms: rng.u64(0..=20.min(rules.load_timeout - 1)),
+            yields: rng.usize(0..3),
+            fate: match rng.u8(0..100) {
+                0..12 if faults => Fate::Fail,
+                12..17 if faults => Fate::Panic,
+                17..20 if faults => Fate::Hang,
+                _ => Fate::Answer,
+            },
+            rows: (0..keys).map(|_| (rng.u8(0..4) > 0, own_ttl(rng, rules.ttl))).collect(),
+        });
+        if script.fate == Fate::Hang && !self.world.may_hang(rules.load_timeout) {
+            script.fate = Fate::Fail;
+        }
+        script
+    }
+
+    async fn answer(&self, keys: &[LoadKey]) -> Result<Vec<Option<Loaded>>, SourceError> {
+        let world = &self.world;
+        let keys: Vec<KeyIndex> = keys.iter().map(|key| self.index(key)).collect();
+        let script = self.script(keys.len());
+        let load = UnderWay { world, load: world.load_begins(self.instance, &keys) };
+        let at_start: Vec<_> = keys.iter().map(|&key| world.truth(key)).collect();
+        if script.fate == Fate::Hang {
+            std::future::pending::<()>().await;
+        }
+        if script.wait_ms > 0 {
+            world.wait(script.wait_ms).await;
+        }
+        for _ in 0..script.yields {
+            yield_now().await;
+        }
+        match script.fate {
+            Fate::Fail => {
+                world.load_ends(load.load, LoadEnd::Failed, Vec::new());
+                return Err(SourceError::passing(ScriptedFailure));
+            }
+            Fate::Panic => {
+                world.load_ends(load.load, LoadEnd::Panicked, Vec::new());
+                std::panic::resume_unwind(Box::new(ScriptedPanic));
+            }
+            Fate::Answer | Fate::Hang => {}
+        }
+        let mut answers = Vec::with_capacity(keys.len());
+        for ((&key, start), (early, ttl)) in keys.iter().zip(at_start).zip(script.rows) {
+            let row = if early { start } else { world.truth(key) };
+            answers.push(Answer { version: row.version, present: row.present, ttl });
+        }
+        let versioned = world.plan().namespaces[self.namespace].versioned;
+        let rows = keys
+            .iter()
+            .zip(&answers)
+            .map(|(&key, answer)| row(&world.committed(key, answer.version), load.load, answer, versioned));
+        let rows = rows.collect();
+        world.load_ends(load.load, LoadEnd::Answered, answers);
+        Ok(rows)
+    }
+
+    fn index(&self, key: &LoadKey) -> KeyIndex {
+        let [Param::Text(group), Param::Text(id)] = &key.params[..] else { panic!("two texts name a key") };
+        let name = format!("n{}:{group}:{id}", self.namespace);
+        self.world.plan().keys.iter().position(|key| key.name == name).unwrap()
+    }
+}
+
+/// What the source hands over for one answer.
+fn row(commit: &Commit, load: usize, answer: &Answer, versioned: bool) -> Option<Loaded> {
+    let value = Got::Row { key: commit.key, version: commit.version, load };
+    commit.present.then(|| Loaded {
+        ttl: answer.ttl.map(Duration::from_millis),
+        tags: (0..TAGS).filter(|tag| commit.tags >> tag & 1 == 1).map(|tag| tag_name(tag).into()).collect(),
+        version: versioned.then(|| Version(i64::from(commit.version))),
+        ..Loaded::new(Value::native(value, WEIGHT_BYTES))
+    })
+}
+
+/// A time to live that the source knows, now and then; it may be longer than the namespace's, or nothing at all.
+fn own_ttl(rng: &mut Rng, ttl: u64) -> Option<u64> {
+    (rng.u8(0..6) == 0).then(|| rng.u64(0..=ttl * 3 / 2))
+}
+
+impl Source for Scripted {
+    fn load<'a>(&'a self, _: &'a str, keys: &'a [LoadKey]) -> Loading<'a> {
+        Box::pin(self.answer(keys))
+    }
+}
+
+/// A load that has not ended; dropped so, it was dropped by the engine.
+struct UnderWay<'a> {
+    world: &'a World,
+    load: usize,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.world.load_ends(self.load, LoadEnd::Dropped, Vec::new());
+    }
+}
+
+/// Moves the second clock, by which only a planted bug measures.
+pub fn move_wall_clock(rng: &mut Rng) {
+    if rng.u8(0..50) == 0 {
+        let _jump_ms = rng.i64(-400..=400);
+        #[cfg(feature = "planted")]
+        forebay::rt::planted::move_wall_clock(_jump_ms);
+    }
+}

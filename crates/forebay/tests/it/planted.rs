@@ -1,0 +1,41 @@
+//! Each planted bug is found by the general suite of histories, within a stated number of seeds.
+//!
+//! No world and no checker knows of the bugs: what finds them is what would find the next one.
+
+use crate::history::{live, report};
+use forebay::rt::planted::{Bug, plant};
+
+/// Seeds within which every bug must show itself.
+const SEEDS: u64 = 20;
+
+/// The first seed that shows `bug`, and what it breaks.
+fn found(bug: Bug) -> Option<(u64, String)> {
+    let _planted = plant(bug);
+    (1..=SEEDS).find_map(|seed| {
+        let (history, violations, _) = live(seed);
+        Some((seed, report(seed, &history, violations.first()?)))
+    })
+}
+
+#[test]
+fn every_planted_bug_is_found_within_its_seeds() {
+    let mut missed = Vec::new();
+    for bug in Bug::ALL {
+        match found(bug) {
+            Some((seed, report)) => {
+                let property = report.split(':').next().unwrap_or_default();
+                println!("bug={bug:?} seeds={seed} by={property}");
+            }
+            None => missed.push(bug),
+        }
+    }
+    assert!(missed.is_empty(), "not found within {SEEDS} seeds: {missed:?}");
+}
+
+#[test]
+fn nothing_is_found_where_nothing_is_planted() {
+    for seed in 1..=SEEDS {
+        let (history, violations, _) = live(seed);
+        assert!(violations.is_empty(), "{}", report(seed, &history, &violations[0]));
+    }
+}

@@ -1,0 +1,169 @@
+//! Slow and overloaded sources: who may have an old value does not wait for them.
+
+use std::time::Duration;
+
+use forebay::{Error, Freshness, Tier, Why};
+
+use crate::scripted::{Stage, TTL, stage, stage_with, text};
+
+const TICK: Duration = Duration::from_millis(1);
+/// When a reader who may have an old value takes it, unless told otherwise.
+const SOFT: Duration = Duration::from_millis(100);
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Reads `ids`, which are `old`, and lets them go stale; from now on they are `new` and loads are held.
+async fn gone_stale(stage: Stage, ids: &[&str]) -> Stage {
+    for id in ids {
+        stage.script.set(id, "old");
+        stage.get(*id).await;
+        stage.script.set(id, "new");
+    }
+    stage.clock.advance(TTL);
+    stage.script.hold();
+    stage
+}
+
+#[tokio::test]
+async fn a_slow_load_leaves_the_old_value_and_goes_on_in_the_background() {
+    let stage = gone_stale(stage_with(|builder| builder.stale_if_error(WINDOW)), &["a"]).await;
+    let namespace = stage.namespace.clone();
+    let reader = tokio::spawn(async move { namespace.get_with_outcome("a").await.unwrap() });
+    stage.script.arrived().await;
+    stage.clock.advance(SOFT - TICK);
+    stage.settle().await;
+    assert!(!reader.is_finished(), "a reader did not wait for the soft time-out");
+    stage.clock.advance(TICK);
+    stage.settle().await;
+    assert!(reader.is_finished(), "a reader waited beyond the soft time-out");
+    let (value, outcome) = reader.await.unwrap();
+    assert_eq!(text(&value.unwrap()), "old");
+    assert_eq!(outcome.freshness, Freshness::Stale(Why::SlowSource));
+    assert_eq!((outcome.tier, outcome.age, outcome.stale_for), (Tier::Memory, TTL + SOFT, SOFT));
+
+    stage.script.let_go();
+    stage.engine.idle().await;
+    assert_eq!(stage.get("a").await.as_deref(), Some("new"), "the load did not go on");
+    assert_eq!(stage.outcome("a").await.tier, Tier::Memory);
+    assert_eq!(stage.script.loads(), 2);
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn a_load_that_is_quick_enough_is_waited_for() {
+    let stage = gone_stale(stage_with(|builder| builder.stale_if_error(WINDOW)), &["a"]).await;
+    let reader = stage.reader("a");
+    stage.script.arrived().await;
+    stage.clock.advance(SOFT - TICK);
+    stage.script.let_go();
+    assert_eq!(reader.await.unwrap().unwrap().as_deref(), Some("new"));
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn the_soft_time_out_can_be_declared() {
+    let soft = Duration::from_millis(700);
+    let stage = stage_with(|builder| builder.stale_if_error(WINDOW).soft_timeout(soft));
+    let stage = gone_stale(stage, &["a"]).await;
+    let reader = stage.reader("a");
+    stage.script.arrived().await;
+    stage.clock.advance(soft - TICK);
+    stage.settle().await;
+    assert!(!reader.is_finished());
+    stage.clock.advance(TICK);
+    stage.settle().await;
+    assert!(reader.is_finished(), "it waited longer than declared");
+    assert_eq!(reader.await.unwrap().unwrap().as_deref(), Some("old"));
+    stage.script.stop_holding();
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn readers_of_many_wait_for_the_soft_time_out_once() {
+    let stage = gone_stale(stage_with(|builder| builder.stale_if_error(WINDOW)), &["a", "b", "c"]).await;
+    let namespace = stage.namespace.clone();
+    let reader = tokio::spawn(async move { namespace.get_many(["a", "b", "c"]).await.unwrap() });
+    stage.script.arrived().await;
+    stage.clock.advance(SOFT);
+    stage.settle().await;
+    assert!(reader.is_finished(), "each key was waited for in turn");
+    for value in reader.await.unwrap() {
+        assert_eq!(text(&value.unwrap()), "old");
+    }
+    stage.script.stop_holding();
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn who_has_nothing_to_fall_back_on_waits() {
+    let cold = stage_with(|builder| builder.stale_if_error(WINDOW));
+    cold.script.set("a", "new");
+    cold.script.hold();
+    let without_window = gone_stale(stage(), &["a"]).await;
+    for stage in [cold, without_window] {
+        let reader = stage.reader("a");
+        stage.script.arrived().await;
+        stage.clock.advance(20 * SOFT);
+        stage.settle().await;
+        assert!(!reader.is_finished());
+        stage.script.let_go();
+        assert_eq!(reader.await.unwrap().unwrap().as_deref(), Some("new"));
+        stage.check().await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_invalidated_meanwhile_is_no_fallback() {
+    let stage = gone_stale(stage_with(|builder| builder.stale_if_error(WINDOW)), &["a"]).await;
+    let reader = stage.reader("a");
+    stage.script.arrived().await;
+    stage.namespace.invalidate_all().await.unwrap();
+    stage.clock.advance(SOFT);
+    stage.settle().await;
+    assert!(!reader.is_finished(), "an invalidated value was served because the source is slow");
+    stage.script.stop_holding();
+    reader.await.unwrap().unwrap();
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn the_hard_time_out_ends_the_load() {
+    let hard = Duration::from_secs(2);
+    let soft = Duration::from_secs(3);
+    let stage = stage_with(|builder| builder.stale_if_error(WINDOW).load_timeout(hard).soft_timeout(soft));
+    let stage = gone_stale(stage, &["a"]).await;
+    let namespace = stage.namespace.clone();
+    let with_old = tokio::spawn(async move { namespace.get_with_outcome("a").await.unwrap() });
+    let cold = stage.reader("b");
+    for _ in 0..2 {
+        stage.script.arrived().await;
+    }
+    stage.clock.advance(hard - TICK);
+    stage.settle().await;
+    assert!(!with_old.is_finished() && !cold.is_finished());
+    stage.clock.advance(TICK);
+    stage.settle().await;
+    assert!(with_old.is_finished() && cold.is_finished(), "they waited beyond the hard time-out");
+    let error = cold.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Timeout { after, .. } if after == hard), "{error}");
+    let (value, outcome) = with_old.await.unwrap();
+    assert_eq!(text(&value.unwrap()), "old");
+    assert_eq!(outcome.freshness, Freshness::Stale(Why::SourceFailed));
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn what_is_shed_gets_the_old_value_where_the_policy_says_so() {
+    let stage = stage_with(|builder| builder.stale_if_error(WINDOW).concurrency(1).queue(0));
+    let stage = gone_stale(stage, &["a"]).await;
+    let busy = stage.reader("busy");
+    stage.script.arrived().await;
+    let (value, outcome) = stage.namespace.get_with_outcome("a").await.unwrap();
+    assert_eq!(text(&value.unwrap()), "old");
+    assert_eq!(outcome.freshness, Freshness::Stale(Why::Overloaded));
+    let error = stage.namespace.get("cold").await.unwrap_err();
+    assert!(matches!(error, Error::Overloaded { .. }), "{error}");
+    stage.script.let_go();
+    busy.await.unwrap().unwrap();
+    assert_eq!(stage.script.loads(), 2);
+    stage.check().await;
+}

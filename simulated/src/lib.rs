@@ -1,0 +1,16 @@
+//! A shared tier in memory whose network loses, delays and repeats, and which forgets: for the tests of other crates.
+//!
+//! [`SimulatedTier`] is the server; each instance reaches it through a [`Link`] of its own, which implements the engine's
+//! contracts [`SharedTier`](forebay::tier::shared::SharedTier) and [`Log`](forebay::log::Log). It keeps these contracts to
+//! the letter and is as unhelpful as they allow: [`Faults`] happen by chance, partitions, restarts and trims when a test
+//! says so. Time is a [`Clock`](forebay::rt::Clock)'s, chance comes from one seed: the same calls in the same order meet the
+//! same faults. [`SimulatedTier::fired`] counts what happened, so that a test can see that it was not spared.
+//!
+//! `state.rs` is the server as a plain value, `link.rs` the network before it.
+
+mod faults;
+mod link;
+mod state;
+
+pub use faults::{Faults, Fired, Partition};
+pub use link::{ANSWER_WITHIN, Link, SimulatedTier};
