@@ -39,6 +39,11 @@ pub struct Namespace;
 pub struct Observe;
 
 #[cfg(doctest)]
+#[doc = include_str!("features/protection.md")]
+#[derive(Debug)]
+pub struct Protection;
+
+#[cfg(doctest)]
 #[doc = include_str!("features/source.md")]
 #[derive(Debug)]
 pub struct Source;
@@ -47,6 +52,11 @@ pub struct Source;
 #[doc = include_str!("features/tier.md")]
 #[derive(Debug)]
 pub struct Tier;
+
+#[cfg(doctest)]
+#[doc = include_str!("features/warming.md")]
+#[derive(Debug)]
+pub struct Warming;
 
 #[cfg(doctest)]
 #[doc = include_str!("features/writes.md")]

@@ -120,8 +120,11 @@ impl Run {
         })?;
         self.tests("tests", &["--workspace", "--locked"])?;
         if self.root.join(MODEL).exists() {
-            let arguments = ["-p", "forebay", "--features", "model", "--test", "it", "--locked", "model"];
+            let features = |feature| ["-p", "forebay", "--locked", "--test", "it", "--features", feature];
+            let arguments = [&features("model")[..], &["--lib", "model"]].concat();
             self.tests("tests under the model checker", &arguments)?;
+            let arguments = [&features("planted")[..], &["planted"]].concat();
+            self.tests("bugs planted to be found", &arguments)?;
         }
         self.step(
             "documentation",

@@ -63,7 +63,7 @@ impl Manifest {
 }
 
 /// Peers that only the benchmarks may know.
-const PEERS: &[&str] = &["moka", "quick_cache", "foyer", "mini-moka", "stretto", "cached"];
+const PEERS: &[&str] = &["moka", "quick_cache", "foyer", "foyer-memory", "mini-moka", "stretto", "cached"];
 
 const APP: &str = "forebay-app-";
 

@@ -67,7 +67,7 @@ fn names(tags: &HeaderValue, etag: &str) -> bool {
 fn x_cache(outcome: &ReadOutcome) -> &'static str {
     match (outcome.freshness, outcome.tier) {
         (Freshness::Stale(_), _) => "STALE",
-        (_, Tier::Memory | Tier::Nowhere) => "HIT",
+        (_, Tier::Memory | Tier::Shared | Tier::Nowhere) => "HIT",
         (_, Tier::Source) => "MISS",
     }
 }
@@ -76,7 +76,8 @@ fn cache_status(outcome: &ReadOutcome) -> String {
     let detail = outcome.tier.as_str();
     match (outcome.freshness, outcome.tier) {
         (Freshness::Stale(Why::SourceFailed), _) => format!("forebay; fwd=stale; detail={detail}"),
-        (Freshness::Stale(Why::Revalidating), _) => match outcome.stale_for.as_secs() {
+        // The copy answered without waiting for the source, or in its place.
+        (Freshness::Stale(_), _) => match outcome.stale_for.as_secs() {
             0 => format!("forebay; hit; ttl=0; detail={detail}"),
             past => format!("forebay; hit; ttl=-{past}; detail={detail}"),
         },

@@ -143,6 +143,15 @@ impl Forebay {
         &self.common.clock
     }
 
+    /// What the engine remembers beside what it holds, in bytes: records of invalidated groups, the last events, membership
+    /// filters and counts of the hottest keys. Each is bounded; none counts against the memory budget.
+    #[must_use]
+    pub fn bookkeeping_bytes(&self) -> u64 {
+        let namespaces = self.common.namespaces();
+        let own = namespaces.iter().map(|core| core.bookkeeping_bytes());
+        self.common.groups.weight_bytes() + self.common.events.weight_bytes() + own.sum::<u64>()
+    }
+
     /// Checks the structure of everything in it: weights add up, queues are whole, and, with no load in flight, no flight is left
     /// on a board, no slot taken.
     ///

@@ -19,6 +19,10 @@ pub(super) const MEMORY_MIN_BYTES: u64 = 1024 * 1024;
 /// The least memory that a namespace can have for itself, in bytes: 64 KiB.
 const OWN_MEMORY_MIN_BYTES: u64 = 64 * 1024;
 
+/// How many group records are remembered. Where bugs can be planted, so few that the oldest are forgotten all the time.
+const LIMITS: Limits =
+    if cfg!(feature = "planted") { Limits { tags: 2, prefixes: 1 } } else { Limits::DEFAULT };
+
 /// The parts of an engine that its namespaces share.
 #[derive(Debug)]
 pub(super) struct Common {
@@ -58,7 +62,7 @@ impl Common {
             clock,
             tasks,
             upkeep,
-            groups: Arc::new(Groups::new(Limits::default())),
+            groups: Arc::new(Groups::new(LIMITS)),
             events: Events::default(),
             namespaces: Mutex::default(),
             next_namespace: AtomicU32::new(0),

@@ -108,6 +108,12 @@ impl Core {
         self.common.events.record(self.clock.now(), self.id, key, what);
     }
 
+    /// What it remembers beside what it holds, in bytes.
+    pub(super) fn bookkeeping_bytes(&self) -> u64 {
+        self.filter.as_ref().map_or(0, Filter::weight_bytes)
+            + self.sketch.as_ref().map_or(0, Sketch::weight_bytes)
+    }
+
     /// Checks its structure once no load is left: nothing on the board, no slot taken, nothing gathered.
     pub(super) fn validate_idle(&self) -> Result<(), String> {
         let taken = self.queue.taken() + self.tier_queue.taken();

@@ -9,6 +9,7 @@ use crate::log::Verdict as Validity;
 use crate::namespace::Life;
 use crate::observe::{RefreshEnd, Refusal, Tier, What};
 use crate::rt::Tick;
+use crate::rt::planted::{Bug, planted};
 use crate::source::Loaded;
 use crate::tier::memory::{Admit, Filled, Held};
 use crate::tier::shared::Fill;
@@ -116,7 +117,8 @@ impl Core {
         move |held| {
             let valid = position >= self.groups.newest()
                 || self.validity(key, exists, extras.as_deref(), position).0 == Validity::Valid;
-            if !flight.admits() || !valid {
+            let unfenced = planted(Bug::AbsenceNotFenced) && !exists;
+            if !unfenced && (!flight.admits() || !valid) {
                 return Admit::Fenced;
             }
             let version = |extras: &Option<Arc<Extras>>| extras.as_ref().and_then(|extras| extras.version);

@@ -13,12 +13,11 @@ use super::fill::Beginning;
 use super::lease::Granted;
 use crate::error::Error;
 use crate::loader::{self, Entered, Flight, Landing, Lead, Slot};
-use crate::log::Verdict as Validity;
-use crate::namespace::Life;
 use crate::namespace::pattern::ParamKind;
-use crate::observe::{RefreshEnd, Refusal, Tier, What};
+use crate::observe::What;
 use crate::protection::{Phase, Verdict};
 use crate::rt::Tick;
+use crate::rt::planted::{Bug, planted};
 use crate::source::LoadKey;
 use crate::value::{Param, Value, length};
 
@@ -171,6 +170,8 @@ impl Core {
             self.note(&departure.key, What::LoadBegan { position });
         }
         let asked = loader::ask(&self.clock, after, &self.name, source, &keys).await;
+        let began = if planted(Bug::AgeFromTheEnd) { self.clock.now() } else { began };
+        let position = if planted(Bug::PositionReadTooLate) { self.groups.newest() } else { position };
         self.counters.load_took(self.clock.now().since(began));
         match asked {
             Ok(answers) => {
@@ -205,6 +206,10 @@ impl Core {
             self.throttle.failed(&departure.key, now);
             self.note(&departure.key, What::Failed { kind: error.into() });
             self.give_back(&departure);
+            if planted(Bug::WaiterNotWokenOnPanic) && matches!(error, Error::LoadLost { .. }) {
+                std::mem::forget(departure);
+                continue;
+            }
             departure.land(Err(error.clone()));
         }
     }

@@ -18,6 +18,7 @@ use crate::loader::{Flight, Landing, Lead, Seat};
 use crate::log::{SUSPECT_AFTER, Verdict as Validity};
 use crate::namespace::Life;
 use crate::observe::{Freshness, ReadOutcome, Tier, What, Why};
+use crate::rt::planted::{Bug, judged_at, planted};
 use crate::rt::{Elapsed, Tick};
 use crate::source::LoadKey;
 use crate::tier::memory::Held;
@@ -121,7 +122,7 @@ impl Core {
     /// Waits for a load of `key` that begins after this call. However many ask, one load runs and one waits its turn.
     async fn land_after_now(self: &Arc<Self>, key: &[u8], load: LoadKey) -> Result<Landing, Error> {
         // A flight found at the first look may have asked the source before this call.
-        let mut began_after = false;
+        let mut began_after = planted(Bug::FreshReadJoins);
         loop {
             match self.flights.board(key, self.groups.newest()) {
                 Seat::Lead(lead) => {
@@ -247,6 +248,7 @@ impl Core {
 
     /// What memory says of `key` now.
     fn judge(&self, key: &[u8], now: Tick) -> Verdict {
+        let now = judged_at(now);
         let held = self.memory.get(self.id, key, now, |held| {
             if !self.revalidate(key, held) {
                 return None;
@@ -299,7 +301,8 @@ impl Core {
         if unheard.is_some_and(|until| landing.began <= until) {
             return true;
         }
-        *position < since.position
+        !planted(Bug::LandingNotJudged)
+            && *position < since.position
             && self.validity(key, value.is_some(), extras.as_deref(), *position).0 != Validity::Valid
     }
 

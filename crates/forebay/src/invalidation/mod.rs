@@ -7,12 +7,15 @@
 
 use crate::loader::Flights;
 use crate::rt::Tick;
+use crate::rt::planted::{Bug, planted};
 use crate::tier::memory::MemoryTier;
 use crate::value::Position;
 
 /// Makes what is held for `key` gone; whether anything was held.
 pub(crate) fn key(memory: &MemoryTier, flights: &Flights, namespace: u32, key: &[u8]) -> bool {
-    flights.close(key);
+    if !planted(Bug::FlightNotClosed) {
+        flights.close(key);
+    }
     memory.remove(namespace, key)
 }
 
@@ -25,7 +28,9 @@ pub(crate) fn expire_key(
     key: &[u8],
     now: Tick,
 ) -> bool {
-    flights.close(key);
+    if !planted(Bug::ExpiryNotFencing) {
+        flights.close(key);
+    }
     memory.update(namespace, key, now, |held| held.expired = true).is_some()
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::error::{Error, Lost};
 use crate::observe::Tier;
 use crate::rt::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::rt::planted::{Bug, planted};
 use crate::rt::{Mutex, Tick};
 use crate::tier::memory::Held;
 use crate::value::{Extras, Position, Value};
@@ -60,7 +61,7 @@ impl Flight {
     /// removes the entry after, under the same lock, so that one of the two sees the other.
     #[must_use]
     pub(crate) fn admits(&self) -> bool {
-        !self.closed.load(Ordering::Acquire)
+        !self.closed.load(Ordering::Acquire) || planted(Bug::NoFence)
     }
 
     /// The log position noted before its load: records up to it were there before it began.
@@ -131,7 +132,8 @@ impl Flights {
     pub(crate) fn board(self: &Arc<Self>, key: &[u8], position: Position) -> Seat {
         let hash = self.hasher.hash_one(key);
         let mut board = self.board.lock();
-        if let Some(flight) = board.find(hash, |flight| *flight.key == *key) {
+        let joined = board.find(hash, |flight| *flight.key == *key).filter(|_| !planted(Bug::NoSingleFlight));
+        if let Some(flight) = joined {
             return Seat::Follow(Arc::clone(flight));
         }
         let flight = Arc::new(Flight {
@@ -148,7 +150,13 @@ impl Flights {
 
     /// Closes the flight of `key`: nobody joins it any more, and what it brings is not stored. Whether there was one.
     pub(crate) fn close(&self, key: &[u8]) -> bool {
-        self.close_where(self.hasher.hash_one(key), |flight| *flight.key == *key)
+        let hash = self.hasher.hash_one(key);
+        if planted(Bug::JoinOldFlight) {
+            let board = self.board.lock();
+            let found = board.find(hash, |flight| *flight.key == *key);
+            return found.is_some_and(|flight| !flight.closed.swap(true, Ordering::AcqRel));
+        }
+        self.close_where(hash, |flight| *flight.key == *key)
     }
 
     /// Closes the flight of `key` if it noted a position before `at`.

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::rt::Mutex;
+use crate::rt::planted::{Bug, planted};
 
 /// The most loads that leave as one batch.
 const BATCH_MAX: usize = 256;
@@ -107,7 +108,9 @@ impl<T> Slot<T> {
             }
         }
         if batch.is_empty() {
-            desk.running -= 1;
+            if !planted(Bug::SlotKept) {
+                desk.running -= 1;
+            }
             self.held = false;
             return None;
         }

@@ -32,6 +32,7 @@ use super::timeline::{Placed, Timeline};
 use super::{Cursor, Verb};
 use crate::rt::Mutex;
 use crate::rt::atomic::{AtomicU64, Ordering};
+use crate::rt::planted::{Bug, planted};
 use crate::value::{Position, Tag, length};
 
 /// Tags remembered unless said otherwise.
@@ -55,9 +56,14 @@ pub(crate) struct Limits {
     pub(crate) prefixes: usize,
 }
 
+impl Limits {
+    /// What is remembered unless said otherwise.
+    pub(crate) const DEFAULT: Self = Self { tags: TAGS, prefixes: PREFIXES };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self { tags: TAGS, prefixes: PREFIXES }
+        Self::DEFAULT
     }
 }
 
@@ -302,17 +308,18 @@ impl Groups {
     ///
     /// A load that notes `to` itself is not concerned: whatever was missed had been appended before it began.
     pub(crate) fn raise_floor(&self, to: Position) {
-        self.scopes.remember(to, |scopes| scopes.everything.note(to, Verb::Invalidate));
-        self.newest.raise(to);
+        self.remember(to, Group::Everything, Verb::Invalidate);
         self.known.all_to(to);
     }
 
     /// The position up to which every record is known.
+    #[cfg(test)]
     pub(crate) fn known_to(&self) -> Position {
         self.known.to()
     }
 
     /// How many tags and prefixes are remembered.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.tags.records.lock().by_hash.len() + self.prefixes.records.lock().order.len()
     }
@@ -429,7 +436,9 @@ impl Tags {
 
     fn forget_oldest(&mut self) {
         let Some((_, hash)) = self.order.pop_first() else { return };
-        if let Some(forgotten) = self.by_hash.remove(&hash) {
+        if let Some(forgotten) = self.by_hash.remove(&hash)
+            && !planted(Bug::FloorNotRaised)
+        {
             self.floors.entry(forgotten.keyspace).or_default().join(forgotten.marks);
         }
     }

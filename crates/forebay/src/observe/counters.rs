@@ -205,11 +205,6 @@ impl Counters {
         }
     }
 
-    /// A read ended in an error of which nothing more is known.
-    pub fn failed(&self) {
-        self.count(|stripe| &stripe.errors);
-    }
-
     /// A read ended in `failure`.
     pub fn read_failed(&self, failure: ReadFailure) {
         self.count(|stripe| &stripe.errors);
@@ -239,11 +234,6 @@ impl Counters {
     /// A read found a load of its key in flight, and waits for it.
     pub fn joined(&self) {
         self.count(|stripe| &stripe.joined);
-    }
-
-    /// The source was asked for one key.
-    pub fn loaded(&self) {
-        self.asked(1);
     }
 
     /// The source was asked for `keys` keys at once.
@@ -288,11 +278,6 @@ impl Counters {
     /// The open breaker kept `keys` keys from the source.
     pub fn breaker_refused(&self, keys: u64) {
         self.count_many(keys, |stripe| &stripe.breaker_refusals);
-    }
-
-    /// A loaded value was not stored, of which nothing more is known.
-    pub fn refused_fill(&self) {
-        self.count(|stripe| &stripe.refused_fills);
     }
 
     /// A loaded value was not stored, for `reason`.
@@ -531,7 +516,7 @@ mod tests {
     #[test]
     fn loads_are_told_from_keys() {
         let counters = Counters::default();
-        counters.loaded();
+        counters.asked(1);
         counters.asked(5);
         let counts = counters.counts();
         assert_eq!((counts.loads, counts.batches, counts.keys_asked), (2, 1, 6));

@@ -108,11 +108,6 @@ impl Breaker {
         Self { options, gate: Mutex::new(Gate { state, epoch: 0, since: Tick::default(), opened: 0 }) }
     }
 
-    /// A breaker that never opens.
-    pub(crate) fn off() -> Self {
-        Self::new(BreakerOptions::never())
-    }
-
     /// Whether a load may ask the source now.
     pub(crate) fn ask(self: &Arc<Self>, now: Tick) -> Verdict {
         let mut gate = self.gate.lock();
@@ -336,8 +331,8 @@ mod tests {
     }
 
     #[test]
-    fn off_is_never_open() {
-        let breaker = Arc::new(Breaker::off());
+    fn never_is_never_open() {
+        let breaker = Arc::new(Breaker::new(BreakerOptions::never()));
         let now = Tick::default();
         (0..10_000).for_each(|_| permit(&breaker, now).unwrap().failed(now));
         assert_eq!(breaker.state(now).phase, Phase::Closed);

@@ -3,12 +3,15 @@
 //! A [`Tick`] is a millisecond since the clock was made. The system's clock is asked once a millisecond by one thread, so
 //! that a memory hit costs one atomic load. Wall-clock time is never asked: order and expiry do not come from it.
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use super::Mutex;
 
 /// What a sleep lasts whose end cannot be told: thirty years.
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
@@ -64,7 +67,7 @@ enum Face {
     System(Arc<AtomicU64>),
     /// The system could give no thread: the time is asked for at every look.
     Threadless(Instant),
-    Simulated(Arc<watch::Sender<u64>>),
+    Simulated(Arc<Simulated>),
 }
 
 impl Clock {
@@ -83,7 +86,7 @@ impl Clock {
     /// A clock that stands still until [`Clock::advance`] moves it.
     #[must_use]
     pub fn simulated() -> Self {
-        Self(Face::Simulated(Arc::new(watch::Sender::new(0))))
+        Self(Face::Simulated(Arc::default()))
     }
 
     /// The present, to the millisecond.
@@ -92,14 +95,15 @@ impl Clock {
         match &self.0 {
             Face::System(now) => Tick(now.load(Ordering::Relaxed)),
             Face::Threadless(start) => since(*start),
-            Face::Simulated(now) => Tick(*now.borrow()),
+            Face::Simulated(clock) => Tick(clock.now.load(Ordering::Acquire)),
         }
     }
 
-    /// Moves a simulated clock forward and wakes who slept until then; a system clock moves by itself.
+    /// Moves a simulated clock forward and wakes who slept until then, in the order of their ends and, within one tick, in
+    /// the order in which they began to wait; a system clock moves by itself.
     pub fn advance(&self, span: Duration) {
-        if let Face::Simulated(now) = &self.0 {
-            now.send_modify(|ms| *ms = Tick(*ms).after(span).0);
+        if let Face::Simulated(clock) = &self.0 {
+            clock.advance(span);
         }
     }
 
@@ -112,12 +116,8 @@ impl Clock {
         let due = now.checked_add(span).unwrap_or(now + FAR);
         async move {
             match face {
-                #[expect(clippy::disallowed_methods, reason = "this is the door that the ban points to")]
                 Face::System(_) | Face::Threadless(_) => tokio::time::sleep_until(due.into()).await,
-                Face::Simulated(now) => {
-                    // The sender is here, so the wait ends only by reaching the time.
-                    let _ = now.subscribe().wait_for(|ms| *ms >= until).await;
-                }
+                Face::Simulated(clock) => Sleep { clock, until, place: None }.await,
             }
         }
     }
@@ -136,6 +136,71 @@ impl Clock {
             late.as_mut().poll(context).map(|()| Err(Elapsed))
         })
         .await
+    }
+}
+
+/// A clock that a test drives, and who sleeps by it.
+#[derive(Debug, Default)]
+struct Simulated {
+    now: AtomicU64,
+    sleepers: Mutex<Sleepers>,
+}
+
+#[derive(Debug, Default)]
+struct Sleepers {
+    /// By the end of the sleep and a number that grows.
+    by_end: BTreeMap<(u64, u64), Waker>,
+    made: u64,
+}
+
+impl Simulated {
+    fn advance(&self, span: Duration) {
+        let mut sleepers = self.sleepers.lock();
+        let now = Tick(self.now.load(Ordering::Acquire)).after(span).0;
+        self.now.store(now, Ordering::Release);
+        let later = sleepers.by_end.split_off(&(now.saturating_add(1), 0));
+        let woken = std::mem::replace(&mut sleepers.by_end, later);
+        drop(sleepers);
+        for waker in woken.into_values() {
+            waker.wake();
+        }
+    }
+}
+
+/// A sleep by a simulated clock.
+#[derive(Debug)]
+struct Sleep {
+    clock: Arc<Simulated>,
+    until: u64,
+    /// Its place among the sleepers, once it has one.
+    place: Option<(u64, u64)>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let clock = Arc::clone(&self.clock);
+        // The lock is what `advance` changes the time under: a sleeper either sees the new time or is woken by it.
+        let mut sleepers = clock.sleepers.lock();
+        if clock.now.load(Ordering::Acquire) >= self.until {
+            return Poll::Ready(());
+        }
+        let until = self.until;
+        let place = *self.place.get_or_insert_with(|| {
+            sleepers.made += 1;
+            (until, sleepers.made)
+        });
+        sleepers.by_end.insert(place, context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.clock.sleepers.lock().by_end.remove(&place);
+        }
     }
 }
 

@@ -16,10 +16,6 @@ pub enum Bug {
     FlightNotClosed,
     /// The fence is not asked when what comes is an absence.
     AbsenceNotFenced,
-    /// A refresh is not on the board, so that no invalidation meets it.
-    RefreshNotFenced,
-    /// All keys of a batch ask the fence of its first.
-    BatchSharesOneFence,
     /// A put does not close the flight that it overtakes.
     PutNotFencing,
     /// A read past every copy takes the flight that it finds in the air.
@@ -46,13 +42,11 @@ pub enum Bug {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 15] = [
         Self::NoFence,
         Self::JoinOldFlight,
         Self::FlightNotClosed,
         Self::AbsenceNotFenced,
-        Self::RefreshNotFenced,
-        Self::BatchSharesOneFence,
         Self::PutNotFencing,
         Self::FreshReadJoins,
         Self::NoSingleFlight,

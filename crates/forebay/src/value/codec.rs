@@ -23,9 +23,12 @@ pub trait Codec<V>: Send + Sync + 'static {
 /// A codec with the type of its values forgotten.
 #[derive(Clone)]
 pub(crate) struct AnyCodec {
-    encode: Arc<dyn Fn(&Value) -> Option<Bytes> + Send + Sync>,
-    decode: Arc<dyn Fn(&Bytes) -> Option<Value> + Send + Sync>,
+    encode: Arc<Encode>,
+    decode: Arc<Decode>,
 }
+
+type Encode = dyn Fn(&Value) -> Option<Bytes> + Send + Sync;
+type Decode = dyn Fn(&Bytes) -> Option<Value> + Send + Sync;
 
 impl AnyCodec {
     /// `codec` without its type.

@@ -7,6 +7,6 @@
 mod plan;
 mod sketch;
 
-pub(crate) use plan::{Batches, Combination, Progress, WarmFault, may_start};
+pub(crate) use plan::{Progress, may_start};
 pub use plan::{Warm, WarmProgress};
-pub(crate) use sketch::{HOTTEST_MAX, Sketch};
+pub(crate) use sketch::Sketch;

@@ -113,6 +113,7 @@ impl Warm {
 
 impl<'a> Batches<'a> {
     /// How many keys are left.
+    #[cfg(test)]
     pub(crate) fn left(&self) -> u64 {
         self.end - self.next
     }

@@ -1,5 +1,7 @@
 //! The groups against a plain list of all records, and their bounds.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may stop at the first surprise")]
+
 use std::sync::Arc;
 
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};

@@ -116,7 +116,7 @@ fn no_history_breaks_a_promise() {
 #[test]
 fn a_seed_is_one_history() {
     for seed in 1..=20 {
-        let [first, second] = [(); 2].map(|()| World::run(Plan::draw_without_timers(seed)));
+        let [first, second] = [(); 2].map(|()| World::run(Plan::draw(seed)));
         assert!(!first.ops.is_empty());
         assert!(first == second, "seed {seed} gave two histories");
     }

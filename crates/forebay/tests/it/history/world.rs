@@ -102,16 +102,6 @@ impl Plan {
         }
         plan
     }
-
-    /// The plan that `seed` draws, where the engine waits for the clock in loads only: timers that end within one tick are
-    /// woken in an order that no seed decides.
-    pub fn draw_without_timers(seed: u64) -> Self {
-        let mut plan = Self::draw(seed);
-        for (rules, bounds) in plan.rules.iter_mut().zip(&mut plan.namespaces) {
-            (rules.stale_while_revalidate, rules.stale_if_error, bounds.refresh_ahead) = (0, 0, 0);
-        }
-        plan
-    }
 }
 
 fn key_name(namespace: usize, group: usize, id: usize) -> String {

@@ -200,10 +200,13 @@ async fn random_life(seed: u64) -> (Tally, forebay_simulated::Fired) {
     let (refuse, lose_request, lose_answer) = (per_mille(), per_mille(), per_mille());
     let (late, repeat) = (per_mille(), 10 * per_mille());
     let delay_ms_max = chance.u64(0..30);
-    cluster.tier.set_faults(Faults { delay_ms_max, refuse, lose_request, lose_answer, late, repeat });
+    let faults = Faults { delay_ms_max, refuse, lose_request, lose_answer, late, repeat };
     cluster.origin.takes(ms(chance.u64(0..200)));
     let ledger = Arc::<Mutex<Ledger>>::default();
     let instances = [cluster.instance(1), cluster.instance(2)];
+    // Who has never been in touch is not waited for by those who want to be acknowledged.
+    cluster.run(cluster.pass(ms(500))).await;
+    cluster.tier.set_faults(faults);
     let troubles = trouble(cluster.clock.clone(), cluster.tier.clone(), chance.fork(), !strict);
     let troubles = tokio::spawn(troubles);
     let clients: Vec<_> = (0..4)
