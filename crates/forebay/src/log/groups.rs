@@ -313,13 +313,13 @@ impl Groups {
     }
 
     /// The position up to which every record is known.
-    #[cfg(test)]
+    #[cfg(all(test, not(feature = "model")))]
     pub(crate) fn known_to(&self) -> Position {
         self.known.to()
     }
 
     /// How many tags and prefixes are remembered.
-    #[cfg(test)]
+    #[cfg(all(test, not(feature = "model")))]
     pub(crate) fn len(&self) -> usize {
         self.tags.records.lock().by_hash.len() + self.prefixes.records.lock().order.len()
     }

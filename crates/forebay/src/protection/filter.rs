@@ -165,13 +165,13 @@ impl Filter {
     }
 
     /// How many different keys it holds, up to its rate of false answers.
-    #[cfg(test)]
+    #[cfg(all(test, not(feature = "model")))]
     pub(crate) fn len(&self) -> u64 {
         self.present().map(|slice| slice.inserted.load(Ordering::Relaxed)).sum()
     }
 
     /// Whether it holds more keys than it can at the stated rate: build a larger one.
-    #[cfg(test)]
+    #[cfg(all(test, not(feature = "model")))]
     pub(crate) fn is_over_full(&self) -> bool {
         self.slices.last().and_then(OnceLock::get).is_some_and(Slice::is_full)
     }

@@ -113,7 +113,7 @@ impl Warm {
 
 impl<'a> Batches<'a> {
     /// How many keys are left.
-    #[cfg(test)]
+    #[cfg(all(test, not(feature = "model")))]
     pub(crate) fn left(&self) -> u64 {
         self.end - self.next
     }
