@@ -28,11 +28,12 @@
 //! # Ok(()) }
 //! ```
 //!
-//! It is: a memory tier with a byte budget, single-flight loads with time-outs, stale windows, remembered absences,
-//! invalidation with a fence. It is not: a server, a driver or a serialiser; those are the crates around it.
+//! It is: a memory tier with a byte budget, single-flight loads with time-outs and a breaker, stale windows, remembered
+//! absences, invalidation of keys and groups with a fence, and the contracts of a shared tier and its log. It is not: a
+//! server, a driver or a serialiser; those are the crates around it.
 //!
-//! Rooms, in import order: `error`, `rt` → `value` → `namespace` → `observe` → `tier`, `source` → `loader` →
-//! `invalidation`, `writes` → `engine`.
+//! Rooms, in import order: `error`, `rt` → `value` → `namespace` → `observe` → `log` → `tier`, `source` → `protection` →
+//! `loader` → `invalidation`, `writes`, `warming` → `engine`.
 
 pub mod engine;
 pub mod error;

@@ -64,9 +64,10 @@ impl Core {
         let Entered { start, refused } = self.tier_queue.enter(departures);
         // The tier is asked for speed only: who finds no place before it goes to the source.
         self.depart_to_source(refused);
-        let Some((slot, batch)) = start else { return };
-        let (core, shared) = (Arc::clone(self), Arc::clone(shared));
-        self.tasks.spawn(async move { core.run_tier(&shared, slot, batch).await });
+        for (slot, batch) in start {
+            let (core, shared) = (Arc::clone(self), Arc::clone(shared));
+            self.tasks.spawn(async move { core.run_tier(&shared, slot, batch).await });
+        }
     }
 
     async fn run_tier(

@@ -135,9 +135,10 @@ impl Core {
             self.counters.shed(length(refused.len()));
             self.fail(refused, &overloaded());
         }
-        let Some((slot, batch)) = start else { return };
-        let core = Arc::clone(self);
-        self.tasks.spawn(async move { core.run(slot, batch).await });
+        for (slot, batch) in start {
+            let core = Arc::clone(self);
+            self.tasks.spawn(async move { core.run(slot, batch).await });
+        }
     }
 
     /// Loads batch after batch, as long as something waits.

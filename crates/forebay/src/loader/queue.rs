@@ -38,8 +38,8 @@ enum Waiting<T> {
 /// What became of loads that entered; the rest waits.
 #[derive(Debug)]
 pub(crate) struct Entered<T> {
-    /// A slot was free: the batch to load in it now.
-    pub(crate) start: Option<(Slot<T>, Vec<T>)>,
+    /// Slots that were free, each with the batch to load in it now.
+    pub(crate) start: Vec<(Slot<T>, Vec<T>)>,
     /// The queue is full: these were not taken.
     pub(crate) refused: Vec<T>,
 }
@@ -77,13 +77,14 @@ impl<T> Queue<T> {
     pub(crate) fn enter(self: &Arc<Self>, loads: Vec<T>) -> Entered<T> {
         let mut desk = self.desk.lock();
         let mut loads = loads.into_iter();
-        let mut start = None;
-        if desk.running < self.slots {
+        let mut start = Vec::new();
+        while desk.running < self.slots {
             let batch: Vec<T> = loads.by_ref().take(BATCH_MAX).collect();
-            if !batch.is_empty() {
-                desk.running += 1;
-                start = Some((Slot { queue: Arc::clone(self), held: true }, batch));
+            if batch.is_empty() {
+                break;
             }
+            desk.running += 1;
+            start.push((Slot { queue: Arc::clone(self), held: true }, batch));
         }
         let room = self.waiting_max.saturating_sub(desk.waiting.len());
         desk.waiting.extend(loads.by_ref().take(room).map(Waiting::Together));
@@ -151,20 +152,20 @@ mod tests {
     fn what_waits_leaves_together_and_what_does_not_fit_comes_back() {
         let queue = Arc::new(Queue::new(1, 3));
         let first = queue.enter(vec![1]);
-        let (mut slot, batch) = first.start.unwrap();
+        let (mut slot, batch) = first.start.into_iter().next().unwrap();
         assert_eq!(batch, [1]);
-        assert!(queue.enter(vec![2]).start.is_none());
+        assert!(queue.enter(vec![2]).start.is_empty());
         let full = queue.enter(vec![3, 4, 5, 6]);
         assert_eq!(full.refused, [5, 6]);
         assert_eq!(slot.next(), Some(vec![2, 3, 4]));
         assert_eq!(slot.next(), None);
-        assert!(queue.enter(vec![7]).start.is_some(), "the slot was not given back");
+        assert_eq!(queue.enter(vec![7]).start.len(), 1, "the slot was not given back");
     }
 
     #[test]
     fn a_failed_batch_goes_one_by_one_before_the_rest() {
         let queue = Arc::new(Queue::new(1, 8));
-        let (mut slot, batch) = queue.enter(vec![1, 2]).start.unwrap();
+        let (mut slot, batch) = queue.enter(vec![1, 2]).start.remove(0);
         queue.enter(vec![3, 4]);
         slot.again_alone(batch);
         assert_eq!([slot.next(), slot.next(), slot.next()], [Some(vec![1]), Some(vec![2]), Some(vec![3, 4])]);
@@ -173,19 +174,27 @@ mod tests {
     #[test]
     fn a_batch_is_bounded() {
         let queue = Arc::new(Queue::new(1, BATCH_MAX));
-        let (mut slot, batch) = queue.enter((0..BATCH_MAX + 2).collect()).start.unwrap();
+        let (mut slot, batch) = queue.enter((0..BATCH_MAX + 2).collect()).start.remove(0);
         assert_eq!(batch.len(), BATCH_MAX);
         assert_eq!(slot.next().map(|batch| batch.len()), Some(2));
     }
 
     #[test]
+    fn what_is_too_much_for_one_batch_takes_every_free_slot() {
+        let queue = Arc::new(Queue::new(2, 1));
+        let entered = queue.enter((0..2 * BATCH_MAX + 2).collect());
+        assert_eq!(entered.start.iter().map(|(_, batch)| batch.len()).collect::<Vec<_>>(), [BATCH_MAX; 2]);
+        assert_eq!((queue.waiting(), entered.refused), (1, vec![2 * BATCH_MAX + 1]));
+    }
+
+    #[test]
     fn a_lost_slot_leaves_nothing_waiting() {
         let queue = Arc::new(Queue::new(1, 8));
-        let (slot, _) = queue.enter(vec![Arc::new(1)]).start.unwrap();
+        let (slot, _) = queue.enter(vec![Arc::new(1)]).start.remove(0);
         let waits = Arc::new(2);
         queue.enter(vec![Arc::clone(&waits)]);
         drop(slot);
         assert_eq!(Arc::strong_count(&waits), 1, "a load waits that nobody will take");
-        assert!(queue.enter(vec![Arc::new(3)]).start.is_some());
+        assert_eq!(queue.enter(vec![Arc::new(3)]).start.len(), 1);
     }
 }

@@ -59,3 +59,5 @@ mod sliding;
 mod slow;
 #[cfg(not(feature = "model"))]
 mod versions;
+#[cfg(not(feature = "model"))]
+mod warming;

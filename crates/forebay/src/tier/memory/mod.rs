@@ -6,8 +6,8 @@
 //! and what may be served stale, is the reader's business (`engine/read.rs`); that what is of no use goes, [`sweep`] has
 //! to be called now and then.
 //!
-//! A shard (`shard.rs`) is a [table](self::table) of [slots] without gaps; a [policy] orders the entries for eviction, a
-//! [wheel] by their end.
+//! A shard (`shard.rs`) is a table (`table.rs`) of slots (`slots.rs`) without gaps; a policy (`policy.rs`) orders the entries for eviction, a
+//! wheel (`wheel.rs`) by their end.
 //!
 //! [`sweep`]: MemoryTier::sweep
 
