@@ -69,8 +69,9 @@ async fn what_is_put_into_a_share_takes_nothing_from_the_rest() {
 
 #[tokio::test]
 async fn a_share_evicts_by_its_own_policy() {
-    // What was read once outlives a long scan, but not where the least recently used leaves first.
-    for (policy, outlives) in [(EvictionPolicy::S3Fifo, true), (EvictionPolicy::Lru, false)] {
+    // What was read once outlives a long scan (by frequency, which a fingerprint can mistake for another's), but not where
+    // the least recently used leaves first.
+    for (policy, outlives) in [(EvictionPolicy::S3Fifo, 95..=100), (EvictionPolicy::Lru, 0..=0)] {
         let engine = engine(&Clock::simulated());
         let own = namespace(&engine, "own", |builder| builder.memory(MIB, policy));
         put(&own, 0..100);
@@ -79,7 +80,7 @@ async fn a_share_evicts_by_its_own_policy() {
         }
         put(&own, 100..3000);
         let left = held(&own, 0..100);
-        assert_eq!(left, if outlives { 100 } else { 0 }, "{policy:?}");
+        assert!(outlives.contains(&left), "{policy:?}: {left} of 100 are left");
         engine.validate().unwrap();
     }
 }

@@ -46,7 +46,7 @@ impl Lfu {
                 if lowest {
                     self.age = rank;
                 }
-                return Step::Evict { at, remember: false };
+                return Step::Evict { at };
             }
         }
         Step::Empty

@@ -25,7 +25,7 @@ impl Lru {
 
     pub(super) fn step(&self, slots: &Slots, spare: Index) -> Step {
         match self.queue.tail(slots, spare) {
-            Some(at) => Step::Evict { at, remember: false },
+            Some(at) => Step::Evict { at },
             None => Step::Empty,
         }
     }

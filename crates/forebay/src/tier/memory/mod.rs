@@ -12,7 +12,7 @@
 //! [`sweep`]: MemoryTier::sweep
 
 mod dense;
-mod ghosts;
+mod frequency;
 mod lfu;
 mod lru;
 mod policy;

@@ -11,8 +11,8 @@ use super::slots::Slots;
 /// What a policy does to make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// This entry is to leave; whether its hash is to be remembered.
-    Evict { at: Index, remember: bool },
+    /// This entry is to leave.
+    Evict { at: Index },
     /// An entry got another turn: ask again.
     Turned,
     /// There is nothing that could leave.
@@ -37,9 +37,15 @@ impl Policy {
     }
 
     /// A new entry.
-    pub(super) fn enter(&mut self, slots: &mut Slots, at: Index, hash: u64) {
+    pub(super) fn enter(
+        &mut self,
+        slots: &mut Slots,
+        at: Index,
+        hash: u64,
+        hash_of: impl Fn(&Slots, Index) -> u64,
+    ) {
         match self {
-            Self::S3Fifo(policy) => policy.enter(slots, at, hash),
+            Self::S3Fifo(policy) => policy.enter(slots, at, hash, hash_of),
             Self::Lru(policy) => policy.enter(slots, at),
             Self::Lfu(policy) => policy.enter(slots, at),
         }
@@ -65,18 +71,16 @@ impl Policy {
     }
 
     /// What leaves next, `spare` excepted, or one step towards it.
-    pub(super) fn step(&mut self, slots: &mut Slots, spare: Index) -> Step {
+    pub(super) fn step(
+        &mut self,
+        slots: &mut Slots,
+        spare: Index,
+        hash_of: impl Fn(&Slots, Index) -> u64,
+    ) -> Step {
         match self {
-            Self::S3Fifo(policy) => policy.step(slots, spare),
+            Self::S3Fifo(policy) => policy.step(slots, spare, hash_of),
             Self::Lru(policy) => policy.step(slots, spare),
             Self::Lfu(policy) => policy.step(slots, spare),
-        }
-    }
-
-    /// Remembers what was evicted, of about as many as there are entries.
-    pub(super) fn remember(&mut self, hash: u64, entries: usize) {
-        if let Self::S3Fifo(policy) = self {
-            policy.remember(hash, entries);
         }
     }
 

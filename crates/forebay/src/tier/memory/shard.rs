@@ -305,7 +305,7 @@ impl Shard {
         self.heap_bytes += u64::from(heap);
         let hasher = &self.hasher;
         self.table.insert(&mut self.slots, sought.hash, at, |slots, at| hash_of(hasher, slots, at));
-        self.policy.enter(&mut self.slots, at, sought.hash);
+        self.policy.enter(&mut self.slots, at, sought.hash, |slots, at| hash_of(hasher, slots, at));
         at
     }
 
@@ -342,22 +342,20 @@ impl Shard {
             self.policy.queue_of(&self.slots, at).moved(&mut self.slots, at);
             self.wheel.moved(&mut self.slots, at);
         }
-        Removed { departed, hash, moved: last }
+        Removed { departed, moved: last }
     }
 
     /// Makes room by one step; whether an entry left. `None` when there is nothing to evict.
     fn evict_step(&mut self, spare: &mut Index, gone: &mut Gone) -> Option<bool> {
-        match self.policy.step(&mut self.slots, *spare) {
+        let hasher = &self.hasher;
+        match self.policy.step(&mut self.slots, *spare, |slots, at| hash_of(hasher, slots, at)) {
             Step::Empty => None,
             Step::Turned => Some(false),
-            Step::Evict { at, remember } => {
+            Step::Evict { at } => {
                 let removed = self.remove_at(at);
                 gone.extend(removed.departed);
                 if removed.moved == *spare {
                     *spare = at;
-                }
-                if remember {
-                    self.policy.remember(removed.hash, self.slots.len());
                 }
                 Some(true)
             }
@@ -368,7 +366,6 @@ impl Shard {
 /// What came of a removal.
 struct Removed {
     departed: Option<Departed>,
-    hash: u64,
     /// The slot that moved into the place of the removed one.
     moved: Index,
 }
