@@ -82,10 +82,9 @@ impl Core {
             for said in self.ask_tier(shared, batch).await {
                 match said {
                     Said::Landed => {}
-                    Said::Load(departure) => load.push(departure),
+                    // What is of no use was asked for a lease too: there is none to be had.
+                    Said::Load(departure) | Said::Useless(departure) => load.push(departure),
                     Said::Busy(departure) => self.wait_for_lease(shared, departure),
-                    // It was asked for a lease: there is none to be had.
-                    Said::Useless(departure) => load.push(departure),
                 }
             }
             self.depart_to_source(load);

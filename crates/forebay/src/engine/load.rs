@@ -203,8 +203,12 @@ impl Core {
     /// Lands flights without an answer.
     fn fail(self: &Arc<Self>, batch: Vec<Departure>, error: &Error) {
         let now = self.clock.now();
+        // A source that was not asked has not failed.
+        let was_asked = !matches!(error, Error::Overloaded { .. } | Error::BreakerOpen { .. });
         for departure in batch {
-            self.throttle.failed(&departure.key, now);
+            if was_asked {
+                self.throttle.failed(&departure.key, now);
+            }
             self.note(&departure.key, What::Failed { kind: error.into() });
             self.give_back(&departure);
             if planted(Bug::WaiterNotWokenOnPanic) && matches!(error, Error::LoadLost { .. }) {

@@ -196,10 +196,15 @@ impl Core {
         match reach {
             Reach::Key { namespace, key } if name(namespace) => {
                 let Some(key) = self.pattern.tail(key) else { return };
+                self.may_exist(key);
                 let _ = match verb {
-                    Verb::Invalidate => self.drop_copy(key),
-                    Verb::Expire => self.expire_copy(key),
+                    Verb::Invalidate => invalidation::key(&self.memory, &self.flights, self.id, key),
+                    Verb::Expire => {
+                        let now = self.clock.now();
+                        invalidation::expire_key(&self.memory, &self.flights, self.id, key, now)
+                    }
                 };
+                self.told(key, verb, self.groups.newest());
             }
             Reach::Prefix { namespace, prefix } if name(namespace) => match self.group(prefix) {
                 Some(Group::Prefix { prefix, .. }) => self.drop_where(verb, |key, _| key.starts_with(prefix)),
@@ -217,6 +222,7 @@ impl Core {
     }
 
     fn drop_where(&self, verb: Verb, takes_in: impl FnMut(&[u8], &memory::Held) -> bool) {
+        self.others_may_exist();
         self.flights.close_all();
         match verb {
             Verb::Invalidate => {
@@ -240,7 +246,7 @@ impl Core {
         }
     }
 
-    /// The answer for a text that is the key of nothing, counted.
+    /// What is wrong with a text that is no key of the namespace.
     pub(super) fn not_a_key(&self) -> Error {
         Error::Key {
             namespace: Arc::clone(&self.name),
