@@ -207,7 +207,10 @@ impl State {
 
     pub(crate) fn invalidate(&mut self, now: Tick, records: Vec<Record>) -> Cursor {
         for record in &records {
-            let Reach::Key { namespace, key } = &record.reach else { continue };
+            // An entry is held as a whole: what makes one field of it gone makes it gone.
+            let (Reach::Key { namespace, key } | Reach::Field { namespace, key, .. }) = &record.reach else {
+                continue;
+            };
             let owner = Owner { keyspace: Arc::clone(&record.keyspace), namespace: Arc::clone(namespace) };
             let address = (owner, key.clone());
             if self.live(now, &address).is_some() {

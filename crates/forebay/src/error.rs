@@ -30,6 +30,27 @@ pub enum Error {
         /// The namespace asked.
         namespace: Arc<str>,
     },
+    /// The value is of another kind than the verb is for.
+    #[error(
+        "namespace `{namespace}` holds a {found} under this key, not a {wanted}: use the verbs of its kind"
+    )]
+    WrongKind {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// What the verb is for.
+        wanted: &'static str,
+        /// What the key holds.
+        found: &'static str,
+    },
+    /// A change relative to a copy would be lost when the copy is, or made twice.
+    #[error(
+        "namespace `{namespace}` takes no changes relative to what it holds, which is a copy: change the source, then \
+             invalidate the key"
+    )]
+    RelativeRefused {
+        /// The namespace asked.
+        namespace: Arc<str>,
+    },
     /// The value can never be kept: it is larger than the memory's share for one value.
     #[error(
         "namespace `{namespace}`: a value of {weight_bytes} bytes cannot be kept, the limit is {limit_bytes}"
@@ -144,6 +165,8 @@ impl Error {
             Self::Key { .. }
             | Self::WritesRefused { .. }
             | Self::TooLarge { .. }
+            | Self::WrongKind { .. }
+            | Self::RelativeRefused { .. }
             | Self::Build { .. }
             | Self::NoRuntime => Fault::Caller,
             Self::Source { .. }

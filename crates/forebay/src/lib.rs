@@ -50,12 +50,14 @@ pub mod value;
 pub mod warming;
 mod writes;
 
-pub use engine::{Builder, Decided, Forebay, Keyspace, Namespace, NamespaceBuilder, Read, Warming};
+pub use engine::{
+    Builder, Decided, FieldRead, Forebay, Keyspace, Namespace, NamespaceBuilder, Read, Warming,
+};
 pub use error::{Error, Fault};
 pub use namespace::{BreakerOptions, Policy, Writes};
 pub use observe::{Counts, Freshness, ReadOutcome, Tier, Why};
 pub use protection::FilterOptions;
-pub use source::{LoadKey, Loaded, Source, SourceError, load_many, load_one};
+pub use source::{LoadKey, Loaded, Source, SourceError, load_fields, load_many, load_one};
 pub use value::{Blob, Value};
 pub use warming::{Warm, WarmProgress};
 

@@ -169,6 +169,12 @@ impl Common {
                 }
                 None
             }
+            Reach::Field { namespace, key, field } => {
+                if let Some(core) = core(namespace) {
+                    core.heed_field(key, field, at);
+                }
+                None
+            }
             Reach::Tag(tag) => keyspace_id.map(|keyspace| (Group::Tag { keyspace, tag }, *verb)),
             Reach::All => keyspace_id.map(|keyspace| (Group::Keyspace { keyspace }, *verb)),
             Reach::Namespace(namespace) => {

@@ -14,7 +14,7 @@ use crate::rt::{Clock, Tasks, Tick};
 use crate::source::{Loaded, Source};
 use crate::tier::memory::{Held, MemoryTier};
 use crate::tier::shared::Owner;
-use crate::value::{AnyCodec, Extras, Position, Tag};
+use crate::value::{AnyCodec, Extras, Position, Tag, Value};
 use crate::warming::Sketch;
 
 /// Reads from a value what it says of itself: its TTL, tags and version.
@@ -64,7 +64,7 @@ impl Core {
             return true;
         }
         let (validity, as_of) =
-            self.validity(key, held.value.is_some(), held.extras.as_deref(), held.position);
+            self.validity(key, tells_absence(held.value.as_ref()), held.extras.as_deref(), held.position);
         if validity == Validity::Gone {
             // It keeps its position: whoever looks next must find it gone too.
             return false;
@@ -87,7 +87,7 @@ impl Core {
     pub(super) fn validity(
         &self,
         key: &[u8],
-        exists: bool,
+        tells_absence: bool,
         extras: Option<&Extras>,
         since: Position,
     ) -> (Validity, Position) {
@@ -98,7 +98,7 @@ impl Core {
             namespace: self.id,
             key,
             tags: &tags,
-            any_tag: !exists && self.gives_tags,
+            any_tag: tells_absence && self.gives_tags,
         };
         self.groups.verdict(&about, since)
     }
@@ -135,6 +135,11 @@ impl Core {
         let params = self.pattern.matches_tail(key).unwrap_or_default();
         self.tags.iter().map(|template| template.tag(&params)).collect()
     }
+}
+
+/// Whether a value tells that something does not exist: an absence does, and a hash, of its fields.
+pub(super) fn tells_absence(value: Option<&Value>) -> bool {
+    value.is_none_or(|value| value.as_hash().is_some())
 }
 
 impl std::fmt::Debug for Core {

@@ -1,19 +1,22 @@
 //! What a load brought: stored in memory and in the shared tier, fenced, and handed to those aboard.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::core::Core;
+use bytes::Bytes;
+
+use super::core::{Core, tells_absence};
 use super::load::Departure;
 use crate::loader::{Flight, Landing};
 use crate::log::Verdict as Validity;
-use crate::namespace::Life;
+use crate::namespace::{Life, Writes};
 use crate::observe::{RefreshEnd, Refusal, Tier, What};
 use crate::rt::Tick;
 use crate::rt::planted::{Bug, planted};
 use crate::source::Loaded;
 use crate::tier::memory::{Admit, Filled, Held};
 use crate::tier::shared::Fill;
-use crate::value::{Extras, Position};
+use crate::value::{Extras, Position, Value};
 
 /// What was noted before the source was asked.
 #[derive(Clone, Copy)]
@@ -33,7 +36,8 @@ impl Core {
         fills: &mut Vec<Fill>,
     ) -> Landing {
         let key = departure.key();
-        let held = self.held(departure, beginning, loaded);
+        let mut held = self.held(departure, beginning, loaded);
+        self.keep_written(departure, &mut held);
         if held.value.is_some() {
             self.may_exist(key);
         }
@@ -63,7 +67,8 @@ impl Core {
     fn held(&self, departure: &Departure, beginning: Beginning, mut loaded: Option<Loaded>) -> Held {
         let Beginning { began, position } = beginning;
         let position = departure.granted().map_or(position, |granted| granted.position.max(position));
-        if let (Some(decide), Some(loaded)) = (&self.decide, &mut loaded) {
+        let whole = departure.field().is_none();
+        if let (Some(decide), Some(loaded)) = (self.decide.as_ref().filter(|_| whole), &mut loaded) {
             decide(loaded);
         }
         let own_ttl = loaded.as_ref().and_then(|loaded| loaded.ttl);
@@ -87,10 +92,10 @@ impl Core {
             self.memory.remove_if(self.id, key, |_| flight.admits());
             Err(Refusal::Expired)
         } else {
-            let admit = self.fence(flight, key, &held);
-            match self.memory.insert(self.id, key, held, admit) {
+            let settle = self.fence(departure);
+            match self.memory.settle(self.id, key, held, settle) {
                 Filled::Stored => Ok(()),
-                Filled::Fenced => Err(Refusal::Fenced),
+                Filled::Fenced | Filled::Removed => Err(Refusal::Fenced),
                 Filled::Older => Err(Refusal::Older),
                 Filled::TooLarge { .. } => Err(Refusal::TooLarge),
             }
@@ -106,34 +111,90 @@ impl Core {
     }
 
     /// Whether a fill may be stored, asked under the lock of its insert with what is held there: not if its flight was closed
-    /// or a group that it belongs to was invalidated since its load began, nor over a newer version.
+    /// or a group that it belongs to was invalidated since its load began, nor over a newer version. Parts that were changed
+    /// meanwhile are settled.
     fn fence<'a>(
         &'a self,
-        flight: &'a Flight,
-        key: &'a [u8],
-        fill: &Held,
-    ) -> impl FnOnce(Option<&Held>) -> Admit + use<'a> {
-        let (exists, extras, position) = (fill.value.is_some(), fill.extras.clone(), fill.position);
-        move |held| {
-            let valid = position >= self.groups.newest()
-                || self.validity(key, exists, extras.as_deref(), position).0 == Validity::Valid;
-            let unfenced = planted(Bug::AbsenceNotFenced) && !exists;
+        departure: &'a Departure,
+    ) -> impl FnOnce(Option<&Held>, &mut Held) -> Admit + use<'a> {
+        let (flight, key) = (departure.flight(), departure.key());
+        move |held, fill| {
+            let valid = fill.position >= self.groups.newest() || self.is_current(key, fill);
+            let unfenced = planted(Bug::AbsenceNotFenced) && fill.value.is_none();
             if !unfenced && (!flight.admits() || !valid) {
                 return Admit::Fenced;
             }
             let version = |extras: &Option<Arc<Extras>>| extras.as_ref().and_then(|extras| extras.version);
             let newest = held.and_then(|held| version(&held.extras).filter(|_| self.is_valid(key, held)));
-            match (newest, version(&extras)) {
-                (Some(newest), Some(version)) if version < newest => Admit::Older,
-                _ => Admit::Yes,
+            match (newest, version(&fill.extras)) {
+                (Some(newest), Some(version)) if version < newest => return Admit::Older,
+                _ => {}
+            }
+            match departure.field() {
+                Some(field) => {
+                    if let Some(held) = held.filter(|held| self.is_fresh(key, held)) {
+                        fill_field(field, held, fill);
+                    }
+                    Admit::Yes
+                }
+                None if self.settle_parts(flight, key, held, fill) => Admit::Yes,
+                None => Admit::Fenced,
             }
         }
+    }
+
+    /// Gives what a load of the whole brought the parts that were changed while it was under way; whether it may be stored.
+    fn settle_parts(&self, flight: &Flight, key: &[u8], held: Option<&Held>, fill: &mut Held) -> bool {
+        let overtaken = flight.overtaken();
+        if overtaken.is_empty() || planted(Bug::HoleForgotten) {
+            return true;
+        }
+        let held = held.filter(|held| self.is_fresh(key, held)).and_then(|held| held.value.as_ref());
+        let extras = fill.extras.as_deref().cloned().unwrap_or_default();
+        let mut version = extras.version;
+        let settled = overtaken.settle(held, &mut fill.value, &mut version);
+        if version != extras.version {
+            fill.extras = Extras { version, ..extras }.kept();
+        }
+        settled
+    }
+
+    /// Gives what a load of a whole hash brought the fields that clients wrote before it began, which it replaces no more than
+    /// the load that it takes the place of.
+    fn keep_written(&self, departure: &Departure, loaded: &mut Held) {
+        let Some(Value::Hash(whole)) = &mut loaded.value else { return };
+        if self.policy.writes != Writes::Cache || departure.field().is_some() {
+            return;
+        }
+        let key = departure.key();
+        let held = self.memory.peek(self.id, key, self.clock.now());
+        let held = held.filter(|held| self.is_fresh(key, held));
+        let Some((written, until)) = held.and_then(|held| Some((held.value?, held.fresh_until))) else {
+            return;
+        };
+        let Some(written) = written.as_hash().filter(|hash| hash.keeps()) else { return };
+        let mut settled = (**written).clone();
+        settled.make_whole(whole, &BTreeSet::new());
+        *whole = Arc::new(settled);
+        loaded.fresh_until = loaded.fresh_until.min(until);
+    }
+
+    /// Whether no record made `held` gone or stale since its load.
+    fn is_current(&self, key: &[u8], held: &Held) -> bool {
+        let Held { value, extras, position, .. } = held;
+        self.validity(key, tells_absence(value.as_ref()), extras.as_deref(), *position).0 == Validity::Valid
+    }
+
+    /// Whether `held` may be served as fresh.
+    pub(super) fn is_fresh(&self, key: &[u8], held: &Held) -> bool {
+        let now = self.clock.now();
+        !held.expired && now < held.fresh_until && !self.suspects(held, now) && self.is_current(key, held)
     }
 
     /// Whether `held` may still be served to anybody, fresh or stale.
     fn is_valid(&self, key: &[u8], held: &Held) -> bool {
         let Held { value, extras, position, useless_from, .. } = held;
-        let (validity, _) = self.validity(key, value.is_some(), extras.as_deref(), *position);
+        let (validity, _) = self.validity(key, tells_absence(value.as_ref()), extras.as_deref(), *position);
         let now = self.clock.now();
         validity != Validity::Gone && now < *useless_from && !self.ended_idle(held, now)
     }
@@ -144,4 +205,18 @@ impl Core {
         let same = landing.value.as_ref().is_some_and(|value| value.same_bytes(replaced));
         self.counters.refresh_ended(if same { RefreshEnd::Wasted } else { RefreshEnd::Changed });
     }
+}
+
+/// Gives what is held the field that a load brought, as it is needed: the hash lives as long as it did, and its age is that of
+/// its oldest part.
+fn fill_field(field: &Bytes, held: &Held, fill: &mut Held) {
+    let (Some(Value::Hash(hash)), Some(Value::Hash(loaded))) = (&held.value, &fill.value) else { return };
+    let mut filled = (**hash).clone();
+    filled.fill_holes([(field, loaded.state(field).cloned().known())]);
+    *fill = Held {
+        value: Some(Value::from(filled)),
+        position: held.position.min(fill.position),
+        extras: held.extras.clone(),
+        ..*held
+    };
 }

@@ -144,7 +144,7 @@ impl<V: Any + Send + Sync> Namespace<V> {
     }
 
     /// The key's text without the literal that all keys of the namespace begin with.
-    fn tail(&self, key: &impl Key) -> Result<KeyBuf, Error> {
+    pub(super) fn tail(&self, key: &impl Key) -> Result<KeyBuf, Error> {
         let mut tail = KeyBuf::new();
         match self.core.pattern.render_tail(key, &mut tail) {
             Ok(()) => Ok(tail),

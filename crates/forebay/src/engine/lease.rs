@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::Core;
+use super::core::{Core, tells_absence};
 use super::load::Departure;
 use super::shared::Shared;
 use crate::loader::{Entered, Landing, Slot};
@@ -225,14 +225,15 @@ impl Core {
         }
         let noted = self.groups.place(envelope.noted)?;
         let extras = Extras { tags: envelope.tags.clone(), version: envelope.version };
-        let (validity, position) = self.validity(key, envelope.value.is_some(), Some(&extras), noted);
-        if validity != Validity::Valid {
-            return None;
-        }
         let value = match &envelope.value {
             Some(value) => Some(self.value_of(value)?),
             None => None,
         };
+        let absence = tells_absence(value.as_ref());
+        let (validity, position) = self.validity(key, absence, Some(&extras), noted);
+        if validity != Validity::Valid {
+            return None;
+        }
         let ms = Duration::from_millis;
         Some(Held {
             value,

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::core::Core;
@@ -18,8 +19,8 @@ use crate::observe::What;
 use crate::protection::{Phase, Verdict};
 use crate::rt::Tick;
 use crate::rt::planted::{Bug, planted};
-use crate::source::LoadKey;
-use crate::value::{Param, Value, length};
+use crate::source::{Answers, FieldKey, LoadKey, Loaded, Source};
+use crate::value::{Hash, Param, Value, length};
 
 /// A flight that is to be loaded.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Departure {
     lead: Lead,
     key: Box<[u8]>,
     load: LoadKey,
+    /// The field of a hash that it loads; `None` for the whole value.
+    field: Option<Bytes>,
     boarded: Tick,
     /// The value that a refresh is to replace.
     replaces: Option<Value>,
@@ -45,6 +48,15 @@ impl Departure {
     /// The key that it loads.
     pub(super) fn key(&self) -> &[u8] {
         &self.key
+    }
+
+    /// The field of a hash that it loads; `None` for the whole value.
+    pub(super) fn field(&self) -> Option<&Bytes> {
+        self.field.as_ref()
+    }
+
+    fn field_key(&self) -> Option<FieldKey> {
+        Some(FieldKey { key: self.load.clone(), field: self.field.clone()? })
     }
 
     /// The lease of the shared tier that it loads under.
@@ -72,6 +84,11 @@ impl Departure {
         Self { replaces: value, ..self.past_copies() }
     }
 
+    /// Itself, as the load of one field.
+    pub(super) fn of_field(self, field: &Bytes) -> Self {
+        Self { field: Some(field.clone()), ..self }
+    }
+
     /// Itself, under a lease.
     pub(super) fn under(self, granted: Granted) -> Self {
         Self { granted: Some(granted), ..self }
@@ -90,6 +107,7 @@ impl Core {
             lead,
             key: key.into(),
             load,
+            field: None,
             boarded: self.clock.now(),
             replaces: None,
             past_copies: false,
@@ -107,10 +125,15 @@ impl Core {
         Some(LoadKey { params })
     }
 
-    /// Sends flights off: to the shared tier where there is one, else to the source.
+    /// Sends flights off: to the shared tier where there is one, else to the source. The tier holds whole values: a single field is
+    /// asked of the source.
     pub(super) fn depart(self: &Arc<Self>, departures: Vec<Departure>) {
         match &self.common.shared {
-            Some(shared) if !departures.is_empty() => self.depart_to_tier(shared, departures),
+            Some(shared) if !departures.is_empty() => {
+                let (fields, wholes) = apart(departures);
+                self.depart_to_source(fields);
+                self.depart_to_tier(shared, wholes);
+            }
             _ => self.depart_to_source(departures),
         }
     }
@@ -145,7 +168,9 @@ impl Core {
     async fn run(self: &Arc<Self>, mut slot: Slot<Departure>, first: Vec<Departure>) {
         let mut next = Some(first);
         while let Some(batch) = next {
-            self.load(&slot, batch).await;
+            let (fields, wholes) = apart(batch);
+            self.load(&slot, wholes).await;
+            self.load(&slot, fields).await;
             next = slot.next();
         }
     }
@@ -164,13 +189,12 @@ impl Core {
             }
         };
         let position = self.groups.newest();
-        let keys: Vec<LoadKey> = batch.iter().map(|departure| departure.load.clone()).collect();
-        self.counters.asked(keys.len());
+        self.counters.asked(batch.len());
         for departure in &batch {
             self.counters.waited(began.since(departure.boarded));
             self.note(&departure.key, What::LoadBegan { position });
         }
-        let asked = loader::ask(&self.clock, after, &self.name, source, &keys).await;
+        let asked = self.ask_source(source, &batch).await;
         let began = if planted(Bug::AgeFromTheEnd) { self.clock.now() } else { began };
         let position = if planted(Bug::PositionReadTooLate) { self.groups.newest() } else { position };
         self.counters.load_took(self.clock.now().since(began));
@@ -200,6 +224,28 @@ impl Core {
         }
     }
 
+    /// Asks the source for a batch, of whole values or of fields; a field's answer is a hash that knows of this field only.
+    async fn ask_source(&self, source: &Arc<dyn Source>, batch: &[Departure]) -> Result<Answers, Error> {
+        let (clock, after, name) = (&self.clock, self.policy.load_timeout, &self.name);
+        let fields: Vec<FieldKey> = batch.iter().filter_map(Departure::field_key).collect();
+        match source.fields().filter(|_| !fields.is_empty()) {
+            Some(source) => {
+                let loading = source.load_fields(name, &fields);
+                let answers = loader::ask(clock, after, name, batch.len(), loading).await?;
+                let one = |(asked, answer): (&FieldKey, Option<Bytes>)| {
+                    let mut hash = Hash::partial();
+                    hash.fill_holes([(&asked.field, answer)]);
+                    Some(Loaded::new(hash))
+                };
+                Ok(fields.iter().zip(answers).map(one).collect())
+            }
+            None => {
+                let keys: Vec<LoadKey> = batch.iter().map(|departure| departure.load.clone()).collect();
+                loader::ask(clock, after, name, batch.len(), source.load(name, &keys)).await
+            }
+        }
+    }
+
     /// Lands flights without an answer.
     fn fail(self: &Arc<Self>, batch: Vec<Departure>, error: &Error) {
         let now = self.clock.now();
@@ -222,6 +268,11 @@ impl Core {
     fn breaker_open(&self, retry_after: Duration) -> Error {
         Error::BreakerOpen { namespace: Arc::clone(&self.name), retry_after }
     }
+}
+
+/// Loads of single fields, and loads of whole values.
+fn apart(departures: Vec<Departure>) -> (Vec<Departure>, Vec<Departure>) {
+    departures.into_iter().partition(|departure| departure.field.is_some())
 }
 
 fn param(text: &[u8], kind: ParamKind) -> Option<Param> {

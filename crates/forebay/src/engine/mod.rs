@@ -3,8 +3,10 @@
 //! Start with [`Forebay::builder`] or [`Forebay::new`]; the life of a GET is in `read.rs`, that of a load in `load.rs`.
 
 mod builder;
+mod collections;
 mod common;
 mod core;
+mod fields;
 mod fill;
 mod handle;
 mod keyspace;
@@ -13,6 +15,7 @@ mod listing;
 mod load;
 mod membership;
 mod namespace;
+mod parts;
 mod read;
 mod refresh;
 mod shared;
@@ -22,6 +25,7 @@ mod verbs;
 mod warm;
 
 pub use builder::{Builder, Forebay};
+pub use fields::FieldRead;
 pub use handle::Namespace;
 pub use keyspace::Keyspace;
 pub use namespace::{Decided, NamespaceBuilder};

@@ -284,8 +284,9 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             Some(own) => common.carve(own.bytes, own.policy).map_err(fail)?,
             None => Arc::clone(&common.memory),
         };
+        let loads_fields = self.source.as_ref().is_some_and(|source| source.fields().is_some());
         let core = Core {
-            flights: Arc::new(Flights::new(Arc::clone(&self.name))),
+            flights: Arc::new(Flights::new(Arc::clone(&self.name), loads_fields)),
             queue: Arc::new(Queue::new(policy.concurrency, policy.queue)),
             tier_queue: Arc::new(Queue::new(TIER_CONCURRENCY, policy.queue)),
             gathering: Gather::default(),

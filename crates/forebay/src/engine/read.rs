@@ -11,7 +11,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::Core;
+use bytes::Bytes;
+
+use super::core::{Core, tells_absence};
 use super::load::Departure;
 use crate::error::Error;
 use crate::loader::{Flight, Landing, Lead, Seat};
@@ -22,7 +24,7 @@ use crate::rt::planted::{Bug, judged_at, planted};
 use crate::rt::{Elapsed, Tick};
 use crate::source::LoadKey;
 use crate::tier::memory::Held;
-use crate::value::{Position, Value};
+use crate::value::{Hash, Position, Value};
 
 /// What a read brought, and how.
 #[derive(Clone, Debug)]
@@ -39,8 +41,31 @@ enum Verdict {
     /// Within `stale_while_revalidate`.
     Stale(Held),
     Absent(Held),
+    /// A hash that is fresh and not complete: it is partial, or has holes.
+    Incomplete(Held),
     /// Nothing to serve, unless the source fails.
     Missing(Option<Held>),
+}
+
+/// How what is held stands to its TTL.
+#[derive(Clone, Copy)]
+pub(super) enum Standing {
+    /// Within it.
+    Fresh,
+    /// Within `stale_while_revalidate`.
+    Stale,
+    /// Past both, or not to be trusted.
+    Past,
+}
+
+/// What memory has for a reader whom it cannot answer.
+enum Lack {
+    /// Nothing.
+    All,
+    /// All but what may be served if the source fails.
+    Freshness,
+    /// The fields that are the holes of this hash.
+    Fields(Arc<Hash>),
 }
 
 /// Where a reader is after its look at memory.
@@ -49,13 +74,15 @@ enum Place {
     Known(Read),
     /// It waits for a landing.
     Aboard(Wait),
+    /// It waits for the fields that were the holes of a hash, and looks again.
+    Holed(Vec<Arc<Flight>>),
 }
 
 /// What a reader must see, as of when the read began.
 #[derive(Clone, Copy)]
-struct Since {
+pub(super) struct Since {
     /// Every record up to here.
-    position: Position,
+    pub(super) position: Position,
     /// Every record of an earlier time, heard or not, where the engine was out of touch with its log: a load that began by then
     /// may have missed one.
     unheard: Option<Tick>,
@@ -65,6 +92,8 @@ struct Since {
 struct Wait {
     flight: Arc<Flight>,
     since: Since,
+    /// Part of the value was changed after the flight began and before this reader did.
+    overtaken: bool,
     /// When it takes a stale value instead, if it may have one.
     patient_until: Option<Tick>,
 }
@@ -78,15 +107,22 @@ impl Core {
     /// Reads `key`, through the source where it must.
     pub(super) async fn read(self: &Arc<Self>, key: &[u8]) -> Result<Read, Error> {
         let since = self.since();
+        let mut fills_holes = true;
         loop {
             let mut departures = Vec::new();
-            match self.place(key, since, &mut departures) {
+            match self.place(key, since, fills_holes, &mut departures) {
                 Place::Known(read) => return Ok(read),
                 Place::Aboard(wait) => {
                     self.depart(departures);
                     if let Some(read) = self.arrive(key, wait).await {
                         return read;
                     }
+                }
+                Place::Holed(fields) => {
+                    self.depart(departures);
+                    all_land(fields).await;
+                    // What still has holes then is loaded whole.
+                    fills_holes = false;
                 }
             }
         }
@@ -96,7 +132,8 @@ impl Core {
     pub(super) async fn read_many(self: &Arc<Self>, keys: &[&[u8]]) -> Vec<Result<Read, Error>> {
         let since = self.since();
         let mut departures = Vec::new();
-        let places: Vec<Place> = keys.iter().map(|key| self.place(key, since, &mut departures)).collect();
+        let places: Vec<Place> =
+            keys.iter().map(|key| self.place(key, since, true, &mut departures)).collect();
         self.depart(departures);
         let mut reads = Vec::with_capacity(places.len());
         for (key, place) in keys.iter().zip(places) {
@@ -106,6 +143,10 @@ impl Core {
                     Some(read) => read,
                     None => self.read(key).await,
                 },
+                Place::Holed(fields) => {
+                    all_land(fields).await;
+                    self.read(key).await
+                }
             });
         }
         reads
@@ -143,15 +184,11 @@ impl Core {
         }
     }
 
-    /// Answers from memory and counts, or gives what may be served if the source fails.
-    fn look(self: &Arc<Self>, key: &[u8], now: Tick) -> Result<Read, Option<Held>> {
+    /// Answers from memory and counts, or tells what it lacks.
+    fn look(self: &Arc<Self>, key: &[u8], now: Tick) -> Result<Read, Lack> {
         let read = match self.judge(key, now) {
             Verdict::Fresh(held) => {
-                if !self.policy.refresh_ahead.is_zero()
-                    && held.fresh_until.since(now) <= self.policy.refresh_ahead
-                {
-                    self.refresh(key, held.began, now);
-                }
+                self.refresh_if_due(key, &held, now);
                 from_memory(held, now, Freshness::Fresh)
             }
             Verdict::Absent(held) => from_memory(held, now, Freshness::Absent),
@@ -161,11 +198,15 @@ impl Core {
             }
             Verdict::Missing(Some(held)) if self.serves_on_error(&held, now) => {
                 if !self.throttle.holds(key, now) {
-                    return Err(Some(held));
+                    return Err(Lack::Freshness);
                 }
                 from_memory(held, now, Freshness::Stale(Why::SourceFailed))
             }
-            Verdict::Missing(_) => return Err(None),
+            Verdict::Incomplete(held) => match held.value {
+                Some(Value::Hash(hash)) if hash.is_whole() => return Err(Lack::Fields(hash)),
+                _ => return Err(Lack::All),
+            },
+            Verdict::Missing(_) => return Err(Lack::All),
         };
         self.counters.read(&read.outcome);
         if let Some(sketch) = &self.sketch {
@@ -176,18 +217,33 @@ impl Core {
 
     /// Answers a reader of `key` from memory, or finds it a place on a flight; one that it must lead is added to
     /// `departures`, with what has gathered if it waits for that.
-    fn place(self: &Arc<Self>, key: &[u8], since: Since, departures: &mut Vec<Departure>) -> Place {
+    fn place(
+        self: &Arc<Self>,
+        key: &[u8],
+        since: Since,
+        fills_holes: bool,
+        departures: &mut Vec<Departure>,
+    ) -> Place {
         let now = self.clock.now();
-        let fallback = match self.look(key, now) {
+        let lack = match self.look(key, now) {
             Ok(read) => return Place::Known(read),
-            Err(fallback) => fallback,
+            Err(lack) => lack,
         };
         if self.cannot_exist(key) {
             return self.known(Self::nowhere());
         }
         let Some(load) = self.load_of(key) else { return self.known(Self::nowhere()) };
-        let patient_until = fallback.map(|_| now.after(self.policy.soft_timeout));
+        if let Lack::Fields(hash) = &lack
+            && fills_holes
+            && self.loads_fields()
+        {
+            let holes = hash.holes().map(Bytes::copy_from_slice);
+            let aboard = |field| self.board_field(key, &load, &field, since, departures);
+            return Place::Holed(holes.filter_map(aboard).collect());
+        }
+        let patient_until = matches!(lack, Lack::Freshness).then(|| now.after(self.policy.soft_timeout));
         loop {
+            let mut overtaken = false;
             let flight = match self.flights.board(key, self.groups.newest()) {
                 Seat::Follow(flight) if self.left_behind(key, &flight, since.position) => {
                     self.flights.close_this(&flight);
@@ -195,6 +251,7 @@ impl Core {
                 }
                 Seat::Follow(flight) => {
                     self.counters.joined();
+                    overtaken = flight.is_overtaken();
                     departures.append(&mut self.gathering.take());
                     flight
                 }
@@ -207,7 +264,7 @@ impl Core {
                     }
                 },
             };
-            return Place::Aboard(Wait { flight, since, patient_until });
+            return Place::Aboard(Wait { flight, since, overtaken, patient_until });
         }
     }
 
@@ -233,14 +290,14 @@ impl Core {
         };
         let now = self.clock.now();
         match landed {
-            Ok(landing) if self.overtaken(key, &landing, wait.since) => None,
+            Ok(landing) if wait.overtaken || self.overtaken(key, &landing, wait.since) => None,
             Ok(landing) => Some(self.counted(Ok(from_landing(landing, now)))),
             Err(error) => Some(self.counted(self.after_failure(key, now, error))),
         }
     }
 
     /// What a reader who begins now must see.
-    fn since(&self) -> Since {
+    pub(super) fn since(&self) -> Since {
         let now = self.clock.now();
         let silent = self.common.shared.as_ref().is_some_and(|shared| !shared.in_touch(now));
         Since { position: self.groups.newest(), unheard: silent.then(|| now.before(SUSPECT_AFTER)) }
@@ -249,7 +306,26 @@ impl Core {
     /// What memory says of `key` now.
     fn judge(&self, key: &[u8], now: Tick) -> Verdict {
         let now = judged_at(now);
-        let held = self.memory.get(self.id, key, now, |held| {
+        match self.held_now(key, now) {
+            None => Verdict::Missing(None),
+            Some(held) if held.value.as_ref().is_some_and(|value| !value.is_complete()) => {
+                match self.standing(&held, now) {
+                    Standing::Fresh => Verdict::Incomplete(held),
+                    Standing::Stale | Standing::Past => Verdict::Missing(None),
+                }
+            }
+            Some(held) => match self.standing(&held, now) {
+                Standing::Fresh if held.value.is_none() => Verdict::Absent(held),
+                Standing::Fresh => Verdict::Fresh(held),
+                Standing::Stale => Verdict::Stale(held),
+                Standing::Past => Verdict::Missing(Some(held)),
+            },
+        }
+    }
+
+    /// What memory holds for `key`, made valid as of now, and used.
+    pub(super) fn held_now(&self, key: &[u8], now: Tick) -> Option<Held> {
+        self.memory.get(self.id, key, now, |held| {
             if !self.revalidate(key, held) {
                 return None;
             }
@@ -258,21 +334,20 @@ impl Core {
                 held.fresh_until = self.policy.used(now, Life { fresh_until, useless_from });
             }
             Some(held.clone())
-        });
-        match held {
-            None => Verdict::Missing(None),
-            Some(held) if held.expired || self.suspects(&held, now) => Verdict::Missing(Some(held)),
-            Some(held) if now < held.fresh_until => {
-                if held.value.is_some() {
-                    Verdict::Fresh(held)
-                } else {
-                    Verdict::Absent(held)
-                }
-            }
-            Some(held) if now < held.fresh_until.after(self.policy.stale_while_revalidate) => {
-                Verdict::Stale(held)
-            }
-            Some(held) => Verdict::Missing(Some(held)),
+        })
+    }
+
+    /// How what is held stands to its TTL.
+    pub(super) fn standing(&self, held: &Held, now: Tick) -> Standing {
+        if held.expired || self.suspects(held, now) {
+            return Standing::Past;
+        }
+        if now < held.fresh_until {
+            Standing::Fresh
+        } else if now < held.fresh_until.after(self.policy.stale_while_revalidate) {
+            Standing::Stale
+        } else {
+            Standing::Past
         }
     }
 
@@ -288,13 +363,13 @@ impl Core {
     }
 
     /// Whether what a flight brings is of no use to a reader who must see every record up to `since`, as far as its key tells.
-    fn left_behind(&self, key: &[u8], flight: &Flight, since: Position) -> bool {
-        flight.noted() < since && self.validity(key, true, None, flight.noted()).0 != Validity::Valid
+    pub(super) fn left_behind(&self, key: &[u8], flight: &Flight, since: Position) -> bool {
+        flight.noted() < since && self.validity(key, false, None, flight.noted()).0 != Validity::Valid
     }
 
     /// Whether a group that the value belongs to was invalidated after its load began and before this reader did, as far as that
     /// can be known.
-    fn overtaken(&self, key: &[u8], landing: &Landing, since: Since) -> bool {
+    pub(super) fn overtaken(&self, key: &[u8], landing: &Landing, since: Since) -> bool {
         let Landing { value, extras, position, .. } = landing;
         // What the tier gave it gave a moment ago.
         let unheard = since.unheard.filter(|_| landing.tier == Tier::Source);
@@ -303,7 +378,8 @@ impl Core {
         }
         !planted(Bug::LandingNotJudged)
             && *position < since.position
-            && self.validity(key, value.is_some(), extras.as_deref(), *position).0 != Validity::Valid
+            && self.validity(key, tells_absence(value.as_ref()), extras.as_deref(), *position).0
+                != Validity::Valid
     }
 
     /// A load takes longer than the soft time-out: the old value, where the policy still lets readers have it.
@@ -336,7 +412,7 @@ impl Core {
     }
 
     /// Whether `held` may be served at `now` if the source fails.
-    fn serves_on_error(&self, held: &Held, now: Tick) -> bool {
+    pub(super) fn serves_on_error(&self, held: &Held, now: Tick) -> bool {
         let window = self.policy.stale_if_error;
         held.value.is_some() && !window.is_zero() && now < held.fresh_until.after(window)
     }
@@ -369,8 +445,16 @@ impl Core {
     }
 }
 
+/// Waits until all of these have landed, however they end.
+async fn all_land(flights: Vec<Arc<Flight>>) {
+    for flight in flights {
+        // Who looks again finds what it brought, or loads.
+        drop(flight.wait().await);
+    }
+}
+
 /// Why a reader gets an old value instead of `error`.
-fn why_stale(error: &Error) -> Why {
+pub(super) fn why_stale(error: &Error) -> Why {
     match error {
         Error::Overloaded { .. } => Why::Overloaded,
         Error::BreakerOpen { .. } => Why::BreakerOpen,
@@ -396,7 +480,13 @@ fn from_memory(held: Held, now: Tick, freshness: Freshness) -> Read {
     Read { value: held.value, outcome }
 }
 
-fn outcome(tier: Tier, freshness: Freshness, now: Tick, began: Tick, fresh_until: Tick) -> ReadOutcome {
+pub(super) fn outcome(
+    tier: Tier,
+    freshness: Freshness,
+    now: Tick,
+    began: Tick,
+    fresh_until: Tick,
+) -> ReadOutcome {
     ReadOutcome {
         tier,
         freshness,

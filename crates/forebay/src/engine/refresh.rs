@@ -10,6 +10,7 @@ use super::load::Departure;
 use crate::loader::{Flight, GATHER, Gathered, Seat};
 use crate::rt::Tick;
 use crate::tier::memory::Held;
+use crate::value::Value;
 
 /// How many held values are refreshed before the next are looked for.
 const PAGE: usize = 256;
@@ -19,6 +20,14 @@ impl Core {
     pub(super) fn refresh(self: &Arc<Self>, key: &[u8], began: Tick, now: Tick) {
         if let Some(departure) = self.lead_refresh(key, began, now) {
             self.depart_in_company(departure);
+        }
+    }
+
+    /// Starts a load of `key` where what is held ends soon, and the policy has it refreshed before.
+    pub(super) fn refresh_if_due(self: &Arc<Self>, key: &[u8], held: &Held, now: Tick) {
+        let ahead = self.policy.refresh_ahead;
+        if !ahead.is_zero() && held.fresh_until.since(now) <= ahead {
+            self.refresh(key, held.began, now);
         }
     }
 
@@ -61,9 +70,10 @@ impl Core {
             let (keys, next) = self.memory.scan(self.id, cursor, PAGE, now);
             let mut departures = Vec::new();
             for key in &keys {
-                // Nobody waits for what is gone, or for what nobody has used.
+                // Nobody waits for what is gone, for what nobody has used, or for the whole of a partial hash.
                 let valid = self.peek(key).is_some_and(|held| !held.absent);
                 let held = valid.then(|| self.memory.peek(self.id, key, now)).flatten();
+                let held = held.filter(|held| held.value.as_ref().is_none_or(Value::is_whole));
                 departures.extend(held.and_then(|held| self.lead_refresh(key, held.began, now)));
             }
             let flights: Vec<Arc<Flight>> =

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::fields::FieldRead;
 use super::handle::Namespace;
 use super::read::Read;
 use crate::error::Error;
@@ -60,6 +63,62 @@ impl<V> Namespace<V> {
         match self.core.pattern.tail(key) {
             Some(key) => self.core.read_fresh(key).await,
             None => Ok(self.core.nobodys()),
+        }
+    }
+
+    /// Answers for a field of the hash `key` from memory where that needs no wait.
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] where the key holds no hash.
+    pub fn read_field_now(&self, key: &[u8], field: &[u8]) -> Result<Option<FieldRead>, Error> {
+        self.core.pattern.tail(key).map_or(Ok(None), |key| self.core.field_now(key, field))
+    }
+
+    /// Reads fields of the hash `key`, through the source where it must: those that miss are loaded together. One answer each, in
+    /// the order of `fields`.
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] where the key holds no hash; when one of the fields cannot be had.
+    pub async fn read_fields(&self, key: &[u8], fields: &[&[u8]]) -> Result<Vec<FieldRead>, Error> {
+        match self.core.pattern.tail(key) {
+            Some(key) => self.core.read_fields(key, fields).await,
+            None => Ok(fields.iter().map(|_| self.core.nobodys_field()).collect()),
+        }
+    }
+
+    /// Makes one field of the hash `key` gone, here and in the shared tier, and nothing else; whether anything was held for the
+    /// key.
+    ///
+    /// # Errors
+    /// [`Error::Unconfirmed`] when the shared tier could not be told.
+    pub async fn forget_field(&self, key: &[u8], field: &[u8]) -> Result<bool, Error> {
+        match self.core.pattern.tail(key) {
+            Some(key) => self.core.tell_field(key, field).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Keeps `value` for one field of the hash `key` until the hash ends or the field is invalidated.
+    ///
+    /// # Errors
+    /// When the namespace refuses writes, the key is not one of it, it holds no hash, or the hash would be too large.
+    pub fn write_field(&self, key: &[u8], field: &[u8], value: Bytes) -> Result<(), Error> {
+        match self.core.pattern.tail(key) {
+            Some(key) => self.core.put_field(key, field, value),
+            None => Err(self.core.not_a_key()),
+        }
+    }
+
+    /// Changes what is held for `key`, atomically, where there is no source behind it: `change` is shown `None` where nothing is
+    /// held, and drops what is held by leaving `None`. It runs under a lock: it must be quick.
+    ///
+    /// # Errors
+    /// [`Error::RelativeRefused`] where there is a source; when the key is not one of the namespace, or the value became too
+    /// large to be kept: then it is gone.
+    pub fn modify<R>(&self, key: &[u8], change: impl FnOnce(&mut Option<Value>) -> R) -> Result<R, Error> {
+        match self.core.pattern.tail(key) {
+            Some(key) => self.core.change(key, change),
+            None => Err(self.core.not_a_key()),
         }
     }
 

@@ -37,7 +37,7 @@ impl Core {
             extras: None,
         };
         match writes::keep(&self.memory, &self.flights, self.id, key, held) {
-            Filled::Stored | Filled::Fenced | Filled::Older => {
+            Filled::Stored | Filled::Fenced | Filled::Older | Filled::Removed => {
                 self.counters.wrote(WriteOutcome::Kept);
                 self.note(key, What::Written);
                 Ok(())
@@ -68,7 +68,7 @@ impl Core {
     }
 
     /// Counts and notes that a record of the key itself was heeded.
-    fn told(&self, key: &[u8], verb: Verb, position: Position) {
+    pub(super) fn told(&self, key: &[u8], verb: Verb, position: Position) {
         let reach = ReachKind::Key;
         self.counters.invalidated(reach);
         self.note(
@@ -144,7 +144,7 @@ impl Core {
         }
         let held = self.peek(key).is_some();
         let reach = Reach::Key { namespace: Arc::clone(&self.name), key: self.pattern.whole(key).into() };
-        let told = self.tell(reach, verb).await;
+        let told = self.tell_all(reach, verb).await;
         self.counters.wrote(match (&told, verb) {
             (Err(_), _) => WriteOutcome::Unconfirmed,
             (Ok(()), Verb::Invalidate) => WriteOutcome::Invalidated,
@@ -162,10 +162,11 @@ impl Core {
             None => return Ok(()),
         };
         self.counters.invalidated(kind);
-        self.tell(reach, verb).await
+        self.tell_all(reach, verb).await
     }
 
-    async fn tell(&self, reach: Reach, verb: Verb) -> Result<(), Error> {
+    /// Tells the log, and whoever shares it, and this instance.
+    pub(super) async fn tell_all(&self, reach: Reach, verb: Verb) -> Result<(), Error> {
         self.common.tell(Record { keyspace: Arc::clone(&self.owner.keyspace), reach, verb }).await
     }
 
@@ -206,6 +207,11 @@ impl Core {
                 };
                 self.told(key, verb, self.groups.newest());
             }
+            Reach::Field { namespace, key, field } if name(namespace) => {
+                if let Some(key) = self.pattern.tail(key) {
+                    self.drop_field(key, field);
+                }
+            }
             Reach::Prefix { namespace, prefix } if name(namespace) => match self.group(prefix) {
                 Some(Group::Prefix { prefix, .. }) => self.drop_where(verb, |key, _| key.starts_with(prefix)),
                 Some(_) => self.drop_where(verb, |_, _| true),
@@ -217,7 +223,7 @@ impl Core {
                 held.value.is_none() || own.any(|other| other == *tag) || self.tags_of(key).contains(tag)
             }),
             Reach::All => self.drop_where(verb, |_, _| true),
-            Reach::Key { .. } | Reach::Prefix { .. } | Reach::Namespace(_) => {}
+            Reach::Key { .. } | Reach::Field { .. } | Reach::Prefix { .. } | Reach::Namespace(_) => {}
         }
     }
 

@@ -8,8 +8,8 @@
 use crate::loader::Flights;
 use crate::rt::Tick;
 use crate::rt::planted::{Bug, planted};
-use crate::tier::memory::MemoryTier;
-use crate::value::Position;
+use crate::tier::memory::{Held, MemoryTier};
+use crate::value::{Hash, Position, Value};
 
 /// Makes what is held for `key` gone; whether anything was held.
 pub(crate) fn key(memory: &MemoryTier, flights: &Flights, namespace: u32, key: &[u8]) -> bool {
@@ -32,6 +32,27 @@ pub(crate) fn expire_key(
         flights.close(key);
     }
     memory.update(namespace, key, now, |held| held.expired = true).is_some()
+}
+
+/// Makes a field of a hash unknown by `forget`, if what is held is from `before` a position of the log. What is no hash, such as an absence, is gone. The flights that load it must have been told before.
+pub(crate) fn field(
+    memory: &MemoryTier,
+    namespace: u32,
+    key: &[u8],
+    now: Tick,
+    before: Option<Position>,
+    forget: impl FnOnce(&mut Hash),
+) {
+    let concerns = |held: &Held| before.is_none_or(|at| held.position < at);
+    let forgotten = memory.update(namespace, key, now, |held| {
+        if !concerns(held) {
+            return Some(());
+        }
+        held.value.as_mut().and_then(Value::hash_mut).map(forget)
+    });
+    if forgotten == Some(None) {
+        memory.remove_if(namespace, key, concerns);
+    }
 }
 
 /// Heeds a record about `key` at position `at` of the log, which others may have appended: what was loaded before it is gone

@@ -3,10 +3,15 @@
 //! A flight is a key's *generation*: an invalidation closes it and takes it off the board, so that a later reader leads a
 //! new one and never joins the old; what the closed flight brings is handed to those who were aboard already and stored by
 //! nobody. Keys without a flight need no generation, so the board holds nothing but what is in the air.
+//!
+//! What changes *part* of a value, a field of a hash or a member of a sorted set, does not close the flight of the whole: the
+//! flight notes it, and the fill gives that part what was made of it meanwhile. A load of a single field is a flight of its
+//! own, closed by whatever touches the field or its key.
 
 use std::hash::BuildHasher;
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use tokio::sync::Notify;
@@ -17,7 +22,7 @@ use crate::rt::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::rt::planted::{Bug, planted};
 use crate::rt::{Mutex, Tick};
 use crate::tier::memory::Held;
-use crate::value::{Extras, Position, Value};
+use crate::value::{Extras, MemberChange, Overtaken, Position, Value, Version};
 
 /// What a flight brought.
 #[derive(Clone, Debug)]
@@ -49,6 +54,10 @@ impl Landing {
 pub(crate) struct Flight {
     hash: u64,
     key: Box<[u8]>,
+    /// The field that it loads; `None` for the whole value.
+    field: Option<Bytes>,
+    /// What was done to parts of the value since it began.
+    overtaken: Mutex<Overtaken>,
     /// The log position noted before its load, as a number.
     noted: AtomicU64,
     closed: AtomicBool,
@@ -75,6 +84,18 @@ impl Flight {
         self.noted.fetch_max(position.number(), Ordering::AcqRel);
     }
 
+    /// Whether part of the value was changed since it began: what it brings is old for a reader who begins now.
+    #[must_use]
+    pub(crate) fn is_overtaken(&self) -> bool {
+        !self.overtaken.lock().is_empty()
+    }
+
+    /// What was done to parts of the value since it began. Ask under the lock of the insert: whoever changes a part notes it here
+    /// first, and changes what is held after, under that lock.
+    pub(crate) fn overtaken(&self) -> Overtaken {
+        self.overtaken.lock().clone()
+    }
+
     /// Waits until it has landed, however it ends.
     ///
     /// # Errors
@@ -89,6 +110,10 @@ impl Flight {
         }
     }
 
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
     fn land(&self, landed: Result<Landing, Error>) {
         // A second landing is the seat's drop after a proper one: the first stands.
         let _ = self.landed.set(landed);
@@ -101,8 +126,12 @@ impl Flight {
 pub(crate) struct Flights {
     namespace: Arc<str>,
     hasher: RandomState,
-    board: Mutex<HashTable<Arc<Flight>>>,
+    board: Board,
+    /// Loads of single fields, where the source can do that.
+    fields: Option<Board>,
 }
+
+type Board = Mutex<HashTable<Arc<Flight>>>;
 
 /// A reader's place on a flight.
 #[derive(Debug)]
@@ -121,24 +150,49 @@ pub(crate) struct Lead {
 }
 
 impl Flights {
-    /// An empty board.
+    /// An empty board; `with_fields` where single fields are loaded too.
     #[must_use]
-    pub(crate) fn new(namespace: Arc<str>) -> Self {
-        Self { namespace, hasher: RandomState::default(), board: Mutex::default() }
+    pub(crate) fn new(namespace: Arc<str>, with_fields: bool) -> Self {
+        let fields = with_fields.then(Board::default);
+        Self { namespace, hasher: RandomState::default(), board: Board::default(), fields }
     }
 
     /// Joins the flight of `key`, or leads a new one, which notes `position`.
     #[must_use]
     pub(crate) fn board(self: &Arc<Self>, key: &[u8], position: Position) -> Seat {
-        let hash = self.hasher.hash_one(key);
-        let mut board = self.board.lock();
-        let joined = board.find(hash, |flight| *flight.key == *key).filter(|_| !planted(Bug::NoSingleFlight));
+        self.join_or_lead(&self.board, key, None, position)
+    }
+
+    /// Joins the flight of a field of `key`, or leads a new one, which notes `position`; `None` where fields are not loaded singly.
+    #[must_use]
+    pub(crate) fn board_field(
+        self: &Arc<Self>,
+        key: &[u8],
+        field: &Bytes,
+        position: Position,
+    ) -> Option<Seat> {
+        self.fields.as_ref().map(|board| self.join_or_lead(board, key, Some(field), position))
+    }
+
+    fn join_or_lead(
+        self: &Arc<Self>,
+        board: &Board,
+        key: &[u8],
+        field: Option<&Bytes>,
+        position: Position,
+    ) -> Seat {
+        let hash = self.hash(key, field);
+        let mut board = board.lock();
+        let is_it = |flight: &Arc<Flight>| *flight.key == *key && flight.field.as_ref() == field;
+        let joined = board.find(hash, is_it).filter(|_| !planted(Bug::NoSingleFlight));
         if let Some(flight) = joined {
             return Seat::Follow(Arc::clone(flight));
         }
         let flight = Arc::new(Flight {
             hash,
             key: key.into(),
+            field: field.cloned(),
+            overtaken: Mutex::default(),
             noted: AtomicU64::new(position.number()),
             closed: AtomicBool::new(false),
             landed: OnceLock::new(),
@@ -148,54 +202,131 @@ impl Flights {
         Seat::Lead(Lead { flights: Arc::clone(self), flight })
     }
 
-    /// Closes the flight of `key`: nobody joins it any more, and what it brings is not stored. Whether there was one.
-    pub(crate) fn close(&self, key: &[u8]) -> bool {
-        let hash = self.hasher.hash_one(key);
-        if planted(Bug::JoinOldFlight) {
-            let board = self.board.lock();
-            let found = board.find(hash, |flight| *flight.key == *key);
-            return found.is_some_and(|flight| !flight.closed.swap(true, Ordering::AcqRel));
+    fn hash(&self, key: &[u8], field: Option<&Bytes>) -> u64 {
+        match field {
+            None => self.hasher.hash_one(key),
+            Some(field) => self.hasher.hash_one((key, field)),
         }
-        self.close_where(hash, |flight| *flight.key == *key)
     }
 
-    /// Closes the flight of `key` if it noted a position before `at`.
+    /// Closes the flight of `key`, and those of its fields: nobody joins them any more, and what they bring is not stored.
+    pub(crate) fn close(&self, key: &[u8]) {
+        self.close_fields(|flight| *flight.key == *key);
+        let hash = self.hash(key, None);
+        if planted(Bug::JoinOldFlight) {
+            let board = self.board.lock();
+            if let Some(flight) = board.find(hash, |flight| *flight.key == *key) {
+                flight.close();
+            }
+            return;
+        }
+        close_where(&self.board, hash, |flight| *flight.key == *key);
+    }
+
+    /// Closes the flights of `key` and its fields that noted a position before `at`.
     pub(crate) fn close_before(&self, key: &[u8], at: Position) {
-        self.close_where(self.hasher.hash_one(key), |flight| *flight.key == *key && flight.noted() < at);
+        let is_it = |flight: &Flight| *flight.key == *key && flight.noted() < at;
+        self.close_fields(is_it);
+        close_where(&self.board, self.hash(key, None), is_it);
+    }
+
+    /// Notes that a field of `key` was changed or invalidated: a load of the field alone is closed, one of the whole leaves the
+    /// field as it finds it.
+    pub(crate) fn touch(&self, key: &[u8], field: &Bytes) {
+        self.touch_where(key, field, |_| true);
+    }
+
+    /// Notes that a field of `key` was invalidated at `at` in the log, on the flights that noted a position before it.
+    pub(crate) fn touch_before(&self, key: &[u8], field: &Bytes, at: Position) {
+        self.touch_where(key, field, |flight| flight.noted() < at);
+    }
+
+    fn touch_where(&self, key: &[u8], field: &Bytes, concerns: impl Fn(&Flight) -> bool) {
+        self.close_fields(|flight| {
+            *flight.key == *key && flight.field.as_ref() == Some(field) && concerns(flight)
+        });
+        self.overtake(key, concerns, |overtaken| overtaken.touch(field.clone()));
+    }
+
+    /// Notes that members of the sorted set `key` were changed, as of `version`: a load of it takes the changes that its answer
+    /// does not know.
+    pub(crate) fn upsert(&self, key: &[u8], version: Version, changes: &[MemberChange]) {
+        self.overtake(key, |_| true, |overtaken| overtaken.upsert(version, changes));
+    }
+
+    /// Lets the flight of the whole of `key` note a change; one that cannot note more is closed.
+    fn overtake(
+        &self,
+        key: &[u8],
+        concerns: impl Fn(&Flight) -> bool,
+        note: impl FnOnce(&mut Overtaken) -> bool,
+    ) {
+        let hash = self.hash(key, None);
+        let flight = {
+            let board = self.board.lock();
+            board.find(hash, |flight| *flight.key == *key && concerns(flight)).cloned()
+        };
+        let Some(flight) = flight else { return };
+        let noted = note(&mut flight.overtaken.lock());
+        if !noted {
+            self.close_this(&flight);
+        }
     }
 
     /// Closes every flight.
     pub(crate) fn close_all(&self) {
-        let flights = std::mem::take(&mut *self.board.lock());
-        for flight in &flights {
-            flight.closed.store(true, Ordering::Release);
+        for board in std::iter::once(&self.board).chain(&self.fields) {
+            let flights = std::mem::take(&mut *board.lock());
+            for flight in &flights {
+                flight.close();
+            }
         }
     }
 
     /// Closes this very flight, if it is still on the board.
     pub(crate) fn close_this(&self, flight: &Arc<Flight>) {
-        self.close_where(flight.hash, |other| Arc::ptr_eq(other, flight));
+        if let Some(board) = self.board_of(flight) {
+            close_where(board, flight.hash, |other| std::ptr::eq(other, Arc::as_ptr(flight)));
+        }
     }
 
-    fn close_where(&self, hash: u64, is_it: impl FnMut(&Arc<Flight>) -> bool) -> bool {
-        let mut board = self.board.lock();
-        let Ok(found) = board.find_entry(hash, is_it) else { return false };
-        let (flight, _) = found.remove();
-        flight.closed.store(true, Ordering::Release);
-        true
+    /// Closes the flights of single fields that `is_it` names. There are no more of them than wait for the source.
+    fn close_fields(&self, is_it: impl Fn(&Flight) -> bool) {
+        let Some(fields) = &self.fields else { return };
+        fields.lock().retain(|flight| {
+            let closes = is_it(flight);
+            if closes {
+                flight.close();
+            }
+            !closes
+        });
+    }
+
+    fn board_of(&self, flight: &Flight) -> Option<&Board> {
+        if flight.field.is_some() { self.fields.as_ref() } else { Some(&self.board) }
     }
 
     /// How many flights are in the air and can be joined.
     #[must_use]
     pub(crate) fn len(&self) -> usize {
-        self.board.lock().len()
+        self.board.lock().len() + self.fields.as_ref().map_or(0, |fields| fields.lock().len())
     }
 
     fn take_off_board(&self, flight: &Arc<Flight>) {
-        let mut board = self.board.lock();
+        let Some(board) = self.board_of(flight) else { return };
+        let mut board = board.lock();
         if let Ok(found) = board.find_entry(flight.hash, |other| Arc::ptr_eq(other, flight)) {
             found.remove();
         }
+    }
+}
+
+/// Takes the flight that `is_it` names off the board, and closes it.
+fn close_where(board: &Board, hash: u64, is_it: impl Fn(&Flight) -> bool) {
+    let mut board = board.lock();
+    if let Ok(found) = board.find_entry(hash, |flight| is_it(flight)) {
+        let (flight, _) = found.remove();
+        flight.close();
     }
 }
 

@@ -22,27 +22,28 @@ use std::time::Duration;
 
 use crate::error::{Error, Lost};
 use crate::rt::{Clock, Elapsed};
-use crate::source::{Answers, LoadKey, Source, SourceError};
+use crate::source::SourceError;
 
-/// Asks `source` for `keys`, for at most `timeout`; one answer each. A panic of the source is an error like any other.
+/// Waits for what a source loads for `asked` keys or fields, for at most `timeout`; one answer each. A panic of the source is
+/// an error like any other.
 ///
 /// # Errors
 /// What the source said, a time-out, or a panic.
-pub(crate) async fn ask(
+pub(crate) async fn ask<T>(
     clock: &Clock,
     timeout: Duration,
     namespace: &Arc<str>,
-    source: &Arc<dyn Source>,
-    keys: &[LoadKey],
-) -> Result<Answers, Error> {
-    let answers = match clock.timeout(timeout, catching_panic(source.load(namespace, keys))).await {
+    asked: usize,
+    loading: impl Future<Output = Result<Vec<T>, SourceError>>,
+) -> Result<Vec<T>, Error> {
+    let answers = match clock.timeout(timeout, catching_panic(loading)).await {
         Err(Elapsed) => return Err(Error::Timeout { namespace: Arc::clone(namespace), after: timeout }),
         Ok(None) => return Err(Error::LoadLost { namespace: Arc::clone(namespace), how: Lost::Panicked }),
         Ok(Some(answers)) => answers,
     };
     let fault = match answers {
-        Ok(answers) if answers.len() == keys.len() => return Ok(answers),
-        Ok(answers) => SourceError::lasting(WrongCount { asked: keys.len(), answered: answers.len() }),
+        Ok(answers) if answers.len() == asked => return Ok(answers),
+        Ok(answers) => SourceError::lasting(WrongCount { asked, answered: answers.len() }),
         Err(fault) => fault,
     };
     Err(Error::Source { namespace: Arc::clone(namespace), retry: fault.retry, cause: fault.cause })
@@ -50,7 +51,9 @@ pub(crate) async fn ask(
 
 /// A source broke its contract: which answer belongs to which key cannot be told.
 #[derive(Debug, thiserror::Error)]
-#[error("the source was asked for {asked} keys and gave {answered} answers: it must give one each, in order")]
+#[error(
+    "the source was asked for {asked} keys or fields and gave {answered} answers: it must give one each, in order"
+)]
 struct WrongCount {
     asked: usize,
     answered: usize,

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::value::Tag;
 
-/// What a record takes in, within its keyspace. Everything but a single key is a *group*.
+/// What a record takes in, within its keyspace. Everything but a single key or field is a *group*.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// One key.
@@ -13,6 +15,15 @@ pub enum Reach {
         namespace: Arc<str>,
         /// Its whole text.
         key: Box<[u8]>,
+    },
+    /// One field of a hash.
+    Field {
+        /// The name of its namespace.
+        namespace: Arc<str>,
+        /// The whole text of its key.
+        key: Box<[u8]>,
+        /// Its name.
+        field: Bytes,
     },
     /// Every entry that carries the tag, in whatever namespace.
     Tag(Tag),
@@ -27,14 +38,6 @@ pub enum Reach {
     Namespace(Arc<str>),
     /// Every key of the keyspace.
     All,
-}
-
-impl Reach {
-    /// Whether it can take in more than one key.
-    #[must_use]
-    pub fn is_group(&self) -> bool {
-        !matches!(self, Self::Key { .. })
-    }
 }
 
 /// What a record does to what it takes in.

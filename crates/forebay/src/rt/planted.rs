@@ -36,13 +36,15 @@ pub enum Bug {
     PositionReadTooLate,
     /// A reader takes what lands without asking whether its group was invalidated meanwhile.
     LandingNotJudged,
+    /// A load of a whole hash stores a field that was invalidated since it began.
+    HoleForgotten,
     /// A tag's record that is forgotten for the bound leaves no floor.
     FloorNotRaised,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NoFence,
         Self::JoinOldFlight,
         Self::FlightNotClosed,
@@ -57,6 +59,7 @@ impl Bug {
         Self::ExpiryNotFencing,
         Self::PositionReadTooLate,
         Self::LandingNotJudged,
+        Self::HoleForgotten,
         Self::FloorNotRaised,
     ];
 }

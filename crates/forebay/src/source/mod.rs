@@ -3,6 +3,7 @@
 //! A source is asked for one key or many in one call and answers each. It knows nothing of caching: time-outs, batching,
 //! fences and stale answers are the loader's business.
 
+mod fields;
 mod function;
 
 use std::future::Future;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use crate::value::{Param, Tag, Value, Version};
 
+pub use fields::{FieldAnswers, FieldKey, FieldSource, LoadFields, LoadingFields, WithFields, load_fields};
 pub use function::{LoadMany, LoadOne, load_many, load_one};
 
 /// One key that a source is asked for.
@@ -74,6 +76,20 @@ pub trait Source: Send + Sync + 'static {
         _limit: usize,
     ) -> Option<Listing<'a>> {
         None
+    }
+
+    /// Loads single fields of hashes, where the source can: then a field is loaded alone, and of a hash of which fields were
+    /// invalidated only those. `None` where it loads whole values only.
+    fn fields(&self) -> Option<&dyn FieldSource> {
+        None
+    }
+
+    /// This source, with `fields` for what is asked of single fields.
+    fn with_fields<F: FieldSource>(self, fields: F) -> WithFields<Self, F>
+    where
+        Self: Sized,
+    {
+        WithFields::new(self, fields)
     }
 }
 

@@ -77,8 +77,9 @@ pub struct Hash {
 enum Rest {
     /// They do not exist, except these, of which nothing is known. No hole is in `known`.
     Whole { holes: Tree<Name, ()> },
-    /// Nothing, except of these. None is in `known`.
-    Partial { absent: Absences },
+    /// Nothing, except that `absent` do not exist, none of which is in `known`; `kept` are, and no load of the whole replaces
+    /// them.
+    Partial { absent: Absences, kept: Tree<Name, ()> },
 }
 
 /// Fields known not to exist, the oldest first to be forgotten.
@@ -97,7 +98,7 @@ impl Hash {
     /// A hash of which nothing is known.
     #[must_use]
     pub fn partial() -> Self {
-        Self { known: Tree::default(), rest: Rest::Partial { absent: Absences::default() } }
+        Self { known: Tree::default(), rest: Rest::partial() }
     }
 
     /// A hash of exactly `fields`. Of a field that comes twice, the later value counts.
@@ -131,7 +132,7 @@ impl Hash {
     fn missing<B>(&self, sought: Sought<'_>) -> FieldState<B> {
         let absent = match &self.rest {
             Rest::Whole { holes } => holes.get_by(sought.order()).is_none(),
-            Rest::Partial { absent } => absent.numbers.get_by(sought.order()).is_some(),
+            Rest::Partial { absent, .. } => absent.numbers.get_by(sought.order()).is_some(),
         };
         if absent { FieldState::Absent } else { FieldState::Unknown }
     }
@@ -181,13 +182,32 @@ impl Hash {
         }
     }
 
+    /// Sets a field that a client wrote and the source may not have: as [`set`](Self::set), and a later load of the whole into a
+    /// partial hash leaves it as it is.
+    pub fn keep(&mut self, field: &[u8], value: Bytes) -> FieldState {
+        let before = self.set(field, value);
+        if let Rest::Partial { kept, .. } = &mut self.rest {
+            kept.insert(Name::new(field), ());
+        }
+        before
+    }
+
+    /// Whether it is partial and has fields that a load of the whole leaves as they are.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        matches!(&self.rest, Rest::Partial { kept, .. } if !kept.is_empty())
+    }
+
     /// Removes a field, which is known not to exist from now on; tells what was known of it.
     pub fn remove(&mut self, field: &[u8]) -> FieldState {
         let sought = Sought::new(field);
         let before = self.take(sought);
         match &mut self.rest {
             Rest::Whole { holes } => drop(holes.remove_by(sought.order())),
-            Rest::Partial { absent } => absent.remember(sought),
+            Rest::Partial { absent, kept } => {
+                kept.remove_by(sought.order());
+                absent.remember(sought);
+            }
         }
         before
     }
@@ -198,12 +218,15 @@ impl Hash {
         let sought = Sought::new(field);
         let before = self.take(sought);
         match &mut self.rest {
-            Rest::Partial { absent } => absent.forget(sought),
+            Rest::Partial { absent, kept } => {
+                kept.remove_by(sought.order());
+                absent.forget(sought);
+            }
             Rest::Whole { .. } if before == FieldState::Unknown => {}
             Rest::Whole { holes } if holes.len() < Self::HOLES_MAX => {
                 holes.insert(sought.to_name(), ());
             }
-            Rest::Whole { .. } => self.rest = Rest::Partial { absent: Absences::default() },
+            Rest::Whole { .. } => self.rest = Rest::partial(),
         }
         before
     }
@@ -216,16 +239,11 @@ impl Hash {
     }
 
     /// Takes a load's answers for single fields, `None` for one that does not exist. Only what is still unknown is filled:
-    /// a value set meanwhile is newer. Fields in `touched` were set, removed or invalidated here after the load began, and
-    /// are left as they are.
-    pub fn fill_holes<F: AsRef<[u8]>>(
-        &mut self,
-        answers: impl IntoIterator<Item = (F, Option<Bytes>)>,
-        touched: &BTreeSet<Bytes>,
-    ) {
+    /// a value set meanwhile is newer.
+    pub fn fill_holes<F: AsRef<[u8]>>(&mut self, answers: impl IntoIterator<Item = (F, Option<Bytes>)>) {
         for (field, answer) in answers {
             let field = field.as_ref();
-            if touched.contains(field) || self.state(field) != FieldState::Unknown {
+            if self.state(field) != FieldState::Unknown {
                 continue;
             }
             match answer {
@@ -235,16 +253,18 @@ impl Hash {
         }
     }
 
-    /// Takes a load of the whole hash and makes this one whole. Fields in `touched` were set, removed or invalidated here
-    /// after the load began: what is known of them here stays, and of what nothing is known becomes a hole. With more
-    /// than [`Self::HOLES_MAX`] holes it is not whole after all.
-    pub fn make_whole<F: AsRef<[u8]>>(
-        &mut self,
-        loaded: impl IntoIterator<Item = (F, Bytes)>,
-        touched: &BTreeSet<Bytes>,
-    ) {
-        let mut whole = Self::whole(loaded);
-        for field in touched {
+    /// Takes a load of the whole hash and becomes it. What [`keep`](Self::keep) brought into a partial hash stays. Fields in
+    /// `touched` were set, removed or invalidated here after the load began: what is known of them here stays, and of what
+    /// nothing is known becomes a hole. With more than [`Self::HOLES_MAX`] holes it is not whole after all. O(t log n) for t of
+    /// both.
+    pub fn make_whole(&mut self, loaded: &Self, touched: &BTreeSet<Bytes>) {
+        let mut whole = loaded.clone();
+        let kept = match &self.rest {
+            Rest::Partial { kept, .. } => Some(kept),
+            Rest::Whole { .. } => None,
+        };
+        let kept = kept.into_iter().flat_map(Tree::iter).map(|(name, ())| name.bytes());
+        for field in kept.chain(touched.iter().map(|field| &**field)) {
             match self.state(field).cloned() {
                 FieldState::Known(value) => whole.set(field, value),
                 FieldState::Absent => whole.remove(field),
@@ -287,7 +307,9 @@ impl Hash {
     pub fn weight_bytes(&self) -> u64 {
         let rest = match &self.rest {
             Rest::Whole { holes } => holes.weight_bytes(),
-            Rest::Partial { absent } => absent.numbers.weight_bytes() + absent.by_age.weight_bytes(),
+            Rest::Partial { absent, kept } => {
+                absent.numbers.weight_bytes() + absent.by_age.weight_bytes() + kept.weight_bytes()
+            }
         };
         length(size_of::<Self>()).saturating_add(self.known.weight_bytes()).saturating_add(rest)
     }
@@ -306,8 +328,13 @@ impl Hash {
                 }
                 holes.iter().map(|(name, ())| name).collect::<Vec<_>>()
             }
-            Rest::Partial { absent } => {
+            Rest::Partial { absent, kept } => {
                 absent.validate()?;
+                kept.validate()?;
+                let known = |name: &Name| self.known.get_by(|known| known.cmp(name)).is_some();
+                if let Some((name, ())) = kept.iter().find(|(name, ())| !known(name)) {
+                    return Err(format!("{:?} is kept and not there", name.bytes()));
+                }
                 absent.numbers.iter().map(|(name, _)| name).collect()
             }
         };
@@ -332,10 +359,14 @@ impl fmt::Debug for Hash {
 }
 
 impl Rest {
+    fn partial() -> Self {
+        Self::Partial { absent: Absences::default(), kept: Tree::default() }
+    }
+
     fn now_known(&mut self, sought: Sought<'_>) {
         match self {
             Self::Whole { holes } => drop(holes.remove_by(sought.order())),
-            Self::Partial { absent } => absent.forget(sought),
+            Self::Partial { absent, .. } => absent.forget(sought),
         }
     }
 }

@@ -10,6 +10,7 @@ mod hash;
 mod key;
 mod name;
 mod origin;
+mod overtaken;
 mod sorted_set;
 mod tree;
 
@@ -25,6 +26,8 @@ pub use hash::{FieldState, Fields, Hash};
 pub use key::{FromParam, FromParams, Key, KeyBuf, KeyPart, Param, TakeParts};
 pub use name::Page;
 pub use origin::{Extras, Position, Tag, Version};
+pub use overtaken::MemberChange;
+pub(crate) use overtaken::{Overtaken, apply_changes};
 pub use sorted_set::{Aggregate, Direction, Members, Score, ScoreError, SortedSet, Taken, Upsert};
 
 /// A cached value.
@@ -208,6 +211,21 @@ impl Value {
             Self::Counter(number) => Some(*number),
             _ => None,
         }
+    }
+
+    /// Whether all of it is known: a hash that is partial or has holes is not.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        match self {
+            Self::Hash(hash) => hash.len().is_some(),
+            Self::Blob(_) | Self::Native(_) | Self::SortedSet(_) | Self::Counter(_) => true,
+        }
+    }
+
+    /// Whether it is not a part only: every hash but a partial one is whole, holes or not.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.as_hash().is_none_or(|hash| hash.is_whole())
     }
 
     /// What it weighs, in bytes, without its key and the cache's bookkeeping. A counter lies in the value itself and

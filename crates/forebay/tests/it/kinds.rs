@@ -22,6 +22,8 @@ struct Facts {
     known: BTreeMap<u8, Bytes>,
     holes: BTreeSet<u8>,
     absent: BTreeSet<u8>,
+    /// What a load of the whole leaves as it is.
+    kept: BTreeSet<u8>,
 }
 
 impl Facts {
@@ -42,9 +44,17 @@ impl Facts {
         before
     }
 
+    fn keep(&mut self, field: u8, value: Bytes) -> FieldState {
+        if !self.whole {
+            self.kept.insert(field);
+        }
+        self.set(field, value)
+    }
+
     fn remove(&mut self, field: u8) -> FieldState {
         let before = self.state(field);
         self.known.remove(&field);
+        self.kept.remove(&field);
         self.holes.remove(&field);
         self.absent.insert(field);
         before
@@ -53,6 +63,7 @@ impl Facts {
     fn forget(&mut self, field: u8) -> FieldState {
         let before = self.state(field);
         self.known.remove(&field);
+        self.kept.remove(&field);
         self.absent.remove(&field);
         self.holes.insert(field);
         before
@@ -60,7 +71,8 @@ impl Facts {
 
     fn make_whole(&mut self, loaded: &BTreeMap<u8, Bytes>, touched: &BTreeSet<u8>) {
         let known = (0..=FIELD_MAX).filter_map(|field| {
-            let value = if touched.contains(&field) { self.known.get(&field) } else { loaded.get(&field) };
+            let ours = touched.contains(&field) || self.kept.contains(&field);
+            let value = if ours { self.known.get(&field) } else { loaded.get(&field) };
             Some((field, value?.clone()))
         });
         let holes = touched.iter().filter(|&&field| self.state(field) == FieldState::Unknown);
@@ -69,6 +81,7 @@ impl Facts {
             known: known.collect(),
             holes: holes.copied().collect(),
             absent: BTreeSet::new(),
+            kept: BTreeSet::new(),
         };
     }
 }
@@ -95,9 +108,10 @@ fn some_fields() -> impl Strategy<Value = BTreeSet<u8>> {
 #[derive(Clone, Debug)]
 enum HashChange {
     Set(u8, Bytes),
+    Keep(u8, Bytes),
     Remove(u8),
     Forget(u8),
-    Fill(BTreeMap<u8, Option<Bytes>>, BTreeSet<u8>),
+    Fill(BTreeMap<u8, Option<Bytes>>),
     MakeWhole(BTreeMap<u8, Bytes>, BTreeSet<u8>),
     Snapshot,
 }
@@ -108,7 +122,8 @@ fn hash_change() -> impl Strategy<Value = HashChange> {
         8 => (0..=FIELD_MAX, text()).prop_map(|(field, value)| HashChange::Set(field, value)),
         6 => (0..=FIELD_MAX).prop_map(HashChange::Remove),
         6 => (0..=FIELD_MAX).prop_map(HashChange::Forget),
-        3 => (answers, some_fields()).prop_map(|(answers, touched)| HashChange::Fill(answers, touched)),
+        3 => answers.prop_map(HashChange::Fill),
+        3 => (0..=FIELD_MAX, text()).prop_map(|(field, value)| HashChange::Keep(field, value)),
         1 => (fields(), some_fields()).prop_map(|(loaded, touched)| HashChange::MakeWhole(loaded, touched)),
         2 => Just(HashChange::Snapshot),
     ]
@@ -165,11 +180,14 @@ proptest! {
                 HashChange::Forget(field) => {
                     prop_assert_eq!(hash.forget(&named(field)), facts.forget(field));
                 }
-                HashChange::Fill(answers, touched) => {
+                HashChange::Keep(field, value) => {
+                    prop_assert_eq!(hash.keep(&named(field), value.clone()), facts.keep(field, value));
+                }
+                HashChange::Fill(answers) => {
                     let told = answers.iter().map(|(&field, answer)| (named(field), answer.clone()));
-                    hash.fill_holes(told, &names(&touched));
+                    hash.fill_holes(told);
                     for (field, answer) in answers {
-                        if touched.contains(&field) || facts.state(field) != FieldState::Unknown {
+                        if facts.state(field) != FieldState::Unknown {
                             continue;
                         }
                         match answer {
@@ -180,7 +198,7 @@ proptest! {
                 }
                 HashChange::MakeWhole(loaded, touched) => {
                     let told = loaded.iter().map(|(&field, value)| (named(field), value.clone()));
-                    hash.make_whole(told, &names(&touched));
+                    hash.make_whole(&Hash::whole(told), &names(&touched));
                     facts.make_whole(&loaded, &touched);
                 }
                 HashChange::Snapshot => snapshots.push((hash.clone(), facts.clone())),
@@ -251,7 +269,7 @@ fn a_hash_with_too_many_holes_is_not_whole_any_more() {
     }
     // The same bound holds for a load that was overtaken too often.
     let touched = (0..=Hash::HOLES_MAX).map(|number| name(number).into()).collect();
-    hash.make_whole([("kept", value.clone())], &touched);
+    hash.make_whole(&Hash::whole([("kept", value.clone())]), &touched);
     assert!(!hash.is_whole());
     assert_eq!(hash.state(b"kept"), FieldState::Known(&value));
 }

@@ -24,6 +24,8 @@ mod expire;
 #[cfg(not(feature = "model"))]
 mod fence;
 #[cfg(not(feature = "model"))]
+mod fields;
+#[cfg(not(feature = "model"))]
 mod freshness;
 #[cfg(not(feature = "model"))]
 mod groups;

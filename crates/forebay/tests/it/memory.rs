@@ -86,11 +86,16 @@ impl Beside {
             Admit::Yes => Filled::Stored,
             Admit::Fenced => Filled::Fenced,
             Admit::Older => Filled::Older,
+            Admit::Remove => Filled::Removed,
         };
         prop_assert_eq!(filled, expected);
         if filled == Filled::Stored {
             prop_assert!(self.tier.peek(namespace, &text, self.now).is_some(), "stored, and not there");
             self.entries.insert(key, (bytes, until));
+        }
+        if filled == Filled::Removed {
+            prop_assert!(self.tier.peek(namespace, &text, self.now).is_none(), "removed, and there");
+            self.entries.remove(&key);
         }
         Ok(())
     }

@@ -82,6 +82,8 @@ pub enum Admit {
     Fenced,
     /// What is held has a newer version.
     Older,
+    /// Nothing is to be held: what is held goes.
+    Remove,
 }
 
 /// How a fill ended.
@@ -93,6 +95,8 @@ pub enum Filled {
     Fenced,
     /// What is held has a newer version, and stays.
     Older,
+    /// Nothing is held.
+    Removed,
     /// It weighs more than an entry may; what was held before is gone.
     TooLarge {
         /// What it weighs, in bytes.
@@ -176,12 +180,23 @@ impl MemoryTier {
         held: Held,
         admit: impl FnOnce(Option<&Held>) -> Admit,
     ) -> Filled {
+        self.settle(namespace, key, held, |now_held, _| admit(now_held))
+    }
+
+    /// As [`insert`](Self::insert), where `settle` may also change what is stored by what is held now.
+    pub fn settle(
+        &self,
+        namespace: u32,
+        key: &[u8],
+        held: Held,
+        settle: impl FnOnce(Option<&Held>, &mut Held) -> Admit,
+    ) -> Filled {
         let sought = self.sought(namespace, key);
         let mut gone = Gone::new();
         let Some(shard) = self.shard(&sought) else { return Filled::Fenced };
         let (filled, more) = {
             let mut shard = shard.lock();
-            let (filled, at) = shard.insert(&sought, held, admit, &mut gone);
+            let (filled, at) = shard.insert(&sought, held, settle, &mut gone);
             (filled, shard.make_room(at, &mut gone))
         };
         if more {

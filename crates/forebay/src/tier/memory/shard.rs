@@ -103,15 +103,19 @@ impl Shard {
     pub(super) fn insert(
         &mut self,
         sought: &Sought<'_>,
-        held: Held,
-        admit: impl FnOnce(Option<&Held>) -> Admit,
+        mut held: Held,
+        settle: impl FnOnce(Option<&Held>, &mut Held) -> Admit,
         gone: &mut Gone,
     ) -> (Filled, Index) {
         let found = self.table.find(&self.slots, sought);
-        let admitted = admit(found.and_then(|at| self.slots.held(at)));
+        let admitted = settle(found.and_then(|at| self.slots.held(at)), &mut held);
         match admitted {
             Admit::Fenced => return (Filled::Fenced, NONE),
             Admit::Older => return (Filled::Older, NONE),
+            Admit::Remove => {
+                gone.extend(found.and_then(|at| self.remove_at(at).departed));
+                return (Filled::Removed, NONE);
+            }
             Admit::Yes => {}
         }
         let heap = heap_bytes(sought.namespace, sought.key, &held);
@@ -407,7 +411,7 @@ mod tests {
             let sought = Sought { hash: hash(&shard.hasher, 0, &key), namespace: 0, key: &key };
             let held =
                 Held { useless_from: Tick::from_ms(useless_from(number)), ..super::super::slots::nothing() };
-            shard.insert(&sought, held, |_| Admit::Yes, &mut Gone::new());
+            shard.insert(&sought, held, |_, _| Admit::Yes, &mut Gone::new());
         }
         shard
     }

@@ -1,0 +1,310 @@
+//! The story of reading fields of a hash, as `read.rs` tells that of a whole value.
+//!
+//! 1. Memory. A hash that is fresh answers what it knows: a field's value, or that there is none.
+//! 2. A field of which nothing is known, since it was invalidated or the hash is partial, is loaded alone, where the source
+//!    can do that; fields that miss together are loaded together. What comes is stored in the hash that is held, or in a
+//!    partial one, fenced (`fill.rs`).
+//! 3. A whole hash that is past its TTL is loaded whole again, and so is every hash whose source loads only whole values:
+//!    that is a read of the key.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::core::Core;
+use super::load::Departure;
+use super::read::{Read, Since, Standing, outcome, why_stale};
+use crate::error::Error;
+use crate::loader::{Flight, Landing, Seat};
+use crate::observe::{Freshness, ReadOutcome, Tier, Why};
+use crate::rt::Tick;
+use crate::source::LoadKey;
+use crate::tier::memory::Held;
+use crate::value::{FieldState, Hash, Kind, Value};
+
+/// What a read of one field brought, and how.
+#[derive(Clone, Debug)]
+pub struct FieldRead {
+    /// The field's value; `None` where it does not exist.
+    pub value: Option<Bytes>,
+    /// How the read ended.
+    pub outcome: ReadOutcome,
+}
+
+/// Where a reader of a field is after its look at memory.
+enum Place {
+    /// It has its answer, and was counted.
+    Known(FieldRead),
+    /// It waits for a landing.
+    Aboard(Arc<Flight>),
+    /// The key is to be read.
+    Whole,
+}
+
+/// What memory says of a hash.
+enum Looked {
+    /// It answers for what it knows, as far as it is fresh.
+    Answers(Held, Freshness),
+    /// It may answer if the source fails.
+    Past(Held),
+    Nothing,
+}
+
+impl Core {
+    /// Answers from memory where that needs no wait; counts the read.
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] where the key holds no hash.
+    pub(super) fn field_now(self: &Arc<Self>, key: &[u8], field: &[u8]) -> Result<Option<FieldRead>, Error> {
+        let now = self.clock.now();
+        let Looked::Answers(held, freshness) = self.look_for_fields(key, now) else { return Ok(None) };
+        let known = self.known_field(held.value.as_ref(), field)?;
+        let read = known.map(|value| from_hash(value, Tier::Memory, &held, now, freshness));
+        if let Some(read) = &read {
+            self.counters.read(&read.outcome);
+        }
+        Ok(read)
+    }
+
+    /// Reads fields of `key`, through the source where it must; one answer each, in their order.
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] where the key holds no hash; otherwise that of the first field that cannot be had.
+    pub(super) async fn read_fields(
+        self: &Arc<Self>,
+        key: &[u8],
+        fields: &[&[u8]],
+    ) -> Result<Vec<FieldRead>, Error> {
+        let since = self.since();
+        let mut departures = Vec::new();
+        let place = |field: &&[u8]| self.place_field(key, field, since, &mut departures);
+        let places = fields.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+        self.depart(departures);
+        let mut whole: Option<Read> = None;
+        let mut reads = Vec::with_capacity(fields.len());
+        for (field, place) in fields.iter().zip(places) {
+            reads.push(match place {
+                Place::Known(read) => read,
+                Place::Aboard(flight) => match self.arrive_with_field(key, field, &flight, since).await? {
+                    Some(read) => read,
+                    None => self.read_field(key, field).await?,
+                },
+                Place::Whole => {
+                    let read = match whole.take() {
+                        Some(read) => read,
+                        None => self.read(key).await?,
+                    };
+                    self.field_of(whole.insert(read), field)?
+                }
+            });
+        }
+        Ok(reads)
+    }
+
+    /// Reads one field, as [`read_fields`](Self::read_fields).
+    pub(super) async fn read_field(self: &Arc<Self>, key: &[u8], field: &[u8]) -> Result<FieldRead, Error> {
+        let since = self.since();
+        loop {
+            let mut departures = Vec::new();
+            match self.place_field(key, field, since, &mut departures)? {
+                Place::Known(read) => return Ok(read),
+                Place::Aboard(flight) => {
+                    self.depart(departures);
+                    if let Some(read) = self.arrive_with_field(key, field, &flight, since).await? {
+                        return Ok(read);
+                    }
+                }
+                Place::Whole => return self.field_of(&self.read(key).await?, field),
+            }
+        }
+    }
+
+    /// Answers a reader of a field from memory, or finds it a place on a flight; one that it must lead is added to `departures`.
+    fn place_field(
+        self: &Arc<Self>,
+        key: &[u8],
+        field: &[u8],
+        since: Since,
+        departures: &mut Vec<Departure>,
+    ) -> Result<Place, Error> {
+        if let Some(read) = self.field_now(key, field)? {
+            return Ok(Place::Known(read));
+        }
+        let now = self.clock.now();
+        match self.look_for_fields(key, now) {
+            Looked::Past(held) | Looked::Answers(held, Freshness::Stale(_)) if is_whole(&held) => {
+                return Ok(Place::Whole);
+            }
+            Looked::Past(held) if self.throttle.holds(key, now) => {
+                if let Some(read) = self.field_past(&held, field, now, Why::SourceFailed)? {
+                    self.counters.read(&read.outcome);
+                    return Ok(Place::Known(read));
+                }
+            }
+            _ => {}
+        }
+        let load = self.load_of(key).filter(|_| self.loads_fields() && !self.cannot_exist(key));
+        let field = Bytes::copy_from_slice(field);
+        let aboard = load.and_then(|load| self.board_field(key, &load, &field, since, departures));
+        Ok(aboard.map_or(Place::Whole, Place::Aboard))
+    }
+
+    /// Whether the source can be asked for single fields.
+    pub(super) fn loads_fields(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.fields().is_some())
+    }
+
+    /// Joins the flight of a field, or leads one, which is added to `departures` unless memory knows the field by now. `None` where
+    /// fields are not loaded alone.
+    pub(super) fn board_field(
+        self: &Arc<Self>,
+        key: &[u8],
+        load: &LoadKey,
+        field: &Bytes,
+        since: Since,
+        departures: &mut Vec<Departure>,
+    ) -> Option<Arc<Flight>> {
+        loop {
+            match self.flights.board_field(key, field, self.groups.newest())? {
+                Seat::Follow(flight) if self.left_behind(key, &flight, since.position) => {
+                    self.flights.close_this(&flight);
+                }
+                Seat::Follow(flight) => {
+                    self.counters.joined();
+                    return Some(flight);
+                }
+                Seat::Lead(lead) => {
+                    let flight = Arc::clone(lead.flight());
+                    // The flight that brought it may have left the board since the look at memory.
+                    match self.look_for_fields(key, self.clock.now()) {
+                        Looked::Answers(held, Freshness::Fresh | Freshness::Absent)
+                            if knows(held.value.as_ref(), field) =>
+                        {
+                            lead.land(Ok(Landing::of(held, Tier::Memory)));
+                        }
+                        _ => departures.push(self.departure(lead, key, load.clone()).of_field(field)),
+                    }
+                    return Some(flight);
+                }
+            }
+        }
+    }
+
+    /// Waits for a landing, and gives what a reader of the field gets from it; `None` where it must ask again.
+    async fn arrive_with_field(
+        self: &Arc<Self>,
+        key: &[u8],
+        field: &[u8],
+        flight: &Flight,
+        since: Since,
+    ) -> Result<Option<FieldRead>, Error> {
+        let landed = flight.wait().await;
+        let now = self.clock.now();
+        let read = match landed {
+            Ok(landing) if self.overtaken(key, &landing, since) => return Ok(None),
+            Ok(landing) => {
+                let Landing { value, tier, began, fresh_until, .. } = landing;
+                let known = self.known_field(value.as_ref(), field)?;
+                known.map(|value| read_of(value, tier, began, fresh_until, now, Freshness::Fresh))
+            }
+            Err(error) => match self.look_for_fields(key, now) {
+                Looked::Past(held) => match self.field_past(&held, field, now, why_stale(&error))? {
+                    Some(read) => Some(read),
+                    None => return self.failed_field(error),
+                },
+                _ => return self.failed_field(error),
+            },
+        };
+        if let Some(read) = &read {
+            self.counters.read(&read.outcome);
+        }
+        Ok(read)
+    }
+
+    fn failed_field<T>(&self, error: Error) -> Result<T, Error> {
+        self.counters.read_failed((&error).into());
+        Err(error)
+    }
+
+    /// What memory says of a hash; starts the refresh that a whole one needs.
+    fn look_for_fields(self: &Arc<Self>, key: &[u8], now: Tick) -> Looked {
+        let Some(held) = self.held_now(key, now) else { return Looked::Nothing };
+        match self.standing(&held, now) {
+            Standing::Fresh if held.value.is_none() => Looked::Answers(held, Freshness::Absent),
+            Standing::Fresh => {
+                if is_whole(&held) {
+                    self.refresh_if_due(key, &held, now);
+                }
+                Looked::Answers(held, Freshness::Fresh)
+            }
+            // Nobody asked for the whole of a partial one: its fields are loaded again as they are read.
+            Standing::Stale if is_whole(&held) => {
+                self.refresh(key, held.began, now);
+                Looked::Answers(held, Freshness::Stale(Why::Revalidating))
+            }
+            Standing::Stale | Standing::Past if self.serves_on_error(&held, now) => Looked::Past(held),
+            Standing::Stale | Standing::Past => Looked::Nothing,
+        }
+    }
+
+    /// What `value` says of a field, `None` where it does not know.
+    fn known_field(&self, value: Option<&Value>, field: &[u8]) -> Result<Option<Option<Bytes>>, Error> {
+        let Some(value) = value else { return Ok(Some(None)) };
+        let hash = value.as_hash().ok_or_else(|| self.wrong_kind(Kind::Hash, value))?;
+        Ok(match hash.state(field).cloned() {
+            FieldState::Known(value) => Some(Some(value)),
+            FieldState::Absent => Some(None),
+            FieldState::Unknown => None,
+        })
+    }
+
+    /// The field as a hash has it that may be served since the source failed.
+    fn field_past(&self, held: &Held, field: &[u8], now: Tick, why: Why) -> Result<Option<FieldRead>, Error> {
+        let known = self.known_field(held.value.as_ref(), field)?;
+        Ok(known.map(|value| from_hash(value, Tier::Memory, held, now, Freshness::Stale(why))))
+    }
+
+    /// The field of what a read of the key brought.
+    fn field_of(&self, read: &Read, field: &[u8]) -> Result<FieldRead, Error> {
+        let value = self.known_field(read.value.as_ref(), field)?.flatten();
+        let absent = value.is_none() && read.outcome.freshness == Freshness::Fresh;
+        let freshness = if absent { Freshness::Absent } else { read.outcome.freshness };
+        Ok(FieldRead { value, outcome: ReadOutcome { freshness, ..read.outcome } })
+    }
+
+    /// The answer for a field of a text that is no key of the namespace; counted.
+    pub(super) fn nobodys_field(&self) -> FieldRead {
+        FieldRead { value: None, outcome: self.nobodys().outcome }
+    }
+
+    pub(super) fn wrong_kind(&self, wanted: Kind, found: &Value) -> Error {
+        let (wanted, found) = (wanted.word(), found.kind().word());
+        Error::WrongKind { namespace: Arc::clone(&self.name), wanted, found }
+    }
+}
+
+fn is_whole(held: &Held) -> bool {
+    held.value.as_ref().is_none_or(Value::is_whole)
+}
+
+fn knows(value: Option<&Value>, field: &[u8]) -> bool {
+    let state = |hash: &Arc<Hash>| hash.state(field) != FieldState::Unknown;
+    value.is_none_or(|value| value.as_hash().is_none_or(state))
+}
+
+fn from_hash(value: Option<Bytes>, tier: Tier, held: &Held, now: Tick, freshness: Freshness) -> FieldRead {
+    read_of(value, tier, held.began, held.fresh_until, now, freshness)
+}
+
+fn read_of(
+    value: Option<Bytes>,
+    tier: Tier,
+    began: Tick,
+    fresh_until: Tick,
+    now: Tick,
+    freshness: Freshness,
+) -> FieldRead {
+    let absent = value.is_none() && freshness == Freshness::Fresh;
+    let freshness = if absent { Freshness::Absent } else { freshness };
+    FieldRead { value, outcome: outcome(tier, freshness, now, began, fresh_until) }
+}

@@ -1,0 +1,175 @@
+//! Changes to part of a value: a field of a hash, a member of a sorted set, whatever a value is made of where nothing is behind it.
+//!
+//! A flight of the whole is not closed by them: it notes the change, and its fill takes it over (`fill.rs`). What is held is
+//! changed after that, under the lock of its entry, so that one of the two sees the other.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::core::Core;
+use crate::error::Error;
+use crate::invalidation;
+use crate::log::{Reach, Verb};
+use crate::namespace::{Life, Writes};
+use crate::observe::{What, WriteOutcome};
+use crate::tier::memory::{Admit, Filled, Held};
+use crate::value::{Extras, Hash, Kind, MemberChange, Position, Value, Version, apply_changes};
+
+impl Core {
+    /// Makes a field of `key` unknown here and in the shared tier, so that its next read loads it; where nothing is behind the
+    /// namespace, it is removed. Whether anything was held for the key here.
+    pub(super) async fn tell_field(&self, key: &[u8], field: &[u8]) -> Result<bool, Error> {
+        let field = Bytes::copy_from_slice(field);
+        if self.common.shared.is_none() {
+            let held = self.peek(key).is_some();
+            self.drop_field(key, &field);
+            self.counters.wrote(WriteOutcome::Invalidated);
+            return Ok(held);
+        }
+        let held = self.peek(key).is_some();
+        let namespace = Arc::clone(&self.name);
+        let told = self
+            .tell_all(
+                Reach::Field { namespace, key: self.pattern.whole(key).into(), field },
+                Verb::Invalidate,
+            )
+            .await;
+        self.counters.wrote(match &told {
+            Ok(()) => WriteOutcome::Invalidated,
+            Err(_) => WriteOutcome::Unconfirmed,
+        });
+        told.map(|()| held)
+    }
+
+    /// Makes a field unknown, or removes it, on this instance.
+    pub(super) fn drop_field(&self, key: &[u8], field: &Bytes) {
+        self.may_exist(key);
+        self.flights.touch(key, field);
+        self.forget_field(key, field, None);
+        self.told(key, Verb::Invalidate, self.groups.newest());
+    }
+
+    /// Heeds a record about a field of `key`, whole, at `at` in the log.
+    pub(super) fn heed_field(&self, key: &[u8], field: &Bytes, at: Position) {
+        let Some(key) = self.pattern.tail(key) else { return };
+        self.may_exist(key);
+        self.flights.touch_before(key, field, at);
+        self.forget_field(key, field, Some(at));
+        self.told(key, Verb::Invalidate, at);
+    }
+
+    fn forget_field(&self, key: &[u8], field: &Bytes, before: Option<Position>) {
+        let forgotten = if self.source.is_some() { Hash::forget } else { Hash::remove };
+        invalidation::field(&self.memory, self.id, key, self.clock.now(), before, |hash| {
+            forgotten(hash, field);
+        });
+    }
+
+    /// Keeps `value` for a field of `key` until the hash ends or an invalidation; loads that began before leave it as it is.
+    pub(super) fn put_field(&self, key: &[u8], field: &[u8], value: Bytes) -> Result<(), Error> {
+        if self.policy.writes == Writes::Refuse {
+            self.counters.wrote(WriteOutcome::Refused);
+            return Err(Error::WritesRefused { namespace: Arc::clone(&self.name) });
+        }
+        let field = Bytes::copy_from_slice(field);
+        let behind = self.source.is_some();
+        self.change_held(key, |held| {
+            self.flights.touch(key, &field);
+            match held {
+                Some(Value::Hash(hash)) => drop(Arc::make_mut(hash).keep(&field, value)),
+                Some(other) => return Err(self.wrong_kind(Kind::Hash, other)),
+                None => {
+                    let mut hash = if behind { Hash::partial() } else { Hash::whole::<&[u8]>([]) };
+                    hash.keep(&field, value);
+                    *held = Some(Value::from(hash));
+                }
+            }
+            Ok(())
+        })?
+    }
+
+    /// Changes what is held for `key` by `change`, atomically; it is shown `None` where nothing is held, and `None` afterwards drops
+    /// it. Refused where what is held is a copy.
+    pub(super) fn change<R>(
+        &self,
+        key: &[u8],
+        change: impl FnOnce(&mut Option<Value>) -> R,
+    ) -> Result<R, Error> {
+        if self.source.is_some() {
+            self.counters.wrote(WriteOutcome::Refused);
+            return Err(Error::RelativeRefused { namespace: Arc::clone(&self.name) });
+        }
+        self.change_held(key, change)
+    }
+
+    /// Changes what is held and fresh for `key` under the lock of its entry, which lives as long as it did.
+    fn change_held<R>(&self, key: &[u8], change: impl FnOnce(&mut Option<Value>) -> R) -> Result<R, Error> {
+        let began = self.clock.now();
+        let Life { fresh_until, useless_from } = self.policy.written(began, None);
+        let position = self.groups.newest();
+        let new =
+            Held { value: None, began, fresh_until, useless_from, position, expired: false, extras: None };
+        let mut result = None;
+        let filled = self.memory.settle(self.id, key, new, |held, new| {
+            if let Some(held) = held.filter(|held| held.value.is_some() && self.is_fresh(key, held)) {
+                *new = held.clone();
+            }
+            result = Some(change(&mut new.value));
+            if new.value.is_some() { Admit::Yes } else { Admit::Remove }
+        });
+        let outcome = match filled {
+            Filled::TooLarge { .. } => WriteOutcome::TooLarge,
+            _ => WriteOutcome::Kept,
+        };
+        self.counters.wrote(outcome);
+        match (result, filled) {
+            (_, Filled::TooLarge { weight_bytes, limit_bytes }) => {
+                Err(Error::TooLarge { namespace: Arc::clone(&self.name), weight_bytes, limit_bytes })
+            }
+            (Some(result), _) => {
+                self.note(key, What::Written);
+                Ok(result)
+            }
+            // A tier without a shard keeps nothing.
+            (None, _) => Err(Error::RelativeRefused { namespace: Arc::clone(&self.name) }),
+        }
+    }
+
+    /// Applies the changes that a source's event of `version` made to the sorted set `key`, all of them at once, to what is held and
+    /// to what is being loaded, as far as that is older. A set without a version cannot be told old from new, and one of a shared
+    /// tier is another instance's too: such are invalidated.
+    pub(super) async fn upsert_members(
+        &self,
+        key: &[u8],
+        version: Version,
+        changes: &[MemberChange],
+    ) -> Result<(), Error> {
+        if self.common.shared.is_some() {
+            return self.tell_key(key, Verb::Invalidate).await.map(drop);
+        }
+        self.may_exist(key);
+        self.flights.upsert(key, version, changes);
+        let kept = self.memory.update(self.id, key, self.clock.now(), |held| {
+            let Some((set, of)) = held
+                .value
+                .as_mut()
+                .and_then(Value::sorted_set_mut)
+                .zip(held.extras.as_ref().and_then(|extras| extras.version))
+            else {
+                return false;
+            };
+            if apply_changes(set, of, version, changes) {
+                let extras = held.extras.as_deref().cloned().unwrap_or_default();
+                held.extras = Extras { version: Some(version), ..extras }.kept();
+            }
+            true
+        });
+        if kept == Some(false) {
+            invalidation::key(&self.memory, &self.flights, self.id, key);
+        }
+        self.counters.wrote(WriteOutcome::Kept);
+        self.note(key, What::Written);
+        Ok(())
+    }
+}
