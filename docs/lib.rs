@@ -54,6 +54,11 @@ pub struct Source;
 pub struct Tier;
 
 #[cfg(doctest)]
+#[doc = include_str!("features/value.md")]
+#[derive(Debug)]
+pub struct Value;
+
+#[cfg(doctest)]
 #[doc = include_str!("features/warming.md")]
 #[derive(Debug)]
 pub struct Warming;

@@ -14,7 +14,6 @@ const RULE: &str = "one-word";
 const WITHOUT_A_PAGE: &[(&str, &str)] = &[
     ("error", "errors are told by the feature that gives them"),
     ("rt", "the door to the runtime is for those who change the code"),
-    ("value", "kinds of values are told by the namespace that declares them"),
     ("engine", "the order of the parts is told by ARCHITECTURE.md"),
 ];
 
