@@ -211,15 +211,16 @@ impl Core {
                 self.fill_tier(fills);
             }
             Err(error) => {
+                // Late is late for each of them; any other fault may be one key's alone.
+                if batch.len() > 1 && !matches!(error, Error::Timeout { .. }) {
+                    // The breaker hears of this ask by its retries, of which the first may be a probe in its place.
+                    drop(permit);
+                    return slot.again_alone(batch);
+                }
                 if error.may_retry() {
                     permit.failed(self.clock.now());
                 }
-                // Late is late for each of them; any other fault may be one key's alone.
-                if batch.len() > 1 && !matches!(error, Error::Timeout { .. }) {
-                    slot.again_alone(batch);
-                } else {
-                    self.fail(batch, &error);
-                }
+                self.fail(batch, &error);
             }
         }
     }

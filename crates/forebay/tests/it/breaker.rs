@@ -217,3 +217,49 @@ async fn a_refresh_leaves_the_source_alone_too() {
     assert_eq!(stage.script.loads(), 6, "a refresh asked the source through an open breaker");
     stage.check().await;
 }
+
+/// Reads `ids` by one call; all fail.
+async fn fail_together(stage: &Stage, ids: &[&str]) {
+    let keys: Vec<String> = ids.iter().map(|id| format!("k:{id}")).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
+    for read in stage.namespace.read_many(&keys).await {
+        read.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn a_failed_batch_counts_by_what_its_retries_say() {
+    let stage = stage();
+    stage.script.fail(Some(Failure::Error));
+    fail_together(&stage, &["a", "b", "c", "d"]).await;
+    assert_eq!(stage.script.queries().len(), 1 + 4);
+    assert_eq!(retry_after(&stage, "fifth").await, None, "four keys that fail are five failures");
+    assert_eq!(retry_after(&stage, "a").await, Some(PAUSE));
+
+    // The batch itself counts for nothing: one good retry ends the row.
+    let stage =
+        stage_with(|builder| builder.breaker(BreakerOptions { failures: 2, ..BreakerOptions::default() }));
+    stage.script.fail(Some(Failure::Error));
+    fail_together(&stage, &["a"]).await;
+    stage.script.fail_next();
+    stage.namespace.get_many(["b", "c"]).await.unwrap();
+    assert_eq!(stage.script.queries().len(), 1 + 3, "the retries were refused");
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_as_a_probe_leaves_the_word_to_its_retries() {
+    let stage = stage();
+    fail(&stage, Failure::Error, 5).await;
+    stage.clock.advance(PAUSE);
+    stage.script.fail_next();
+    stage.namespace.get_many(["a", "b"]).await.unwrap();
+    assert_eq!(retry_after(&stage, "closed").await, None);
+    stage.script.fail(Some(Failure::Error));
+    stage.clock.advance(TTL);
+    fail_together(&stage, &["c", "d", "e"]).await;
+    assert_eq!(retry_after(&stage, "f").await, None);
+    assert_eq!(retry_after(&stage, "g").await, None);
+    assert_eq!(retry_after(&stage, "h").await, Some(PAUSE));
+    stage.check().await;
+}

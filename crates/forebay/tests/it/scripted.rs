@@ -59,6 +59,8 @@ struct Hold {
 #[derive(Clone, Copy)]
 pub enum Failure {
     Error,
+    /// One error, then none.
+    Once,
     /// An error that stays until somebody changes something.
     Lasting,
     Panic,
@@ -87,6 +89,11 @@ impl Script {
 
     pub fn fail(&self, failure: Option<Failure>) {
         *self.0.failing.lock().unwrap() = failure;
+    }
+
+    /// The next key fails that is asked for, and none after it.
+    pub fn fail_next(&self) {
+        self.fail(Some(Failure::Once));
     }
 
     /// From now on loads read their row and then wait for [`Script::let_go`].
@@ -140,6 +147,10 @@ impl Script {
         }
         match failing {
             Some(Failure::Error) => return Err(SourceError::passing(ScriptedFailure)),
+            Some(Failure::Once) => {
+                self.fail(None);
+                return Err(SourceError::passing(ScriptedFailure));
+            }
             Some(Failure::Lasting) => return Err(SourceError::lasting(ScriptedFailure)),
             Some(Failure::Panic) => panic!("the script says panic"),
             None => {}
