@@ -2,6 +2,9 @@
 //!
 //! A load runs on a task of the engine's, so that a reader who goes away does not take it along. Loads that wait for a
 //! slot go as one batch; a batch that fails is tried key by key, once, so that one bad row does not fail its neighbours.
+//!
+//! A flight has its time-out from when it was boarded, in the queue and at the source together. A batch is loaded as long as the
+//! youngest flight in it has time; older ones are released before, and what the load brings for them is stored all the same.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +19,7 @@ use crate::error::Error;
 use crate::loader::{self, Entered, Flight, Landing, Lead, Slot};
 use crate::namespace::pattern::ParamKind;
 use crate::observe::What;
-use crate::protection::{Phase, Verdict};
+use crate::protection::{Permit, Phase, Verdict};
 use crate::rt::Tick;
 use crate::rt::planted::{Bug, planted};
 use crate::source::{Answers, FieldKey, LoadKey, Loaded, Source};
@@ -31,6 +34,8 @@ pub(super) struct Departure {
     /// The field of a hash that it loads; `None` for the whole value.
     field: Option<Bytes>,
     boarded: Tick,
+    /// Until when it is waited for.
+    due: Tick,
     /// The value that a refresh is to replace.
     replaces: Option<Value>,
     /// Copies will not do, however fresh: it is a refresh, or a read of the truth itself.
@@ -53,10 +58,6 @@ impl Departure {
     /// The field of a hash that it loads; `None` for the whole value.
     pub(super) fn field(&self) -> Option<&Bytes> {
         self.field.as_ref()
-    }
-
-    fn field_key(&self) -> Option<FieldKey> {
-        Some(FieldKey { key: self.load.clone(), field: self.field.clone()? })
     }
 
     /// The lease of the shared tier that it loads under.
@@ -103,12 +104,14 @@ impl Departure {
 impl Core {
     /// The departure of a flight that `lead` leads to `key`.
     pub(super) fn departure(&self, lead: Lead, key: &[u8], load: LoadKey) -> Departure {
+        let boarded = self.clock.now();
         Departure {
             lead,
             key: key.into(),
             load,
             field: None,
-            boarded: self.clock.now(),
+            boarded,
+            due: boarded.after(self.policy.load_timeout),
             replaces: None,
             past_copies: false,
             granted: None,
@@ -176,10 +179,9 @@ impl Core {
     }
 
     async fn load(self: &Arc<Self>, slot: &Slot<Departure>, batch: Vec<Departure>) {
-        let (began, after) = (self.clock.now(), self.policy.load_timeout);
-        let (batch, late): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|one| began <= one.boarded.after(after));
-        self.fail(late, &Error::Timeout { namespace: Arc::clone(&self.name), after });
+        let began = self.clock.now();
+        let (mut batch, late): (Vec<_>, Vec<_>) = batch.into_iter().partition(|one| began < one.due);
+        self.fail(late, &self.late());
         let Some(source) = self.source.as_ref().filter(|_| !batch.is_empty()) else { return };
         let permit = match self.breaker.ask(began) {
             Verdict::Pass(permit) => permit,
@@ -194,7 +196,8 @@ impl Core {
             self.counters.waited(began.since(departure.boarded));
             self.note(&departure.key, What::LoadBegan { position });
         }
-        let asked = self.ask_source(source, &batch).await;
+        let question = Question::of(&batch);
+        let asked = self.ask_while_due(self.ask_source(source, &question), &mut batch).await;
         let began = if planted(Bug::AgeFromTheEnd) { self.clock.now() } else { began };
         let position = if planted(Bug::PositionReadTooLate) { self.groups.newest() } else { position };
         self.counters.load_took(self.clock.now().since(began));
@@ -210,41 +213,78 @@ impl Core {
                 }
                 self.fill_tier(fills);
             }
-            Err(error) => {
-                // Late is late for each of them; any other fault may be one key's alone.
-                if batch.len() > 1 && !matches!(error, Error::Timeout { .. }) {
-                    // The breaker hears of this ask by its retries, of which the first may be a probe in its place.
-                    drop(permit);
-                    return slot.again_alone(batch);
-                }
-                if error.may_retry() {
-                    permit.failed(self.clock.now());
-                }
-                self.fail(batch, &error);
-            }
+            Err(error) => self.not_answered(slot, batch, &error, permit),
         }
     }
 
-    /// Asks the source for a batch, of whole values or of fields; a field's answer is a hash that knows of this field only.
-    async fn ask_source(&self, source: &Arc<dyn Source>, batch: &[Departure]) -> Result<Answers, Error> {
-        let (clock, after, name) = (&self.clock, self.policy.load_timeout, &self.name);
-        let fields: Vec<FieldKey> = batch.iter().filter_map(Departure::field_key).collect();
-        match source.fields().filter(|_| !fields.is_empty()) {
-            Some(source) => {
-                let loading = source.load_fields(name, &fields);
-                let answers = loader::ask(clock, after, name, batch.len(), loading).await?;
-                let one = |(asked, answer): (&FieldKey, Option<Bytes>)| {
-                    let mut hash = Hash::partial();
-                    hash.fill_holes([(&asked.field, answer)]);
-                    Some(Loaded::new(hash))
-                };
-                Ok(fields.iter().zip(answers).map(one).collect())
+    /// The source did not answer for `batch`: each is asked for once more, alone, as far as it has time.
+    fn not_answered(
+        self: &Arc<Self>,
+        slot: &Slot<Departure>,
+        batch: Vec<Departure>,
+        error: &Error,
+        permit: Permit,
+    ) {
+        let now = self.clock.now();
+        // Late is late for each of them; any other fault may be one key's alone.
+        let alone = batch.len() > 1 && !matches!(error, Error::Timeout { .. });
+        let (again, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(|one| alone && now < one.due);
+        if !again.is_empty() {
+            // The breaker hears of this ask by its retries, of which the first may be a probe in its place.
+            drop(permit);
+            slot.again_alone(again);
+        } else if error.may_retry() {
+            permit.failed(now);
+        }
+        self.fail(batch, error);
+    }
+
+    /// Waits for `asked` as long as one of `batch` is due; those whose time is over before that are released.
+    async fn ask_while_due(
+        &self,
+        asked: impl Future<Output = Result<Answers, Error>>,
+        batch: &mut [Departure],
+    ) -> Result<Answers, Error> {
+        let mut asked = std::pin::pin!(asked);
+        let last = batch.iter().map(|departure| departure.due).max().unwrap_or_default();
+        while let Some(next) = batch.iter().map(|departure| departure.due).min() {
+            let left = next.since(self.clock.now());
+            if let Ok(answered) = self.clock.timeout(left, asked.as_mut()).await {
+                return answered;
             }
-            None => {
-                let keys: Vec<LoadKey> = batch.iter().map(|departure| departure.load.clone()).collect();
-                loader::ask(clock, after, name, batch.len(), source.load(name, &keys)).await
+            let now = self.clock.now();
+            if now >= last {
+                break;
+            }
+            for departure in batch.iter_mut().filter(|departure| departure.due <= now) {
+                departure.lead.release(self.late());
+                departure.due = last;
             }
         }
+        Err(self.late())
+    }
+
+    /// A reader, or a flight, has waited for as long as the policy lets it.
+    pub(super) fn late(&self) -> Error {
+        Error::Timeout { namespace: Arc::clone(&self.name), after: self.policy.load_timeout }
+    }
+
+    /// Asks the source; a field's answer is a hash that knows of this field only.
+    async fn ask_source(&self, source: &Arc<dyn Source>, question: &Question) -> Result<Answers, Error> {
+        let name = &self.name;
+        let fields = match question {
+            Question::Wholes(keys) => return loader::ask(name, keys.len(), source.load(name, keys)).await,
+            Question::Fields(fields) => fields,
+        };
+        // Fields are boarded only where the source loads them.
+        let Some(source) = source.fields() else { return Ok(Vec::new()) };
+        let answers = loader::ask(name, fields.len(), source.load_fields(name, fields)).await?;
+        let one = |(asked, answer): (&FieldKey, Option<Bytes>)| {
+            let mut hash = Hash::partial();
+            hash.fill_holes([(&asked.field, answer)]);
+            Some(Loaded::new(hash))
+        };
+        Ok(fields.iter().zip(answers).map(one).collect())
     }
 
     /// Lands flights without an answer.
@@ -268,6 +308,25 @@ impl Core {
 
     fn breaker_open(&self, retry_after: Duration) -> Error {
         Error::BreakerOpen { namespace: Arc::clone(&self.name), retry_after }
+    }
+}
+
+/// What a batch asks of its source.
+enum Question {
+    Wholes(Vec<LoadKey>),
+    Fields(Vec<FieldKey>),
+}
+
+impl Question {
+    /// That of a batch of loads of one sort.
+    fn of(batch: &[Departure]) -> Self {
+        let field = |departure: &Departure| {
+            Some(FieldKey { key: departure.load.clone(), field: departure.field.clone()? })
+        };
+        match batch.iter().map(field).collect() {
+            Some(fields) => Self::Fields(fields),
+            None => Self::Wholes(batch.iter().map(|departure| departure.load.clone()).collect()),
+        }
     }
 }
 

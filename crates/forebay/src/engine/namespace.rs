@@ -145,7 +145,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         self.rule("jitter", |policy| policy.jitter = span)
     }
 
-    /// How long one load may take. Default: 5 s; more than zero.
+    /// The longest that a reader waits for a load, in the queue and at the source together. Default: 5 s; more than zero.
     #[must_use]
     pub fn load_timeout(self, span: Duration) -> Self {
         self.rule("load_timeout", |policy| policy.load_timeout = span)

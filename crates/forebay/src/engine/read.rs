@@ -20,8 +20,8 @@ use crate::loader::{Flight, Landing, Lead, Seat};
 use crate::log::{SUSPECT_AFTER, Verdict as Validity};
 use crate::namespace::Life;
 use crate::observe::{Freshness, ReadOutcome, Tier, What, Why};
+use crate::rt::Tick;
 use crate::rt::planted::{Bug, judged_at, planted};
-use crate::rt::{Elapsed, Tick};
 use crate::source::LoadKey;
 use crate::tier::memory::Held;
 use crate::value::{Hash, Position, Value};
@@ -81,6 +81,8 @@ enum Place {
 /// What a reader must see, as of when the read began.
 #[derive(Clone, Copy)]
 pub(super) struct Since {
+    /// When it began.
+    began: Tick,
     /// Every record up to here.
     pub(super) position: Position,
     /// Every record of an earlier time, heard or not, where the engine was out of touch with its log: a load that began by then
@@ -96,6 +98,9 @@ struct Wait {
     overtaken: bool,
     /// When it takes a stale value instead, if it may have one.
     patient_until: Option<Tick>,
+    /// When it gives up, where that may be before its flight lands: what it waits for is not its first, or began with the shared
+    /// tier.
+    until: Option<Tick>,
 }
 
 impl Core {
@@ -107,14 +112,39 @@ impl Core {
     /// Reads `key`, through the source where it must.
     pub(super) async fn read(self: &Arc<Self>, key: &[u8]) -> Result<Read, Error> {
         let since = self.since();
-        let mut fills_holes = true;
+        let mut departures = Vec::new();
+        match self.place(key, since, true, &mut departures) {
+            Place::Known(read) => Ok(read),
+            Place::Aboard(wait) => {
+                self.depart(departures);
+                match self.arrive(key, wait).await {
+                    Some(read) => read,
+                    None => self.read_again(key, since, true).await,
+                }
+            }
+            Place::Holed(fields) => {
+                self.depart(departures);
+                all_land(fields).await;
+                self.read_again(key, since, false).await
+            }
+        }
+    }
+
+    /// Reads `key` for a reader who has waited in vain once, until its time is over.
+    async fn read_again(
+        self: &Arc<Self>,
+        key: &[u8],
+        since: Since,
+        mut fills_holes: bool,
+    ) -> Result<Read, Error> {
         loop {
             let mut departures = Vec::new();
             match self.place(key, since, fills_holes, &mut departures) {
                 Place::Known(read) => return Ok(read),
                 Place::Aboard(wait) => {
                     self.depart(departures);
-                    if let Some(read) = self.arrive(key, wait).await {
+                    let until = Some(since.began.after(self.policy.load_timeout));
+                    if let Some(read) = self.arrive(key, Wait { until, ..wait }).await {
                         return read;
                     }
                 }
@@ -141,11 +171,11 @@ impl Core {
                 Place::Known(read) => Ok(read),
                 Place::Aboard(wait) => match self.arrive(key, wait).await {
                     Some(read) => read,
-                    None => self.read(key).await,
+                    None => self.read_again(key, since, true).await,
                 },
                 Place::Holed(fields) => {
                     all_land(fields).await;
-                    self.read(key).await
+                    self.read_again(key, since, false).await
                 }
             });
         }
@@ -162,20 +192,23 @@ impl Core {
 
     /// Waits for a load of `key` that begins after this call. However many ask, one load runs and one waits its turn.
     async fn land_after_now(self: &Arc<Self>, key: &[u8], load: LoadKey) -> Result<Landing, Error> {
-        // A flight found at the first look may have asked the source before this call.
+        // A flight found at the first look may have asked the source before this call, and so may one that took over from it.
         let mut began_after = planted(Bug::FreshReadJoins);
+        let until = self.clock.now().after(self.policy.load_timeout);
         loop {
             match self.flights.board(key, self.groups.newest()) {
                 Seat::Lead(lead) => {
                     let flight = Arc::clone(lead.flight());
                     self.depart(vec![self.departure(lead, key, load).past_copies()]);
-                    return flight.wait().await;
+                    return self.landed(&flight, Some(until)).await.unwrap_or_else(|| Err(self.late()));
                 }
                 Seat::Follow(flight) => {
                     self.depart(self.gathering.take());
-                    let landed = flight.wait().await;
+                    let Some(landed) = self.landed(&flight, Some(until)).await else {
+                        return Err(self.late());
+                    };
                     let copy = landed.as_ref().is_ok_and(|landing| landing.tier != Tier::Source);
-                    if began_after && !copy {
+                    if began_after && !copy && !flight.continues() {
                         return landed;
                     }
                     began_after = true;
@@ -264,7 +297,8 @@ impl Core {
                     }
                 },
             };
-            return Place::Aboard(Wait { flight, since, overtaken, patient_until });
+            let until = self.common.shared.is_some().then(|| since.began.after(self.policy.load_timeout));
+            return Place::Aboard(Wait { flight, since, overtaken, patient_until, until });
         }
     }
 
@@ -275,19 +309,16 @@ impl Core {
 
     /// Waits for a landing, and gives what a reader of `key` gets from it; `None` where it must ask again.
     async fn arrive(&self, key: &[u8], wait: Wait) -> Option<Result<Read, Error>> {
-        let landed = match wait.patient_until {
-            None => wait.flight.wait().await,
-            Some(until) => {
-                let patience = until.since(self.clock.now());
-                match self.clock.timeout(patience, wait.flight.wait()).await {
-                    Ok(landed) => landed,
-                    Err(Elapsed) => match self.instead_of_waiting(key) {
-                        Some(read) => return Some(self.counted(Ok(read))),
-                        None => wait.flight.wait().await,
-                    },
-                }
-            }
+        let patient_until =
+            wait.patient_until.filter(|patient| wait.until.is_none_or(|until| *patient < until));
+        let landed = match self.landed(&wait.flight, patient_until.or(wait.until)).await {
+            None if patient_until.is_some() => match self.instead_of_waiting(key) {
+                Some(read) => return Some(self.counted(Ok(read))),
+                None => self.landed(&wait.flight, wait.until).await,
+            },
+            landed => landed,
         };
+        let landed = landed.unwrap_or_else(|| Err(self.late()));
         let now = self.clock.now();
         match landed {
             Ok(landing) if wait.overtaken || self.overtaken(key, &landing, wait.since) => None,
@@ -296,11 +327,21 @@ impl Core {
         }
     }
 
+    /// Waits for a landing, until `until` where that is said.
+    async fn landed(&self, flight: &Flight, until: Option<Tick>) -> Option<Result<Landing, Error>> {
+        let Some(until) = until else { return Some(flight.wait().await) };
+        self.clock.timeout(until.since(self.clock.now()), flight.wait()).await.ok()
+    }
+
     /// What a reader who begins now must see.
     pub(super) fn since(&self) -> Since {
         let now = self.clock.now();
         let silent = self.common.shared.as_ref().is_some_and(|shared| !shared.in_touch(now));
-        Since { position: self.groups.newest(), unheard: silent.then(|| now.before(SUSPECT_AFTER)) }
+        Since {
+            began: now,
+            position: self.groups.newest(),
+            unheard: silent.then(|| now.before(SUSPECT_AFTER)),
+        }
     }
 
     /// What memory says of `key` now.

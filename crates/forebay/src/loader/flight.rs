@@ -57,15 +57,37 @@ pub(crate) struct Flight {
     /// The field that it loads; `None` for the whole value.
     field: Option<Bytes>,
     /// What was done to parts of the value since it began.
-    overtaken: Mutex<Overtaken>,
+    overtaken: Arc<Mutex<Overtaken>>,
     /// The log position noted before its load, as a number.
     noted: AtomicU64,
     closed: AtomicBool,
+    /// Its load was under way when it was boarded: it took over from one whose waiters could wait no longer.
+    continues: bool,
     landed: OnceLock<Result<Landing, Error>>,
     landing: Notify,
 }
 
 impl Flight {
+    fn new(hash: u64, key: &[u8], field: Option<&Bytes>, noted: Position) -> Self {
+        Self {
+            hash,
+            key: key.into(),
+            field: field.cloned(),
+            overtaken: Arc::default(),
+            noted: AtomicU64::new(noted.number()),
+            closed: AtomicBool::new(false),
+            continues: false,
+            landed: OnceLock::new(),
+            landing: Notify::new(),
+        }
+    }
+
+    /// Whether its load began before anybody boarded it.
+    #[must_use]
+    pub(crate) fn continues(&self) -> bool {
+        self.continues
+    }
+
     /// Whether what it brings may be stored. Ask under the lock of the insert: an invalidation closes the flight first and
     /// removes the entry after, under the same lock, so that one of the two sees the other.
     #[must_use]
@@ -188,16 +210,7 @@ impl Flights {
         if let Some(flight) = joined {
             return Seat::Follow(Arc::clone(flight));
         }
-        let flight = Arc::new(Flight {
-            hash,
-            key: key.into(),
-            field: field.cloned(),
-            overtaken: Mutex::default(),
-            noted: AtomicU64::new(position.number()),
-            closed: AtomicBool::new(false),
-            landed: OnceLock::new(),
-            landing: Notify::new(),
-        });
+        let flight = Arc::new(Flight::new(hash, key, field, position));
         board.insert_unique(hash, Arc::clone(&flight), |flight| flight.hash);
         Seat::Lead(Lead { flights: Arc::clone(self), flight })
     }
@@ -312,6 +325,18 @@ impl Flights {
         self.board.lock().len() + self.fields.as_ref().map_or(0, |fields| fields.lock().len())
     }
 
+    /// Puts a flight in the place of `flight`, for the same load; `None` where that is on the board no more.
+    fn take_over(&self, flight: &Flight) -> Option<Arc<Flight>> {
+        let mut board = self.board_of(flight)?.lock();
+        let place = board.find_mut(flight.hash, |other| std::ptr::eq(&**other, flight))?;
+        // What is noted on the one, by whoever found it on the board just now, is noted on the other.
+        let overtaken = Arc::clone(&flight.overtaken);
+        let next = Flight::new(flight.hash, &flight.key, flight.field.as_ref(), flight.noted());
+        let next = Arc::new(Flight { continues: true, overtaken, ..next });
+        *place = Arc::clone(&next);
+        Some(next)
+    }
+
     fn take_off_board(&self, flight: &Arc<Flight>) {
         let Some(board) = self.board_of(flight) else { return };
         let mut board = board.lock();
@@ -335,6 +360,16 @@ impl Lead {
     #[must_use]
     pub(crate) fn flight(&self) -> &Arc<Flight> {
         &self.flight
+    }
+
+    /// Releases those aboard with `error`, and goes on loading for whoever comes from now on: a second load of the key does not
+    /// begin beside this one, and what it brings is still stored.
+    pub(crate) fn release(&mut self, error: Error) {
+        let next = self.flights.take_over(&self.flight);
+        let released = Arc::clone(&self.flight);
+        // Once closed it leads nobody: what its load brings is nobody's.
+        self.flight = next.unwrap_or_else(|| Arc::clone(&released));
+        released.land(Err(error));
     }
 
     /// Ends the flight: it leaves the board, then its waiters are told. What is to be stored must be stored before.

@@ -18,28 +18,21 @@ pub(crate) use throttle::Throttle;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::error::{Error, Lost};
-use crate::rt::{Clock, Elapsed};
 use crate::source::SourceError;
 
-/// Waits for what a source loads for `asked` keys or fields, for at most `timeout`; one answer each. A panic of the source is
-/// an error like any other.
+/// Waits for what a source loads for `asked` keys or fields; one answer each. A panic of the source is an error like any other.
 ///
 /// # Errors
-/// What the source said, a time-out, or a panic.
+/// What the source said, or a panic.
 pub(crate) async fn ask<T>(
-    clock: &Clock,
-    timeout: Duration,
     namespace: &Arc<str>,
     asked: usize,
     loading: impl Future<Output = Result<Vec<T>, SourceError>>,
 ) -> Result<Vec<T>, Error> {
-    let answers = match clock.timeout(timeout, catching_panic(loading)).await {
-        Err(Elapsed) => return Err(Error::Timeout { namespace: Arc::clone(namespace), after: timeout }),
-        Ok(None) => return Err(Error::LoadLost { namespace: Arc::clone(namespace), how: Lost::Panicked }),
-        Ok(Some(answers)) => answers,
+    let Some(answers) = catching_panic(loading).await else {
+        return Err(Error::LoadLost { namespace: Arc::clone(namespace), how: Lost::Panicked });
     };
     let fault = match answers {
         Ok(answers) if answers.len() == asked => return Ok(answers),

@@ -27,7 +27,7 @@ pub struct Policy {
     pub refresh_ahead: Duration,
     /// What is held is refreshed this often, read or not; at least 1 s. Default: never.
     pub refresh_every: Option<Duration>,
-    /// How long one load may take. Default: 5 s.
+    /// The longest that a reader waits for a load, in the queue and at the source together. Default: 5 s.
     pub load_timeout: Duration,
     /// After this long a reader who may have a stale value (`stale_if_error`) takes it, and the load goes on in the background.
     /// Default: 100 ms.
@@ -82,7 +82,7 @@ pub enum Writes {
 const ABSENT_TTL_MAX: Duration = Duration::from_secs(30);
 /// How long a reader who may have a stale value waits for a load, unless the namespace says otherwise.
 const SOFT_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long one load may take unless the namespace says otherwise.
+/// The longest that a reader waits for a load unless the namespace says otherwise.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many loads may be asked of the source at once unless the namespace says otherwise.
 const CONCURRENCY: usize = 16;

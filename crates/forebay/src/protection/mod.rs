@@ -7,6 +7,6 @@
 mod breaker;
 mod filter;
 
-pub(crate) use breaker::{Breaker, Phase, Verdict};
+pub(crate) use breaker::{Breaker, Permit, Phase, Verdict};
 pub use filter::FilterOptions;
 pub(crate) use filter::{Answer, Filter};

@@ -263,3 +263,27 @@ async fn a_batch_that_fails_as_a_probe_leaves_the_word_to_its_retries() {
     assert_eq!(retry_after(&stage, "h").await, Some(PAUSE));
     stage.check().await;
 }
+
+#[tokio::test]
+async fn a_batch_that_leaves_no_time_for_retries_is_one_failure() {
+    let options = BreakerOptions { failures: 1, ..BreakerOptions::default() };
+    let stage = stage_with(|builder| builder.breaker(options).concurrency(1).load_timeout(TTL));
+    stage.script.hold();
+    let first = stage.reader("first");
+    stage.script.arrived().await;
+    let readers = ["a", "b"].map(|id| stage.reader(id));
+    stage.settle().await;
+    stage.clock.advance(TTL - TICK);
+    stage.script.fail(Some(Failure::Error));
+    stage.script.let_go();
+    first.await.unwrap().unwrap();
+    stage.script.arrived().await;
+    // It fails just as its time ends, before anybody looks at the clock.
+    stage.script.let_go();
+    stage.clock.advance(TICK);
+    for reader in readers {
+        reader.await.unwrap().unwrap_err();
+    }
+    assert_eq!(retry_after(&stage, "c").await, Some(PAUSE), "nobody counted it");
+    stage.check().await;
+}

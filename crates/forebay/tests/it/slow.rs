@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forebay::{Error, Freshness, Tier, Why};
 
-use crate::scripted::{Stage, TTL, stage, stage_with, text};
+use crate::scripted::{Reader, Row, Stage, TTL, stage, stage_with, text};
 
 const TICK: Duration = Duration::from_millis(1);
 /// When a reader who may have an old value takes it, unless told otherwise.
@@ -165,5 +165,150 @@ async fn what_is_shed_gets_the_old_value_where_the_policy_says_so() {
     stage.script.let_go();
     busy.await.unwrap().unwrap();
     assert_eq!(stage.script.loads(), 2);
+    stage.check().await;
+}
+
+/// The longest that a reader waits, in the stages below.
+const HARD: Duration = Duration::from_secs(2);
+
+/// A stage whose source, asked for one query at a time, has just begun to answer `b` (boarded after 500 ms) and `c` (1500 ms)
+/// by one query, 1900 ms after the first reader came.
+async fn asked_late() -> (Stage, Reader, Reader) {
+    let stage = stage_with(|builder| builder.concurrency(1).load_timeout(HARD));
+    for id in ["a", "b", "c"] {
+        stage.script.set(id, "old");
+    }
+    stage.script.hold();
+    let first = stage.reader("a");
+    stage.script.arrived().await;
+    stage.clock.advance(Duration::from_millis(500));
+    let b = stage.reader("b");
+    stage.settle().await;
+    stage.clock.advance(Duration::from_millis(1_000));
+    let c = stage.reader("c");
+    stage.settle().await;
+    stage.clock.advance(Duration::from_millis(400));
+    stage.script.let_go();
+    first.await.unwrap().unwrap();
+    stage.script.arrived().await;
+    assert_eq!(stage.script.queries().len(), 2);
+    (stage, b, c)
+}
+
+fn is_late(read: Result<Option<String>, Error>) -> bool {
+    matches!(read, Err(Error::Timeout { after, .. }) if after == HARD)
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_than_the_time_out_in_queue_and_load_together() {
+    let (stage, b, c) = asked_late().await;
+    stage.clock.advance(Duration::from_millis(600) - TICK);
+    stage.settle().await;
+    assert!(!b.is_finished() && !c.is_finished());
+    stage.clock.advance(TICK);
+    stage.settle().await;
+    assert!(b.is_finished(), "it waited for another time-out after the queue");
+    assert!(is_late(b.await.unwrap()) && !c.is_finished());
+    stage.clock.advance(Duration::from_millis(1_000));
+    stage.settle().await;
+    assert!(c.is_finished() && is_late(c.await.unwrap()));
+    stage.script.stop_holding();
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn a_batch_goes_on_for_those_who_have_time_and_for_those_who_come() {
+    let (stage, b, c) = asked_late().await;
+    stage.clock.advance(Duration::from_millis(600));
+    assert!(is_late(b.await.unwrap()));
+    let late = stage.reader("b");
+    stage.settle().await;
+    stage.clock.advance(Duration::from_millis(500));
+    stage.script.stop_holding();
+    for reader in [c, late] {
+        assert_eq!(reader.await.unwrap().unwrap().as_deref(), Some("old"));
+    }
+    stage.check().await;
+    assert!(stage.holds("b"), "what was loaded for a reader who left was thrown away");
+    assert_eq!(stage.script.queries(), [vec!["a"], vec!["b", "c"]], "a second load began beside the first");
+}
+
+#[tokio::test]
+async fn a_load_that_goes_on_is_fenced_as_before() {
+    let (stage, b, c) = asked_late().await;
+    stage.clock.advance(Duration::from_millis(600));
+    assert!(is_late(b.await.unwrap()));
+    stage.script.set("b", "new");
+    stage.namespace.invalidate("b").await.unwrap();
+    stage.script.stop_holding();
+    c.await.unwrap().unwrap();
+    stage.check().await;
+    assert!(!stage.holds("b"), "a load that began before an invalidation was stored after it");
+    assert_eq!(stage.get("b").await.as_deref(), Some("new"));
+}
+
+#[tokio::test]
+async fn a_read_of_the_truth_takes_no_load_that_went_on() {
+    let (stage, b, c) = asked_late().await;
+    stage.clock.advance(Duration::from_millis(300));
+    let namespace = stage.namespace.clone();
+    let fresh = tokio::spawn(async move { namespace.get_fresh("b").await });
+    stage.settle().await;
+    stage.script.set("b", "new");
+    stage.clock.advance(Duration::from_millis(300));
+    assert!(is_late(b.await.unwrap()));
+    stage.settle().await;
+    stage.script.stop_holding();
+    c.await.unwrap().unwrap();
+    assert_eq!(text(&fresh.await.unwrap().unwrap().unwrap()), "new", "the load had begun before it");
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn a_read_of_the_truth_waits_no_longer_than_others() {
+    let stage = stage_with(|builder| builder.load_timeout(HARD));
+    stage.script.hold();
+    let reader = stage.reader("a");
+    stage.script.arrived().await;
+    stage.clock.advance(Duration::from_millis(500));
+    let namespace = stage.namespace.clone();
+    let fresh = tokio::spawn(async move { namespace.get_fresh("a").await.map(|_| None) });
+    stage.settle().await;
+    stage.clock.advance(Duration::from_millis(1_000));
+    stage.script.let_go();
+    reader.await.unwrap().unwrap();
+    stage.script.arrived().await;
+    stage.clock.advance(Duration::from_millis(1_000));
+    stage.settle().await;
+    assert!(fresh.is_finished(), "its own load had a time-out of its own");
+    assert!(is_late(fresh.await.unwrap()));
+    stage.script.stop_holding();
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn who_must_ask_again_has_no_more_time_for_it() {
+    let stage = stage_with(|builder| builder.load_timeout(HARD));
+    stage.script.set_row("a", Row::new("old").tags(&["x"]));
+    stage.script.hold();
+    let first = stage.reader("a");
+    stage.script.arrived().await;
+    stage.clock.advance(Duration::from_millis(100));
+    stage.engine.invalidate_tag("x").await.unwrap();
+    let second = stage.reader("a");
+    stage.settle().await;
+    stage.clock.advance(Duration::from_millis(1_500));
+    stage.script.let_go();
+    first.await.unwrap().unwrap();
+    // What it waited for carries the tag: it asks again.
+    stage.script.arrived().await;
+    stage.clock.advance(Duration::from_millis(500) - TICK);
+    stage.settle().await;
+    assert!(!second.is_finished());
+    stage.clock.advance(TICK);
+    stage.settle().await;
+    assert!(second.is_finished(), "it waited for two time-outs");
+    assert!(is_late(second.await.unwrap()));
+    stage.script.stop_holding();
     stage.check().await;
 }

@@ -14,7 +14,7 @@ const SOFT_TIMEOUT: Duration = Duration::from_millis(100);
 /// How the source is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loader {
-    /// A load that takes longer has failed. Default: 5 s.
+    /// The longest that a reader waits for a load, in the queue and at the source together. Default: 5 s.
     pub timeout: Duration,
     /// After this long a reader takes the stale value. Default: 100 ms where there is a stale window, else nothing.
     pub soft_timeout: Option<Duration>,

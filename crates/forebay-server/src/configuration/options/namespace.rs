@@ -320,7 +320,7 @@ static LOADER: Section = Section {
             name: "timeout",
             kind: between(millis(1), days(1)),
             default: "5s",
-            effect: "A load that takes longer has failed.",
+            effect: "The longest that a reader waits for a load, in the queue and at the source together.",
         },
         Opt {
             name: "soft_timeout",

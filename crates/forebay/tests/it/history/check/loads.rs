@@ -4,7 +4,7 @@ use super::{Index, Violation};
 use crate::history::record::{Asked, KeyIndex};
 
 /// What an operation may take beyond the time-out of its load, in simulated milliseconds.
-const GRACE_MS: u64 = 1_000;
+const GRACE_MS: u64 = 20;
 
 pub(super) fn check(index: &Index<'_>) -> Vec<Violation> {
     let mut violations = stranded(index);

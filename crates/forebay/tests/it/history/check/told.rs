@@ -410,9 +410,9 @@ fn a_slow_or_stranded_reader_breaks_h6() {
     let mut told = Told::new();
     let read = told.begin_on(0, Asked::Get(0));
     told.breaks("H6");
-    told.at(1010).end(read, Ended::Failed(Failure::Timeout));
+    told.at(30).end(read, Ended::Failed(Failure::Timeout));
     told.is_good();
-    told.history.ops[read].ret = Some(Stamp { ms: 1011, ..told.now });
+    told.history.ops[read].ret = Some(Stamp { ms: 31, ..told.now });
     told.breaks("H6");
 }
 
