@@ -52,13 +52,8 @@ impl Core {
             (Ok(()) | Err(Refusal::TooLarge), Some(fill)) => fills.push(fill),
             _ => self.give_back(departure),
         }
-        if filled == Err(Refusal::Older)
-            && let Some(newer) = self.memory.peek(self.id, key, self.clock.now())
-        {
-            // What was made stale has no fresh time left.
-            let now = self.clock.now();
-            let fresh_until = if newer.expired { newer.fresh_until.min(now) } else { newer.fresh_until };
-            return Landing { fresh_until, ..Landing::of(newer, Tier::Memory) };
+        if filled == Err(Refusal::Older) {
+            return self.instead_of_older(key).unwrap_or(landing);
         }
         landing
     }
@@ -125,7 +120,7 @@ impl Core {
                 return Admit::Fenced;
             }
             let version = |extras: &Option<Arc<Extras>>| extras.as_ref().and_then(|extras| extras.version);
-            let newest = held.and_then(|held| version(&held.extras).filter(|_| self.is_valid(key, held)));
+            let newest = held.and_then(|held| version(&held.extras).filter(|_| self.is_servable(key, held)));
             match (newest, version(&fill.extras)) {
                 (Some(newest), Some(version)) if version < newest => return Admit::Older,
                 _ => {}
@@ -191,12 +186,15 @@ impl Core {
         !held.expired && now < held.fresh_until && !self.suspects(held, now) && self.is_current(key, held)
     }
 
-    /// Whether `held` may still be served to anybody, fresh or stale.
-    fn is_valid(&self, key: &[u8], held: &Held) -> bool {
-        let Held { value, extras, position, useless_from, .. } = held;
+    /// Whether `held` may still be served to anybody, fresh or stale: what may not bars nothing. What is suspect may be, once it is
+    /// checked.
+    fn is_servable(&self, key: &[u8], held: &Held) -> bool {
+        let Held { value, extras, position, useless_from, expired, .. } = held;
         let (validity, _) = self.validity(key, tells_absence(value.as_ref()), extras.as_deref(), *position);
         let now = self.clock.now();
-        validity != Validity::Gone && now < *useless_from && !self.ended_idle(held, now)
+        let in_time = now < *useless_from && !self.ended_idle(held, now);
+        let was_made_stale = *expired || validity == Validity::Expired;
+        validity != Validity::Gone && in_time && (!was_made_stale || self.serves_on_error(held, now))
     }
 
     /// Counts what a refresh was good for: another value, or the same one.

@@ -447,6 +447,22 @@ impl Core {
         }
     }
 
+    /// The source gave an older version than memory has: what memory has, where the policy still lets readers have it.
+    pub(super) fn instead_of_older(&self, key: &[u8]) -> Option<Landing> {
+        let now = self.clock.now();
+        let (held, stale) = match self.judge(key, now) {
+            Verdict::Fresh(held) => (held, None),
+            Verdict::Stale(held) => (held, Some(Why::Revalidating)),
+            Verdict::Missing(Some(held)) if self.serves_on_error(&held, now) => {
+                (held, Some(Why::SourceFailed))
+            }
+            Verdict::Absent(_) | Verdict::Missing(_) => return None,
+        };
+        // What was made stale has no fresh time left.
+        let fresh_until = if stale.is_some() { held.fresh_until.min(now) } else { held.fresh_until };
+        Some(Landing { stale, fresh_until, ..Landing::of(held, Tier::Memory) })
+    }
+
     fn stale_instead(&self, key: &[u8], held: Held, now: Tick, why: Why) -> Read {
         self.note(key, What::ServedStale { why });
         from_memory(held, now, Freshness::Stale(why))
@@ -506,11 +522,7 @@ pub(super) fn why_stale(error: &Error) -> Why {
 fn from_landing(landing: Landing, now: Tick) -> Read {
     let freshness = match landing.value {
         None => Freshness::Absent,
-        // The source gave an older version than the copy that memory had, which is stale.
-        Some(_) if landing.tier == Tier::Memory && landing.fresh_until <= now => {
-            Freshness::Stale(Why::SourceFailed)
-        }
-        Some(_) => Freshness::Fresh,
+        Some(_) => landing.stale.map_or(Freshness::Fresh, Freshness::Stale),
     };
     let outcome = outcome(landing.tier, freshness, now, landing.began, landing.fresh_until);
     Read { value: landing.value, outcome }

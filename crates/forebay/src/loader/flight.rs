@@ -17,7 +17,7 @@ use hashbrown::HashTable;
 use tokio::sync::Notify;
 
 use crate::error::{Error, Lost};
-use crate::observe::Tier;
+use crate::observe::{Tier, Why};
 use crate::rt::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::rt::planted::{Bug, planted};
 use crate::rt::{Mutex, Tick};
@@ -35,6 +35,8 @@ pub(crate) struct Landing {
     pub(crate) began: Tick,
     /// When the value stops being fresh.
     pub(crate) fresh_until: Tick,
+    /// Why it is no longer fresh, where it is a copy that is newer than what the source gave.
+    pub(crate) stale: Option<Why>,
     /// The log position noted before the load: no record up to it makes the value invalid.
     pub(crate) position: Position,
     /// Its tags and version, where it has any.
@@ -45,7 +47,7 @@ impl Landing {
     /// What is held, or about to be, as a landing from `tier`.
     pub(crate) fn of(held: Held, tier: Tier) -> Self {
         let Held { value, began, fresh_until, position, extras, .. } = held;
-        Self { value, tier, began, fresh_until, position, extras }
+        Self { value, tier, began, fresh_until, stale: None, position, extras }
     }
 }
 

@@ -89,7 +89,7 @@ words! {
     pub enum Why {
         /// One refresh runs; the policy lets readers have the old value meanwhile.
         Revalidating = "revalidating",
-        /// The source failed; the policy lets readers have the old value.
+        /// The source failed, or gave an older version than is held; the policy lets readers have the old value.
         SourceFailed = "source_failed",
         /// The load takes longer than the soft time-out; it goes on in the background.
         SlowSource = "slow_source",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forebay::{Blob, Decided, Freshness, Tier};
+use forebay::{Blob, Decided, Freshness, Tier, Why};
 
 use crate::scripted::{Row, Stage, TTL, stage, stage_with, text};
 
@@ -191,5 +191,70 @@ async fn an_absence_has_nothing_to_say() {
     let stage = stage_with(|builder| builder.decide(|_| panic!("asked about nothing")));
     assert_eq!(stage.get("a").await, None);
     assert_eq!(stage.outcome("a").await.freshness, Freshness::Absent);
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn what_was_made_stale_and_may_not_be_served_bars_no_older_version() {
+    for window in [Duration::ZERO, TTL] {
+        let stage = stage_with(|builder| builder.stale_while_revalidate(window));
+        stage.script.set_row("a", row(5));
+        stage.get("a").await;
+        stage.script.set_row("a", row(4));
+        stage.namespace.expire("a").await.unwrap();
+        let (value, outcome) = stage.namespace.get_with_outcome("a").await.unwrap();
+        assert_eq!(text(&value.unwrap()), "version 4", "a stale value, and no `stale_if_error`: {outcome:?}");
+        assert_eq!((outcome.tier, outcome.freshness), (Tier::Source, Freshness::Fresh));
+        assert_eq!(stage.outcome("a").await.tier, Tier::Memory, "it was not kept");
+        stage.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_newer_version_is_told_by_the_window_that_it_is_served_by() {
+    for (window, why) in [(2 * TTL, Why::Revalidating), (TTL, Why::SourceFailed)] {
+        let stage = stage_with(|builder| builder.stale_while_revalidate(window).stale_if_error(2 * TTL));
+        stage.script.set_row("a", row(5));
+        stage.get("a").await;
+        stage.script.set_row("a", row(4));
+        stage.clock.advance(2 * TTL + SECOND);
+        let read = stage.namespace.read_fresh(b"k:a").await.unwrap();
+        assert_eq!(text(read.value.unwrap().as_blob().unwrap()), "version 5");
+        let outcome = read.outcome;
+        assert_eq!((outcome.tier, outcome.freshness), (Tier::Memory, Freshness::Stale(why)));
+        assert_eq!((outcome.fresh_for, outcome.stale_for), (Duration::ZERO, TTL + SECOND));
+        stage.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_newer_version_whose_time_ends_on_the_way_to_its_reader_is_not_called_stale() {
+    let stage = stage();
+    stage.script.set_row("a", row(5));
+    stage.get("a").await;
+    stage.script.set_row("a", row(4));
+    stage.script.hold();
+    stage.clock.advance(TTL - Duration::from_millis(2));
+    // The first waits for one load, the others for the next; a millisecond passes as each has its answer.
+    let readers = [(); 3].map(|()| {
+        let (namespace, clock) = (stage.namespace.clone(), stage.clock.clone());
+        tokio::spawn(async move {
+            let read = namespace.read_fresh(b"k:a").await.unwrap();
+            clock.advance(Duration::from_millis(1));
+            read
+        })
+    });
+    for _ in 0..2 {
+        stage.script.arrived().await;
+        stage.settle().await;
+        stage.script.let_go();
+    }
+    for reader in readers {
+        let read = reader.await.unwrap();
+        assert_eq!(text(read.value.unwrap().as_blob().unwrap()), "version 5");
+        assert_eq!(read.outcome.freshness, Freshness::Fresh, "no window was declared");
+    }
+    assert_eq!(stage.script.loads(), 3);
+    stage.script.stop_holding();
     stage.check().await;
 }
