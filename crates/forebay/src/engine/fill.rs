@@ -79,15 +79,12 @@ impl Core {
     ///
     /// # Errors
     /// Why it is not held.
-    pub(super) fn store(&self, departure: &Departure, held: Held, tier: Tier) -> Result<(), Refusal> {
+    pub(super) fn store(&self, departure: &Departure, mut held: Held, tier: Tier) -> Result<(), Refusal> {
         let key = departure.key();
-        let flight = departure.flight();
+        let settle = self.fence(departure);
         let stored = if held.fresh_until <= self.clock.now() {
-            // What is held is older still: it may not outlive this answer.
-            self.memory.remove_if(self.id, key, |_| flight.admits());
-            Err(Refusal::Expired)
+            Err(self.outdate(key, &mut held, settle))
         } else {
-            let settle = self.fence(departure);
             match self.memory.settle(self.id, key, held, settle) {
                 Filled::Stored => Ok(()),
                 Filled::Fenced | Filled::Removed => Err(Refusal::Fenced),
@@ -103,6 +100,26 @@ impl Core {
             }
         }
         stored
+    }
+
+    /// What a load brought has expired on its way: what is held is older still and may not outlive it, unless `settle` says
+    /// otherwise. Why it is not stored.
+    fn outdate(
+        &self,
+        key: &[u8],
+        expired: &mut Held,
+        settle: impl FnOnce(Option<&Held>, &mut Held) -> Admit,
+    ) -> Refusal {
+        let began = expired.began;
+        let mut refusal = Refusal::Expired;
+        self.memory.remove_if(self.id, key, |held| {
+            let admitted = settle(Some(held), expired);
+            if admitted == Admit::Older {
+                refusal = Refusal::Older;
+            }
+            admitted == Admit::Yes && held.began <= began
+        });
+        refusal
     }
 
     /// Whether a fill may be stored, asked under the lock of its insert with what is held there: not if its flight was closed

@@ -456,7 +456,7 @@ impl Core {
             Verdict::Missing(Some(held)) if self.serves_on_error(&held, now) => {
                 (held, Some(Why::SourceFailed))
             }
-            Verdict::Absent(_) | Verdict::Missing(_) => return None,
+            Verdict::Absent(_) | Verdict::Incomplete(_) | Verdict::Missing(_) => return None,
         };
         // What was made stale has no fresh time left.
         let fresh_until = if stale.is_some() { held.fresh_until.min(now) } else { held.fresh_until };

@@ -258,3 +258,19 @@ async fn a_newer_version_whose_time_ends_on_the_way_to_its_reader_is_not_called_
     stage.script.stop_holding();
     stage.check().await;
 }
+
+#[tokio::test]
+async fn an_older_version_that_has_expired_on_its_way_leaves_the_newer() {
+    let stage = stage();
+    stage.script.set_row("a", row(5));
+    stage.get("a").await;
+    stage.script.set_row("a", row(4));
+    stage.script.value_ttl(Duration::ZERO);
+    assert_eq!(fresh(&stage).await, "version 5");
+    assert!(stage.holds("a"), "an older answer took the newer version with it");
+    // A newer one that is not to be stored takes the older with it.
+    stage.script.set_row("a", row(6));
+    assert_eq!(fresh(&stage).await, "version 6");
+    assert!(!stage.holds("a"));
+    stage.check().await;
+}
