@@ -82,7 +82,7 @@ impl Core {
     pub(super) fn store(&self, departure: &Departure, mut held: Held, tier: Tier) -> Result<(), Refusal> {
         let key = departure.key();
         let settle = self.fence(departure);
-        let stored = if held.fresh_until <= self.clock.now() {
+        let stored = if held.served_fresh_until() <= self.clock.now() {
             Err(self.outdate(key, &mut held, settle))
         } else {
             match self.memory.settle(self.id, key, held, settle) {
@@ -200,7 +200,10 @@ impl Core {
     /// Whether `held` may be served as fresh.
     pub(super) fn is_fresh(&self, key: &[u8], held: &Held) -> bool {
         let now = self.clock.now();
-        !held.expired && now < held.fresh_until && !self.suspects(held, now) && self.is_current(key, held)
+        !held.expired
+            && now < held.served_fresh_until()
+            && !self.suspects(held, now)
+            && self.is_current(key, held)
     }
 
     /// Whether `held` may still be served to anybody, fresh or stale: what may not bars nothing. What is suspect may be, once it is
@@ -209,9 +212,10 @@ impl Core {
         let Held { value, extras, position, useless_from, expired, .. } = held;
         let (validity, _) = self.validity(key, tells_absence(value.as_ref()), extras.as_deref(), *position);
         let now = self.clock.now();
-        let in_time = now < *useless_from && !self.ended_idle(held, now);
         let was_made_stale = *expired || validity == Validity::Expired;
-        validity != Validity::Gone && in_time && (!was_made_stale || self.serves_on_error(held, now))
+        validity != Validity::Gone
+            && now < *useless_from
+            && (!was_made_stale || self.serves_on_error(held, now))
     }
 
     /// Counts what a refresh was good for: another value, or the same one.

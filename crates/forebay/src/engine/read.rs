@@ -370,9 +370,9 @@ impl Core {
             if !self.revalidate(key, held) {
                 return None;
             }
-            if self.policy.idle.is_some() && now < held.fresh_until {
+            if self.policy.idle.is_some() {
                 let Held { fresh_until, useless_from, .. } = *held;
-                held.fresh_until = self.policy.used(now, Life { fresh_until, useless_from });
+                held.useless_from = self.policy.used(now, Life { fresh_until, useless_from });
             }
             Some(held.clone())
         })
@@ -459,8 +459,9 @@ impl Core {
             Verdict::Absent(_) | Verdict::Incomplete(_) | Verdict::Missing(_) => return None,
         };
         // What was made stale has no fresh time left.
-        let fresh_until = if stale.is_some() { held.fresh_until.min(now) } else { held.fresh_until };
-        Some(Landing { stale, fresh_until, ..Landing::of(held, Tier::Memory) })
+        let landing = Landing::of(held, Tier::Memory);
+        let fresh_until = if stale.is_some() { landing.fresh_until.min(now) } else { landing.fresh_until };
+        Some(Landing { stale, fresh_until, ..landing })
     }
 
     fn stale_instead(&self, key: &[u8], held: Held, now: Tick, why: Why) -> Read {
@@ -529,7 +530,7 @@ fn from_landing(landing: Landing, now: Tick) -> Read {
 }
 
 fn from_memory(held: Held, now: Tick, freshness: Freshness) -> Read {
-    let outcome = outcome(Tier::Memory, freshness, now, held.began, held.fresh_until);
+    let outcome = outcome(Tier::Memory, freshness, now, held.began, held.served_fresh_until());
     Read { value: held.value, outcome }
 }
 

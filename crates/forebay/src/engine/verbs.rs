@@ -9,7 +9,6 @@ use crate::error::Error;
 use crate::log::{Group, Reach, Record, Verb};
 use crate::namespace::{Life, Writes};
 use crate::observe::{ReachKind, What, WriteOutcome};
-use crate::rt::Tick;
 use crate::tier::memory::{self, Filled};
 use crate::value::{Extras, Position, Value, length};
 use crate::{invalidation, writes};
@@ -84,14 +83,17 @@ impl Core {
         let now = self.clock.now();
         let end = now.after(ttl.min(self.policy.ttl));
         let move_end = |held: &mut memory::Held| {
-            if !self.revalidate(key, held) || self.ended_idle(held, now) {
+            if !self.revalidate(key, held) {
                 return false;
             }
-            // What its source gave ends when the source said, or sooner; what a client put is the client's to prolong.
-            held.fresh_until = if self.source.is_some() { end.min(held.fresh_until) } else { end };
-            // Uses go on to prolong what slides, up to its new end.
-            let slides = self.policy.idle.is_some();
-            held.useless_from = if slides { end.min(held.useless_from) } else { held.fresh_until };
+            // What its source gave ends when the source said, or sooner; what a client put is the client's to prolong. Uses go
+            // on to prolong what slides, up to its new end.
+            let (slides, unused_until) = (self.policy.idle.is_some(), held.useless_from);
+            let bounded = slides || self.source.is_some();
+            held.fresh_until = if bounded { end.min(held.fresh_until) } else { end };
+            let keeps_idle = slides && self.source.is_some();
+            held.useless_from =
+                if keeps_idle { unused_until.min(held.fresh_until) } else { held.fresh_until };
             true
         };
         self.memory.update(self.id, key, now, move_end).unwrap_or(false)
@@ -118,20 +120,15 @@ impl Core {
     pub(super) fn peek(&self, key: &[u8]) -> Option<Held> {
         let now = self.clock.now();
         let mut held = self.memory.peek(self.id, key, now)?;
-        if !self.revalidate(key, &mut held) || self.ended_idle(&held, now) {
+        if !self.revalidate(key, &mut held) {
             return None;
         }
         Some(Held {
             absent: held.value.is_none(),
             age: now.since(held.began),
-            fresh_for: if held.expired { Duration::ZERO } else { held.fresh_until.since(now) },
+            fresh_for: if held.expired { Duration::ZERO } else { held.served_fresh_until().since(now) },
             weight_bytes: length(key.len()) + held.value.as_ref().map_or(0, Value::weight_bytes),
         })
-    }
-
-    /// Whether nobody has used `held` for so long that it ended, where uses keep a value fresh.
-    pub(super) fn ended_idle(&self, held: &memory::Held, now: Tick) -> bool {
-        self.policy.idle.is_some() && now >= held.fresh_until
     }
 
     /// Invalidates, or makes stale, `key` here and in the shared tier; whether anything was held here.

@@ -46,7 +46,8 @@ pub(crate) struct Landing {
 impl Landing {
     /// What is held, or about to be, as a landing from `tier`.
     pub(crate) fn of(held: Held, tier: Tier) -> Self {
-        let Held { value, began, fresh_until, position, extras, .. } = held;
+        let fresh_until = held.served_fresh_until();
+        let Held { value, began, position, extras, .. } = held;
         Self { value, tier, began, fresh_until, stale: None, position, extras }
     }
 }

@@ -130,18 +130,18 @@ impl Policy {
         self.life(now, own.unwrap_or(self.ttl).min(self.ttl), false)
     }
 
-    /// When a value that is used at `now` stops being fresh: later than before where uses keep it fresh.
+    /// When a value that is used at `now` is of no use any more: later than before where uses prolong it.
     #[must_use]
     pub fn used(&self, now: Tick, life: Life) -> Tick {
         self.idle
-            .map_or(life.fresh_until, |idle| now.after(idle).min(life.useless_from).max(life.fresh_until))
+            .map_or(life.useless_from, |idle| now.after(idle).min(life.fresh_until).max(life.useless_from))
     }
 
     fn life(&self, began: Tick, ttl: Duration, absent: bool) -> Life {
         let ends = began.after(ttl);
         match self.idle {
             _ if absent => Life { fresh_until: ends, useless_from: ends },
-            Some(idle) => Life { fresh_until: began.after(idle).min(ends), useless_from: ends },
+            Some(idle) => Life { fresh_until: ends, useless_from: began.after(idle).min(ends) },
             None => Life {
                 fresh_until: ends,
                 useless_from: ends.after(self.stale_while_revalidate.max(self.stale_if_error)),
@@ -161,8 +161,9 @@ impl Policy {
 /// From when on a value is no longer fresh, and no longer of any use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
-    /// When it stops being fresh.
+    /// When it stops being fresh, however much it is used.
     pub fresh_until: Tick,
-    /// When it may not even be served stale. Absences never are.
+    /// When it may be served no more: past its stale windows, which absences do not have; or unused for so long, which may come
+    /// before it stops being fresh.
     pub useless_from: Tick,
 }

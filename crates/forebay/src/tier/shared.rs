@@ -90,7 +90,8 @@ pub struct Envelope {
     pub age_ms: u64,
     /// How long it is still fresh; 0 where it is stale.
     pub fresh_for_ms: u64,
-    /// How long it is still of use, if only in place of a source that fails. With 0 it is not told or kept at all.
+    /// How long it is still of use, if only in place of a source that fails; shorter than it is fresh where it ends unused. With 0
+    /// it is not told or kept at all.
     pub useless_after_ms: u64,
     /// The log's tail noted before its load.
     pub noted: Cursor,

@@ -140,3 +140,33 @@ async fn an_end_that_a_client_sets_leaves_a_value_its_idle_time() {
     assert!(!stage.holds("a"), "it outlived its end");
     stage.check().await;
 }
+
+/// Lets `span` pass in steps of `step`, and everything that waits for the clock run.
+async fn pass(stage: &Stage, span: Duration, step: Duration) {
+    let mut left = span;
+    while !left.is_zero() {
+        stage.clock.advance(step.min(left));
+        left = left.saturating_sub(step);
+        stage.settle().await;
+    }
+}
+
+#[tokio::test]
+async fn what_has_ended_unused_gives_its_memory_back() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    let stage = stage_with(|builder| builder.sliding(IDLE, day));
+    stage.get("a").await;
+    for id in 0..500 {
+        stage.script.set(&id.to_string(), "1");
+        stage.get(id.to_string()).await;
+    }
+    for _ in 0..5 {
+        pass(&stage, IDLE - TICK, Duration::from_millis(100)).await;
+        stage.get("7").await;
+        assert!(stage.holds("7"), "what is used was cleaned away");
+    }
+    assert_eq!(stage.engine.memory().len(), 1, "what nobody used is kept until its longest life ends");
+    pass(&stage, IDLE + IDLE / 2, Duration::from_millis(100)).await;
+    assert!(stage.engine.memory().is_empty());
+    stage.check().await;
+}

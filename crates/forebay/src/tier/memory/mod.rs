@@ -48,9 +48,9 @@ pub struct Held {
     pub value: Option<Value>,
     /// When the load that brought it began.
     pub began: Tick,
-    /// When it stops being fresh.
+    /// When it stops being fresh, however much it is used.
     pub fresh_until: Tick,
-    /// When it is of no use any more, not even as a stale answer.
+    /// When it is of no use any more, not even as a stale answer. Comes before it stops being fresh where it ends unused.
     pub useless_from: Tick,
     /// The log position noted before its load: no record up to it makes it invalid.
     pub position: Position,
@@ -58,6 +58,14 @@ pub struct Held {
     pub expired: bool,
     /// Its tags and version, where it has any; they are weighed.
     pub extras: Option<Arc<Extras>>,
+}
+
+impl Held {
+    /// Until when it is served as fresh, unless it is used before.
+    #[must_use]
+    pub fn served_fresh_until(&self) -> Tick {
+        self.fresh_until.min(self.useless_from)
+    }
 }
 
 /// Which entries make room for others.
