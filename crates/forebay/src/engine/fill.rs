@@ -67,7 +67,13 @@ impl Core {
             decide(loaded);
         }
         let own_ttl = loaded.as_ref().and_then(|loaded| loaded.ttl);
-        let Life { fresh_until, useless_from } = self.policy.loaded(began, loaded.is_none(), own_ttl);
+        let Life { fresh_until, mut useless_from } = self.policy.loaded(began, loaded.is_none(), own_ttl);
+        if loaded.is_some() && self.policy.idle.is_some() && departure.is_unasked() {
+            // It takes over when what it replaces ends unused; where that is gone, nobody misses it.
+            let now = self.clock.now();
+            let replaced = self.memory.peek(self.id, departure.key(), now);
+            useless_from = useless_from.min(replaced.map_or(now, |held| held.useless_from));
+        }
         let (value, extras) = match loaded {
             Some(Loaded { value, tags, version, .. }) => (Some(value), Extras { tags, version }.kept()),
             None => (None, None),

@@ -38,6 +38,8 @@ pub(super) struct Departure {
     due: Tick,
     /// The value that a refresh is to replace.
     replaces: Option<Value>,
+    /// No reader asked for it.
+    unasked: bool,
     /// Copies will not do, however fresh: it is a refresh, or a read of the truth itself.
     past_copies: bool,
     /// The lease of the shared tier that it loads under.
@@ -90,6 +92,16 @@ impl Departure {
         Self { field: Some(field.clone()), ..self }
     }
 
+    /// Itself, as a load that no reader asked for.
+    pub(super) fn unasked(self) -> Self {
+        Self { unasked: true, ..self }
+    }
+
+    /// Whether no reader asked for it.
+    pub(super) fn is_unasked(&self) -> bool {
+        self.unasked
+    }
+
     /// Itself, under a lease.
     pub(super) fn under(self, granted: Granted) -> Self {
         Self { granted: Some(granted), ..self }
@@ -113,6 +125,7 @@ impl Core {
             boarded,
             due: boarded.after(self.policy.load_timeout),
             replaces: None,
+            unasked: false,
             past_copies: false,
             granted: None,
         }

@@ -127,13 +127,15 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
     }
 
     /// A read this long before the TTL ends starts a refresh in the background, so that a key that is read all the time never
-    /// misses. Default: zero, never; shorter than the TTL.
+    /// misses. Default: zero, never; shorter than the TTL. Of a sliding TTL it is the end of the longest life, `max`, that
+    /// counts: the read itself has put off the other.
     #[must_use]
     pub fn refresh_ahead(self, span: Duration) -> Self {
         self.rule("refresh_ahead", |policy| policy.refresh_ahead = span)
     }
 
-    /// What is held is refreshed this often, read or not, in batches. Default: never; at least 1 s.
+    /// What is held is refreshed this often, read or not, in batches; that is no use, so that what has a sliding TTL ends all the
+    /// same when nobody reads it. Default: never; at least 1 s.
     #[must_use]
     pub fn refresh_every(self, span: Duration) -> Self {
         self.rule("refresh_every", |policy| policy.refresh_every = Some(span))
@@ -353,9 +355,6 @@ fn out_of_limits(policy: &Policy) -> Option<&'static str> {
     if policy.jitter > policy.ttl {
         return Some("`jitter` is longer than `ttl`: it can only take away from it");
     }
-    if policy.refresh_ahead >= policy.ttl {
-        return Some("`refresh_ahead` is not shorter than `ttl`: every read would start a refresh");
-    }
     if policy.refresh_every.is_some_and(|every| every < REFRESH_EVERY_MIN) {
         return Some("a `refresh_every` of less than 1 s is a load test of the source: give 1 s or more");
     }
@@ -370,6 +369,12 @@ fn out_of_limits(policy: &Policy) -> Option<&'static str> {
         Some(_) if !stale.is_zero() => Some(
             "a sliding TTL has no stale windows: leave out `stale_while_revalidate` and `stale_if_error`",
         ),
+        Some(_) if policy.refresh_ahead >= policy.ttl => Some(
+            "`refresh_ahead` is not shorter than the `max` of the sliding TTL: every read would start a refresh",
+        ),
+        None if policy.refresh_ahead >= policy.ttl => {
+            Some("`refresh_ahead` is not shorter than `ttl`: every read would start a refresh")
+        }
         _ => None,
     }
 }

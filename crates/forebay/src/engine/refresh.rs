@@ -74,7 +74,8 @@ impl Core {
                 let valid = self.peek(key).is_some_and(|held| !held.absent);
                 let held = valid.then(|| self.memory.peek(self.id, key, now)).flatten();
                 let held = held.filter(|held| held.value.as_ref().is_none_or(Value::is_whole));
-                departures.extend(held.and_then(|held| self.lead_refresh(key, held.began, now)));
+                let refresh = held.and_then(|held| self.lead_refresh(key, held.began, now));
+                departures.extend(refresh.map(Departure::unasked));
             }
             let flights: Vec<Arc<Flight>> =
                 departures.iter().map(|departure| Arc::clone(departure.flight())).collect();

@@ -23,9 +23,11 @@ pub struct Policy {
     /// The most that `ttl` is shortened by chance, so that values loaded together do not expire together; a value's own TTL
     /// and an absence's are shortened in proportion, a client's write is not. Default: zero.
     pub jitter: Duration,
-    /// A read this long before the TTL ends starts a refresh in the background; shorter than `ttl`. Default: zero, never.
+    /// A read this long before the TTL ends starts a refresh in the background; shorter than `ttl`. Of a sliding TTL it is the
+    /// longest life that counts: who uses a value has prolonged it already. Default: zero, never.
     pub refresh_ahead: Duration,
-    /// What is held is refreshed this often, read or not; at least 1 s. Default: never.
+    /// What is held is refreshed this often, read or not; at least 1 s. That is no use, by which a sliding TTL would be
+    /// prolonged. Default: never.
     pub refresh_every: Option<Duration>,
     /// The longest that a reader waits for a load, in the queue and at the source together. Default: 5 s.
     pub load_timeout: Duration,

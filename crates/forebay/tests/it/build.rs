@@ -46,6 +46,8 @@ async fn what_is_out_of_its_limits_is_refused_with_what_to_say() {
         (refused(|n| n.key("a:{x}").sliding(Duration::ZERO, TTL)), "more than zero"),
         (refused(|n| n.key("a:{x}").sliding(TTL + MS, TTL)), "no longer than its `max`"),
         (refused(|n| n.key("a:{x}").sliding(TTL, Duration::ZERO)), "`ttl` of zero"),
+        (refused(|n| n.key("a:{x}").sliding(Duration::ZERO, TTL).refresh_ahead(TTL)), "more than zero"),
+        (refused(|n| n.key("a:{x}").sliding(MS, TTL).refresh_ahead(TTL)), "not shorter than the `max`"),
         (refused(|n| n.key("a:{x}").sliding(TTL, TTL).stale_if_error(MS)), "leave out"),
         (refused(|n| n.key("a:{x}").sliding(TTL, TTL).stale_while_revalidate(MS)), "leave out"),
         (refused(|n| n.key("a:{x}").ttl(TTL).memory(1000, EvictionPolicy::Lru)), "at least 65536"),
@@ -61,12 +63,13 @@ async fn what_is_out_of_its_limits_is_refused_with_what_to_say() {
 async fn what_is_just_within_its_limits_is_built() {
     const MS: Duration = Duration::from_millis(1);
     let least = BreakerOptions { failures: 1, successes: 1, pause: Duration::ZERO };
-    let set_ups: [SetUp; 7] = [
+    let set_ups: [SetUp; 8] = [
         |n| n.ttl(TTL).jitter(TTL).concurrency(1).queue(0),
         |n| n.ttl(TTL).refresh_ahead(TTL - MS),
         |n| n.ttl(TTL).refresh_every(TTL),
         |n| n.sliding(TTL, TTL),
         |n| n.sliding(MS, TTL).stale_if_error(Duration::ZERO),
+        |n| n.sliding(MS, TTL).refresh_ahead(TTL - MS),
         |n| n.ttl(TTL).memory(64 * 1024, EvictionPolicy::Lfu),
         |n| n.ttl(TTL).tags(&["fixed", "x:{x}", "{x}"]),
     ];

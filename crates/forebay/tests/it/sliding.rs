@@ -170,3 +170,53 @@ async fn what_has_ended_unused_gives_its_memory_back() {
     assert!(stage.engine.memory().is_empty());
     stage.check().await;
 }
+
+#[tokio::test]
+async fn a_refresh_ahead_comes_before_the_longest_life_ends_and_no_sooner() {
+    // Longer than the idle time, which a use puts off.
+    let stage = stage_with(|builder| builder.sliding(IDLE, MAX).refresh_ahead(2 * IDLE));
+    stage.script.set("a", "old");
+    stage.get("a").await;
+    for _ in 0..4 {
+        stage.clock.advance(IDLE * 3 / 4 - 2 * TICK);
+        assert_eq!(stage.get("a").await.as_deref(), Some("old"));
+        pass(&stage, 2 * TICK, TICK).await;
+    }
+    assert_eq!(stage.script.loads(), 1, "a use near the idle end, or after it, started a refresh");
+    stage.script.set("a", "new");
+    stage.get("a").await;
+    pass(&stage, 2 * TICK, TICK).await;
+    assert_eq!(stage.script.loads(), 2, "no refresh before the longest life ends");
+    for _ in 0..20 {
+        assert_eq!(stage.get("a").await.as_deref(), Some("new"));
+        pass(&stage, IDLE / 2, IDLE / 4).await;
+    }
+    assert_eq!(stage.namespace.counts().misses, 1, "who reads all the time waited");
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn a_refresh_is_not_a_use() {
+    let idle = 5 * IDLE;
+    let stage = stage_with(|builder| builder.sliding(idle, 4 * idle).refresh_every(2 * IDLE));
+    for id in ["used", "unused"] {
+        stage.script.set(id, "1");
+        stage.get(id).await;
+    }
+    stage.settle().await;
+    for second in 0..30 {
+        pass(&stage, IDLE, IDLE / 4).await;
+        if second % 4 == 3 {
+            stage.script.set("used", &second.to_string());
+            stage.get("used").await;
+        }
+        assert!(stage.holds("used"));
+        assert_eq!(stage.holds("unused"), second < 4, "after {} s", second + 1);
+    }
+    let unused = stage.script.queries().iter().flatten().filter(|key| *key == "unused").count();
+    assert_eq!(unused, 3, "what nobody used was refreshed on and on");
+    assert_eq!(stage.namespace.counts().misses, 2);
+    pass(&stage, idle + IDLE, IDLE / 4).await;
+    assert!(!stage.holds("used"));
+    stage.check().await;
+}
