@@ -221,7 +221,7 @@ impl Core {
         let was_made_stale = *expired || validity == Validity::Expired;
         validity != Validity::Gone
             && now < *useless_from
-            && (!was_made_stale || self.serves_on_error(held, now))
+            && (!was_made_stale || self.in_error_window(held, now))
     }
 
     /// Counts what a refresh was good for: another value, or the same one.

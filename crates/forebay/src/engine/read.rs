@@ -469,8 +469,13 @@ impl Core {
         from_memory(held, now, Freshness::Stale(why))
     }
 
-    /// Whether `held` may be served at `now` if the source fails.
-    pub(super) fn serves_on_error(&self, held: &Held, now: Tick) -> bool {
+    /// Whether `held` may be served at `now` if the source fails. A suspect may not: nobody can tell whether it was invalidated.
+    fn serves_on_error(&self, held: &Held, now: Tick) -> bool {
+        self.in_error_window(held, now) && !self.suspects(held, now)
+    }
+
+    /// Whether `stale_if_error` lets readers have `held` at `now`.
+    pub(super) fn in_error_window(&self, held: &Held, now: Tick) -> bool {
         let window = self.policy.stale_if_error;
         held.value.is_some() && !window.is_zero() && now < held.fresh_until.after(window)
     }

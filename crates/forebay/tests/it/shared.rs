@@ -20,6 +20,7 @@ use forebay::tier::shared::{
 use forebay::value::{Codec, Param, Version};
 use forebay::{
     Blob, Error, Forebay, Freshness, LoadKey, Loaded, Namespace, NamespaceBuilder, Source, SourceError, Tier,
+    Why,
 };
 use forebay_simulated::{Faults, Link, Partition, SimulatedTier};
 
@@ -48,13 +49,15 @@ struct OriginState {
     clock: Clock,
     rows: Mutex<BTreeMap<String, Row>>,
     takes: Mutex<Duration>,
+    is_down: AtomicBool,
     queries: AtomicUsize,
 }
 
 impl Origin {
     fn new(clock: &Clock) -> Self {
         let (rows, takes, queries) = (Mutex::default(), Mutex::default(), AtomicUsize::new(0));
-        Self(Arc::new(OriginState { clock: clock.clone(), rows, takes, queries }))
+        let is_down = AtomicBool::new(false);
+        Self(Arc::new(OriginState { clock: clock.clone(), rows, takes, is_down, queries }))
     }
 
     fn set(&self, id: &str, text: &str) {
@@ -67,6 +70,10 @@ impl Origin {
 
     fn takes(&self, span: Duration) {
         *self.0.takes.lock().unwrap() = span;
+    }
+
+    fn is_down(&self, is_down: bool) {
+        self.0.is_down.store(is_down, Ordering::SeqCst);
     }
 
     /// How many keys were asked for.
@@ -97,10 +104,18 @@ impl Source for Origin {
                 version: row.version.map(Version),
                 ..Loaded::new(Blob::opaque(row.text))
             };
-            Ok(self.answer(keys).await.into_iter().map(|row| row.map(loaded)).collect())
+            let rows = self.answer(keys).await;
+            if self.0.is_down.load(Ordering::SeqCst) {
+                return Err(SourceError::passing(Down));
+            }
+            Ok(rows.into_iter().map(|row| row.map(loaded)).collect())
         })
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the origin is down")]
+struct Down;
 
 /// Keys are `k:{group}:{id}`, tagged with their group; the group of all that these tests read is `g`.
 #[derive(Clone)]
@@ -663,6 +678,38 @@ async fn memory_out_of_touch_is_suspect_and_reads_go_to_the_source() {
             })
             .await;
     }
+}
+
+#[tokio::test]
+async fn a_suspect_is_not_served_when_the_source_fails_too() {
+    let cluster = Cluster::new(26);
+    let (a, b) = (cluster.instance(1), cluster.instance_with(2, |builder| builder.stale_if_error(60 * TTL)));
+    cluster
+        .run(async {
+            cluster.warm(&a, &b).await;
+            cluster.origin.set("y", "y");
+            assert_eq!(b.get("y").await.as_deref(), Some("y"));
+            // In touch, its window is what it was declared for.
+            cluster.pass(TTL).await;
+            cluster.origin.is_down(true);
+            let stale = b.rows.get_with_outcome(("g", "x")).await.unwrap().1;
+            assert_eq!(stale.freshness, Freshness::Stale(Why::SourceFailed));
+
+            cluster.tier.partition(2, Some(Partition::Requests));
+            cluster.pass(ms(500)).await;
+            a.invalidate("x").await.unwrap();
+            cluster.pass(ms(1_001)).await;
+            for id in ["x", "y"] {
+                let read = b.rows.get(("g", id)).await;
+                assert!(read.is_err(), "{id} may have been invalidated, and was served");
+            }
+            // What is loaded is no suspect for a moment; what is heard of again is none.
+            cluster.tier.partition(2, None);
+            cluster.pass(ms(1_500)).await;
+            assert_eq!(b.get("y").await.as_deref(), Some("y"), "nothing happened to it");
+            assert!(b.rows.get(("g", "x")).await.is_err(), "it was invalidated");
+        })
+        .await;
 }
 
 #[tokio::test]
