@@ -10,7 +10,7 @@ use crate::namespace::pattern::Pattern;
 use crate::namespace::{Policy, TagTemplate};
 use crate::observe::{Counters, What};
 use crate::protection::{Breaker, Filter};
-use crate::rt::{Clock, Tasks, Tick};
+use crate::rt::{Clock, Mutex, Tasks, Tick};
 use crate::source::{Loaded, Source};
 use crate::tier::memory::{Held, MemoryTier};
 use crate::tier::shared::Owner;
@@ -50,6 +50,8 @@ pub(super) struct Core {
     pub(super) filter: Option<Filter>,
     /// Counts what is read most, where that is to be warmed.
     pub(super) sketch: Option<Sketch>,
+    /// How many batches are being warmed.
+    pub(super) warming: Mutex<usize>,
     pub(super) counters: Counters,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
@@ -116,7 +118,7 @@ impl Core {
 
     /// Checks its structure once no load is left: nothing on the board, no slot taken, nothing gathered.
     pub(super) fn validate_idle(&self) -> Result<(), String> {
-        let taken = self.queue.taken() + self.tier_queue.taken();
+        let taken = self.queue.taken() + self.tier_queue.taken() + *self.warming.lock();
         let (flights, gathered) = (self.flights.len(), self.gathering.len());
         if flights + taken + gathered == 0 {
             return Ok(());

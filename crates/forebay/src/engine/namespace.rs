@@ -15,6 +15,7 @@ use crate::namespace::pattern::Pattern;
 use crate::namespace::{BreakerOptions, Policy, TagTemplate, Writes};
 use crate::observe::Counters;
 use crate::protection::{Breaker, Filter, FilterOptions};
+use crate::rt::Mutex;
 use crate::source::{Loaded, Source};
 use crate::tier::memory::EvictionPolicy;
 use crate::tier::shared::Owner;
@@ -296,6 +297,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             codec: self.codec,
             filter: self.filter.map(Filter::new),
             sketch: (self.hottest > 0).then(|| Sketch::new(self.hottest)),
+            warming: Mutex::default(),
             throttle: Throttle::default(),
             breaker: Arc::new(Breaker::new(policy.breaker)),
             id: common.namespace(),

@@ -42,8 +42,8 @@ impl Warming {
 }
 
 impl<V> Namespace<V> {
-    /// Loads what `warm` names in the background, within its share of the source: a quarter of its slots, at least one, and
-    /// none while a reader waits.
+    /// Loads what `warm` names in the background, within the share of the source that all warmings of the namespace have together:
+    /// a quarter of its slots, at least one, and none while a reader waits.
     ///
     /// # Errors
     /// [`Error::Build`] where the lists do not fit the key, or more is asked for than the limits allow.
@@ -121,9 +121,7 @@ impl Core {
     async fn warm_batch(self: &Arc<Self>, tails: &[impl AsRef<[u8]>], progress: &Progress) {
         let tails: Vec<&[u8]> = tails.iter().map(AsRef::as_ref).collect();
         progress.learn(crate::value::length(tails.len()));
-        while !may_start(self.queue.free(), 0, self.policy.concurrency, self.queue.waiting()) {
-            self.clock.sleep(GIVE_WAY).await;
-        }
+        let _turn = self.turn().await;
         let (mut done, mut failed, mut absent) = (0, 0, 0);
         for read in self.read_many(&tails).await {
             match read {
@@ -133,5 +131,31 @@ impl Core {
             }
         }
         progress.land(done, failed, absent);
+    }
+
+    /// Waits until another batch may be warmed, whichever of the namespace's warmings it is of.
+    async fn turn(&self) -> Turn<'_> {
+        loop {
+            {
+                let mut warming = self.warming.lock();
+                if may_start(self.queue.free(), *warming, self.policy.concurrency, self.queue.waiting()) {
+                    *warming += 1;
+                    return Turn { core: self };
+                }
+            }
+            self.clock.sleep(GIVE_WAY).await;
+        }
+    }
+}
+
+/// The right of one batch to be warmed; dropped, it is given back.
+struct Turn<'a> {
+    core: &'a Core,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut warming = self.core.warming.lock();
+        *warming = warming.saturating_sub(1);
     }
 }

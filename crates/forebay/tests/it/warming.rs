@@ -13,6 +13,8 @@ use forebay::{
     Warm,
 };
 
+use crate::scripted;
+
 const TTL: Duration = Duration::from_secs(60);
 /// How often it is looked whether a filter has to be built.
 const LOOK: Duration = Duration::from_secs(1);
@@ -184,5 +186,31 @@ async fn after_a_groups_invalidation_the_filter_is_built_again() {
     let before = stage.rows.asked();
     assert!(stage.things.get("nobody").await.unwrap().is_none());
     assert_eq!(stage.rows.asked(), before, "it was not built again");
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn warmings_beside_one_another_have_one_share_together() {
+    let stage = scripted::stage_with(|builder| builder.concurrency(8));
+    stage.script.hold();
+    let warmings: Vec<_> = (0..4)
+        .map(|warming| {
+            let keys = (0..300).map(|number| format!("k:{warming}-{number}").into_bytes()).collect();
+            stage.namespace.warm_keys(keys)
+        })
+        .collect();
+    for _ in 0..20 {
+        stage.settle().await;
+        stage.clock.advance(Duration::from_millis(2));
+    }
+    assert_eq!(stage.script.queries().len(), 2, "of eight slots, a quarter is for warming");
+    stage.script.stop_holding();
+    for warming in warmings {
+        while !warming.progress().is_over {
+            stage.settle().await;
+            stage.clock.advance(Duration::from_millis(2));
+        }
+        assert_eq!(warming.progress().absent, 300);
+    }
     stage.check().await;
 }
