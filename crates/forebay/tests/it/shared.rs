@@ -683,7 +683,7 @@ async fn memory_out_of_touch_is_suspect_and_reads_go_to_the_source() {
 #[tokio::test]
 async fn a_suspect_is_not_served_when_the_source_fails_too() {
     let cluster = Cluster::new(26);
-    let (a, b) = (cluster.instance(1), cluster.instance_with(2, |builder| builder.stale_if_error(60 * TTL)));
+    let [a, b] = [1, 2].map(|number| cluster.instance_with(number, |builder| builder.stale_if_error(60 * TTL)));
     cluster
         .run(async {
             cluster.warm(&a, &b).await;
