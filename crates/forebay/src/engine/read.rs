@@ -207,7 +207,8 @@ impl Core {
                     let Some(landed) = self.landed(&flight, Some(until)).await else {
                         return Err(self.late());
                     };
-                    let copy = landed.as_ref().is_ok_and(|landing| landing.tier != Tier::Source);
+                    let is_copy = |landing: &Landing| landing.tier != Tier::Source && landing.newer.is_none();
+                    let copy = landed.as_ref().is_ok_and(is_copy);
                     if began_after && !copy && !flight.continues() {
                         return landed;
                     }
@@ -450,18 +451,20 @@ impl Core {
     /// The source gave an older version than memory has: what memory has, where the policy still lets readers have it.
     pub(super) fn instead_of_older(&self, key: &[u8]) -> Option<Landing> {
         let now = self.clock.now();
-        let (held, stale) = match self.judge(key, now) {
-            Verdict::Fresh(held) => (held, None),
-            Verdict::Stale(held) => (held, Some(Why::Revalidating)),
+        let (held, freshness) = match self.judge(key, now) {
+            Verdict::Fresh(held) => (held, Freshness::Fresh),
+            Verdict::Stale(held) => (held, Freshness::Stale(Why::Revalidating)),
             Verdict::Missing(Some(held)) if self.serves_on_error(&held, now) => {
-                (held, Some(Why::SourceFailed))
+                (held, Freshness::Stale(Why::SourceFailed))
             }
             Verdict::Absent(_) | Verdict::Incomplete(_) | Verdict::Missing(_) => return None,
         };
-        // What was made stale has no fresh time left.
-        let landing = Landing::of(held, Tier::Memory);
-        let fresh_until = if stale.is_some() { landing.fresh_until.min(now) } else { landing.fresh_until };
-        Some(Landing { stale, fresh_until, ..landing })
+        let mut landing = Landing { newer: Some(freshness), ..Landing::of(held, Tier::Memory) };
+        if freshness != Freshness::Fresh {
+            // What was made stale has no fresh time left.
+            landing.fresh_until = landing.fresh_until.min(now);
+        }
+        Some(landing)
     }
 
     fn stale_instead(&self, key: &[u8], held: Held, now: Tick, why: Why) -> Read {
@@ -528,7 +531,7 @@ pub(super) fn why_stale(error: &Error) -> Why {
 fn from_landing(landing: Landing, now: Tick) -> Read {
     let freshness = match landing.value {
         None => Freshness::Absent,
-        Some(_) => landing.stale.map_or(Freshness::Fresh, Freshness::Stale),
+        Some(_) => landing.newer.unwrap_or(Freshness::Fresh),
     };
     let outcome = outcome(landing.tier, freshness, now, landing.began, landing.fresh_until);
     Read { value: landing.value, outcome }

@@ -17,7 +17,7 @@ use hashbrown::HashTable;
 use tokio::sync::Notify;
 
 use crate::error::{Error, Lost};
-use crate::observe::{Tier, Why};
+use crate::observe::{Freshness, Tier};
 use crate::rt::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::rt::planted::{Bug, planted};
 use crate::rt::{Mutex, Tick};
@@ -35,8 +35,8 @@ pub(crate) struct Landing {
     pub(crate) began: Tick,
     /// When the value stops being fresh.
     pub(crate) fresh_until: Tick,
-    /// Why it is no longer fresh, where it is a copy that is newer than what the source gave.
-    pub(crate) stale: Option<Why>,
+    /// How good it is, where it is a copy that is newer than what the source gave.
+    pub(crate) newer: Option<Freshness>,
     /// The log position noted before the load: no record up to it makes the value invalid.
     pub(crate) position: Position,
     /// Its tags and version, where it has any.
@@ -48,7 +48,7 @@ impl Landing {
     pub(crate) fn of(held: Held, tier: Tier) -> Self {
         let fresh_until = held.served_fresh_until();
         let Held { value, began, position, extras, .. } = held;
-        Self { value, tier, began, fresh_until, stale: None, position, extras }
+        Self { value, tier, began, fresh_until, newer: None, position, extras }
     }
 }
 
