@@ -54,7 +54,7 @@ pub(crate) fn run(out: &mut dyn Write, settings: &Settings) -> Result<(), Error>
             &mut || for_all(&keys, |_, _| ()),
             &mut || for_all(&keys, |_, outcome| counters.read(outcome)),
             &mut || for_all(&keys, |_, outcome| ages.record(u64::from(outcome.age.subsec_millis()))),
-            &mut || for_all(&keys, |key, _| events.record(Tick::default(), 0, key.as_bytes(), What::Landed)),
+            &mut || for_all(&keys, |key, _| events.record(Tick::default(), 0, key.as_bytes(), What::Written)),
         ],
     )?;
     let [hit, twice, alone, count, age, event] =

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::namespace::Policy;
 use crate::namespace::pattern::Pattern;
 use crate::observe::{Counts, Event, Histograms};
+use crate::tier::memory::MemoryTier;
 use crate::value::Value;
 
 /// What memory holds for a key, looked at without loading or counting.
@@ -193,6 +194,12 @@ impl<V> Namespace<V> {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.core.policy
+    }
+
+    /// The memory that holds its values: its own, or what it shares with others of the engine.
+    #[must_use]
+    pub fn memory(&self) -> &MemoryTier {
+        &self.core.memory
     }
 
     /// What has been read since it was built.

@@ -121,8 +121,6 @@ counters! {
     refused_fills_expired,
     /// Of these, those too large to be kept.
     refused_fills_too_large,
-    /// Entries that left memory to make room.
-    evictions,
     /// Invalidations of one key.
     invalidations_key,
     /// Invalidations by a tag.
@@ -289,11 +287,6 @@ impl Counters {
             Refusal::Expired => &stripe.refused_fills_expired,
             Refusal::TooLarge => &stripe.refused_fills_too_large,
         });
-    }
-
-    /// So many entries left memory to make room.
-    pub fn evicted(&self, entries: u64) {
-        self.count_many(entries, |stripe| &stripe.evictions);
     }
 
     /// An invalidation that takes in what `reach` says concerned the namespace, whoever made it.

@@ -1,6 +1,6 @@
 //! The last events of each key, for whoever asks why a key has the value it has.
 //!
-//! One ring holds what happened to all keys of the engine, hits excepted; the oldest event makes room for the next. It is
+//! One ring holds what happened to all keys of the engine, hits and departures from memory excepted; the oldest event makes room for the next. It is
 //! bounded in events and in bytes. A key's own events are found by looking through the ring, which is done for people and
 //! not on the way of a read. An invalidation of a group is an event of each key that is found to be of that group.
 
@@ -54,8 +54,6 @@ pub enum What {
         /// Why.
         reason: Refusal,
     },
-    /// A load ended well: those who waited have their answer.
-    Landed,
     /// A load failed.
     Failed {
         /// How.
@@ -77,8 +75,6 @@ pub enum What {
     },
     /// A client's value was stored in memory.
     Written,
-    /// It left memory to make room.
-    Evicted,
     /// A stale value was served.
     ServedStale {
         /// Why.
@@ -92,7 +88,6 @@ impl fmt::Display for What {
             Self::LoadBegan { position } => write!(f, "load began at log position {}", position.number()),
             Self::Filled { tier } => write!(f, "stored, from {tier}"),
             Self::Refused { reason } => write!(f, "not stored: {reason}"),
-            Self::Landed => f.write_str("load ended"),
             Self::Failed { kind } => write!(f, "load failed: {kind}"),
             Self::Invalidated { reach, position } => {
                 write!(f, "invalidated by {reach} at log position {}", position.number())
@@ -101,7 +96,6 @@ impl fmt::Display for What {
                 write!(f, "expired by {reach} at log position {}", position.number())
             }
             Self::Written => f.write_str("written"),
-            Self::Evicted => f.write_str("evicted"),
             Self::ServedStale { why } => write!(f, "served stale: {why}"),
         }
     }
@@ -275,7 +269,7 @@ mod tests {
     fn an_event_with_a_short_key_is_small() {
         assert!(size_of::<Event>() <= 88, "{} bytes", size_of::<Event>());
         let events = Events::default();
-        (0..5_000).for_each(|number| events.record(Tick::from_ms(number), 0, b"stock:600000", What::Landed));
+        (0..5_000).for_each(|number| events.record(Tick::from_ms(number), 0, b"stock:600000", What::Written));
         assert_eq!(events.len(), EVENTS_MAX);
         assert!(events.weight_bytes() <= 88 * 4_096);
     }
@@ -283,7 +277,7 @@ mod tests {
     #[test]
     fn no_room_remembers_nothing() {
         let events = Events::new(0, 1_000);
-        events.record(Tick::default(), 0, b"k", What::Landed);
+        events.record(Tick::default(), 0, b"k", What::Written);
         assert!(events.is_empty());
     }
 
@@ -294,12 +288,10 @@ mod tests {
             (What::LoadBegan { position }, "load began at log position 9"),
             (What::Filled { tier: Tier::Shared }, "stored, from shared"),
             (What::Refused { reason: Refusal::Fenced }, "not stored: fenced"),
-            (What::Landed, "load ended"),
             (What::Failed { kind: ReadFailure::Timeout }, "load failed: timeout"),
             (What::Invalidated { reach: ReachKind::Tag, position }, "invalidated by tag at log position 9"),
             (What::Expired { reach: ReachKind::Key, position }, "expired by key at log position 9"),
             (What::Written, "written"),
-            (What::Evicted, "evicted"),
             (What::ServedStale { why: Why::SlowSource }, "served stale: slow_source"),
         ] {
             assert_eq!(what.to_string(), text);

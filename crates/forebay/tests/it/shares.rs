@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use forebay::rt::Clock;
-use forebay::tier::memory::EvictionPolicy;
+use forebay::tier::memory::{Departures, EvictionPolicy};
 use forebay::{Blob, Forebay, Namespace, NamespaceBuilder, Value, secs};
 
 use crate::scripted::{TTL, scanned, stage, stage_with};
@@ -265,4 +265,35 @@ async fn a_scan_does_not_tell_of_what_is_gone() {
     stage.clock.advance(TTL);
     assert!(scanned(&stage.namespace, 10).0.is_empty());
     stage.check().await;
+}
+
+#[tokio::test]
+async fn what_leaves_memory_is_counted_by_its_reason() {
+    for policy in [EvictionPolicy::S3Fifo, EvictionPolicy::Lru, EvictionPolicy::Lfu] {
+        let clock = Clock::simulated();
+        let engine = engine(&clock);
+        let small = namespace(&engine, "small", |builder| builder.memory(128 * KIB, policy));
+        let roomy = namespace(&engine, "roomy", |builder| builder);
+        put(&small, 0..1_000);
+        put(&roomy, 0..1_000);
+        let left = u64::try_from(1_000 - held(&small, 0..1_000)).unwrap();
+        assert!(left > 800, "{left} of 1,000 entries of 1,000 bytes left 128 KiB");
+        assert_eq!(small.memory().departures(), Departures { evicted: left, ended: 0 }, "{policy:?}");
+        // What is replaced or made gone has not left by itself.
+        put(&roomy, 0..100);
+        assert!(roomy.drop_copy(b"k:0"));
+        assert_eq!(roomy.memory().departures(), Departures::default());
+
+        clock.advance(secs(60));
+        assert!(roomy.read_now(b"k:1").is_none());
+        assert_eq!(roomy.memory().departures(), Departures { evicted: 0, ended: 1 }, "a read found its end");
+        for _ in 0..3 {
+            settle().await;
+            clock.advance(SWEEP);
+        }
+        settle().await;
+        assert_eq!(roomy.memory().departures(), Departures { evicted: 0, ended: 999 });
+        assert_eq!(small.memory().departures(), Departures { evicted: left, ended: 1_000 - left });
+        assert_eq!(engine.memory().departures(), roomy.memory().departures());
+    }
 }

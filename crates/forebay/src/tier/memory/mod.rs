@@ -114,6 +114,15 @@ pub enum Filled {
     },
 }
 
+/// How many entries have left a memory by themselves, since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Departures {
+    /// Entries that made room for others.
+    pub evicted: u64,
+    /// Entries whose time was over.
+    pub ended: u64,
+}
+
 /// The entries of one or more namespaces within one budget.
 #[derive(Debug)]
 pub struct MemoryTier {
@@ -326,6 +335,14 @@ impl MemoryTier {
     #[must_use]
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// How many entries have left it by themselves: what was invalidated, dropped or replaced is not among them.
+    #[must_use]
+    pub fn departures(&self) -> Departures {
+        self.shards.iter().map(|shard| shard.lock().departures()).fold(Departures::default(), |sum, one| {
+            Departures { evicted: sum.evicted + one.evicted, ended: sum.ended + one.ended }
+        })
     }
 
     /// Whether it holds nothing.

@@ -13,7 +13,7 @@ use super::policy::{Policy, Step};
 use super::slots::{Departed, KeyOf, SLOT_BYTES, Slots, Sought, heap_bytes};
 use super::table::Table;
 use super::wheel::Wheel;
-use super::{Admit, EvictionPolicy, Filled, Held};
+use super::{Admit, Departures, EvictionPolicy, Filled, Held};
 use crate::rt::Tick;
 use crate::value::length;
 
@@ -48,6 +48,7 @@ pub(super) struct Shard {
     budget_bytes: u64,
     hasher: RandomState,
     wheel: Wheel,
+    departures: Departures,
 }
 
 impl Shard {
@@ -60,6 +61,7 @@ impl Shard {
             budget_bytes,
             hasher,
             wheel: Wheel::new(),
+            departures: Departures::default(),
         }
     }
 
@@ -81,6 +83,7 @@ impl Shard {
         let looked = if now < useless_from { look(held) } else { None };
         let earlier = held.useless_from < useless_from;
         if looked.is_none() {
+            self.departures.ended += u64::from(now >= useless_from);
             gone.extend(self.remove_at(at).departed);
             return None;
         }
@@ -153,6 +156,7 @@ impl Shard {
     ) -> (Option<R>, Index) {
         let Some(at) = self.table.find(&self.slots, sought) else { return (None, NONE) };
         if self.slots.useless_from(at).is_none_or(|useless_from| now >= useless_from) {
+            self.departures.ended += 1;
             gone.extend(self.remove_at(at).departed);
             return (None, NONE);
         }
@@ -251,7 +255,10 @@ impl Shard {
                 Some(useless_from) if now < useless_from => {
                     self.wheel.schedule(&mut self.slots, at, useless_from)
                 }
-                _ => gone.extend(self.remove_at(at).departed),
+                _ => {
+                    self.departures.ended += 1;
+                    gone.extend(self.remove_at(at).departed);
+                }
             }
         }
         looked
@@ -265,6 +272,10 @@ impl Shard {
 
     pub(super) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    pub(super) fn departures(&self) -> Departures {
+        self.departures
     }
 
     pub(super) fn validate(&self) -> Result<(), String> {
@@ -356,6 +367,7 @@ impl Shard {
             Step::Empty => None,
             Step::Turned => Some(false),
             Step::Evict { at } => {
+                self.departures.evicted += 1;
                 let removed = self.remove_at(at);
                 gone.extend(removed.departed);
                 if removed.moved == *spare {
