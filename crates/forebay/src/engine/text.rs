@@ -10,7 +10,7 @@ use super::read::Read;
 use crate::error::Error;
 use crate::namespace::Policy;
 use crate::namespace::pattern::Pattern;
-use crate::observe::{Counts, Event, Histograms};
+use crate::observe::{Counts, Event, Histograms, WriteOutcome};
 use crate::tier::memory::MemoryTier;
 use crate::value::Value;
 
@@ -127,7 +127,7 @@ impl<V> Namespace<V> {
     /// was held. A shared tier is not told.
     #[must_use = "what was held is told"]
     pub fn drop_copy(&self, key: &[u8]) -> bool {
-        self.core.pattern.tail(key).is_some_and(|key| self.core.drop_copy(key))
+        self.core.pattern.tail(key).is_some_and(|key| self.core.drop_copy(key, WriteOutcome::Dropped))
     }
 
     /// Makes what this instance holds for `key` stale: served only if the source fails and the policy allows it; whether anything

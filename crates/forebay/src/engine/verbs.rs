@@ -48,11 +48,12 @@ impl Core {
         }
     }
 
-    pub(super) fn drop_copy(&self, key: &[u8]) -> bool {
+    /// Forgets the copy of `key` and fences off the loads that began before, for a write that ends in `outcome`.
+    pub(super) fn drop_copy(&self, key: &[u8], outcome: WriteOutcome) -> bool {
         self.may_exist(key);
         let held = self.peek(key).is_some();
         invalidation::key(&self.memory, &self.flights, self.id, key);
-        self.counters.wrote(WriteOutcome::Invalidated);
+        self.counters.wrote(outcome);
         self.told(key, Verb::Invalidate, self.groups.newest());
         held
     }
@@ -135,7 +136,7 @@ impl Core {
     pub(super) async fn tell_key(&self, key: &[u8], verb: Verb) -> Result<bool, Error> {
         if self.common.shared.is_none() {
             return Ok(match verb {
-                Verb::Invalidate => self.drop_copy(key),
+                Verb::Invalidate => self.drop_copy(key, WriteOutcome::Invalidated),
                 Verb::Expire => self.expire_copy(key),
             });
         }

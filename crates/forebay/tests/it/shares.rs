@@ -282,6 +282,7 @@ async fn what_leaves_memory_is_counted_by_its_reason() {
         // What is replaced or made gone has not left by itself.
         put(&roomy, 0..100);
         assert!(roomy.drop_copy(b"k:0"));
+        assert_eq!((roomy.counts().writes_dropped, roomy.counts().writes_invalidated), (1, 0));
         assert_eq!(roomy.memory().departures(), Departures::default());
 
         clock.advance(secs(60));
