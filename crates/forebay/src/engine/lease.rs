@@ -246,6 +246,27 @@ impl Core {
         })
     }
 
+    /// Has leases live as long as the load of `batch` may take, which begins now. Granted after its flight was boarded, a lease
+    /// outlives the time that this is waited for, but not always that of the youngest, as long as which they are all loaded.
+    pub(super) fn renew_leases(self: &Arc<Self>, batch: &[Departure]) {
+        let Some(shared) = self.common.shared.clone() else { return };
+        let last = batch.iter().map(Departure::due).max().unwrap_or_default();
+        let ends_early = |departure: &&Departure| departure.due().after(LEASE_MARGIN / 2) <= last;
+        let lease =
+            |departure: &Departure| Some((self.pattern.whole(departure.key()), departure.granted()?.lease));
+        let leases: Vec<_> = batch.iter().filter(ends_early).filter_map(lease).collect();
+        if leases.is_empty() {
+            return;
+        }
+        let (core, time) = (Arc::clone(self), last.since(self.clock.now()) + LEASE_MARGIN);
+        self.tasks.spawn(async move {
+            for (key, lease) in leases {
+                // What is not renewed ends: its load is answered, and not stored in the tier.
+                drop(shared.tier.renew(&core.owner, &key, lease, time).await);
+            }
+        });
+    }
+
     /// Stores in the tier what loads under leases brought.
     pub(super) fn fill_tier(self: &Arc<Self>, fills: Vec<Fill>) {
         let Some(shared) = self.common.shared.clone().filter(|_| !fills.is_empty()) else { return };

@@ -72,6 +72,11 @@ impl Departure {
         self.replaces.as_ref()
     }
 
+    /// Until when it is waited for.
+    pub(super) fn due(&self) -> Tick {
+        self.due
+    }
+
     /// Whether copies will not do, however fresh.
     pub(super) fn passes_copies(&self) -> bool {
         self.past_copies
@@ -210,6 +215,7 @@ impl Core {
             self.note(&departure.key, What::LoadBegan { position });
         }
         let question = Question::of(&batch);
+        self.renew_leases(&batch);
         let asked = self.ask_while_due(self.ask_source(source, &question), &mut batch).await;
         let began = if planted(Bug::AgeFromTheEnd) { self.clock.now() } else { began };
         let position = if planted(Bug::PositionReadTooLate) { self.groups.newest() } else { position };

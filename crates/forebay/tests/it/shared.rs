@@ -310,6 +310,45 @@ async fn who_waits_for_a_dead_lease_holder_goes_without_and_stores_nothing_in_th
         .await;
 }
 
+#[tokio::test]
+async fn a_lease_lives_as_long_as_a_load_that_goes_on_for_others() {
+    let cluster = Cluster::new(27);
+    let slow = |builder: NamespaceBuilder<Blob>| builder.concurrency(1).load_timeout(ms(4_000));
+    let (a, b) = (cluster.instance_with(1, slow), cluster.instance_with(2, slow));
+    for id in ["w", "x", "z"] {
+        cluster.origin.set(id, id);
+    }
+    cluster
+        .run(async {
+            cluster.pass(ms(10)).await;
+            cluster.origin.takes(ms(3_500));
+            let reader = |id: &'static str| {
+                let a = a.clone();
+                tokio::spawn(async move { a.rows.get(("g", id)).await.map(|value| value.is_some()) })
+            };
+            let first = reader("w");
+            cluster.pass(ms(50)).await;
+            let began = cluster.clock.now();
+            let x = reader("x");
+            cluster.pass(ms(3_300)).await;
+            let z = reader("z");
+            assert!(first.await.unwrap().unwrap());
+            // `x` and `z` are loaded by one query from now on, for 3.5 s more.
+            assert!(matches!(x.await.unwrap(), Err(Error::Timeout { .. })));
+            let waited = cluster.clock.now().since(began);
+            assert!(waited <= ms(4_010), "{waited:?}");
+            assert!(z.await.unwrap().unwrap());
+            assert!(
+                cluster.clock.now().since(began) > ms(5_100),
+                "the lease of `x` would still live by itself"
+            );
+            cluster.pass(ms(50)).await;
+            assert_eq!(b.read("x").await, (Some("x".into()), Tier::Shared), "it was not stored in the tier");
+        })
+        .await;
+    assert_eq!(cluster.origin.queries(), 3);
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Scope {
     Key,
@@ -683,7 +722,8 @@ async fn memory_out_of_touch_is_suspect_and_reads_go_to_the_source() {
 #[tokio::test]
 async fn a_suspect_is_not_served_when_the_source_fails_too() {
     let cluster = Cluster::new(26);
-    let [a, b] = [1, 2].map(|number| cluster.instance_with(number, |builder| builder.stale_if_error(60 * TTL)));
+    let [a, b] =
+        [1, 2].map(|number| cluster.instance_with(number, |builder| builder.stale_if_error(60 * TTL)));
     cluster
         .run(async {
             cluster.warm(&a, &b).await;
