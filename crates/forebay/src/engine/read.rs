@@ -473,7 +473,7 @@ impl Core {
     }
 
     /// Whether `held` may be served at `now` if the source fails. A suspect may not: nobody can tell whether it was invalidated.
-    fn serves_on_error(&self, held: &Held, now: Tick) -> bool {
+    pub(super) fn serves_on_error(&self, held: &Held, now: Tick) -> bool {
         self.in_error_window(held, now) && !self.suspects(held, now)
     }
 
