@@ -13,3 +13,5 @@ pub mod problem;
 pub mod process;
 mod resp;
 mod stop;
+#[cfg(test)]
+mod tests;

@@ -12,18 +12,18 @@ pub struct Problem {
     /// Stable, for programs.
     code: &'static str,
     detail: String,
-    /// Whether the same request can succeed later.
-    may_retry: bool,
+    /// After how many seconds the same request can succeed, where it can.
+    retry_after_s: Option<u64>,
 }
 
-/// What a client is told to wait before it tries again, in seconds.
-const RETRY_AFTER_S: u32 = 1;
+/// What a client is told to wait before it tries again where nothing better is known, in seconds.
+const RETRY_AFTER_S: u64 = 1;
 
 impl Problem {
     /// An error of `status`; `code` is stable, for programs, and `detail` tells a person what to do.
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, detail: String) -> Self {
-        Self { status, code, detail, may_retry: false }
+        Self { status, code, detail, retry_after_s: None }
     }
 
     pub(crate) fn absent() -> Self {
@@ -68,11 +68,17 @@ impl Problem {
         let (status, code) = match (error, error.fault()) {
             (Error::Timeout { .. }, _) => (StatusCode::GATEWAY_TIMEOUT, "source_timeout"),
             (Error::Overloaded { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            (Error::BreakerOpen { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "breaker_open"),
+            (Error::Unconfirmed { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "unconfirmed"),
             (_, Fault::Source) => (StatusCode::BAD_GATEWAY, "source_failed"),
             (_, Fault::Caller) => (StatusCode::BAD_REQUEST, "refused"),
             (_, Fault::Forebay) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         };
-        Self { may_retry: error.may_retry(), ..Self::new(status, code, error.to_string()) }
+        let retry_after_s = error.may_retry().then(|| match error {
+            Error::BreakerOpen { retry_after, .. } => retry_after.as_secs().max(RETRY_AFTER_S),
+            _ => RETRY_AFTER_S,
+        });
+        Self { retry_after_s, ..Self::new(status, code, error.to_string()) }
     }
 }
 
@@ -91,8 +97,8 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         // Caches in front may keep a 404 or 405 that does not say otherwise; an absence says so in its place.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.may_retry {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -28,7 +28,7 @@ type Keyspaces = Arc<BTreeMap<String, Arc<Keyspace>>>;
 pub(crate) fn router(keyspaces: BTreeMap<String, Arc<Keyspace>>) -> Router {
     Router::new()
         .route("/health", get(async || "ok\n"))
-        .route("/v1/{keyspace}/{namespace}/{*key}", get(read).delete(drop_copy))
+        .route("/v1/{keyspace}/{namespace}/{*key}", get(read).delete(invalidate))
         .fallback(async || Problem::no_such_path())
         .method_not_allowed_fallback(async || Problem::no_such_method())
         .with_state(Arc::new(keyspaces))
@@ -65,10 +65,11 @@ async fn read(
     Ok(answer::answer(&read, &headers))
 }
 
-/// Drops the copy; the next read loads.
-async fn drop_copy(State(keyspaces): State<Keyspaces>, path: KeyPath) -> Result<Response, Problem> {
+/// Drops every copy; the next read loads.
+async fn invalidate(State(keyspaces): State<Keyspaces>, path: KeyPath) -> Result<Response, Problem> {
     let Path((keyspace, namespace, key)) = path.map_err(|_| Problem::bad_path())?;
-    let _ = find(&keyspaces, &keyspace, &namespace, &key)?.drop_copy(key.as_bytes());
+    let namespace = find(&keyspaces, &keyspace, &namespace, &key)?;
+    namespace.invalidate_key(key.as_bytes()).await.map_err(|error| Problem::engine(&error))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -68,6 +68,13 @@ async fn carry_out(
             Some(namespace) => answer(namespace.read_fresh(&key).await, session, out),
             None => reply::null(out, session.version),
         },
+        Command::Set(asked) => set(&asked, session, out).await,
+        // A remembered absence is dropped too, but it is no value that was deleted.
+        Command::Del { keys } | Command::Unlink { keys } => {
+            drop_copies(&keys, session, Counts::Values, out).await
+        }
+        Command::FbInvalidate { keys } => drop_copies(&keys, session, Counts::Copies, out).await,
+        Command::FbExpire { keys } => expire_copies(&keys, session, out).await,
         command => at_once(command, service, session, out),
     }
     Ok(())
@@ -81,15 +88,7 @@ fn at_once(command: Command, service: &Service, session: &mut Session, out: &mut
         Command::Hello(hello) => self::hello(hello, session, out),
         Command::Select { index } if session.select(service, index) => reply::ok(out),
         Command::Select { .. } => reply::error(out, &CommandError::NoSuchIndex.to_string()),
-        Command::Set(set) => self::set(&set, session, out),
-        Command::Del { keys } | Command::Unlink { keys } => {
-            // A remembered absence is dropped too, but it is no value that was deleted.
-            let held = |key: &&Bytes| fresh_for(session, key).is_some();
-            count(out, keys.iter().filter(|key| held(key) & drop_copy(session, key)).count());
-        }
-        Command::FbInvalidate { keys } => {
-            count(out, keys.iter().filter(|key| drop_copy(session, key)).count());
-        }
+        Command::FbTag { key, tags } => tag(&key, &tags, session, out),
         Command::Exists { keys } => {
             count(out, keys.iter().filter(|key| fresh_for(session, key).is_some()).count())
         }
@@ -120,7 +119,14 @@ fn at_once(command: Command, service: &Service, session: &mut Session, out: &mut
             reply::simple(out, "RESET");
         }
         // Carried out by `execute`, which can wait.
-        Command::Get { .. } | Command::MGet { .. } | Command::FbFresh { .. } => {}
+        Command::Get { .. }
+        | Command::MGet { .. }
+        | Command::Set(_)
+        | Command::Del { .. }
+        | Command::Unlink { .. }
+        | Command::FbInvalidate { .. }
+        | Command::FbExpire { .. }
+        | Command::FbFresh { .. } => {}
     }
 }
 
@@ -137,9 +143,71 @@ fn no_keyspace(service: &Service, session: &Session, out: &mut BytesMut) {
     );
 }
 
-/// Drops what is held for `key`; whether that was anything.
-fn drop_copy(session: &Session, key: &[u8]) -> bool {
-    namespace(session, key).is_some_and(|namespace| namespace.drop_copy(key))
+/// What a command that drops copies counts.
+#[derive(Clone, Copy)]
+enum Counts {
+    Values,
+    /// Remembered absences too.
+    Copies,
+}
+
+/// Drops every copy of `keys`, here and in a shared tier; answers how many were held here.
+async fn drop_copies(keys: &[Bytes], session: &Session, counts: Counts, out: &mut BytesMut) {
+    let mut told = Told::default();
+    for key in keys {
+        let Some(namespace) = namespace(session, key) else { continue };
+        let counted = matches!(counts, Counts::Copies) || fresh_for(session, key).is_some();
+        told.add(namespace.invalidate_key(key).await.map(|held| held && counted));
+    }
+    told.answer(out);
+}
+
+/// Makes every copy of `keys` stale, here and in a shared tier; answers how many were held here.
+async fn expire_copies(keys: &[Bytes], session: &Session, out: &mut BytesMut) {
+    let mut told = Told::default();
+    for key in keys {
+        let Some(namespace) = namespace(session, key) else { continue };
+        told.add(namespace.expire_key(key).await);
+    }
+    told.answer(out);
+}
+
+/// How the keys of one command were told of. One that is not confirmed keeps none of the others from being told.
+#[derive(Default)]
+struct Told {
+    held: usize,
+    unconfirmed: Option<Error>,
+}
+
+impl Told {
+    fn add(&mut self, told: Result<bool, Error>) {
+        match told {
+            Ok(held) => self.held += usize::from(held),
+            Err(error) => self.unconfirmed = Some(error),
+        }
+    }
+
+    fn answer(self, out: &mut BytesMut) {
+        match self.unconfirmed {
+            None => count(out, self.held),
+            Some(error) => refuse(&error, out),
+        }
+    }
+}
+
+/// The most tags that one command adds, and the longest of them in bytes.
+const TAGS_MAX: usize = 64;
+const TAG_BYTES_MAX: usize = 1024;
+
+fn tag(key: &[u8], tags: &[Bytes], session: &Session, out: &mut BytesMut) {
+    let texts = tags.iter().map(|tag| std::str::from_utf8(tag).ok().filter(|tag| tag.len() <= TAG_BYTES_MAX));
+    let Some(tags) = texts.collect::<Option<Vec<&str>>>().filter(|tags| tags.len() <= TAGS_MAX) else {
+        let limits =
+            format!("ERR tags are UTF-8, of at most {TAG_BYTES_MAX} bytes, at most {TAGS_MAX} at once");
+        return reply::error(out, &limits);
+    };
+    let held = namespace(session, key).is_some_and(|namespace| namespace.tag(key, &tags));
+    count(out, usize::from(held));
 }
 
 /// How long the copy of `key` stays fresh; `None` where no value is held.
@@ -188,6 +256,8 @@ fn refuse(error: &Error, out: &mut BytesMut) {
         Error::Source { .. } | Error::LoadLost { .. } => "FBSOURCE",
         Error::Timeout { .. } => "FBTIMEOUT",
         Error::Overloaded { .. } => "FBOVERLOADED",
+        Error::BreakerOpen { .. } => "FBBREAKEROPEN",
+        Error::Unconfirmed { .. } => "FBUNCONFIRMED",
         _ => "ERR",
     };
     if let Some(cause) = std::error::Error::source(error) {
@@ -196,7 +266,7 @@ fn refuse(error: &Error, out: &mut BytesMut) {
     reply::error(out, &format!("{code} {error}"));
 }
 
-fn set(set: &Set, session: &Session, out: &mut BytesMut) {
+async fn set(set: &Set, session: &Session, out: &mut BytesMut) {
     let Some(namespace) = namespace(session, &set.key) else {
         return reply::error(
             out,
@@ -221,8 +291,10 @@ fn set(set: &Set, session: &Session, out: &mut BytesMut) {
     };
     if ttl.is_some_and(|ttl| ttl.is_zero()) {
         // A time that has passed: what was held is gone, as with Redis.
-        let _ = namespace.drop_copy(&set.key);
-        return reply::ok(out);
+        return match namespace.invalidate_key(&set.key).await {
+            Ok(_) => reply::ok(out),
+            Err(error) => refuse(&error, out),
+        };
     }
     // The value shares the connection's buffer; a copy of its own lets that buffer go.
     let value = Value::from(Blob::opaque(Bytes::copy_from_slice(&set.value)));

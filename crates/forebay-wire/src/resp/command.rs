@@ -103,6 +103,18 @@ pub enum Command {
         /// The keys, at least one.
         keys: Vec<Bytes>,
     },
+    /// `FB.EXPIRE`: these values may have changed at their source; copies are served only if it fails.
+    FbExpire {
+        /// The keys, at least one.
+        keys: Vec<Bytes>,
+    },
+    /// `FB.TAG`: the value that is held belongs to these groups too.
+    FbTag {
+        /// The key.
+        key: Bytes,
+        /// The tags, at least one, as often as they were named.
+        tags: Vec<Bytes>,
+    },
     /// `FB.WHY`: what is known of a value.
     FbWhy {
         /// The key.

@@ -117,6 +117,8 @@ pub enum KeyUse {
     Inspect,
     /// Writes the value, and may answer the one before.
     Write,
+    /// Notes something about the value, whose content stays.
+    Mark,
     /// Removes the value, or the copies of it.
     Remove,
 }
@@ -129,6 +131,7 @@ impl KeyUse {
             Self::Read => &["RO", "access"],
             Self::Inspect => &["RO"],
             Self::Write => &["RW", "access", "update", "variable_flags"],
+            Self::Mark => &["RW", "update"],
             Self::Remove => &["RM", "delete"],
         }
     }

@@ -19,6 +19,8 @@ static TABLE: &[&CommandSpec] = &[
     &generic::PTTL,
     &generic::TYPE,
     &freshness::FB_INVALIDATE,
+    &freshness::FB_EXPIRE,
+    &freshness::FB_TAG,
     &freshness::FB_WHY,
     &freshness::FB_FRESH,
     &connection::PING,

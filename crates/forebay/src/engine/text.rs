@@ -8,6 +8,7 @@ use super::fields::FieldRead;
 use super::handle::Namespace;
 use super::read::Read;
 use crate::error::Error;
+use crate::log::Verb;
 use crate::namespace::Policy;
 use crate::namespace::pattern::Pattern;
 use crate::observe::{Counts, Event, Histograms, WriteOutcome};
@@ -120,6 +121,31 @@ impl<V> Namespace<V> {
         match self.core.pattern.tail(key) {
             Some(key) => self.core.change(key, change),
             None => Err(self.core.not_a_key()),
+        }
+    }
+
+    /// Makes what is held for `key` gone, here and in the shared tier, and keeps loads that began before from bringing it back;
+    /// whether anything was held here.
+    ///
+    /// # Errors
+    /// [`Error::Unconfirmed`] where the shared tier could not be told; there is none without one.
+    pub async fn invalidate_key(&self, key: &[u8]) -> Result<bool, Error> {
+        self.tell_text(key, Verb::Invalidate).await
+    }
+
+    /// Makes what is held for `key` stale, here and in the shared tier: served only if the source fails and the policy allows it;
+    /// whether anything was held here.
+    ///
+    /// # Errors
+    /// [`Error::Unconfirmed`] where the shared tier could not be told; there is none without one.
+    pub async fn expire_key(&self, key: &[u8]) -> Result<bool, Error> {
+        self.tell_text(key, Verb::Expire).await
+    }
+
+    async fn tell_text(&self, key: &[u8], verb: Verb) -> Result<bool, Error> {
+        match self.core.pattern.tail(key) {
+            Some(key) => self.core.tell_key(key, verb).await,
+            None => Ok(false),
         }
     }
 

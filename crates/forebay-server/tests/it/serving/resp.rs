@@ -118,6 +118,45 @@ async fn dropping_a_copy_makes_the_next_get_load() {
 }
 
 #[tokio::test]
+async fn an_expired_copy_is_served_only_where_the_source_fails_and_the_namespace_allows_it() {
+    let source =
+        "source.sql = { database = 'main', query = 'select code, price from items where code in {keys}' }";
+    let namespaces = format!(
+        "[namespace.item]\nkey = 'item:{{code}}'\nttl = '60s'\n{source}\n\
+         [namespace.lenient]\nkey = 'lenient:{{code}}'\nttl = '60s'\nstale_if_error = '1h'\n{source}\n"
+    );
+    let stage = Stage::with(&namespaces).await;
+    let mut client = stage.resp().await;
+    for key in ["item:a", "lenient:a", "lenient:b"] {
+        assert!(client.say(&format!("GET {key}")).await.starts_with('{'));
+    }
+    assert_eq!(client.say("FB.EXPIRE item:a lenient:a item:b other").await, "2");
+    stage.sql("update items set price = 9").await;
+    assert_eq!(client.say("GET lenient:a").await, r#"{"code":"a","price":9}"#, "the next read loads");
+    assert_eq!(client.say("FB.EXPIRE lenient:a").await, "1");
+    stage.sql("drop table items").await;
+    assert_eq!(client.say("GET lenient:a").await, r#"{"code":"a","price":9}"#);
+    assert!(client.say("GET item:a").await.starts_with("!FBSOURCE"));
+    assert_eq!(client.say("FB.INVALIDATE lenient:b").await, "1");
+    assert!(client.say("GET lenient:b").await.starts_with("!FBSOURCE"), "what is gone is not served");
+}
+
+#[tokio::test]
+async fn what_is_held_can_be_tagged() {
+    let stage = Stage::new().await;
+    let mut client = stage.resp().await;
+    assert_eq!(client.say("FB.TAG item:a one").await, "0", "nothing is held");
+    assert_eq!(client.say("FB.TAG other one").await, "0");
+    assert_eq!(client.say("GET item:a").await, A);
+    assert_eq!(client.say("FB.TAG item:a one two one").await, "1");
+    assert_eq!(client.say("GET item:a").await, A);
+    for bad in [format!("FB.TAG item:a{}", " t".repeat(65)), format!("FB.TAG item:a {}", "t".repeat(1025))] {
+        assert!(client.say(&bad).await.starts_with("!ERR tags are UTF-8, of at most 1024 bytes, at most 64"));
+    }
+    assert_eq!(client.say(&format!("FB.TAG item:a{}", " t".repeat(64))).await, "1");
+}
+
+#[tokio::test]
 async fn fresh_passes_the_copy_and_renews_it() {
     let stage = Stage::new().await;
     let mut client = stage.resp().await;

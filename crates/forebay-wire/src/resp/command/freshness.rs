@@ -1,4 +1,4 @@
-//! Forebay's own commands, on how fresh a value is: FB.INVALIDATE, FB.WHY, FB.FRESH.
+//! Forebay's own commands, on how fresh a value is: FB.INVALIDATE, FB.EXPIRE, FB.TAG, FB.WHY, FB.FRESH.
 
 use super::Command;
 use crate::resp::spec::{Access, CommandSpec, Flag, Group, KeyUse, Keys};
@@ -16,6 +16,36 @@ pub(in crate::resp) static FB_INVALIDATE: CommandSpec = CommandSpec {
     complexity: "O(N) for N keys",
     subcommands: &[],
     parse: |call| Ok(Command::FbInvalidate { keys: call.rest(1) }),
+};
+
+pub(in crate::resp) static FB_EXPIRE: CommandSpec = CommandSpec {
+    name: "FB.EXPIRE",
+    arity: -2,
+    flags: &[Flag::Write, Flag::Fast],
+    keys: Keys::all(KeyUse::Remove),
+    access: Access::Invalidate,
+    since: "0.1.0",
+    group: Group::Freshness,
+    arguments: "key [key ...]",
+    summary: "Makes every copy of the values stale: served only if the source fails and the namespace allows it",
+    complexity: "O(N) for N keys",
+    subcommands: &[],
+    parse: |call| Ok(Command::FbExpire { keys: call.rest(1) }),
+};
+
+pub(in crate::resp) static FB_TAG: CommandSpec = CommandSpec {
+    name: "FB.TAG",
+    arity: -3,
+    flags: &[Flag::Write, Flag::Fast],
+    keys: Keys::one(KeyUse::Mark),
+    access: Access::Invalidate,
+    since: "0.1.0",
+    group: Group::Freshness,
+    arguments: "key tag [tag ...]",
+    summary: "Adds tags to the value that is held, with which it is invalidated from now on",
+    complexity: "O(N) for N tags",
+    subcommands: &[],
+    parse: |call| Ok(Command::FbTag { key: call.bytes(1)?, tags: call.rest(2) }),
 };
 
 pub(in crate::resp) static FB_WHY: CommandSpec = CommandSpec {
