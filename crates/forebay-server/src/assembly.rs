@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use forebay::rt::Tasks;
-use forebay::{Blob, Forebay, Keyspace, Namespace, NamespaceBuilder, Policy, Writes};
+use forebay::namespace::pattern::Pattern;
+use forebay::rt::{Clock, Tasks};
+use forebay::tier::memory::EvictionPolicy;
+use forebay::{Blob, BreakerOptions, Forebay, Keyspace, Namespace, NamespaceBuilder, Policy, Writes};
 use forebay_stores::database::{Address, Database, DatabaseError, DatabaseOptions};
 use forebay_stores::source::sql::{SqlError, SqlQuery, SqlSource};
 
 use crate::app::{App, AppError, Progress, Setup};
-use crate::configuration::{self, Deployment, Report};
+use crate::configuration::{self, Deployment, Report, Ttl};
 
 /// Keyspaces ready to be read, and what apps brought with them.
 #[derive(Debug)]
@@ -89,7 +91,7 @@ pub enum AssemblyError {
     App(#[from] AppError),
 }
 
-/// Builds everything that `deployment` declares and starts the `apps` whose keyspaces it holds.
+/// Builds everything that `deployment` declares and starts the `apps` whose keyspaces it holds. TTLs are measured by `clock`.
 ///
 /// # Errors
 /// The first thing that cannot be served, with what to do about it.
@@ -98,12 +100,14 @@ pub async fn assemble(
     apps: &[App],
     tasks: &Tasks,
     progress: &Arc<dyn Progress>,
+    clock: Clock,
 ) -> Result<Assembly, AssemblyError> {
     let refused = deployment.declarations.iter().flat_map(configuration::served::refuse).collect();
     if let Some(report) = Report::of(refused) {
         return Err(AssemblyError::NotServed(report));
     }
-    let engine = Forebay::builder().memory_budget_bytes(deployment.memory.budget_bytes).build()?;
+    let engine =
+        Forebay::builder().memory_budget_bytes(deployment.memory.budget_bytes).clock(clock).build()?;
     let mut assembly =
         Assembly { keyspaces: BTreeMap::new(), engine, routes: axum::Router::new(), notes: Vec::new() };
     writable(&deployment.server.data)?;
@@ -126,7 +130,7 @@ pub async fn assemble(
             };
             assembly.start(app, declared, setup).await?;
         }
-        let keyspace = assembly.keyspace(declared, &databases).await?;
+        let keyspace = assembly.keyspace(declared, deployment.memory.budget_bytes, &databases).await?;
         assembly.keyspaces.insert(u32::from(declared.db), Arc::new(keyspace));
     }
     Ok(assembly)
@@ -160,12 +164,14 @@ impl Assembly {
     async fn keyspace(
         &self,
         declared: &configuration::Keyspace,
+        memory_bytes: u64,
         databases: &BTreeMap<String, Database>,
     ) -> Result<Keyspace, AssemblyError> {
         let mut keyspace = Keyspace::new(&declared.name);
+        // Tags, and what is done to everything, are the keyspace's own.
+        let engine = self.engine.keyspace(&declared.name);
         for (name, namespace) in declared.namespaces.iter() {
-            let builder =
-                self.engine.namespace(name).key(&namespace.key.to_string()).policy(policy(namespace));
+            let builder = ruled(engine.namespace(name), namespace, memory_bytes);
             keyspace.add(built(builder, declared, namespace, databases).await?)?;
         }
         Ok(keyspace)
@@ -185,6 +191,8 @@ async fn built(
         text: sql.query.text.expose().to_owned(),
         params: namespace.key.names().map(str::to_owned).collect(),
         decimals: sql.decimals.clone(),
+        version: namespace.version.clone(),
+        tags: namespace.tags.iter().filter(|tag| !is_of_key(tag, namespace)).cloned().collect(),
     };
     let database = databases.get(&sql.database).ok_or_else(|| AssemblyError::NoDatabase {
         keyspace: declared.name.clone(),
@@ -199,21 +207,69 @@ async fn built(
     Ok(builder.source(source).build()?)
 }
 
+/// `builder` with everything that is declared of `namespace` but its source; `memory_bytes` is the budget that shares are of.
+fn ruled(
+    builder: NamespaceBuilder<Blob>,
+    namespace: &configuration::Namespace,
+    memory_bytes: u64,
+) -> NamespaceBuilder<Blob> {
+    let tags = namespace.tags.iter().filter(|tag| is_of_key(tag, namespace)).map(Pattern::to_string);
+    let tags: Vec<String> = tags.collect();
+    let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+    let builder = builder.key(&namespace.key.to_string()).policy(policy(namespace)).tags(&tags);
+    let builder = match namespace.memory.budget.bytes(memory_bytes) {
+        Some(bytes) => builder.memory(bytes, eviction(namespace.memory.policy)),
+        None => builder,
+    };
+    match namespace.warm.as_ref().and_then(|warm| warm.hottest) {
+        Some(keys) => builder.count_hottest(usize::try_from(keys).unwrap_or(usize::MAX)),
+        None => builder,
+    }
+}
+
+/// Whether a tag is known from the key alone; others are made of columns, by the source.
+fn is_of_key(tag: &Pattern, namespace: &configuration::Namespace) -> bool {
+    tag.names().all(|name| namespace.key.names().any(|parameter| parameter == name))
+}
+
+fn eviction(declared: configuration::EvictionPolicy) -> EvictionPolicy {
+    match declared {
+        configuration::EvictionPolicy::S3Fifo => EvictionPolicy::S3Fifo,
+        configuration::EvictionPolicy::Lru => EvictionPolicy::Lru,
+        configuration::EvictionPolicy::Lfu => EvictionPolicy::Lfu,
+    }
+}
+
 /// The engine's rules for a declared namespace.
 fn policy(namespace: &configuration::Namespace) -> Policy {
+    let unruled = Policy::new(namespace.ttl.longest());
+    let loader = &namespace.loader;
     Policy {
+        idle: match namespace.ttl {
+            Ttl::Sliding { idle, .. } => Some(idle),
+            Ttl::Fixed(_) => None,
+        },
         absent_ttl: namespace.absent_ttl,
         stale_while_revalidate: namespace.stale_while_revalidate,
         stale_if_error: namespace.stale_if_error,
         jitter: namespace.jitter,
-        load_timeout: namespace.loader.timeout,
-        concurrency: usize::try_from(namespace.loader.concurrency).unwrap_or(usize::MAX),
-        queue: usize::try_from(namespace.loader.queue).unwrap_or(usize::MAX),
+        refresh_ahead: namespace.refresh_ahead.unwrap_or_default(),
+        refresh_every: namespace.refresh_every,
+        load_timeout: loader.timeout,
+        soft_timeout: loader.soft_timeout.unwrap_or(unruled.soft_timeout),
+        breaker: BreakerOptions {
+            failures: loader.breaker.failures,
+            successes: loader.breaker.successes,
+            pause: loader.breaker.pause,
+        },
+        concurrency: usize::try_from(loader.concurrency).unwrap_or(usize::MAX),
+        queue: usize::try_from(loader.queue).unwrap_or(usize::MAX),
+        shape: namespace.shape,
         writes: match namespace.writes {
             configuration::Writes::Cache => Writes::Cache,
             _ => Writes::Refuse,
         },
-        ..Policy::new(namespace.ttl.longest())
+        ..unruled
     }
 }
 

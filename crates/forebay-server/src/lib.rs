@@ -15,3 +15,4 @@ mod resp;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod warming;

@@ -14,6 +14,7 @@ use crate::app::{App, Progress};
 use crate::assembly::{self, Assembly, AssemblyError};
 use crate::configuration::Deployment;
 use crate::stop::{self, StopSender};
+use crate::warming::{self, Warmer};
 use crate::{http, resp};
 
 /// The longest that requests under way are waited for when the process ends.
@@ -57,6 +58,7 @@ pub struct Process {
     pub notes: Vec<String>,
     stop: StopSender,
     listeners: Tasks,
+    warmer: Warmer,
     /// The apps' tasks, which end with the process.
     _apps: Tasks,
 }
@@ -70,32 +72,49 @@ pub async fn start(
     apps: &[App],
     progress: Arc<dyn Progress>,
 ) -> Result<Process, StartError> {
+    start_by(deployment, apps, progress, Clock::system()).await
+}
+
+/// Like [`start`], with TTLs, time-outs and pauses measured by `clock`.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_by(
+    deployment: &Deployment,
+    apps: &[App],
+    progress: Arc<dyn Progress>,
+    clock: Clock,
+) -> Result<Process, StartError> {
     let server = &deployment.server;
     let http = take(server.http, "HTTP", "http")?;
     let resp = take(server.resp, "RESP", "resp")?;
     let app_tasks = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
     let listeners = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
+    let warm_tasks = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
     let Assembly { keyspaces, engine, routes, notes } =
-        assembly::assemble(deployment, apps, &app_tasks, &progress).await?;
+        assembly::assemble(deployment, apps, &app_tasks, &progress, clock).await?;
 
     let (stop, stopped) = stop::channel();
     let http = open(http, server.http, "HTTP", "http")?;
     let resp = open(resp, server.resp, "RESP", "resp")?;
     let addresses = (address(&http, server.http), address(&resp, server.resp));
+    let warmer = warming::start(deployment, keyspaces.values(), engine.clock(), warm_tasks);
     let by_name =
         keyspaces.values().map(|keyspace| (keyspace.name().to_owned(), Arc::clone(keyspace))).collect();
     listeners.spawn(http::serve(http, http::router(by_name).merge(routes), stopped.clone()));
     let service = resp::Service::new(keyspaces, engine.clock().clone());
     listeners.spawn(resp::serve(resp, Arc::new(service), stopped));
     tracing::info!(http = %addresses.0, resp = %addresses.1, "serving");
-    Ok(Process { http: addresses.0, resp: addresses.1, notes, stop, listeners, _apps: app_tasks })
+    Ok(Process { http: addresses.0, resp: addresses.1, notes, stop, listeners, warmer, _apps: app_tasks })
 }
 
 impl Process {
-    /// Stops accepting, waits for requests under way, at most ten seconds, and ends; whether all were answered.
+    /// Stops accepting, waits for requests under way, at most ten seconds, writes down which keys were read most, and ends;
+    /// whether all were answered.
     pub async fn stop(self) -> bool {
         self.stop.stop();
         let drained = Clock::system().timeout(DRAIN, self.listeners.idle()).await.is_ok();
+        self.warmer.remember().await;
         tracing::info!(drained, "stopped");
         drained
     }

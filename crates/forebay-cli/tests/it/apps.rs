@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use expect_test::expect;
 use forebay_server::app::App;
-use forebay_server::configuration::{Declaration, Deployment, Environment, Namespace};
+use forebay_server::configuration::{Declaration, Deployment, Environment, Namespace, served};
 use forebay_stores::database::{Database, DatabaseOptions};
 use forebay_stores::source::sql;
 use sqlx::{AssertSqlSafe, Executor as _, SqlSafeStr as _};
@@ -40,6 +41,30 @@ fn all_five_can_be_served_side_by_side() {
     let deployment = Deployment::assemble(apps().iter().map(declaration).collect()).unwrap();
     let names: Vec<&str> = deployment.keyspaces.iter().map(|keyspace| keyspace.name.as_str()).collect();
     assert_eq!(names, ["stocks", "orders", "checkin", "launchpad", "quant"]);
+}
+
+/// What the apps ask for that this version does not serve, each by its name and how often.
+#[test]
+fn what_is_not_served_is_known() {
+    let mut said = String::new();
+    for app in apps() {
+        let mut wanted: BTreeMap<String, usize> = BTreeMap::new();
+        for error in served::refuse(&declaration(&app)) {
+            let what = error.message().split(" is part of").next().unwrap_or_default().to_owned();
+            *wanted.entry(what).or_default() += 1;
+        }
+        let wanted: Vec<String> = wanted.iter().map(|(what, times)| format!("{times} {what}")).collect();
+        let wanted = if wanted.is_empty() { "nothing".into() } else { wanted.join(", ") };
+        said.push_str(&format!("{}: {wanted}\n", app.name));
+    }
+    expect![[r#"
+        stocks: nothing
+        orders: 1 `feed = true`, 1 `field`, 1 `kind = "hash"`, 1 `source.sql.fields`
+        checkin: 3 `depends_on`, 1 `feed = true`, 2 `field`, 2 `kind = "hash"`, 1 `kind = "sorted_set"`, 2 `source.sql.fields`
+        launchpad: 1 `aliases`, 1 `feed = true`, 2 `mode = "store"`, 1 `source.http`, 1 `source.merge`
+        quant: 1 `feed = true`
+    "#]]
+    .assert_eq(&said);
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ fn files_are_checked_together() {
 #[test]
 fn what_is_not_served_is_told_apart_from_what_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("forebay.toml"), format!("{GOOD}tags = [\"x:{{x}}\"]\n")).unwrap();
+    std::fs::write(folder.path().join("forebay.toml"), format!("{GOOD}exists = \"held\"\n")).unwrap();
     let output = run(folder.path(), &["check"]);
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::checked::{Database, Declaration, Memory, Namespace, Server, Shared};
-use super::fault::{DatabaseFault, PolicyFault};
+use super::checked::{
+    Budget, COMMON_BYTES_MIN, Database, Declaration, Memory, Namespace, OWN_BYTES_MIN, Server, Shared,
+};
+use super::fault::{DatabaseFault, MemoryFault};
 use super::raw::Settings;
 use super::report::{Error, Report, SourceText, Span};
 use super::units::show_size;
@@ -134,21 +136,33 @@ fn unique_keyspaces(declarations: &[Declaration], errors: &mut Vec<Error>) {
     }
 }
 
-/// What namespaces keep for themselves must leave the common budget something.
+/// What namespaces keep for themselves must be enough to work with, and leave the others enough.
 fn budgets(declarations: &[Declaration], memory: &Memory, errors: &mut Vec<Error>) {
-    let mut total = 0_u64;
+    let (mut total, all_bytes) = (0_u64, memory.budget_bytes);
+    let all = show_size(all_bytes);
     for declaration in declarations {
         let keyspaces = 1 + u64::try_from(declaration.environments.len()).unwrap_or(u64::MAX);
         for (name, namespace) in &declaration.namespaces {
-            let Some(own) = namespace.memory.budget.bytes(memory.budget_bytes) else { continue };
+            let Some(own) = namespace.memory.budget.bytes(all_bytes) else { continue };
             total = total.saturating_add(own.saturating_mul(keyspaces));
-            if total > memory.budget_bytes {
-                let table = declaration.raw.tables("namespace").find(|(known, _)| *known == name);
-                let span = table.map_or(0..0, |(_, table)| table.key_span("memory"));
-                let (own, all) = (show_size(total), show_size(memory.budget_bytes));
-                errors.push(Error::new(&declaration.source, span, &PolicyFault::BudgetsOverAll { own, all }));
-                return;
-            }
+            let fault = match namespace.memory.budget {
+                Budget::Share(share) if own < OWN_BYTES_MIN => {
+                    MemoryFault::ShareTooSmall { share, own: show_size(own), all: all.clone() }
+                }
+                _ if total > all_bytes => {
+                    MemoryFault::BudgetsOverAll { own: show_size(total), all: all.clone() }
+                }
+                _ if all_bytes - total < COMMON_BYTES_MIN => MemoryFault::BudgetsLeaveNothing {
+                    own: show_size(total),
+                    all: all.clone(),
+                    least: show_size(COMMON_BYTES_MIN),
+                },
+                _ => continue,
+            };
+            let table = declaration.raw.tables("namespace").find(|(known, _)| *known == name);
+            let span = table.map_or(0..0, |(_, table)| table.key_span("memory"));
+            errors.push(Error::new(&declaration.source, span, &fault));
+            return;
         }
     }
 }

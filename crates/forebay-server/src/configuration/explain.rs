@@ -7,8 +7,8 @@ use std::time::Duration;
 use forebay_stores::source::sql;
 
 use super::checked::{
-    Budget, Database, Declaration, Durability, EvictionPolicy, Kind, Mode, Namespace, Sink, SqlSource, Ttl,
-    Writes,
+    Breaker, Budget, Database, Declaration, Durability, EvictionPolicy, Kind, Mode, Namespace, Sink,
+    SqlSource, Ttl, Writes,
 };
 use super::query::Query;
 use super::raw::Table;
@@ -18,7 +18,7 @@ use super::units::{show_duration, show_size};
 const LABEL_WIDTH: usize = 14;
 const TEXT_WIDTH: usize = 92;
 
-/// What the namespace will do, as text of about thirty lines; nothing where the declaration has no such namespace.
+/// What the namespace will do, as text of some thirty lines; nothing where the declaration has no such namespace.
 #[must_use]
 pub fn explain(declaration: &Declaration, namespace: &str) -> Option<String> {
     let found = declaration.namespaces.get(namespace)?;
@@ -144,9 +144,10 @@ impl Explained<'_> {
 
     fn freshness(&self, page: &mut Page) {
         let namespace = self.namespace;
+        let has_source = namespace.source.is_some();
         page.gap();
         match namespace.ttl {
-            Ttl::Fixed(ttl) if namespace.source.is_some() => {
+            Ttl::Fixed(ttl) if has_source => {
                 let earlier = match namespace.jitter {
                     Duration::ZERO => String::new(),
                     jitter => format!(", up to {} less by chance", show_duration(jitter)),
@@ -157,11 +158,14 @@ impl Explained<'_> {
                 );
             }
             Ttl::Fixed(ttl) => page.line("kept", &format!("for {} after it was written", show_duration(ttl))),
-            Ttl::Sliding { idle, max } => page.line(
-                "kept",
-                &format!("for {} after its last use, {} at most", show_duration(idle), show_duration(max)),
-            ),
+            Ttl::Sliding { idle, max } => {
+                let counted = if has_source { ", counted from the moment its load began" } else { "" };
+                let (idle, max) = (show_duration(idle), show_duration(max));
+                let label = if has_source { "fresh" } else { "kept" };
+                page.line(label, &format!("for {idle} after its last use, {max} at most{counted}"));
+            }
         }
+        self.refreshed(page);
         if namespace.source.is_none() {
             if let Some(durability) = namespace.durability {
                 page.line("durable", &durable(durability));
@@ -170,6 +174,7 @@ impl Explained<'_> {
         }
         self.stale(page);
         self.bound(page);
+        self.load(page);
         let absent = match namespace.absent_ttl {
             Duration::ZERO => "never believed: every read of an absent key asks the source".into(),
             ttl => {
@@ -181,6 +186,27 @@ impl Explained<'_> {
             }
         };
         page.line("absence", &absent);
+    }
+
+    /// What keeps a held value from ending or from going back.
+    fn refreshed(&self, page: &mut Page) {
+        let namespace = self.namespace;
+        if let Some(ahead) = namespace.refresh_ahead {
+            let end = if matches!(namespace.ttl, Ttl::Sliding { .. }) { "its max" } else { "that" };
+            let text =
+                format!("in the background, by a read in the last {} before {end}", show_duration(ahead));
+            page.line("refreshed", &text);
+        }
+        if let Some(every) = namespace.refresh_every {
+            page.line("refreshed", &format!("every {}, read or not, while it is held", show_duration(every)));
+        }
+        if let Some(column) = &namespace.version {
+            page.line("version", &format!("the column {column}: an older row never replaces a newer one"));
+        }
+        if namespace.shape > 0 {
+            let text = format!("{}: copies of another shape in a shared tier are not read", namespace.shape);
+            page.line("shape", &text);
+        }
     }
 
     fn stale(&self, page: &mut Page) {
@@ -206,24 +232,47 @@ impl Explained<'_> {
     }
 
     fn bound(&self, page: &mut Page) {
-        let (namespace, timeout) = (self.namespace, self.namespace.loader.timeout);
+        let namespace = self.namespace;
         let refresh = namespace.stale_while_revalidate;
-        let sum = if refresh.is_zero() {
-            "ttl + load time-out"
-        } else {
-            "ttl + stale_while_revalidate + load time-out"
+        let sum = match namespace.ttl {
+            Ttl::Sliding { .. } => "max + load time-out",
+            Ttl::Fixed(_) if refresh.is_zero() => "ttl + load time-out",
+            Ttl::Fixed(_) => "ttl + stale_while_revalidate + load time-out",
         };
         let mut text =
             format!("no answer is older than {} with a healthy source ({sum})", self.bound_shown());
         if !namespace.stale_if_error.is_zero() {
             let failing = namespace.ttl.longest() + namespace.stale_if_error;
+            let slow = namespace
+                .loader
+                .soft_timeout
+                .map(|soft| format!(" or takes longer than {}", show_duration(soft)));
             text.push_str(&format!(
-                ", nor than {} with a failing one (ttl + stale_if_error)",
-                show_duration(failing)
+                ", nor than {} with one that fails{} (ttl + stale_if_error)",
+                show_duration(failing),
+                slow.unwrap_or_default(),
             ));
         }
         page.line("bound", &text);
-        page.line("load", &format!("fails after {}", show_duration(timeout)));
+    }
+
+    /// How the source is asked, and when it is left alone.
+    fn load(&self, page: &mut Page) {
+        let loader = &self.namespace.loader;
+        let mut text = format!("fails after {}", show_duration(loader.timeout));
+        if let Some(soft) = loader.soft_timeout {
+            text.push_str(&format!(
+                "; a reader who may have a stale value takes it after {}",
+                show_duration(soft)
+            ));
+        }
+        page.line("load", &text);
+        let Breaker { failures, successes, pause } = &loader.breaker;
+        let text = format!(
+            "after {failures} failures in a row no load for {}, then single ones until {successes} succeed",
+            show_duration(*pause)
+        );
+        page.line("breaker", &text);
     }
 
     /// The bound on an answer's age with a healthy source.
@@ -234,12 +283,19 @@ impl Explained<'_> {
 
     fn invalidation(&self, page: &mut Page) {
         let namespace = self.namespace;
-        let Some(source) = &namespace.source else { return };
-        page.gap();
         let mut seen = vec!["DEL, UNLINK and FB.INVALIDATE of the key"];
         if !namespace.tags.is_empty() {
-            seen.insert(1, "FB.TAG of its tags");
+            seen.push("the invalidation of its tags");
         }
+        let Some(source) = &namespace.source else {
+            if namespace.mode == Mode::Cache && !namespace.tags.is_empty() {
+                page.gap();
+                page.line("dropped by", &seen.join("; "));
+                self.tags(page);
+            }
+            return;
+        };
+        page.gap();
         let fed = source
             .sql
             .as_ref()
@@ -250,9 +306,13 @@ impl Explained<'_> {
             seen.push("row changes, whoever makes them, by the feed");
         }
         page.line("dropped by", &seen.join("; "));
-        for tag in &namespace.tags {
-            page.line("tag", &tag.to_string());
-        }
+        let old = if namespace.stale_if_error.is_zero() {
+            ""
+        } else {
+            ", and gets the old value only if the source fails"
+        };
+        page.line("made stale by", &format!("FB.EXPIRE of the key: the next read loads{old}"));
+        self.tags(page);
         if !can_be_told {
             let why = match fed {
                 None => "changes that others make to the source (no feed)",
@@ -265,6 +325,14 @@ impl Explained<'_> {
                     self.bound_shown()
                 ),
             );
+        }
+    }
+
+    fn tags(&self, page: &mut Page) {
+        let of_key = |name: &str| self.namespace.key.names().any(|parameter| parameter == name);
+        for tag in &self.namespace.tags {
+            let by_row = if tag.names().all(of_key) { "" } else { " (by its row)" };
+            page.line("tag", &format!("{tag}{by_row}"));
         }
     }
 
@@ -316,6 +384,16 @@ impl Explained<'_> {
             EvictionPolicy::Lfu => "least frequently used first",
         };
         page.line("memory", &format!("{budget}; evicts by {policy}"));
+        self.warm(page);
+    }
+
+    fn warm(&self, page: &mut Page) {
+        let Some(warm) = &self.namespace.warm else { return };
+        let listed: usize = warm.parameters.values().map(Vec::len).product();
+        let listed = (!warm.parameters.is_empty() && listed > 0).then(|| format!("{listed} listed keys"));
+        let hottest = warm.hottest.map(|keys| format!("the {keys} keys most read in the last run"));
+        let parts: Vec<String> = listed.into_iter().chain(hottest).collect();
+        page.line("warmed", &format!("at the start, in the background: {}", parts.join(" and ")));
     }
 
     fn unserved(&self, page: &mut Page) {

@@ -399,7 +399,7 @@ impl Reader<'_> {
     }
 
     fn warm(&mut self, raw: &DeTable<'_>) -> BTreeMap<String, Entry> {
-        static HOTTEST: Kind = Kind::Integer { min: 1, max: 1_000_000 };
+        static HOTTEST: Kind = Kind::Integer { min: 1, max: 100_000 };
         let mut map = BTreeMap::new();
         for (key, value) in raw {
             let name: &str = key.get_ref();

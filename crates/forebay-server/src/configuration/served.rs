@@ -26,8 +26,6 @@ enum Values {
     True,
     /// Addresses that do not begin like this.
     NotBeginning(&'static str),
-    /// A table in its place.
-    Table,
 }
 
 const UNSERVED: &[Unserved] = &[
@@ -38,25 +36,13 @@ const UNSERVED: &[Unserved] = &[
     Unserved { path: "namespace.*.kind", values: Values::But("blob") },
     Unserved { path: "namespace.*.field", values: Values::All },
     Unserved { path: "namespace.*.mode", values: Values::Only(&["store"]) },
-    Unserved { path: "namespace.*.ttl", values: Values::Table },
-    Unserved { path: "namespace.*.refresh_ahead", values: Values::All },
-    Unserved { path: "namespace.*.refresh_every", values: Values::All },
-    Unserved { path: "namespace.*.version", values: Values::All },
-    Unserved { path: "namespace.*.shape", values: Values::All },
-    Unserved { path: "namespace.*.tags", values: Values::All },
     Unserved { path: "namespace.*.writes", values: Values::Only(&["through", "behind"]) },
     Unserved { path: "namespace.*.source.sql.fields", values: Values::All },
     Unserved { path: "namespace.*.source.http", values: Values::All },
     Unserved { path: "namespace.*.source.merge", values: Values::All },
     Unserved { path: "namespace.*.aliases", values: Values::All },
     Unserved { path: "namespace.*.sink", values: Values::All },
-    Unserved { path: "namespace.*.warm", values: Values::All },
     Unserved { path: "namespace.*.durability", values: Values::All },
-    Unserved { path: "namespace.*.loader.soft_timeout", values: Values::All },
-    Unserved { path: "namespace.*.loader.breaker", values: Values::All },
-    Unserved { path: "namespace.*.memory.policy", values: Values::But("s3-fifo") },
-    Unserved { path: "namespace.*.memory.budget", values: Values::All },
-    Unserved { path: "namespace.*.memory.share", values: Values::All },
     Unserved { path: "namespace.*.memory.max_age", values: Values::All },
     Unserved { path: "namespace.*.exists", values: Values::All },
     Unserved { path: "namespace.*.depends_on", values: Values::All },
@@ -111,7 +97,6 @@ pub(crate) fn page_note(section: &str, option: &str) -> Option<String> {
     Some(match &unserved.values {
         Values::All => "*Not served yet.*".into(),
         Values::True => "*`true` is not served yet.*".into(),
-        Values::Table => "*A table is not served yet.*".into(),
         Values::But(value) => format!("*Only `\"{value}\"` is served yet.*"),
         Values::Only(values) => format!("*Not served yet: {}.*", super::options::one_of(values)),
         Values::NotBeginning(start) => format!("*Only `{start}` is served yet.*"),
@@ -147,11 +132,6 @@ fn not_served(entry: &Entry, unserved: &Unserved) -> Option<(Span, NotServed)> {
     let (span, what, mend) = match (&unserved.values, &entry.value) {
         (Values::All, _) => (entry.key.clone(), format!("`{name}`"), leave_out),
         (Values::True, Value::Flag(true)) => (entry.span.clone(), format!("`{name} = true`"), leave_out),
-        (Values::Table, Value::Table(_)) => (
-            entry.key.clone(),
-            format!("a table for `{name}`"),
-            format!("write one duration: `{name} = \"24h\"`"),
-        ),
         (Values::But(served), Value::Choice(choice)) if choice != served => {
             (entry.span.clone(), format!("`{name} = \"{choice}\"`"), format!("write `{name} = \"{served}\"`"))
         }

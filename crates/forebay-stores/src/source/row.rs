@@ -35,6 +35,24 @@ pub enum RowError {
         /// Digits after the point, as declared.
         scale: u8,
     },
+    /// A column that orders values holds something else.
+    #[error("column `{column}` is declared as the version and holds {held}: store versions as integers")]
+    NotAVersion {
+        /// The column.
+        column: String,
+        /// What it holds.
+        held: String,
+    },
+    /// A column that names a group holds something else.
+    #[error(
+        "column `{column}` is part of a declared tag and holds {held}: tags are made of text and integers"
+    )]
+    NotATag {
+        /// The column.
+        column: String,
+        /// What it holds.
+        held: String,
+    },
     /// The driver could not read a column.
     #[error("column `{column}`: {problem}")]
     Unreadable {
@@ -81,6 +99,39 @@ pub(super) fn params(row: &SqliteRow, names: &[String], like: &[Param]) -> Optio
         .collect()
 }
 
+/// The integer in the column called `name`; `None` for NULL.
+pub(super) fn version(row: &SqliteRow, name: &str) -> Result<Option<i64>, RowError> {
+    match cell(row, name)?.held()? {
+        Held::Null => Ok(None),
+        Held::Integer(number) => Ok(Some(number)),
+        held => Err(RowError::NotAVersion { column: name.to_owned(), held: held.shown() }),
+    }
+}
+
+/// The columns called `names` as the text of a tag; `None` where one is NULL.
+pub(super) fn texts<'n>(
+    row: &SqliteRow,
+    names: impl Iterator<Item = &'n str>,
+) -> Result<Option<Vec<String>>, RowError> {
+    let text = |name: &str| match cell(row, name)?.held()? {
+        Held::Null => Ok(None),
+        Held::Integer(number) => Ok(Some(number.to_string())),
+        Held::Text(text) => Ok(Some(text.to_owned())),
+        held => Err(RowError::NotATag { column: name.to_owned(), held: held.shown() }),
+    };
+    names.map(text).collect()
+}
+
+/// The column called `name`.
+fn cell<'r>(row: &'r SqliteRow, name: &'r str) -> Result<Cell<'r>, RowError> {
+    let at = row.columns().iter().position(|column| column.name() == name);
+    let index = at.ok_or_else(|| RowError::Unreadable {
+        column: name.to_owned(),
+        problem: "the query gives no such column".into(),
+    })?;
+    Ok(Cell { row, index, name, declared: "" })
+}
+
 /// One column of a row.
 struct Cell<'r> {
     row: &'r SqliteRow,
@@ -97,6 +148,19 @@ enum Held<'r> {
     Real(f64),
     Text(&'r str),
     Blob(&'r [u8]),
+}
+
+impl Held<'_> {
+    /// What it is, for a message.
+    fn shown(&self) -> String {
+        match self {
+            Self::Null => "NULL".into(),
+            Self::Integer(number) => number.to_string(),
+            Self::Real(real) => format!("the inexact number {real}"),
+            Self::Text(text) => format!("\"{text}\""),
+            Self::Blob(_) => "bytes".into(),
+        }
+    }
 }
 
 impl<'r> Cell<'r> {
@@ -150,8 +214,7 @@ impl<'r> Cell<'r> {
                 number = integer.to_string();
                 &number
             }
-            Held::Real(real) => return Err(not_a_decimal(&format!("the inexact number {real}"))),
-            Held::Blob(_) => return Err(not_a_decimal("bytes")),
+            held @ (Held::Real(_) | Held::Blob(_)) => return Err(not_a_decimal(&held.shown())),
         };
         let scaled = scaled(text, scale).ok_or_else(|| not_a_decimal(&format!("\"{text}\"")))?;
         let held = text.to_owned();

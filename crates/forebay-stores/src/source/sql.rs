@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use forebay::namespace::pattern::Pattern;
 use forebay::source::{Answers, Loading};
-use forebay::value::Param;
+use forebay::value::{Param, Tag, Version};
 use forebay::{Blob, LoadKey, Loaded, Source, SourceError};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Column, Executor, SqlSafeStr, SqlStr, Statement};
@@ -15,7 +16,7 @@ use super::row::{self, RowError};
 use crate::database::Database;
 
 /// A declared query.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct SqlQuery {
     /// The query, with `{keys}` where the keys go.
     pub text: String,
@@ -23,6 +24,10 @@ pub struct SqlQuery {
     pub params: Vec<String>,
     /// Columns that hold exact decimals as text or integers, with their digits after the point on the wire.
     pub decimals: BTreeMap<String, u8>,
+    /// The column that orders the values of a key: integers, the newest the greatest.
+    pub version: Option<String>,
+    /// Groups that a value belongs to by its row, such as `venue:{venue}`: columns in braces.
+    pub tags: Vec<Pattern>,
 }
 
 /// A declared query on a database, as a source of JSON objects.
@@ -33,6 +38,8 @@ pub struct SqlSource {
     binds_keys: bool,
     params: Vec<String>,
     decimals: BTreeMap<String, u8>,
+    version: Option<String>,
+    tags: Vec<Pattern>,
 }
 
 /// Why a declared query cannot work, or did not.
@@ -51,6 +58,20 @@ pub enum SqlError {
     #[error("`decimals` names the column `{column}`, which the query does not give")]
     DecimalColumn {
         /// The name.
+        column: String,
+    },
+    /// The declared version is no column.
+    #[error("`version` names the column `{column}`, which the query does not give")]
+    VersionColumn {
+        /// The name.
+        column: String,
+    },
+    /// A declared tag is made of what is no column.
+    #[error("the tag \"{tag}\" names the column `{column}`, which the query does not give")]
+    TagColumn {
+        /// The tag.
+        tag: String,
+        /// The name in it.
         column: String,
     },
     /// A row cannot be a value.
@@ -81,8 +102,16 @@ impl SqlSource {
         if let Some(column) = query.decimals.keys().find(|column| !gives(column)) {
             return Err(SqlError::DecimalColumn { column: column.clone() });
         }
-        let SqlQuery { params, decimals, .. } = query;
-        Ok(Self { database: database.clone(), statement, binds_keys, params, decimals })
+        if let Some(column) = query.version.as_ref().filter(|column| !gives(column)) {
+            return Err(SqlError::VersionColumn { column: column.clone() });
+        }
+        for tag in &query.tags {
+            if let Some(column) = tag.names().find(|name| !gives(&(*name).to_owned())) {
+                return Err(SqlError::TagColumn { tag: tag.to_string(), column: column.to_owned() });
+            }
+        }
+        let SqlQuery { params, decimals, version, tags, .. } = query;
+        Ok(Self { database: database.clone(), statement, binds_keys, params, decimals, version, tags })
     }
 
     async fn answers(&self, keys: &[LoadKey]) -> Result<Answers, SqlError> {
@@ -105,11 +134,26 @@ impl SqlSource {
     }
 
     fn loaded(&self, row: &SqliteRow) -> Result<Loaded, SqlError> {
-        Ok(Loaded::new(Blob::json(row::json(row, &self.decimals)?)))
+        let mut loaded = Loaded::new(Blob::json(row::json(row, &self.decimals)?));
+        if let Some(column) = &self.version {
+            loaded.version = row::version(row, column)?.map(Version);
+        }
+        for tag in &self.tags {
+            // A row that has NULL in its place belongs to no such group.
+            if let Some(columns) = row::texts(row, tag.names())? {
+                let columns: Vec<&[u8]> = columns.iter().map(String::as_bytes).collect();
+                loaded.tags.push(Tag::from(String::from_utf8_lossy(&tag.fill(&columns))));
+            }
+        }
+        Ok(loaded)
     }
 }
 
 impl Source for SqlSource {
+    fn gives_tags(&self) -> bool {
+        !self.tags.is_empty()
+    }
+
     fn load<'a>(&'a self, _namespace: &'a str, keys: &'a [LoadKey]) -> Loading<'a> {
         Box::pin(async move {
             self.answers(keys).await.map_err(|error| {

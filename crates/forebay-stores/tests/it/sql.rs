@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use forebay::value::Param;
-use forebay::{LoadKey, Source, SourceError};
+use forebay::namespace::pattern::Pattern;
+use forebay::value::{Param, Version};
+use forebay::{LoadKey, Loaded, Source, SourceError};
 use forebay_stores::database::Database;
 use forebay_stores::source::sql::{SqlError, SqlQuery, SqlSource};
 
@@ -20,6 +21,7 @@ fn query(text: &str, params: &[&str], decimals: &[(&str, u8)]) -> SqlQuery {
         text: text.into(),
         params: params.iter().map(|&name| name.into()).collect(),
         decimals: decimals.iter().map(|&(name, scale)| (name.into(), scale)).collect::<BTreeMap<_, _>>(),
+        ..SqlQuery::default()
     }
 }
 
@@ -144,4 +146,55 @@ async fn a_lost_table_is_an_error_that_stays() {
     sqlx::raw_sql("drop table quotes").execute(database.sqlite()).await.unwrap();
     let error = load(&source, &[text("600000")]).await.unwrap_err();
     assert!(!error.retry, "{error}");
+}
+
+const SHELVES: &str =
+    "create table shelved (code text primary key, shelf text, room integer, seq integer, weight real);
+    insert into shelved values ('a', 'top', 7, 9007199254740993, 1.5), ('b', null, 7, null, 2.5);";
+
+#[tokio::test]
+async fn versions_and_tags_come_from_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder, SHELVES).await;
+    let tags = ["all", "on:{shelf}", "{room}/{code}"].map(|tag| Pattern::parse(tag).unwrap());
+    let declared = SqlQuery {
+        version: Some("seq".into()),
+        tags: tags.to_vec(),
+        ..query("select * from shelved where code in {keys}", &["code"], &[])
+    };
+    let source = SqlSource::open(&database, declared).await.unwrap();
+    assert!(source.gives_tags());
+    let mut answers = source.load("test", &[text("a"), text("b"), text("c")]).await.unwrap().into_iter();
+    let of = |loaded: Loaded| {
+        (loaded.version, loaded.tags.iter().map(|tag| tag.to_string()).collect::<Vec<_>>().join(" "))
+    };
+    let mut next = || answers.next().unwrap().map(of);
+    assert_eq!(next(), Some((Some(Version(9_007_199_254_740_993)), "all on:top 7/a".into())));
+    assert_eq!(next(), Some((None, "all 7/b".into())), "NULL is no version and belongs to no group");
+    assert_eq!(next(), None);
+}
+
+#[tokio::test]
+async fn versions_are_integers_and_tags_are_exact() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder, SHELVES).await;
+    let plain = || query("select * from shelved where code in {keys}", &["code"], &[]);
+    let tag = |tag: &str| vec![Pattern::parse(tag).unwrap()];
+    for (declared, told) in [
+        (
+            SqlQuery { version: Some("weight".into()), ..plain() },
+            "holds the inexact number 1.5: store versions",
+        ),
+        (SqlQuery { version: Some("shelf".into()), ..plain() }, "holds \"top\": store versions as integers"),
+        (SqlQuery { tags: tag("w:{weight}"), ..plain() }, "holds the inexact number 1.5: tags are made of"),
+    ] {
+        let source = SqlSource::open(&database, declared).await.unwrap();
+        let failed = source.load("test", &[text("a")]).await.unwrap_err();
+        assert!(failed.to_string().contains(told) && !failed.retry, "{failed}");
+    }
+    assert!(!SqlSource::open(&database, plain()).await.unwrap().gives_tags());
+    let no_column = SqlSource::open(&database, SqlQuery { version: Some("no".into()), ..plain() }).await;
+    assert!(matches!(no_column.unwrap_err(), SqlError::VersionColumn { column } if column == "no"));
+    let no_column = SqlSource::open(&database, SqlQuery { tags: tag("x:{no}"), ..plain() }).await;
+    assert!(matches!(no_column.unwrap_err(), SqlError::TagColumn { column, .. } if column == "no"));
 }

@@ -16,7 +16,7 @@ const SOFT_TIMEOUT: Duration = Duration::from_millis(100);
 pub struct Loader {
     /// The longest that a reader waits for a load, in the queue and at the source together. Default: 5 s.
     pub timeout: Duration,
-    /// After this long a reader takes the stale value. Default: 100 ms where there is a stale window, else nothing.
+    /// After this long a reader takes the stale value. Default: 100 ms where `stale_if_error` allows one, else nothing.
     pub soft_timeout: Option<Duration>,
     /// Queries or requests in flight at once. Default: 16.
     pub concurrency: u32,
@@ -55,7 +55,7 @@ impl Default for Loader {
     }
 }
 
-/// `may_be_stale`: whether a stale window is declared.
+/// `may_be_stale`: whether a reader may have a stale value in place of a load (`stale_if_error`).
 pub(super) fn loader(table: Option<&Table>, may_be_stale: bool, findings: &mut Findings) -> Loader {
     let default = Loader::default();
     let timeout = table.and_then(|table| table.duration("timeout")).unwrap_or(default.timeout);

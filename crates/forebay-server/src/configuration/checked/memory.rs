@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::fault::PolicyFault;
+use super::super::fault::MemoryFault;
 use super::super::raw::Table;
 use super::super::report::Findings;
 use super::super::units::show_size;
@@ -55,6 +55,11 @@ impl Budget {
     }
 }
 
+/// The least that a namespace can have for itself, in bytes: the engine's own limit.
+pub(crate) const OWN_BYTES_MIN: u64 = 64 << 10;
+/// The least that must be left to share, in bytes: the engine's own limit.
+pub(crate) const COMMON_BYTES_MIN: u64 = 1 << 20;
+
 /// `all_bytes`: the budget of the whole tier, if the file says it.
 pub(super) fn memory(
     table: Option<&Table>,
@@ -66,7 +71,7 @@ pub(super) fn memory(
     if table.has("budget") && table.has("share") {
         findings.add_with(
             table.key_span("share"),
-            PolicyFault::BudgetAndShare,
+            MemoryFault::BudgetAndShare,
             table.key_span("budget"),
             "and here",
         );
@@ -74,8 +79,14 @@ pub(super) fn memory(
     if let (Some(own), Some(all)) = (bytes, all_bytes)
         && own > all
     {
-        let fault = PolicyFault::BudgetOverAll { own: show_size(own), all: show_size(all) };
+        let fault = MemoryFault::BudgetOverAll { own: show_size(own), all: show_size(all) };
         findings.add(table.span("budget"), fault);
+    }
+    if let Some(policy) = table.choice("policy").filter(|policy| *policy != "s3-fifo")
+        && !table.has("budget")
+        && !table.has("share")
+    {
+        findings.add(table.span("policy"), MemoryFault::PolicyWithoutBudget { policy });
     }
     NamespaceMemory {
         policy: match table.choice("policy") {

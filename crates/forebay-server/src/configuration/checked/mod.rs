@@ -14,6 +14,7 @@ mod rules;
 mod server;
 mod sink;
 mod source;
+mod warm;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,10 +23,12 @@ pub use database::{Database, DatabaseKind, DatabaseUrl, Pool};
 pub use environment::DeclaredEnvironment;
 pub use loader::{Breaker, Loader};
 pub use memory::{Budget, EvictionPolicy, NamespaceMemory};
-pub use namespace::{Durability, Exists, Kind, Mode, Namespace, Ttl, Warm, Writes};
+pub(crate) use memory::{COMMON_BYTES_MIN, OWN_BYTES_MIN};
+pub use namespace::{Durability, Exists, Kind, Mode, Namespace, Ttl, Writes};
 pub use server::{Memory, Server, Shared};
 pub use sink::{HttpSink, Sink, SqlSink};
 pub use source::{HttpSource, Source, SourceKind, SqlSource};
+pub use warm::Warm;
 
 use super::fault::ValueFault;
 use super::raw::{self, Settings, Table, Value};

@@ -14,6 +14,7 @@ use super::loader::{Loader, loader};
 use super::memory::{NamespaceMemory, memory};
 use super::sink::{Sink, sink};
 use super::source::{KeyNames, Source, aliases, source};
+use super::warm::{self, Warm};
 use super::{Context, checked_name, keys, number, required, rules};
 
 /// The longest that an absence is believed unless the namespace says otherwise.
@@ -169,15 +170,6 @@ pub enum Exists {
     Load,
 }
 
-/// What is loaded at the start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warm {
-    /// Values by parameter; every combination is a key. Empty where no list is given.
-    pub parameters: BTreeMap<String, Vec<String>>,
-    /// How many of the keys that were most read.
-    pub hottest: Option<u32>,
-}
-
 pub(super) fn namespace(
     name: &str,
     table: &Table,
@@ -203,10 +195,9 @@ pub(super) fn namespace(
     let columns = source.as_ref().and_then(|source| source.as_ref()?.sql.as_ref()?.query.columns.clone());
     let has_sql = table.table("source").is_some_and(|source| source.has("sql"));
     let tags = tags(table, &names, has_sql, columns.as_deref(), findings);
-    let may_be_stale = table.has("stale_while_revalidate") || table.has("stale_if_error");
-    let loader = loader(table.table("loader"), may_be_stale, findings);
+    let loader = loader(table.table("loader"), table.has("stale_if_error"), findings);
     let memory = memory(table.table("memory"), context.budget_bytes, findings);
-    let warm = warm(table, key.as_ref(), findings);
+    let warm = warm::warm(table, key.as_ref(), findings);
     let depends_on = depends_on(table, key.as_ref(), findings);
     let durability = durability(table, findings);
     let version =
@@ -302,43 +293,6 @@ fn tags(
         tags.push(tag);
     }
     tags
-}
-
-fn warm(table: &Table, key: Option<&Pattern>, findings: &mut Findings) -> Option<Warm> {
-    let raw = table.get("warm")?;
-    let mut warm = Warm { parameters: BTreeMap::new(), hottest: None };
-    let known: Vec<&str> = key.map(keys::names).unwrap_or_default();
-    let mut is_complete = true;
-    for (name, entry) in table.map("warm") {
-        match &entry.value {
-            Value::Integer(hottest) => warm.hottest = u32::try_from(*hottest).ok(),
-            Value::Texts(values) => {
-                if key.is_some() && !known.contains(&name.as_str()) {
-                    let fault = KeyFault::UnknownWarmParameter {
-                        name: name.clone(),
-                        parameters: keys::listed(&known),
-                    };
-                    findings.add(entry.key.clone(), fault);
-                    is_complete = false;
-                }
-                let values = values.iter().filter_map(Entry::text).map(|value| value.expose().to_owned());
-                warm.parameters.insert(name.clone(), values.collect());
-            }
-            _ => is_complete = false,
-        }
-    }
-    if !is_complete || key.is_none() || matches!(raw.value, Value::Refused) {
-        return None;
-    }
-    let lists: Vec<&str> = warm.parameters.keys().map(String::as_str).collect();
-    if !lists.is_empty() && lists.len() < known.len() {
-        let fault = KeyFault::WarmIncomplete { given: keys::listed(&lists), wanted: keys::listed(&known) };
-        findings.add(raw.key.clone(), fault);
-    }
-    if warm.hottest.is_none() && warm.parameters.values().all(Vec::is_empty) {
-        findings.add(raw.key.clone(), PolicyFault::WarmEmpty);
-    }
-    Some(warm)
 }
 
 fn depends_on(

@@ -91,9 +91,14 @@ fn has_source(table: &Table) -> bool {
     table.has("source")
 }
 
-/// What must be shorter than the TTL.
+/// What must be shorter than the TTL, and what has no meaning where every use renews it.
 pub(super) fn times(table: &Table, ttl: Option<Ttl>, findings: &mut Findings) {
-    let Some(ttl) = ttl.map(Ttl::shortest) else { return };
+    let Some(ttl) = ttl else { return };
+    if matches!(ttl, Ttl::Sliding { .. }) && table.choice("mode") != Some("store") {
+        sliding(table, findings);
+    }
+    // Of a sliding TTL the end of the longest life counts: a read puts off the other.
+    let ttl = ttl.longest();
     for option in ["refresh_ahead", "jitter"] {
         let value: Option<Duration> = table.duration(option);
         if let Some(value) = value.filter(|value| *value >= ttl) {
@@ -101,6 +106,26 @@ pub(super) fn times(table: &Table, ttl: Option<Ttl>, findings: &mut Findings) {
             let fault = PolicyFault::NotShorter { option, value, ttl: shown };
             findings.add_with(table.span(option), fault, table.span("ttl"), "the TTL");
         }
+    }
+    refreshed_in_time(table, ttl, findings);
+}
+
+/// Stale windows begin where a TTL ends; one that every use renews ends because nobody used the value.
+fn sliding(table: &Table, findings: &mut Findings) {
+    for option in STALE.into_iter().filter(|name| table.has(name)) {
+        let fault = PolicyFault::SlidingAndStale { option };
+        findings.add_with(table.key_span(option), fault, table.span("ttl"), "renewed by every use");
+    }
+}
+
+/// What is held must still be held when it is refreshed.
+fn refreshed_in_time(table: &Table, ttl: Duration, findings: &mut Findings) {
+    let windows = STALE.into_iter().filter_map(|option| table.duration(option));
+    let ends = ttl.saturating_add(windows.max().unwrap_or_default());
+    if let Some(every) = table.duration("refresh_every").filter(|every| *every >= ends) {
+        let (value, ends) = (show_duration(every), show_duration(ends));
+        let fault = PolicyFault::RefreshTooLate { value, ends };
+        findings.add_with(table.span("refresh_every"), fault, table.span("ttl"), "the TTL");
     }
 }
 

@@ -12,6 +12,10 @@ pub(crate) enum KeyFault {
     UnknownWarmParameter { name: String, parameters: String },
     #[error("`warm` lists values for {given}, but the key needs {wanted}")]
     WarmIncomplete { given: String, wanted: String },
+    #[error("no key has \"{value}\" for `{name}`: {why}")]
+    WarmValue { name: String, value: String, why: String },
+    #[error("the lists of `warm` make {count} keys, at most {most} are loaded")]
+    WarmTooMany { count: String, most: u64 },
     #[error("`{{{name}}}` is neither a parameter of the key nor a column of the query")]
     UnknownTagParameter { name: String },
     #[error("`depends_on` gives {given} of the columns of `{table}` for a key of {parameters}")]
@@ -41,6 +45,11 @@ impl KeyFault {
             Self::WarmIncomplete { wanted, .. } => advice(
                 "not enough to make keys",
                 format!("list values for {wanted}: every combination is loaded"),
+            ),
+            Self::WarmValue { .. } => advice("never a key", "write it as keys have it, or leave it out"),
+            Self::WarmTooMany { .. } => advice(
+                "too many",
+                "shorten the lists: every combination is loaded; `hottest = N` takes the keys most read",
             ),
             Self::UnknownTagParameter { .. } => {
                 advice("unknown", "use a parameter of the key, or select the column in `source.sql.query`")

@@ -3,6 +3,7 @@
 
 mod database;
 mod key;
+mod memory;
 mod policy;
 mod query;
 mod value;
@@ -11,6 +12,7 @@ use forebay::namespace::pattern::PatternError;
 
 pub(crate) use database::DatabaseFault;
 pub(crate) use key::KeyFault;
+pub(crate) use memory::MemoryFault;
 pub(crate) use policy::PolicyFault;
 pub(crate) use query::QueryFault;
 pub(crate) use value::ValueFault;

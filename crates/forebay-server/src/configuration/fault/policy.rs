@@ -30,6 +30,12 @@ pub(crate) enum PolicyFault {
     BadMerge { is_alone: bool },
     #[error("`{option}` is {value}, which is not shorter than `ttl`, {ttl}")]
     NotShorter { option: &'static str, value: String, ttl: String },
+    #[error("a value that every use renews has no stale windows: `{option}` has no meaning")]
+    SlidingAndStale { option: &'static str },
+    #[error(
+        "`refresh_every` is {value}, and what is held ends after {ends}: nothing would be left to refresh"
+    )]
+    RefreshTooLate { value: String, ends: String },
     #[error("`idle` is longer than `max`, so it would never end a value")]
     IdleOverMax { max: String },
     #[error("`soft_timeout` is longer than `timeout`, so it would never be reached")]
@@ -46,12 +52,6 @@ pub(crate) enum PolicyFault {
     FieldsWithoutHash,
     #[error("a hash with a source needs `field`")]
     HashWithoutField,
-    #[error("`budget` and `share` say the same thing twice")]
-    BudgetAndShare,
-    #[error("its own budget of {own} is more than all of `[memory] budget`, {all}")]
-    BudgetOverAll { own: String, all: String },
-    #[error("the namespaces' own budgets are together {own} of `[memory] budget`, {all}")]
-    BudgetsOverAll { own: String, all: String },
     #[error("`warm` asks for nothing")]
     WarmEmpty,
 }
@@ -93,14 +93,20 @@ impl PolicyFault {
             Self::NotShorter { option, ttl, .. } => {
                 advice("too long", format!("write `{option}` shorter than {ttl}, or a longer `ttl`"))
             }
+            Self::SlidingAndStale { option } => advice(
+                "with a sliding TTL",
+                format!("leave `{option}` out, or write one duration: `ttl = \"24h\"`"),
+            ),
+            Self::RefreshTooLate { ends, .. } => {
+                advice("too late", format!("write `refresh_every` shorter than {ends}, or a longer `ttl`"))
+            }
             Self::IdleOverMax { max } => advice("too long", format!("write `idle` of at most {max}")),
             Self::SoftOverHard { timeout } => {
                 advice("too long", format!("write `soft_timeout` of at most {timeout}"))
             }
-            Self::SoftWithoutStale => advice(
-                "nothing to answer with",
-                "declare `stale_while_revalidate` or `stale_if_error`, or leave `soft_timeout` out",
-            ),
+            Self::SoftWithoutStale => {
+                advice("nothing to answer with", "declare `stale_if_error`, or leave `soft_timeout` out")
+            }
             Self::DurabilityInCache => advice("in a cache", "leave it out, or write `mode = \"store\"`"),
             Self::AlwaysOnShared => advice(
                 "not on a shared tier",
@@ -111,10 +117,6 @@ impl PolicyFault {
             }
             Self::HashWithoutField => {
                 advice("a hash", "say how fields are named, like `field = \"{order_no}\"`")
-            }
-            Self::BudgetAndShare => advice("said twice", "keep one of them"),
-            Self::BudgetOverAll { all, .. } | Self::BudgetsOverAll { all, .. } => {
-                advice("too much", format!("write less than {all}, or raise `[memory] budget`"))
             }
             Self::WarmEmpty => advice("nothing", "list values of a parameter, or say `hottest = N`"),
         }

@@ -167,7 +167,7 @@ impl Kind {
             Self::Size { min, max } => format!("{} – {}", show_size(*min), show_size(*max)),
             Self::Percent => "1 % – 100 %".into(),
             Self::Map(_, kind) => kind.limits(),
-            Self::Warm => "`hottest` 1 – 1000000".into(),
+            Self::Warm => "`hottest` 1 – 100000; the lists at most 1000000 keys".into(),
             Self::Text(TextKind::Name) => "64 characters".into(),
             Self::Text(TextKind::Pattern) => "512 bytes".into(),
             _ => String::new(),

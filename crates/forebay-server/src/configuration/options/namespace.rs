@@ -69,7 +69,7 @@ pub(crate) static NAMESPACE: Section = Section {
             name: "refresh_every",
             kind: between(PER_SECOND, days(365)),
             default: NONE,
-            effect: "What is held is refreshed this often, read or not.",
+            effect: "What is held is refreshed this often, read or not; shorter than `ttl` with its longest stale window.",
         },
         Opt {
             name: "jitter",
@@ -87,7 +87,7 @@ pub(crate) static NAMESPACE: Section = Section {
             name: "version",
             kind: Kind::Text(TextKind::Name),
             default: NONE,
-            effect: "A column; a value whose version is older never replaces a newer one.",
+            effect: "A column of integers; a value whose version is older never replaces a newer one.",
         },
         Opt {
             name: "shape",
@@ -99,7 +99,7 @@ pub(crate) static NAMESPACE: Section = Section {
             name: "tags",
             kind: Kind::Texts(TextKind::Pattern),
             default: NONE,
-            effect: "Groups that a value belongs to and is invalidated with; parameters or columns in braces.",
+            effect: "Groups that a value belongs to and is invalidated with; parameters or columns (text, integers) in braces.",
         },
         Opt {
             name: "writes",
@@ -325,8 +325,8 @@ static LOADER: Section = Section {
         Opt {
             name: "soft_timeout",
             kind: between(millis(1), days(1)),
-            default: "100ms where a stale value may be served",
-            effect: "After this long a reader takes the stale value and the load goes on; at most `timeout`.",
+            default: "100ms with `stale_if_error`",
+            effect: "After this long a reader who may have a stale value takes it and the load goes on; at most `timeout`.",
         },
         Opt {
             name: "concurrency",
@@ -382,7 +382,7 @@ static MEMORY: Section = Section {
             name: "policy",
             kind: Kind::Choice(&["s3-fifo", "lru", "lfu"]),
             default: "`\"s3-fifo\"`",
-            effect: "Which values make room for others.",
+            effect: "Which values make room for others; another than the default needs a `budget` or a `share`.",
         },
         Opt {
             name: "budget",

@@ -126,3 +126,34 @@ fn budgets_of_their_own_leave_the_others_something() {
     "#]]
     .assert_eq(&format!("{report}\n"));
 }
+
+#[test]
+fn a_share_is_enough_to_work_with_and_something_is_left_to_share() {
+    let namespace = |memory: &str| {
+        format!(
+            "keyspace = 'a'\n[memory]\nbudget = '4 MiB'\n[namespace.a]\nkey = 'a'\nttl = '1s'\nmode = 'cache'\nmemory.{memory}\n"
+        )
+    };
+    let report = refused(&[("a.toml", &namespace("share = '1 %'"))]);
+    expect![[r#"
+        error: a share of 1 % of `[memory] budget`, 4 MiB, is 41943 B, which is too small to work with
+         --> a.toml:8:1
+          |
+        8 | memory.share = '1 %'
+          | ^^^^^^ too small
+          |
+          = help: write a share that is at least 64 KiB, or raise `[memory] budget`
+    "#]]
+    .assert_eq(&format!("{report}\n"));
+    let report = refused(&[("a.toml", &namespace("share = '76 %'"))]);
+    expect![[r#"
+        error: the namespaces' own budgets are together 3187671 B of `[memory] budget`, 4 MiB, and leave the others less than 1 MiB
+         --> a.toml:8:1
+          |
+        8 | memory.share = '76 %'
+          | ^^^^^^ too much
+          |
+          = help: leave at least 1 MiB to share: write less here, or raise `[memory] budget`
+    "#]]
+    .assert_eq(&format!("{report}\n"));
+}

@@ -18,30 +18,18 @@ fn what_is_not_served_is_told_with_its_line() {
         19:8: `feed = true` is part of the language but not served by this version
         33:8: `kind = "hash"` is part of the language but not served by this version
         34:1: `field` is part of the language but not served by this version
-        40:1: `refresh_ahead` is part of the language but not served by this version
-        41:1: `refresh_every` is part of the language but not served by this version
-        43:1: `version` is part of the language but not served by this version
-        44:1: `shape` is part of the language but not served by this version
-        45:1: `tags` is part of the language but not served by this version
         46:10: `writes = "through"` is part of the language but not served by this version
         47:1: `exists` is part of the language but not served by this version
         48:1: `depends_on` is part of the language but not served by this version
-        49:1: `warm` is part of the language but not served by this version
         54:1: `source.sql.fields` is part of the language but not served by this version
         57:25: `source.http` is part of the language but not served by this version
         63:1: `source.merge` is part of the language but not served by this version
         65:18: `sink` is part of the language but not served by this version
-        72:1: `loader.soft_timeout` is part of the language but not served by this version
-        75:1: `loader.breaker` is part of the language but not served by this version
-        78:10: `memory.policy = "lfu"` is part of the language but not served by this version
-        79:1: `memory.share` is part of the language but not served by this version
         80:1: `memory.max_age` is part of the language but not served by this version
         86:10: `writes = "behind"` is part of the language but not served by this version
         87:1: `aliases` is part of the language but not served by this version
         89:1: `sink` is part of the language but not served by this version
-        90:8: `memory.budget` is part of the language but not served by this version
         94:8: `mode = "store"` is part of the language but not served by this version
-        95:1: a table for `ttl` is part of the language but not served by this version
         96:1: `durability` is part of the language but not served by this version
         100:25: a `url` that is not `sqlite:` is part of the language but not served by this version"#]]
     .assert_eq(&found.join("\n"));

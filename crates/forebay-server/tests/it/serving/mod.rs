@@ -2,9 +2,11 @@
 //!
 //! Nothing waits by the clock: every wait is for an event, and [`soon`] ends those that never come.
 
+mod declared;
 mod http;
 mod resp;
 mod start;
+mod warming;
 
 use std::collections::BTreeMap;
 use std::future::Future;

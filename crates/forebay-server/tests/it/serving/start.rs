@@ -69,6 +69,26 @@ async fn a_query_that_cannot_work_is_told_before_a_port_opens() {
 }
 
 #[tokio::test]
+async fn columns_that_a_star_does_not_give_are_told_before_a_port_opens() {
+    for (option, told) in [
+        ("version = 'seq'", "`version` names the column `seq`, which the query does not give"),
+        (
+            "tags = ['on:{shelf}']",
+            "the tag \"on:{shelf}\" names the column `shelf`, which the query does not give",
+        ),
+    ] {
+        let namespace = format!(
+            "[namespace.item]\nkey = 'item:{{code}}'\nttl = '1s'\n{option}\n\
+             source.sql = {{ database = 'main', query = 'select * from items where code in {{keys}}' }}\n"
+        );
+        let error = failure(ANY, ANY, &namespace).await;
+        let message = error.to_string();
+        assert!(matches!(error, StartError::Assembly(AssemblyError::Query { .. })), "{message}");
+        assert!(message.contains(told), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_data_folder_that_is_a_file_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("data");
