@@ -8,6 +8,9 @@
 //! flight notes it, and the fill gives that part what was made of it meanwhile. A load of a single field is a flight of its
 //! own, closed by whatever touches the field or its key.
 
+#[cfg(all(test, feature = "model"))]
+mod model;
+
 use std::hash::BuildHasher;
 use std::sync::{Arc, OnceLock};
 

@@ -5,6 +5,8 @@
 
 pub mod atomic;
 mod clock;
+#[cfg(feature = "model")]
+pub mod model;
 pub mod planted;
 mod sync;
 mod tasks;

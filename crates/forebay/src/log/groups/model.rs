@@ -1,11 +1,14 @@
 //! The groups under the model checker, on the shipped code.
 
+#![allow(clippy::print_stdout, reason = "each scenario says how many schedules it took")]
+
 use std::sync::Arc;
 
 use shuttle::thread::spawn;
 
 use super::{About, Group, Groups, Limits, Verdict};
 use crate::log::Verb;
+use crate::rt::model::every_schedule;
 use crate::value::{Position, Tag};
 
 const SCHEDULES: usize = 20_000;
@@ -40,7 +43,57 @@ fn once_told_a_record_is_met_at_the_next_look() {
         let (after, _) = look(&groups, position);
         assert_eq!(verdict.max(after), Verdict::Gone, "moved past a record without meeting it");
     };
-    shuttle::check_dfs(scenario, None);
+    println!("a record is told beside two looks: {} schedules", every_schedule(scenario));
+}
+
+/// One record is all that is remembered: the next one forgets it into the floor.
+fn forgotten() {
+    let schedules = every_schedule(|| {
+        let groups = Arc::new(Groups::new(Limits { tags: 1, prefixes: 1 }));
+        told(&groups, 1, "a").join().unwrap();
+        let teller = told(&groups, 2, "b");
+        let (verdict, _) = look(&groups, Position::START);
+        teller.join().unwrap();
+        assert_eq!(verdict, Verdict::Gone, "missed a record that is being forgotten");
+        let (after, _) = look(&groups, Position::START);
+        assert_eq!(after, Verdict::Gone, "missed a record that was forgotten");
+    });
+    println!("a record is forgotten beside two looks: {schedules} schedules");
+}
+
+#[test]
+fn a_record_that_is_forgotten_is_met_in_the_floor() {
+    forgotten();
+}
+
+#[test]
+fn once_raised_the_floor_is_met_at_the_next_look() {
+    let schedules = every_schedule(|| {
+        let groups = Arc::new(Groups::new(Limits::default()));
+        let raiser = {
+            let groups = Arc::clone(&groups);
+            spawn(move || groups.raise_floor(Position::new(3)))
+        };
+        let (verdict, position) = look(&groups, Position::START);
+        raiser.join().unwrap();
+        let (after, position) = look(&groups, position);
+        assert_eq!(verdict.max(after), Verdict::Gone, "moved past the floor without meeting it");
+        assert_eq!(position, Position::new(3), "all is known up to the floor");
+    });
+    println!("the floor is raised beside two looks: {schedules} schedules");
+}
+
+/// It fails where the bug is planted that it is there for.
+#[cfg(feature = "planted")]
+mod planted {
+    use crate::rt::planted::{Bug, plant};
+
+    #[test]
+    #[should_panic(expected = "a record that")]
+    fn floor_not_raised() {
+        let _planted = plant(Bug::FloorNotRaised);
+        super::forgotten();
+    }
 }
 
 #[test]
