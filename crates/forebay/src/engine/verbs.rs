@@ -234,6 +234,8 @@ impl Core {
             }
             Verb::Expire => self.expire_where(takes_in),
         }
+        // One that began meanwhile may be about to land with what it saw there.
+        self.flights.close_all();
     }
 
     fn expire_where(&self, mut takes_in: impl FnMut(&[u8], &memory::Held) -> bool) {

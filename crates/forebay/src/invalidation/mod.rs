@@ -2,8 +2,10 @@
 //!
 //! After [`key`] has returned, no reader that starts gets a value that the source gave before the call, and none is stored
 //! (promise P1): the flight is closed first, the entry removed after, and a fill asks for the fence under the lock of its
-//! insert, so that it either comes before the removal and is removed, or sees the closed flight and is refused. Groups of
-//! keys are invalidated by records in the log (`log/`), which every read compares its entry with.
+//! insert, so that it either comes before the removal and is removed, or sees the closed flight and is refused. The flight is
+//! closed once more after the removal: one that began between the two may have found the entry and be about to land with it,
+//! and a later reader would go aboard. Groups of keys are invalidated by records in the log (`log/`), which every read
+//! compares its entry with.
 
 use crate::loader::Flights;
 use crate::rt::Tick;
@@ -13,10 +15,15 @@ use crate::value::{Hash, Position, Value};
 
 /// Makes what is held for `key` gone; whether anything was held.
 pub(crate) fn key(memory: &MemoryTier, flights: &Flights, namespace: u32, key: &[u8]) -> bool {
-    if !planted(Bug::FlightNotClosed) {
-        flights.close(key);
-    }
-    memory.remove(namespace, key)
+    let close = || {
+        if !planted(Bug::FlightNotClosed) {
+            flights.close(key);
+        }
+    };
+    close();
+    let removed = memory.remove(namespace, key);
+    close();
+    removed
 }
 
 /// Makes what is held for `key` stale: it is served only if the source fails and the policy allows it. Whether anything was
@@ -28,10 +35,15 @@ pub(crate) fn expire_key(
     key: &[u8],
     now: Tick,
 ) -> bool {
-    if !planted(Bug::ExpiryNotFencing) {
-        flights.close(key);
-    }
-    memory.update(namespace, key, now, |held| held.expired = true).is_some()
+    let close = || {
+        if !planted(Bug::ExpiryNotFencing) {
+            flights.close(key);
+        }
+    };
+    close();
+    let expired = memory.update(namespace, key, now, |held| held.expired = true).is_some();
+    close();
+    expired
 }
 
 /// Makes a field of a hash unknown by `forget`, if what is held is from `before` a position of the log. What is no hash, such as an absence, is gone. The flights that load it must have been told before.
@@ -74,4 +86,5 @@ pub(crate) fn heed_key(
             memory.update(namespace, key, now, |held| held.expired |= held.position < at);
         }
     }
+    flights.close_before(key, at);
 }

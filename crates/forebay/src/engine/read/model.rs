@@ -19,10 +19,11 @@ use crate::Error;
 use crate::engine::fill::Beginning;
 use crate::engine::{Forebay, Namespace};
 use crate::loader::{Flight, Lead, Seat};
+use crate::log::{Reach, Verb};
 use crate::namespace::BreakerOptions;
 use crate::protection::Verdict as Pass;
-use crate::rt::Clock;
 use crate::rt::model::every_schedule;
+use crate::rt::{Clock, Tick};
 use crate::source::{Loaded, load_one};
 use crate::tier::memory::Held;
 use crate::value::{Position, Value};
@@ -246,6 +247,48 @@ fn shared() {
         stage.engine.validate().unwrap();
     });
     println!("two readers who miss a key: {schedules} schedules");
+}
+
+fn heed(stage: &Stage, expired_at: Option<Tick>) {
+    let core = stage.core();
+    let at = Position::new(1);
+    invalidation::heed_key(&core.memory, &core.flights, core.id, KEY, at, expired_at);
+}
+
+/// A reader who looked at memory in vain goes on while what it missed is there by now, and `tell` makes it gone or stale;
+/// then another reader comes.
+fn overtaking(name: &str, tell: fn(&Stage)) {
+    let schedules = every_schedule(move || {
+        let stage = Stage::new();
+        stage.land(stage.take_off(), Some(1));
+        let reader = {
+            let stage = Arc::clone(&stage);
+            // Where it leads, its load is lost.
+            thread::spawn(move || drop(stage.board()))
+        };
+        tell(&stage);
+        let seen = match stage.core().flights.board(KEY, Position::START) {
+            Seat::Lead(_) => None,
+            Seat::Follow(flight) => block_on(flight.wait()).ok().and_then(|landing| number(landing.value)),
+        };
+        assert_eq!(seen, None, "aboard with one who saw what was there before");
+        reader.join().unwrap();
+        stage.engine.validate().unwrap();
+    });
+    println!("{name} beside a reader who saw nothing: {schedules} schedules");
+}
+
+#[test]
+fn nobody_joins_a_reader_who_saw_what_is_gone() {
+    overtaking("an invalidation", invalidate);
+    overtaking("an expiry", |stage| {
+        let core = stage.core();
+        invalidation::expire_key(&core.memory, &core.flights, core.id, KEY, core.clock.now());
+    });
+    overtaking("a record of the key", |stage| heed(stage, None));
+    overtaking("a record that the key expires", |stage| heed(stage, Some(Tick::default())));
+    overtaking("a record without a place", |stage| stage.core().heed_unplaced(&Reach::All, Verb::Invalidate));
+    overtaking("an expiry without a place", |stage| stage.core().heed_unplaced(&Reach::All, Verb::Expire));
 }
 
 #[test]
