@@ -1,9 +1,12 @@
 //! The memory tier under the model checker, on the shipped code: every order in which two threads can take its locks.
 
+#![allow(clippy::print_stdout, reason = "each scenario says how many schedules it took")]
+
 use std::sync::Arc;
 
 use forebay::rt::Tick;
 use forebay::rt::atomic::{AtomicBool, Ordering};
+use forebay::rt::model::every_schedule;
 use forebay::tier::memory::{Admit, EvictionPolicy, Filled, Held, MemoryTier};
 use forebay::value::Position;
 use forebay::{Blob, Value};
@@ -35,60 +38,58 @@ fn get(tier: &MemoryTier, key: &[u8]) -> Option<u8> {
 
 /// Runs two threads beside each other on one tier, in every order, under every policy; then checks the structure.
 fn check(
+    name: &str,
     first: impl Fn(&MemoryTier) + Send + Sync + Copy + 'static,
     second: impl Fn(&MemoryTier) + Send + Sync + Copy + 'static,
     end: impl Fn(&MemoryTier) + Send + Sync + Copy + 'static,
 ) {
     for policy in POLICIES {
-        shuttle::check_dfs(
-            move || {
-                let tier = Arc::new(MemoryTier::new(1024 * 1024, policy));
-                let beside = {
-                    let tier = Arc::clone(&tier);
-                    thread::spawn(move || first(&tier))
-                };
-                second(&tier);
-                beside.join().unwrap();
-                tier.validate().unwrap();
-                end(&tier);
-            },
-            None,
-        );
+        let schedules = every_schedule(move || {
+            let tier = Arc::new(MemoryTier::new(1024 * 1024, policy));
+            let beside = {
+                let tier = Arc::clone(&tier);
+                thread::spawn(move || first(&tier))
+            };
+            second(&tier);
+            beside.join().unwrap();
+            tier.validate().unwrap();
+            end(&tier);
+        });
+        println!("{name}, {policy:?}: {schedules} schedules");
     }
 }
 
 #[test]
 fn a_fenced_insert_and_a_removal_leave_nothing_behind() {
     for policy in POLICIES {
-        shuttle::check_dfs(
-            move || {
-                let tier = Arc::new(MemoryTier::new(1024 * 1024, policy));
-                let closed = Arc::new(AtomicBool::new(false));
-                let load = {
-                    let (tier, closed) = (Arc::clone(&tier), Arc::clone(&closed));
-                    thread::spawn(move || {
-                        tier.insert(0, b"k", held(1, 1), |_| {
-                            if closed.load(Ordering::SeqCst) { Admit::Fenced } else { Admit::Yes }
-                        })
+        let schedules = every_schedule(move || {
+            let tier = Arc::new(MemoryTier::new(1024 * 1024, policy));
+            let closed = Arc::new(AtomicBool::new(false));
+            let load = {
+                let (tier, closed) = (Arc::clone(&tier), Arc::clone(&closed));
+                thread::spawn(move || {
+                    tier.insert(0, b"k", held(1, 1), |_| {
+                        if closed.load(Ordering::SeqCst) { Admit::Fenced } else { Admit::Yes }
                     })
-                };
-                // An invalidation: the fence first, the removal after.
-                closed.store(true, Ordering::SeqCst);
-                let removed = tier.remove(0, b"k");
-                assert_eq!(get(&tier, b"k"), None, "read after the invalidation");
-                let filled = load.join().unwrap();
-                assert_eq!(removed, filled == Filled::Stored, "stored and removed, or neither");
-                assert_eq!(get(&tier, b"k"), None, "stored after the invalidation");
-                tier.validate().unwrap();
-            },
-            None,
-        );
+                })
+            };
+            // An invalidation: the fence first, the removal after.
+            closed.store(true, Ordering::SeqCst);
+            let removed = tier.remove(0, b"k");
+            assert_eq!(get(&tier, b"k"), None, "read after the invalidation");
+            let filled = load.join().unwrap();
+            assert_eq!(removed, filled == Filled::Stored, "stored and removed, or neither");
+            assert_eq!(get(&tier, b"k"), None, "stored after the invalidation");
+            tier.validate().unwrap();
+        });
+        println!("a fenced insert beside a removal, {policy:?}: {schedules} schedules");
     }
 }
 
 #[test]
 fn an_update_changes_the_old_value_or_the_new_one() {
     check(
+        "an insert beside an update",
         |tier| {
             tier.insert(0, b"k", held(1, 1), |_| Admit::Yes);
             assert!(matches!(get(tier, b"k"), Some(1..=3)));
@@ -109,6 +110,7 @@ fn an_update_changes_the_old_value_or_the_new_one() {
 #[test]
 fn an_eviction_takes_a_whole_entry_from_its_readers() {
     check(
+        "an eviction beside readers",
         |tier| {
             tier.insert(0, b"a", held(1, LARGE), |_| Admit::Yes);
             tier.insert(0, b"b", held(2, LARGE), |_| Admit::Yes);
@@ -125,6 +127,7 @@ fn an_eviction_takes_a_whole_entry_from_its_readers() {
 #[test]
 fn a_sweep_and_a_scan_beside_an_insert_keep_the_structure() {
     check(
+        "a sweep and a scan beside an insert",
         |tier| {
             tier.insert(0, b"a", held(1, 1), |_| Admit::Yes);
             tier.sweep(Tick::from_ms(1_000), 1);
