@@ -60,6 +60,7 @@ fn a_closed_flight_takes_no_other_off_the_board() {
                 panic!("aboard a flight that began before the invalidation")
             };
             assert!(lead.flight().admits(), "closed by an invalidation before it");
+            assert_eq!(flights.len(), 1, "taken off the board by another flight's end");
             drop(lead);
         },
     );
