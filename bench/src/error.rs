@@ -55,6 +55,9 @@ pub(crate) enum Error {
         /// How many there were.
         wanted: u64,
     },
+    /// A read of a cold key got something else than that the breaker is open.
+    #[error("forebay: a read of a cold key was not refused by a breaker that had to be open")]
+    NotRefused,
     /// Memory could not be measured.
     #[error("measuring memory: {problem}")]
     Memory {

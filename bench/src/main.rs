@@ -3,6 +3,7 @@
 //! This file reads the command line and holds the table of benchmarks; each benchmark is a file of its own. The peers are
 //! used as their own documentation says to, with their default hashers and policies.
 
+mod breaker;
 mod error;
 mod fit;
 mod hit;
@@ -47,13 +48,14 @@ const BENCHES: &[Bench] = &[
     Bench { name: "herd", measures: many::HERD_MEASURES, goal: many::HERD_GOAL, run: many::herd },
     Bench { name: "cold", measures: many::COLD_MEASURES, goal: many::COLD_GOAL, run: many::cold },
     Bench { name: "memory", measures: memory::MEASURES, goal: memory::GOAL, run: memory::run },
+    Bench { name: "breaker", measures: breaker::MEASURES, goal: breaker::GOAL, run: breaker::run },
     Bench { name: "observe", measures: observe::MEASURES, goal: observe::GOAL, run: observe::run },
     Bench { name: "race", measures: race::MEASURES, goal: race::GOAL, run: race::run },
 ];
 
 /// All of these in a row, under one name.
 const ENGINE: &str = "engine";
-const OF_THE_ENGINE: &[&str] = &["hit", "mixed", "ratio", "herd", "cold", "memory"];
+const OF_THE_ENGINE: &[&str] = &["hit", "mixed", "ratio", "herd", "cold", "memory", "breaker"];
 
 /// What the command line says of how to run.
 #[derive(Clone, Debug)]

@@ -18,6 +18,13 @@ fn the_lines_are_those_of_the_golden_file() {
         .find(|line| line.pairs.contains(&("bench", "herd-queries")));
     let promised = promised.unwrap();
     assert_eq!((promised.number("ours"), &*promised.words), (1.0, ["ok"].as_slice()));
+
+    // Five times the goal of 1 ms: a median on a busy machine, and a build that is not the quickest.
+    let refused = printed
+        .iter()
+        .map(|line| Line::read(line))
+        .find(|line| line.pairs.contains(&("bench", "breaker-median")));
+    assert!(refused.unwrap().number("ours") <= 5_000.0, "an open breaker takes too long to answer");
 }
 
 /// A line without what differs from run to run: figures, verdicts, and which peer or row was the best or worst.
