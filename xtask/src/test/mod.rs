@@ -125,6 +125,8 @@ impl Run {
             self.tests("tests under the model checker", &arguments)?;
             let arguments = [&features("planted")[..], &["planted"]].concat();
             self.tests("bugs planted to be found", &arguments)?;
+            let arguments = [&features("model,planted")[..], &["--lib", "planted"]].concat();
+            self.tests("bugs planted under the model checker", &arguments)?;
         }
         self.step(
             "documentation",
