@@ -391,7 +391,7 @@ impl Beside {
         let (name, end) = (key.to_le_bytes(), self.now.after(Duration::from_millis(lives_ms)));
         let sought = self.sought(&name);
         let mut gone = Gone::new();
-        let (filled, at) = self.shard.insert(&sought, held(bytes, end), |_| Admit::Yes, &mut gone);
+        let (filled, at) = self.shard.insert(&sought, held(bytes, end), |_, _| Admit::Yes, &mut gone);
         prop_assert_eq!(filled, Filled::Stored);
         let weight_bytes = weight_bytes(key, bytes);
         if self.ends.insert(key, end).is_some() {
