@@ -9,7 +9,10 @@ fn the_list_gives_name_measure_and_goal_of_each() {
     assert!(columns.iter().all(|columns| columns.len() == 3), "{listed:?}");
     assert!(columns.iter().flatten().all(|column| !column.is_empty()), "{listed:?}");
     let names: Vec<&str> = columns.iter().map(|columns| columns[0]).collect();
-    assert_eq!(names, ["hit", "mixed", "ratio", "herd", "cold", "memory", "breaker", "observe", "race", "engine"]);
+    assert_eq!(
+        names,
+        ["hit", "mixed", "ratio", "herd", "cold", "memory", "breaker", "observe", "race", "engine"]
+    );
 }
 
 #[test]
