@@ -9,7 +9,7 @@ use forebay::rt::{Clock, Mutex, Tick};
 use forebay::tier::shared::{
     Answers, Capabilities, Fill, Filled, Lease, LeaseTerms, Owner, Reply, SharedTier, TierError,
 };
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::faults::{End, Fate, Faults, Fired, Partition};
 use crate::state::State;
@@ -52,8 +52,8 @@ impl Server {
 pub struct SimulatedTier {
     server: Arc<Mutex<Server>>,
     clock: Clock,
-    /// How many changes there were: who waits for the log waits here.
-    changes: Arc<watch::Sender<u64>>,
+    /// Told of every change: who waits for the log waits here, and is woken in the order in which they began to.
+    changes: Arc<Notify>,
 }
 
 impl std::fmt::Debug for SimulatedTier {
@@ -73,7 +73,7 @@ impl SimulatedTier {
             partitions: BTreeMap::new(),
             late: BTreeMap::new(),
         };
-        Self { server: Arc::new(Mutex::new(server)), clock, changes: Arc::new(watch::Sender::new(0)) }
+        Self { server: Arc::new(Mutex::new(server)), clock, changes: Arc::default() }
     }
 
     /// The way of the instance numbered `instance` to it: its contracts.
@@ -136,7 +136,7 @@ impl SimulatedTier {
     }
 
     fn changed(&self) {
-        self.changes.send_modify(|changes| *changes += 1);
+        self.changes.notify_waiters();
     }
 }
 
@@ -246,16 +246,15 @@ impl Link {
 
     /// Waits until `ready` says so, at most until `until`, and looks again whenever something has changed.
     async fn watch(&self, until: Tick, ready: impl Fn(&mut State, Tick) -> bool) {
-        let mut changes = self.tier.changes.subscribe();
         loop {
-            changes.borrow_and_update();
+            let changed = self.tier.changes.notified();
             let now = self.tier.clock.now();
             if now >= until || self.look(now, &ready) {
                 return;
             }
             let wait = until.since(now).min(LOOK_AGAIN);
             // Late or not, the loop looks again.
-            let _ = self.tier.clock.timeout(wait, changes.changed()).await;
+            let _ = self.tier.clock.timeout(wait, changed).await;
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::common::Common;
 use crate::log::{Batch, Cursor, InstanceId, LogError, Reach, Record, SUSPECT_AFTER, Verb};
@@ -36,7 +36,9 @@ pub(super) struct Shared {
     /// When the last acknowledgement was sent that the log is known to have received.
     acknowledged: Mutex<Option<Tick>>,
     /// The position up to which the log is applied.
-    applied: watch::Sender<Position>,
+    applied: Mutex<Position>,
+    /// Told whenever more of the log is applied, or it was heard: who waits is woken in the order in which they began to.
+    heeded: Notify,
     /// The newest place of a record of this engine's own.
     told: Mutex<Cursor>,
     undelivered: Mutex<Undelivered>,
@@ -59,7 +61,8 @@ impl Shared {
             cursor: Mutex::new(Cursor::NOWHERE),
             heard: AtomicU64::new(0),
             acknowledged: Mutex::default(),
-            applied: watch::Sender::new(Position::START),
+            applied: Mutex::new(Position::START),
+            heeded: Notify::new(),
             told: Mutex::new(Cursor::NOWHERE),
             undelivered: Mutex::default(),
         }
@@ -86,9 +89,16 @@ impl Shared {
     }
 
     async fn catch_up_to(&self, wait: Duration, is_there: impl Fn(Position) -> bool) -> bool {
-        let mut applied = self.applied.subscribe();
-        let caught_up = applied.wait_for(|applied| is_there(*applied));
-        matches!(self.clock.timeout(wait, caught_up).await, Ok(Ok(_)))
+        let caught_up = async {
+            loop {
+                let heeded = self.heeded.notified();
+                if is_there(*self.applied.lock()) {
+                    return;
+                }
+                heeded.await;
+            }
+        };
+        self.clock.timeout(wait, caught_up).await.is_ok()
     }
 
     /// Notes the place of a record of this engine's own.
@@ -185,7 +195,7 @@ impl Shared {
         *self.cursor.lock() = batch.cursor();
         if batch.caught_up() {
             self.heard.store(sent.as_ms() + 1, Ordering::Release);
-            self.applied.send_modify(|_| ());
+            self.heeded.notify_waiters();
         }
         self.acknowledge(batch.cursor()).await
     }
@@ -220,11 +230,10 @@ impl Shared {
             }
         }
         if let Some(end) = common.groups.place(batch.cursor()) {
-            self.applied.send_if_modified(|applied| {
-                let newer = end > *applied;
-                *applied = end.max(*applied);
-                newer
-            });
+            let mut applied = self.applied.lock();
+            *applied = end.max(*applied);
+            drop(applied);
+            self.heeded.notify_waiters();
         }
     }
 }
