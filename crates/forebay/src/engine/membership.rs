@@ -18,9 +18,11 @@ const PAGE: usize = 1_000;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Core {
-    /// Whether the filter knows that `key` does not exist.
+    /// Whether the filter knows that `key` does not exist. Out of touch with the log nobody knows what others have added.
     pub(super) fn cannot_exist(&self, key: &[u8]) -> bool {
-        self.filter.as_ref().is_some_and(|filter| filter.answer(key) == Answer::Absent)
+        let Some(filter) = &self.filter else { return false };
+        let hears = self.common.shared.as_ref().is_none_or(|shared| shared.in_touch(self.clock.now()));
+        hears && filter.answer(key) == Answer::Absent
     }
 
     /// `key` exists, or may from now on.

@@ -13,14 +13,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use forebay::log::{Batch, Cursor, InstanceId, Log, LogError, Record, SUSPECT_AFTER, Verb};
 use forebay::rt::Clock;
-use forebay::source::Loading;
+use forebay::source::{Listing, Loading};
 use forebay::tier::shared::{
     Answers, Capabilities, Fill, Filled, Lease, LeaseTerms, Owner, SharedTier, TierError,
 };
 use forebay::value::{Codec, Param, Version};
 use forebay::{
-    Blob, Error, Forebay, Freshness, LoadKey, Loaded, Namespace, NamespaceBuilder, Source, SourceError, Tier,
-    Why,
+    Blob, Error, FilterOptions, Forebay, Freshness, LoadKey, Loaded, Namespace, NamespaceBuilder, Source,
+    SourceError, Tier, Why,
 };
 use forebay_simulated::{Faults, Link, Partition, SimulatedTier};
 
@@ -110,6 +110,17 @@ impl Source for Origin {
             }
             Ok(rows.into_iter().map(|row| row.map(loaded)).collect())
         })
+    }
+
+    fn list<'a>(&'a self, _: &'a str, after: Option<&'a LoadKey>, limit: usize) -> Option<Listing<'a>> {
+        Some(Box::pin(async move {
+            let rows = self.0.rows.lock().unwrap();
+            let last = after.map(|key| key.params[1].clone());
+            let ids = rows.keys().map(|id| Param::Text(id.clone()));
+            let rest =
+                ids.skip_while(|id| last.as_ref().is_some_and(|last| id != last)).skip(after.iter().count());
+            Ok(rest.take(limit).map(|id| LoadKey { params: vec![Param::Text("g".into()), id] }).collect())
+        }))
     }
 }
 
@@ -717,6 +728,26 @@ async fn memory_out_of_touch_is_suspect_and_reads_go_to_the_source() {
             })
             .await;
     }
+}
+
+#[tokio::test]
+async fn a_filter_out_of_touch_denies_nothing() {
+    let cluster = Cluster::new(29);
+    cluster.origin.set("y", "y");
+    let filtered = |builder: NamespaceBuilder<Blob>| builder.membership(FilterOptions::default());
+    let (a, b) = (cluster.instance(1), cluster.instance_with(2, filtered));
+    cluster
+        .run(async {
+            // It is listed again once the log was heard.
+            cluster.pass(ms(1_100)).await;
+            assert_eq!(b.read("x").await, (None, Tier::Nowhere));
+            cluster.tier.partition(2, Some(Partition::Requests));
+            cluster.origin.set("x", "new");
+            a.invalidate("x").await.unwrap();
+            cluster.pass(ms(1_001)).await;
+            assert_eq!(b.get("x").await.as_deref(), Some("new"), "another instance had added it");
+        })
+        .await;
 }
 
 #[tokio::test]
