@@ -2,8 +2,6 @@
 //!
 //! Time is a simulated clock's, which [`Cluster::run`] moves on; chance comes from seeds.
 
-mod random;
-
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

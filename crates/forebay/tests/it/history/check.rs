@@ -1,18 +1,20 @@
 //! The checkers: pure functions from a history to what it breaks, each O(n log n).
 //!
 //! The names are those of the history properties: H1 no stale set, H2 bounded staleness, H5 single flight, H6 no stranded
-//! waiter, H10 a gap is found, H11 tags, H14 expiry. They are necessary conditions: a history of a right engine breaks none.
+//! waiter, H10 a gap is found, H11 tags, H12 convergence, H14 expiry. They are necessary conditions: a history of a right engine breaks none.
 
 mod age;
 mod fence;
+mod leases;
 mod loads;
+mod members;
 mod tally;
 #[cfg(test)]
 mod told;
 
 pub use tally::Tally;
 
-use super::record::{Asked, Commit, Ended, Got, History, KeyIndex, Op, Stamp};
+use super::record::{Asked, Commit, Ended, Got, History, KeyIndex, Op, Reach, Stamp};
 use forebay::{Freshness, Tier};
 
 /// A promise broken.
@@ -31,6 +33,8 @@ pub fn check(history: &History) -> (Vec<Violation>, Tally) {
     let mut violations = fence::check(&index, &mut tally);
     violations.extend(age::check(&index));
     violations.extend(loads::check(&index));
+    violations.extend(leases::check(&index, &mut tally));
+    violations.extend(members::check(&index));
     (violations, tally)
 }
 
@@ -63,9 +67,11 @@ impl Answered<'_> {
         matches!(self.freshness, Freshness::Stale(_))
     }
 
-    /// Whether something that began at `ms` can be as old as was told, at some moment of the read.
-    pub fn is_as_old_as(&self, ms: u64) -> bool {
-        (self.op.inv.ms..=self.ret.ms).contains(&(ms + self.age_ms))
+    /// Whether something that began at `ms` can be as old as was told, at some moment of the read; what came through the
+    /// shared tier may seem younger by the way of its fill, or older by the way of the answer.
+    pub fn is_as_old_as(&self, ms: u64, reach: Option<Reach>) -> bool {
+        let (way, answer) = reach.map_or((0, 0), |reach| (reach.way, reach.answer));
+        (self.op.inv.ms..=self.ret.ms + way + answer).contains(&(ms + self.age_ms + way))
     }
 }
 
@@ -93,6 +99,18 @@ impl<'a> Index<'a> {
             }
         }
         index
+    }
+
+    /// How many instances there are.
+    pub fn instances(&self) -> usize {
+        self.history.ops.iter().map(|op| op.instance).max().map_or(0, |last| last + 1)
+    }
+
+    /// Whether `instance` was silent while `op` was under way.
+    pub fn was_silent(&self, instance: usize, op: &Op) -> bool {
+        let until = op.ret.unwrap_or(op.inv);
+        let mut gaps = self.history.gaps.iter().filter(|gap| gap.instance == instance);
+        gaps.any(|gap| gap.from <= until && op.inv <= gap.until)
     }
 
     /// The reads that were answered, in the order in which they began.
@@ -142,14 +160,17 @@ impl<'a> Index<'a> {
     pub fn load_of_absence(&self, read: &Answered<'_>) -> Option<usize> {
         let loads = &self.loads[read.key];
         let end = loads.partition_point(|&load| self.history.loads[load].start.step <= read.ret.step);
-        let earliest = (read.op.inv.ms).saturating_sub(read.age_ms);
+        let reach = self.history.reach;
+        let way = reach.map_or(0, |reach| reach.way);
+        let earliest = (read.op.inv.ms).saturating_sub(read.age_ms + way);
         loads[..end]
             .iter()
             .rev()
             .take_while(|&&load| self.history.loads[load].start.ms >= earliest)
             .find(|&&load| {
                 let load = &self.history.loads[load];
-                read.is_as_old_as(load.start.ms) && load.answers_for(read.key).any(|answer| !answer.present)
+                read.is_as_old_as(load.start.ms, reach)
+                    && load.answers_for(read.key).any(|answer| !answer.present)
             })
             .copied()
     }

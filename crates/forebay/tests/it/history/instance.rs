@@ -4,19 +4,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use forebay::source::Loading;
+use forebay::source::{Listing, Loading};
 use forebay::value::{Param, Version};
 use forebay::{
-    BreakerOptions, Error, Forebay, LoadKey, Loaded, Namespace, Policy, Read, Source, SourceError, Value,
-    Writes,
+    BreakerOptions, Error, FilterOptions, Forebay, LoadKey, Loaded, Namespace, NamespaceBuilder, Policy,
+    Read, Source, SourceError, Value, Warm, WarmProgress, Writes,
 };
 use tokio::task::yield_now;
 
 use super::record::{Answer, Commit, Ended, Failure, Got, KeyIndex, LoadEnd, Scope};
-use super::world::{TAGS, World};
+use super::wire::{Rows, Wire};
+use super::world::{Bounds, GROUPS, KEYS_A_GROUP, TAGS, World};
 
 /// What a value weighs, in bytes; nothing is ever evicted from a world.
-const WEIGHT_BYTES: u64 = 64;
+pub const WEIGHT_BYTES: u64 = 64;
+
+/// The most keys that the source lists at once.
+const LISTED_MAX: usize = 3;
+
+/// How many keys a world counts to know the hottest.
+const HOTTEST: usize = 8;
+
+/// How long a client waits for the others to acknowledge.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_millis(800);
 
 /// The tag that every namespace declares.
 const DECLARED: &str = "group:{group}";
@@ -32,37 +42,23 @@ pub struct Instance {
 
 impl Instance {
     pub fn new(world: &World, number: usize) -> Self {
-        let engine = Forebay::builder().clock(world.clock().clone()).build().unwrap();
+        let builder = Forebay::builder().clock(world.clock().clone());
         let plan = world.plan();
-        let namespaces =
-            plan.rules.iter().zip(&plan.namespaces).enumerate().map(|(index, (rules, bounds))| {
-                let ms = Duration::from_millis;
-                let mut policy = Policy::new(ms(rules.ttl));
-                policy.absent_ttl = ms(rules.absent_ttl);
-                policy.stale_while_revalidate = ms(rules.stale_while_revalidate);
-                policy.stale_if_error = ms(rules.stale_if_error);
-                policy.load_timeout = ms(rules.load_timeout);
-                policy.idle = rules.idle.map(ms);
-                policy.soft_timeout = ms(bounds.soft_timeout);
-                policy.refresh_ahead = ms(bounds.refresh_ahead);
-                policy.breaker = bounds.breaker_pause.map_or(BreakerOptions::never(), |pause| {
-                    BreakerOptions { failures: 3, successes: 1, pause: ms(pause) }
-                });
-
-                policy.jitter = ms(bounds.jitter);
-                policy.concurrency = bounds.concurrency;
-                policy.queue = bounds.queue;
-                policy.writes = if rules.kept { Writes::Cache } else { Writes::Refuse };
-                let source = Scripted { world: world.clone(), instance: number, namespace: index };
-                engine
-                    .namespace(&format!("n{index}"))
-                    .key(&format!("n{index}:{{group}}:{{id}}"))
-                    .policy(policy)
-                    .tags(&[DECLARED])
-                    .source(source)
-                    .build()
-                    .unwrap()
-            });
+        let engine = match plan.instances {
+            1 => builder.build().unwrap(),
+            _ => builder.shared_tier(Arc::new(Wire::new(world, number))).build().unwrap(),
+        };
+        let namespaces = (0..plan.rules.len()).map(|index| {
+            let source = Scripted { world: world.clone(), instance: number, namespace: index };
+            let builder = engine
+                .namespace(&format!("n{index}"))
+                .key(&format!("n{index}:{{group}}:{{id}}"))
+                .policy(policy(world, index))
+                .tags(&[DECLARED])
+                .codec(Rows)
+                .source(source);
+            bounded(builder, &plan.namespaces[index]).build().unwrap()
+        });
         Self { world: world.clone(), namespaces: namespaces.collect(), engine, number }
     }
 
@@ -119,6 +115,36 @@ impl Instance {
         })
     }
 
+    /// Waits until every other instance has heeded what this one has invalidated.
+    pub async fn acknowledged(&self) -> Ended {
+        match self.engine.acknowledged(ACKNOWLEDGED_WITHIN).await {
+            Ok(true) => Ended::Done,
+            Ok(false) => Ended::Failed(Failure::Unacknowledged),
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    /// Loads the keys of a namespace before anybody asks: by lists, by heat, or as its source lists them.
+    pub async fn warm(&self, namespace: usize, by: u8) -> Ended {
+        let texts = |count: usize, text: fn(usize) -> String| (0..count).map(text).collect();
+        let warm = match by {
+            0 => Warm { hottest: HOTTEST, ..Warm::default() },
+            1 if !self.world.plan().namespaces[namespace].filtered => {
+                Warm { listing: true, ..Warm::default() }
+            }
+            _ => Warm {
+                lists: vec![
+                    texts(GROUPS, |group| format!("g{group}")),
+                    texts(KEYS_A_GROUP, |id| id.to_string()),
+                ],
+                ..Warm::default()
+            },
+        };
+        let WarmProgress { known, done, failed, absent, .. } =
+            self.namespaces[namespace].warm(warm).unwrap().finished().await;
+        Ended::Warmed { known, done, failed, absent }
+    }
+
     /// The two parameters of `key`.
     fn params(&self, key: KeyIndex) -> (&str, &str) {
         let mut params = self.world.plan().keys[key].name.split(':').skip(1);
@@ -133,9 +159,49 @@ impl Instance {
         self.namespaces.iter().map(Namespace::flights).sum()
     }
 
-    /// What is wrong with the structure of its memory.
+    /// What is wrong with its structure.
     pub fn validate(&self) -> Option<String> {
-        self.engine.memory().validate().err()
+        self.engine.validate().err()
+    }
+
+    /// How many invalidations the shared tier could not be told yet.
+    pub fn untold(&self) -> usize {
+        self.engine.untold()
+    }
+}
+
+/// The policy of a namespace.
+fn policy(world: &World, namespace: usize) -> Policy {
+    let (rules, bounds) = (&world.plan().rules[namespace], &world.plan().namespaces[namespace]);
+    let ms = Duration::from_millis;
+    let mut policy = Policy::new(ms(rules.ttl));
+    policy.absent_ttl = ms(rules.absent_ttl);
+    policy.stale_while_revalidate = ms(rules.stale_while_revalidate);
+    policy.stale_if_error = ms(rules.stale_if_error);
+    policy.load_timeout = ms(rules.load_timeout);
+    policy.idle = rules.idle.map(ms);
+    policy.soft_timeout = ms(bounds.soft_timeout);
+    policy.refresh_ahead = ms(bounds.refresh_ahead);
+    policy.breaker = bounds.breaker_pause.map_or(BreakerOptions::never(), |pause| BreakerOptions {
+        failures: 3,
+        successes: 1,
+        pause: ms(pause),
+    });
+    policy.jitter = ms(bounds.jitter);
+    policy.concurrency = bounds.concurrency;
+    policy.queue = bounds.queue;
+    policy.writes = if rules.kept { Writes::Cache } else { Writes::Refuse };
+    policy
+}
+
+/// A namespace with its filter, and with what counts its hottest keys, where it has them.
+fn bounded(builder: NamespaceBuilder<Got>, bounds: &Bounds) -> NamespaceBuilder<Got> {
+    let builder = if bounds.warmed { builder.count_hottest(HOTTEST) } else { builder };
+    if bounds.filtered {
+        // So seldom wrong that no seed sees it: what is wrong is not drawn from the seed.
+        builder.membership(FilterOptions { keys: 64, false_positives: 1e-6 })
+    } else {
+        builder
     }
 }
 
@@ -216,9 +282,9 @@ struct ScriptedPanic;
 impl Scripted {
     fn script(&self, keys: usize) -> Script {
         let rules = self.world.plan().rules[self.namespace];
-        let faults = self.world.faults();
-        let mut script = self.world.draw(|rng| Script {
-            wait_ms: rng.u64(0..=20.min(rules.load_timeout - 1)),
+        let (faults, slow) = (self.world.source_fails(), self.world.plan().slow);
+        self.world.draw(|rng| Script {
+            wait_ms: slow.draw(rng).min(rules.load_timeout - 1),
             yields: rng.usize(0..3),
             fate: match rng.u8(0..100) {
                 0..12 if faults => Fate::Fail,
@@ -227,11 +293,7 @@ impl Scripted {
                 _ => Fate::Answer,
             },
             rows: (0..keys).map(|_| (rng.u8(0..4) > 0, own_ttl(rng, rules.ttl))).collect(),
-        });
-        if script.fate == Fate::Hang && !self.world.may_hang(rules.load_timeout) {
-            script.fate = Fate::Fail;
-        }
-        script
+        })
     }
 
     async fn answer(&self, keys: &[LoadKey]) -> Result<Vec<Option<Loaded>>, SourceError> {
@@ -275,6 +337,36 @@ impl Scripted {
         Ok(rows)
     }
 
+    /// The next keys that exist, after `after`, as the truth is when they are told.
+    async fn page(&self, after: Option<&LoadKey>, limit: usize) -> Result<Vec<LoadKey>, SourceError> {
+        let world = &self.world;
+        if after.is_none() {
+            world.listing_begins(self.instance, self.namespace);
+        }
+        let fails = world.source_fails();
+        let (wait_ms, fails) = world.draw(|rng| (rng.u64(0..6), fails && rng.u8(0..5) == 0));
+        if wait_ms > 0 {
+            world.wait(wait_ms).await;
+        }
+        if fails {
+            return Err(SourceError::passing(ScriptedFailure));
+        }
+        let keys = world.plan().keys.iter().enumerate();
+        let rest = keys.skip(after.map_or(0, |last| self.index(last) + 1));
+        let present =
+            rest.filter(|(index, key)| key.namespace == self.namespace && world.truth(*index).present);
+        let page: Vec<LoadKey> = present
+            .take(limit.min(LISTED_MAX))
+            .map(|(_, key)| LoadKey {
+                params: key.name.split(':').skip(1).map(|text| Param::Text(text.to_owned())).collect(),
+            })
+            .collect();
+        if page.is_empty() {
+            world.listing_ends(self.instance, self.namespace);
+        }
+        Ok(page)
+    }
+
     fn index(&self, key: &LoadKey) -> KeyIndex {
         let [Param::Text(group), Param::Text(id)] = &key.params[..] else { panic!("two texts name a key") };
         let name = format!("n{}:{group}:{id}", self.namespace);
@@ -301,6 +393,10 @@ fn own_ttl(rng: &mut Rng, ttl: u64) -> Option<u64> {
 impl Source for Scripted {
     fn load<'a>(&'a self, _: &'a str, keys: &'a [LoadKey]) -> Loading<'a> {
         Box::pin(self.answer(keys))
+    }
+
+    fn list<'a>(&'a self, _: &'a str, after: Option<&'a LoadKey>, limit: usize) -> Option<Listing<'a>> {
+        Some(Box::pin(self.page(after, limit)))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Recorded histories: random concurrent workloads on the shipped engine, checked for what it promises.
 //!
-//! One seed is one world (`world.rs`) with its clients (`workload.rs`); everything that happens in it is recorded
-//! (`record.rs`), and pure functions look for what the record breaks (`check.rs`). An invalidation counts only if a load
+//! One seed is one world (`world.rs`) with its clients (`workload.rs`); every third has two instances over a shared tier
+//! (`wire.rs`) that is not always in reach (`trouble.rs`). Everything that happens in it is recorded (`record.rs`), and pure
+//! functions look for what the record breaks (`check.rs`). An invalidation counts only if a load
 //! that it covers was under way when it was made and a later read was checked against it.
 //!
 //! `cargo xtask verify` runs many more of them. It says how many through the environment:
@@ -13,6 +14,8 @@
 pub mod check;
 mod instance;
 pub mod record;
+mod trouble;
+mod wire;
 mod workload;
 pub mod world;
 

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use forebay::{Freshness, Tier};
+use forebay_simulated::Fired;
 
 /// A place in the one order of all events, and the simulated time at it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +88,12 @@ pub enum Asked {
     },
     Invalidate(Scope),
     Expire(Scope),
+    /// Whether every other instance has heeded what this one has invalidated.
+    Acknowledged,
+    /// To load the keys of a namespace before anybody asks.
+    Warm {
+        namespace: usize,
+    },
 }
 
 impl Asked {
@@ -94,6 +101,14 @@ impl Asked {
     pub fn read(self) -> Option<KeyIndex> {
         match self {
             Self::Get(key) | Self::GetMany(key) | Self::GetFresh(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// What it makes gone, or stale.
+    pub fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Invalidate(scope) | Self::Expire(scope) => Some(scope),
             _ => None,
         }
     }
@@ -127,6 +142,13 @@ pub enum Ended {
     },
     /// It was done.
     Done,
+    /// So many keys were to be warmed; so many are, could not be had, or do not exist.
+    Warmed {
+        known: u64,
+        done: u64,
+        failed: u64,
+        absent: u64,
+    },
     Failed(Failure),
     /// Nobody knows whether it was done.
     Unknown,
@@ -140,6 +162,8 @@ pub enum Failure {
     Overloaded,
     BreakerOpen,
     Lost,
+    /// Somebody has not acknowledged in time.
+    Unacknowledged,
     Other,
 }
 
@@ -207,7 +231,55 @@ pub struct Commit {
     pub at: Stamp,
 }
 
-/// A time in which an instance did not hear of what the others did.
+/// One listing of the keys of a namespace's source, from its first page to the empty one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub instance: usize,
+    pub namespace: usize,
+    pub start: Stamp,
+    /// `None`: it broke off, or is still under way.
+    pub end: Option<Stamp>,
+}
+
+/// One exchange of an instance with the shared tier, or one thing that it learned by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    pub instance: usize,
+    pub sent: Stamp,
+    /// When the answer came, or was given up.
+    pub at: Stamp,
+    pub what: Exchanged,
+}
+
+/// What was exchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchanged {
+    /// It asked for a key, and for the lease on it.
+    Asked { key: KeyIndex, said: Said },
+    /// It stored what a load under a lease brought; whether the tier took it, where it answered.
+    Filled { key: KeyIndex, stored: Option<bool> },
+    /// It gave a lease back.
+    Released { key: KeyIndex },
+    /// It told a record; whether it knows that the tier heard.
+    Told { scope: Scope, confirmed: bool },
+    /// It heard a record.
+    Heard { scope: Scope },
+    /// It heard of a gap or a new epoch: what it holds from before is suspect.
+    Floor,
+}
+
+/// What the tier said of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    Held,
+    Leased,
+    /// Somebody else has the lease.
+    Busy,
+    /// It did not answer.
+    Nothing,
+}
+
+/// A time in which the log heard nothing of an instance, for so long that it may have ceased to wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
     pub instance: usize,
@@ -218,10 +290,12 @@ pub struct Gap {
 /// How soon an invalidation is seen by other instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reach {
-    /// After it has returned, in milliseconds; zero where it was acknowledged by all.
+    /// After it has returned, in milliseconds; sooner where it was acknowledged.
     pub visible_within: u64,
-    /// After a gap has ended, in milliseconds.
-    pub found_within: u64,
+    /// The longest that a fill is on its way to the tier, in milliseconds: an entry may seem younger by as much.
+    pub way: u64,
+    /// The longest that an answer of the tier takes, and is then waited with, in milliseconds.
+    pub answer: u64,
 }
 
 /// How the engines were left when the clients had gone.
@@ -231,8 +305,10 @@ pub struct Left {
     pub busy: Vec<usize>,
     /// Flights still on a board.
     pub flights: usize,
-    /// What the validator of the memory tier said.
+    /// What the validator of an engine said.
     pub broken: Vec<String>,
+    /// Invalidations that the shared tier was never told.
+    pub untold: usize,
 }
 
 /// Everything that happened.
@@ -246,9 +322,18 @@ pub struct History {
     pub commits: Vec<Commit>,
     /// The times in which faults were injected: from, until.
     pub faulty: Vec<(Stamp, Stamp)>,
+    /// Whether the source never fails, so that no read may.
+    pub spared: bool,
+    pub listed: Vec<Listed>,
+    /// In the order in which they ended.
+    pub exchanges: Vec<Exchange>,
     pub gaps: Vec<Gap>,
     /// `None`: instances do not hear of each other.
     pub reach: Option<Reach>,
+    /// From when on every invalidation binds every instance, however it ended: all faults are over, and all is told.
+    pub settled: Option<Stamp>,
+    /// What happened to the exchanges.
+    pub fired: Fired,
     pub left: Left,
 }
 
@@ -287,10 +372,29 @@ impl History {
                 lines.push((ret.step, format!("{ret}  {who} gets {:?} for {:?}", op.ended, op.asked)));
             }
         }
+        for exchange in self.exchanges.iter().filter(|exchange| self.is_about(exchange.what, key)) {
+            let Exchange { instance, sent, at, what } = exchange;
+            lines.push((
+                at.step,
+                format!("{at}  instance {instance} and the tier since {}: {what:?}", sent.ms),
+            ));
+        }
         lines.retain(|&(step, _)| from <= step && step <= to);
         lines.sort_unstable();
         let cut = lines.len().saturating_sub(EXCERPT_LINES);
         lines.into_iter().skip(cut).fold(String::new(), |text, (_, line)| text + "  " + &line + "\n")
+    }
+
+    fn is_about(&self, what: Exchanged, key: KeyIndex) -> bool {
+        match what {
+            Exchanged::Asked { key: about, .. }
+            | Exchanged::Filled { key: about, .. }
+            | Exchanged::Released { key: about } => about == key,
+            Exchanged::Told { scope, .. } | Exchanged::Heard { scope } => {
+                matches!(scope, Scope::Tag(_)) || scope.covers(key, &self.keys[key])
+            }
+            Exchanged::Floor => true,
+        }
     }
 
     fn concerns(&self, op: &Op, key: KeyIndex) -> bool {
@@ -298,6 +402,7 @@ impl History {
             Asked::Invalidate(Scope::Tag(_)) | Asked::Expire(Scope::Tag(_)) => true,
             Asked::Invalidate(scope) | Asked::Expire(scope) => scope.covers(key, &self.keys[key]),
             Asked::Put { key: put, .. } => put == key,
+            Asked::Warm { namespace } => self.keys[key].namespace == namespace,
             asked => asked.read() == Some(key),
         }
     }

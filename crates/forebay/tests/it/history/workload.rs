@@ -29,6 +29,15 @@ pub async fn client(world: World, client: usize, on: Instance) {
     client.world.leave();
 }
 
+/// Reads every key once, when all has settled.
+pub async fn last_reader(world: World, client: usize, on: Instance) {
+    let mut client = Client { rng: Rng::with_seed(0), number: client, on, world };
+    for key in 0..client.world.plan().keys.len() {
+        client.get(key).await;
+    }
+    client.world.leave();
+}
+
 struct Client {
     rng: Rng,
     number: usize,
@@ -43,11 +52,21 @@ impl Client {
             3..5 => yield_now().await,
             _ => self.world.wait(self.rng.u64(0..4)).await,
         }
+        let pause = self.world.plan().pause;
+        if pause > 0 && self.rng.u8(0..6) == 0 {
+            self.world.wait(self.rng.u64(0..pause)).await;
+        }
     }
 
     async fn act(&mut self) {
-        let key = self.rng.usize(0..self.world.plan().keys.len());
-        match self.rng.u8(0..100) {
+        let plan = self.world.plan();
+        let key = self.rng.usize(0..plan.keys.len());
+        let namespace = plan.keys[key].namespace;
+        if plan.namespaces[namespace].warmed && self.rng.u8(0..12) == 0 {
+            return self.warm(namespace).await;
+        }
+        let only_reads = self.world.only_reads(self.on.number);
+        match self.rng.u8(0..if only_reads { 55 } else { 100 }) {
             0..45 => {
                 for _ in 0..self.rng.usize(1..4) {
                     self.get(key).await;
@@ -116,8 +135,23 @@ impl Client {
         self.world.end(op, ended);
     }
 
-    /// Changes the truth and tells nobody: only time makes the copies of it old.
+    async fn warm(&mut self, namespace: usize) {
+        let by = self.rng.u8(0..3);
+        let op = self.world.begin(self.number, self.on.number, Asked::Warm { namespace });
+        let ended = self.on.warm(namespace, by).await;
+        self.world.end(op, ended);
+    }
+
+    /// Changes the truth and tells nobody: only time makes the copies of it old. Where there is a filter no row is added so.
     fn commit(&mut self, key: KeyIndex) {
+        let plan = self.world.plan();
+        let may_add = !plan.namespaces[plan.keys[key].namespace].filtered || self.world.truth(key).present;
+        let present = self.rng.u8(0..4) > 0 && may_add;
+        self.world.commit(key, present, self.rng.u8(0..1 << TAGS));
+    }
+
+    /// Changes the truth, of which others are told.
+    fn commit_to_tell(&mut self, key: KeyIndex) {
         let present = self.rng.u8(0..4) > 0;
         self.world.commit(key, present, self.rng.u8(0..1 << TAGS));
     }
@@ -133,7 +167,7 @@ impl Client {
         let key = self.meet(key);
         let scope = self.scope(key);
         if self.rng.u8(0..10) > 0 {
-            self.commit(key);
+            self.commit_to_tell(key);
         }
         if self.rng.u8(0..8) == 0 {
             let op = self.world.begin(self.number, self.on.number, Asked::Expire(scope));
@@ -144,9 +178,18 @@ impl Client {
             let ended = self.on.invalidate(scope).await;
             self.world.end(op, ended);
         }
+        if self.world.plan().instances > 1 && self.rng.u8(0..6) == 0 {
+            self.wait_for_all().await;
+        }
         if self.rng.bool() {
             self.get(key).await;
         }
+    }
+
+    async fn wait_for_all(&mut self) {
+        let op = self.world.begin(self.number, self.on.number, Asked::Acknowledged);
+        let ended = self.on.acknowledged().await;
+        self.world.end(op, ended);
     }
 
     /// What takes in `key`, or the value that it has.
@@ -155,6 +198,10 @@ impl Client {
         let carried: Vec<u32> = (0..TAGS).filter(|tag| tags >> tag & 1 == 1).collect();
         let facts = &self.world.plan().keys[key];
         let (namespace, group) = (facts.namespace, facts.group);
+        // A group may have brought keys that nobody knows: the filter denies none for a while, and proves nothing.
+        if self.world.plan().namespaces.iter().any(|bounds| bounds.filtered) && self.rng.u8(0..20) > 0 {
+            return Scope::Key(key);
+        }
         match self.rng.u8(0..100) {
             0..12 => self.rng.choice(carried).map_or(Scope::Key(key), Scope::Tag),
             12..20 => Scope::Prefix { namespace, group },

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use super::{Answered, Index, Violation};
-use crate::history::record::Got;
+use crate::history::record::{Asked, Got, Op};
 use forebay::{Freshness, Tier, Why};
 
 pub(super) fn check(index: &Index<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut uses = Uses::default();
-    for read in index.answered() {
+    // What the filter denies is as old as nothing.
+    for read in index.answered().filter(|read| read.tier != Tier::Nowhere) {
         let idle = uses.idle(index, &read);
         let broken = [
             ("H14", idle),
@@ -29,6 +30,11 @@ pub(super) fn check(index: &Index<'_>) -> Vec<Violation> {
     violations
 }
 
+/// How much longer than its policy says a value may live that came through the shared tier, in milliseconds.
+fn way_ms(index: &Index<'_>) -> u64 {
+    index.history.reach.map_or(0, |reach| reach.way)
+}
+
 /// When each value was used last, as far as reads tell.
 #[derive(Default)]
 struct Uses(HashMap<(usize, Got), u64>);
@@ -43,11 +49,21 @@ impl Uses {
             _ => return None,
         };
         let last = self.0.entry((read.op.instance, read.got)).or_insert(began);
-        let until = (*last).min(read.op.inv.ms) + idle;
+        // To be warmed is to be used.
+        let warmed = warmed_ms(index, read).unwrap_or(0).max(*last);
+        let until = warmed.min(read.op.inv.ms) + idle;
         *last = read.ret.ms.max(*last);
-        (read.tier == Tier::Memory && read.op.inv.ms > until)
+        (read.tier == Tier::Memory && read.op.inv.ms > until + way_ms(index))
             .then(|| format!("nobody had used it for {idle} ms at {until} ms, read at {} ms", read.op.inv.ms))
     }
+}
+
+/// Until when the last warming of its namespace may have used what `read` got, in milliseconds.
+fn warmed_ms(index: &Index<'_>, read: &Answered<'_>) -> Option<u64> {
+    let namespace = index.history.keys[read.key].namespace;
+    let warming = |op: &&Op| op.instance == read.op.instance && op.asked == Asked::Warm { namespace };
+    let before = index.history.ops.iter().take_while(|op| op.inv < read.op.inv);
+    before.filter(warming).map(|op| op.ret.map_or(u64::MAX, |ret| ret.ms)).max()
 }
 
 /// The longest that an answer of this freshness may lag behind the truth, in milliseconds.
@@ -58,7 +74,9 @@ fn lag_ms(index: &Index<'_>, read: &Answered<'_>) -> u64 {
         Freshness::Stale(_) => rules.stale_if_error.max(rules.stale_while_revalidate),
         Freshness::Fresh | Freshness::Absent => 0,
     };
-    rules.ttl + window + rules.load_timeout
+    // What waits for the tier's answer joins what was asked before it.
+    let answer = index.history.reach.map_or(0, |reach| reach.answer);
+    rules.ttl + window + rules.load_timeout + answer + way_ms(index)
 }
 
 /// H2: no answer is older than its policy allows.
@@ -87,7 +105,7 @@ fn in_time(index: &Index<'_>, read: &Answered<'_>) -> Option<String> {
             (index.history.loads[load].start.ms, rules.absent_ttl)
         }
     };
-    (read.op.inv.ms > began + ttl)
+    (read.op.inv.ms > began + ttl + way_ms(index))
         .then(|| format!("it was loaded at {began} ms and fresh for {ttl} ms, read at {} ms", read.op.inv.ms))
 }
 
@@ -102,7 +120,7 @@ fn told(index: &Index<'_>, read: &Answered<'_>) -> Option<String> {
             if !load.answers_for(key).any(|answer| answer.version == version) {
                 return Some("no load answered it".to_owned());
             }
-            (!read.is_as_old_as(load.start.ms))
+            (!read.is_as_old_as(load.start.ms, index.history.reach))
                 .then(|| format!("it says {} ms, its load began at {} ms", read.age_ms, load.start.ms))
         }
         Got::Absent => {

@@ -1,18 +1,22 @@
-//! H5, H6: one load for a generation of a key, and nobody left waiting.
+//! H5, H6: one load for a generation of a key, and nobody left waiting; no read fails but for its source (promise P6).
 
 use super::{Index, Violation};
-use crate::history::record::{Asked, KeyIndex};
+use crate::history::record::{Asked, Ended, Exchanged, KeyIndex, Scope};
 
 /// What an operation may take beyond the time-out of its load, in simulated milliseconds.
 const GRACE_MS: u64 = 20;
 
 pub(super) fn check(index: &Index<'_>) -> Vec<Violation> {
     let mut violations = stranded(index);
+    violations.extend(failed(index));
     for key in 0..index.history.keys.len() {
         violations.extend(twice(index, key));
     }
     violations
 }
+
+/// The longest that a flight waits for a lease and what comes before, in simulated milliseconds.
+const LEASE_WAIT_MS: u64 = 2_000;
 
 /// H6: every operation returns in time, and nothing is left when all have gone.
 fn stranded(index: &Index<'_>) -> Vec<Violation> {
@@ -37,7 +41,30 @@ fn stranded(index: &Index<'_>) -> Vec<Violation> {
     if left.flights > 0 {
         left_over.push(format!("{} flights were left on their boards", left.flights));
     }
+    if left.untold > 0 {
+        left_over.push(format!("{} invalidations were never told", left.untold));
+    }
     violations.extend(left_over.into_iter().map(|what| Violation { property: "H6", what, around: None }));
+    violations
+}
+
+/// P6: where the source never fails, no read does. A warming tells what became of every key.
+fn failed(index: &Index<'_>) -> Vec<Violation> {
+    let history = index.history;
+    let mut violations = Vec::new();
+    for op in &history.ops {
+        let around = Some((op.asked.read().unwrap_or(0), op.inv.step.saturating_sub(40), op.inv.step + 60));
+        let mut broken = |property, what| violations.push(Violation { property, what, around });
+        match (op.asked.read(), op.ended) {
+            (Some(_), Ended::Failed(failure)) if history.spared => {
+                broken("P6", format!("{:?} failed ({failure:?}), and the source did not", op.asked));
+            }
+            (_, Ended::Warmed { known, done, failed, absent }) if known != done + failed + absent => {
+                broken("warm", format!("{:?} tells of {done}+{failed}+{absent} of {known} keys", op.asked));
+            }
+            _ => {}
+        }
+    }
     violations
 }
 
@@ -47,7 +74,9 @@ fn stranded(index: &Index<'_>) -> Vec<Violation> {
 /// the loads that overlap; each of them after the first needs one of its own.
 fn twice(index: &Index<'_>, key: KeyIndex) -> Vec<Violation> {
     let history = index.history;
-    let timeout = history.rules_of(key).load_timeout;
+    // A flight that waits for another instance's lease may be closed then.
+    let lease_ms = if history.reach.is_some() { LEASE_WAIT_MS } else { 0 };
+    let timeout = history.rules_of(key).load_timeout + lease_ms;
     let instances = history.loads.iter().map(|load| load.instance).max().map_or(0, |last| last + 1);
     let mut violations = Vec::new();
     for instance in 0..instances {
@@ -80,18 +109,37 @@ fn twice(index: &Index<'_>, key: KeyIndex) -> Vec<Violation> {
 /// When the flight of `key` may have been closed on `instance`: step and time, in order.
 fn closings(index: &Index<'_>, key: KeyIndex, instance: usize) -> Vec<(u64, u64)> {
     let history = index.history;
-    let mut closings: Vec<(u64, u64)> = history
-        .ops
-        .iter()
-        .filter(|op| match op.asked {
-            Asked::Invalidate(scope) | Asked::Expire(scope) => {
-                scope.covers(key, &history.keys[key]) && (op.instance == instance || history.reach.is_some())
-            }
-            Asked::Put { key: put, .. } => put == key && op.instance == instance,
-            _ => false,
-        })
-        .map(|op| (op.inv.step, op.inv.ms))
-        .collect();
+    let here = history.ops.iter().filter(|op| op.instance == instance);
+    let closes = here.filter(|op| match op.asked {
+        // Where there is a shared tier, a record closes when it was told or heard.
+        Asked::Invalidate(scope) | Asked::Expire(scope) => {
+            history.reach.is_none() && scope.covers(key, &history.keys[key])
+        }
+        Asked::Put { key: put, .. } => put == key,
+        _ => false,
+    });
+    let mut closings: Vec<(u64, u64)> = closes.map(|op| (op.inv.step, op.inv.ms)).collect();
+    let heeded = history.exchanges.iter().filter(|exchange| exchange.instance == instance);
+    let closes = heeded.filter(|exchange| match exchange.what {
+        Exchanged::Told { scope, confirmed: true } | Exchanged::Heard { scope } => {
+            scope.covers(key, &history.keys[key])
+        }
+        Exchanged::Told { scope, confirmed: false } => may_close(index, scope, key),
+        Exchanged::Floor => true,
+        _ => false,
+    });
+    closings.extend(closes.map(|exchange| (exchange.at.step, exchange.at.ms)));
     closings.sort_unstable();
     closings
+}
+
+/// Whether a record that has no place in the log closes the flight of `key`: of a group nobody knows what it takes in.
+fn may_close(index: &Index<'_>, scope: Scope, key: KeyIndex) -> bool {
+    match scope {
+        Scope::Key(named) => named == key,
+        Scope::Prefix { namespace, .. } | Scope::Namespace(namespace) => {
+            namespace == index.history.keys[key].namespace
+        }
+        Scope::Tag(_) | Scope::Declared { .. } | Scope::Everything => true,
+    }
 }

@@ -3,47 +3,128 @@
 use std::fmt;
 use std::ops::AddAssign;
 
-use super::Index;
-use crate::history::record::{Asked, Ended, Failure, Got, LoadEnd, Op, Scope, Stamp};
+use super::fence::By;
+use super::{Answered, Index};
+use crate::history::record::{
+    Asked, Ended, Exchanged, Failure, Got, History, Load, LoadEnd, Op, Said, Scope, Stamp,
+};
 use forebay::{Freshness, Tier, Why};
+use forebay_simulated::Fired;
 
-/// Counts over any number of histories.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub worlds: u64,
-    pub ops: u64,
+/// After so long a load is not what a reader asked for, in milliseconds: refreshes wait for company, but not so long.
+const A_MOMENT_MS: u64 = 50;
+
+/// Declares the counts, each with what never happened where it stays zero, if a run that claims something must show it.
+macro_rules! counts {
+    ($($(#[$about:meta])* $count:ident $(: $what:literal)?,)+) => {
+        /// Counts over any number of histories.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Tally {
+            $($(#[$about])* pub $count: u64,)+
+        }
+
+        impl Tally {
+            /// The first thing that a run must show and this one does not.
+            fn missing(&self) -> Option<&'static str> {
+                $($(if self.$count == 0 {
+                    return Some($what);
+                })?)+
+                None
+            }
+        }
+
+        impl AddAssign for Tally {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$count += other.$count;)+
+            }
+        }
+
+        impl fmt::Display for Tally {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let counts = [$((stringify!($count), self.$count),)+];
+                for (place, (name, count)) in counts.into_iter().enumerate() {
+                    write!(f, "{}{name}={count}", if place == 0 { "" } else { " " })?;
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+counts! {
+    worlds,
+    ops,
     /// Reads that were answered.
-    pub reads: u64,
+    reads,
     /// Reads answered by memory.
-    pub hits: u64,
+    hits,
     /// Reads that waited for a load which had begun before them.
-    pub joined: u64,
-    pub stale_revalidating: u64,
-    pub stale_source_failed: u64,
-    pub absent: u64,
-    pub invalidations: u64,
+    joined: "a joined flight",
+    loads,
+    batches: "a batch",
+    invalidations,
     /// Invalidations during a load of something that they cover.
-    pub overlapped: u64,
+    during_a_load: "an invalidation during a load",
     /// Of those, the ones that a later read was checked against.
-    pub counted: u64,
-    pub loads: u64,
-    pub loads_failed: u64,
-    pub loads_panicked: u64,
-    pub loads_dropped: u64,
-    pub batches: u64,
-    pub own_ttls: u64,
-    pub cancelled: u64,
-    pub overloaded: u64,
-    pub breaker_open: u64,
-    pub stale_slow: u64,
-    pub expiries: u64,
-    /// Invalidations of a tag, a prefix, a namespace or everything that counted.
-    pub counted_groups: u64,
-    pub puts: u64,
+    counted,
+    /// Those that counted and were of a tag, a prefix, a namespace or everything.
+    counted_groups: "an invalidation of a group during a load",
+    expiries: "an expiry",
+    puts: "a put",
+    absent: "an absence",
+    own_ttls: "a row with a TTL of its own",
+    loads_failed: "a load that failed",
+    loads_panicked: "a load that panicked",
+    loads_dropped: "a load that was dropped",
+    cancelled: "a reader who went away",
+    overloaded: "a full queue",
+    breaker_open: "an open breaker",
+    stale_revalidating: "a stale answer while a refresh runs",
+    stale_source_failed: "a stale answer after a failure",
+    stale_slow: "a stale answer while the source is slow",
+    /// Reads that the membership filter answered.
+    denied: "an answer of the membership filter",
+    /// Keys that a warming loaded or found.
+    warmed: "a warmed key",
+    /// Loads that nobody had asked for but a warming.
+    loads_to_warm: "a load that only a warming had asked for",
+    /// Worlds with two instances.
+    shared_worlds: "a world with two instances",
+    /// Of those, the ones whose source never failed.
+    spared_worlds: "a world in which only the shared tier failed",
+    /// Reads answered by the shared tier.
+    shared_hits: "an answer of the shared tier",
+    /// Checks of reads against what another instance had invalidated: by the time after which it must be seen,
+    bound_in_time: "a read that another instance's invalidation had reached in time",
+    /// since all had acknowledged it,
+    bound_acknowledged: "a read after an acknowledged invalidation of another instance",
+    /// by what the shared tier had been asked for,
+    bound_in_tier: "a read of the shared tier after another instance's invalidation",
+    /// while the reader's instance was not heard,
+    bound_after_gap: "a read after an invalidation in a gap",
+    /// when all had settled, of one that had not been confirmed.
+    bound_settled: "a read after an unconfirmed invalidation was told",
+    unconfirmed: "an unconfirmed invalidation",
+    /// Times in which the log heard nothing of an instance for long.
+    silences: "a silence",
+    /// Gaps in the log and new epochs, as instances heard of them.
+    floors: "a gap in the log",
+    leases_refused: "a refused lease",
+    fills_refused: "a fill that the tier refused",
+    /// Loads of a key whose lease another instance had.
+    loads_without_lease: "a load without a lease",
+    refused: "a refused connection",
+    requests_lost: "a lost request",
+    answers_lost: "a lost answer",
+    late: "a late request",
+    repeated: "a record told twice",
+    restarts: "a restart of the tier",
+    records_lost: "a record that a restart lost",
+    records_trimmed: "a trimmed record",
     /// Operations wholly outside the faulty phases, and those of them that ended in an error or unknown.
-    pub calm: u64,
-    pub calm_failed: u64,
-    pub calm_unknown: u64,
+    calm,
+    calm_failed,
+    calm_unknown,
 }
 
 impl Tally {
@@ -54,6 +135,8 @@ impl Tally {
         for read in index.answered() {
             tally.reads += 1;
             tally.hits += u64::from(read.tier == Tier::Memory);
+            tally.shared_hits += u64::from(read.tier == Tier::Shared);
+            tally.denied += u64::from(read.tier == Tier::Nowhere);
             tally.absent += u64::from(read.got == Got::Absent);
             match read.freshness {
                 Freshness::Stale(Why::Revalidating) => tally.stale_revalidating += 1,
@@ -78,7 +161,47 @@ impl Tally {
         for op in &history.ops {
             tally.count_op(op, &history.faulty);
         }
+        tally.loads_to_warm = count(loads_to_warm(index));
+        tally.count_shared(history);
         tally
+    }
+
+    fn count_shared(&mut self, history: &History) {
+        if history.reach.is_none() {
+            return;
+        }
+        self.shared_worlds = 1;
+        self.spared_worlds = u64::from(history.spared);
+        // Before it is heard for the first time, nothing was to be heard of an instance.
+        self.silences = count(history.gaps.iter().filter(|gap| gap.from > Stamp::default()));
+        for exchange in &history.exchanges {
+            match exchange.what {
+                Exchanged::Asked { said: Said::Busy, .. } => self.leases_refused += 1,
+                Exchanged::Filled { stored: Some(false), .. } => self.fills_refused += 1,
+                Exchanged::Floor => self.floors += 1,
+                _ => {}
+            }
+        }
+        let Fired { refused, requests_lost, answers_lost, late, repeated, .. } = history.fired;
+        let Fired { restarts, records_lost, records_trimmed, .. } = history.fired;
+        (self.refused, self.requests_lost, self.answers_lost) = (refused, requests_lost, answers_lost);
+        (self.late, self.repeated, self.restarts) = (late, repeated, restarts);
+        (self.records_lost, self.records_trimmed) = (records_lost, records_trimmed);
+    }
+
+    /// Counts that `read` was checked against `op`.
+    pub(super) fn count_bound(&mut self, index: &Index<'_>, op: &Op, read: &Answered<'_>, clock: By) {
+        let elsewhere = op.instance != read.op.instance;
+        match clock {
+            _ if !elsewhere => {}
+            By::Ms if op.ended == Ended::Unknown => self.bound_settled += 1,
+            By::Ms => {
+                self.bound_in_time += 1;
+                self.bound_after_gap += u64::from(index.was_silent(read.op.instance, op));
+            }
+            By::Step => self.bound_acknowledged += 1,
+            By::Asked => self.bound_in_tier += 1,
+        }
     }
 
     fn count_op(&mut self, op: &Op, faulty: &[(Stamp, Stamp)]) {
@@ -87,6 +210,10 @@ impl Tally {
         self.breaker_open += u64::from(op.ended == Ended::Failed(Failure::BreakerOpen));
         self.expiries += u64::from(matches!(op.asked, Asked::Expire(_)));
         self.puts += u64::from(matches!(op.asked, Asked::Put { .. }) && op.ended == Ended::Done);
+        self.unconfirmed += u64::from(op.asked.scope().is_some() && op.ended == Ended::Unknown);
+        if let Ended::Warmed { done, .. } = op.ended {
+            self.warmed += done;
+        }
         self.invalidations += u64::from(matches!(op.asked, Asked::Invalidate(_)));
         let end = op.ret.unwrap_or(op.inv);
         if faulty.iter().any(|&(from, until)| op.inv <= until && from <= end) {
@@ -102,7 +229,7 @@ impl Tally {
         for (op, bound) in index.history.ops.iter().zip(bound) {
             let Asked::Invalidate(scope) = op.asked else { continue };
             if op.ended == Ended::Done && met_a_load(index, op, scope) {
-                self.overlapped += 1;
+                self.during_a_load += 1;
                 self.counted += u64::from(*bound);
                 self.counted_groups += u64::from(*bound && !matches!(scope, Scope::Key(_)));
             }
@@ -119,27 +246,30 @@ impl Tally {
             let unknown = self.calm_unknown;
             return Some(format!("{unknown} of {} operations without faults ended unknown", self.calm));
         }
-        let some = [
-            ("an invalidation during a load", self.overlapped),
-            ("a joined flight", self.joined),
-            ("a stale answer while a refresh runs", self.stale_revalidating),
-            ("a stale answer after a failure", self.stale_source_failed),
-            ("an absence", self.absent),
-            ("a batch", self.batches),
-            ("a row with a TTL of its own", self.own_ttls),
-            ("a put", self.puts),
-            ("a load that failed", self.loads_failed),
-            ("a load that panicked", self.loads_panicked),
-            ("a load that was dropped", self.loads_dropped),
-            ("a reader who went away", self.cancelled),
-            ("a full queue", self.overloaded),
-            ("an open breaker", self.breaker_open),
-            ("a stale answer while the source is slow", self.stale_slow),
-            ("an expiry", self.expiries),
-            ("an invalidation of a group during a load", self.counted_groups),
-        ];
-        some.iter().find(|(_, count)| *count == 0).map(|(what, _)| format!("{what} never happened"))
+        self.missing().map(|what| format!("{what} never happened"))
     }
+}
+
+/// The loads that began while a warming ran, of keys that no reader on that instance had asked for in the last moment.
+fn loads_to_warm<'a>(index: &'a Index<'_>) -> impl Iterator<Item = &'a Load> + 'a {
+    let history = index.history;
+    let warmings = history.ops.iter().filter_map(|op| match op.asked {
+        Asked::Warm { namespace } => Some((op, namespace, op.ret?)),
+        _ => None,
+    });
+    warmings.flat_map(move |(warming, namespace, ret)| {
+        history.loads.iter().filter(move |load| {
+            let key = load.keys[0];
+            let asked = |op: &Op| {
+                let until = op.ret.map_or(u64::MAX, |ret| ret.ms + A_MOMENT_MS);
+                op.asked.read() == Some(key) && op.inv <= load.start && load.start.ms <= until
+            };
+            load.instance == warming.instance
+                && history.keys[key].namespace == namespace
+                && (warming.inv..=ret).contains(&load.start)
+                && !history.ops.iter().any(|op| op.instance == load.instance && asked(op))
+        })
+    })
 }
 
 /// Whether a load of what `scope` covers was under way when `op` began.
@@ -172,73 +302,4 @@ fn met_a_load(index: &Index<'_>, op: &Op, scope: Scope) -> bool {
 
 fn count(of: impl IntoIterator) -> u64 {
     u64::try_from(of.into_iter().count()).unwrap()
-}
-
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        self.worlds += other.worlds;
-        self.ops += other.ops;
-        self.reads += other.reads;
-        self.hits += other.hits;
-        self.joined += other.joined;
-        self.stale_revalidating += other.stale_revalidating;
-        self.stale_source_failed += other.stale_source_failed;
-        self.absent += other.absent;
-        self.invalidations += other.invalidations;
-        self.overlapped += other.overlapped;
-        self.counted += other.counted;
-        self.loads += other.loads;
-        self.loads_failed += other.loads_failed;
-        self.loads_panicked += other.loads_panicked;
-        self.loads_dropped += other.loads_dropped;
-        self.batches += other.batches;
-        self.own_ttls += other.own_ttls;
-        self.cancelled += other.cancelled;
-        self.overloaded += other.overloaded;
-        self.breaker_open += other.breaker_open;
-        self.stale_slow += other.stale_slow;
-        self.expiries += other.expiries;
-        self.counted_groups += other.counted_groups;
-        self.puts += other.puts;
-        self.calm += other.calm;
-        self.calm_failed += other.calm_failed;
-        self.calm_unknown += other.calm_unknown;
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "worlds={} ops={} reads={} hits={}% joined={} loads={} batches={} invalidations={} during_a_load={} \
-             counted={} of_groups={} expiries={} failed={} panicked={} dropped={} cancelled={} overloaded={} breaker_open={} puts={} absent={} stale={}+{}+{} \
-             calm={} calm_failed={} calm_unknown={}",
-            self.worlds,
-            self.ops,
-            self.reads,
-            self.hits * 100 / self.reads.max(1),
-            self.joined,
-            self.loads,
-            self.batches,
-            self.invalidations,
-            self.overlapped,
-            self.counted,
-            self.counted_groups,
-            self.expiries,
-            self.loads_failed,
-            self.loads_panicked,
-            self.loads_dropped,
-            self.cancelled,
-            self.overloaded,
-            self.breaker_open,
-            self.puts,
-            self.absent,
-            self.stale_revalidating,
-            self.stale_source_failed,
-            self.stale_slow,
-            self.calm,
-            self.calm_failed,
-            self.calm_unknown,
-        )
-    }
 }
