@@ -10,6 +10,7 @@ use crate::namespace::pattern::Pattern;
 use crate::namespace::{Policy, TagTemplate};
 use crate::observe::{Counters, What};
 use crate::protection::{Breaker, Filter};
+use crate::rt::planted::{Bug, planted};
 use crate::rt::{Clock, Mutex, Tasks, Tick};
 use crate::source::{Loaded, Source};
 use crate::tier::memory::{Held, MemoryTier};
@@ -80,7 +81,7 @@ impl Core {
     /// log, and the load is not of the last moment.
     pub(super) fn suspects(&self, held: &Held, now: Tick) -> bool {
         let Some(shared) = &self.common.shared else { return false };
-        !shared.in_touch(now) && now.since(held.began) >= SUSPECT_AFTER
+        !planted(Bug::SilenceTrusted) && !shared.in_touch(now) && now.since(held.began) >= SUSPECT_AFTER
     }
 
     /// What the records after `since` make of the value of `key`, and the position up to which that holds.

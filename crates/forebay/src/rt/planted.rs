@@ -40,11 +40,21 @@ pub enum Bug {
     HoleForgotten,
     /// A tag's record that is forgotten for the bound leaves no floor.
     FloorNotRaised,
+    /// A load does not wait for the instance that has the lease.
+    LeaseIgnored,
+    /// What the shared tier hands out is taken without asking whether its group was invalidated.
+    EnvelopeNotJudged,
+    /// An instance out of touch with the log trusts what it holds.
+    SilenceTrusted,
+    /// What was held before a gap in the log, or a new epoch, is trusted.
+    GapNotSuspect,
+    /// What the tier could not be told it is never told.
+    UntoldForgotten,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 21] = [
         Self::NoFence,
         Self::JoinOldFlight,
         Self::FlightNotClosed,
@@ -61,6 +71,11 @@ impl Bug {
         Self::LandingNotJudged,
         Self::HoleForgotten,
         Self::FloorNotRaised,
+        Self::LeaseIgnored,
+        Self::EnvelopeNotJudged,
+        Self::SilenceTrusted,
+        Self::GapNotSuspect,
+        Self::UntoldForgotten,
     ];
 }
 

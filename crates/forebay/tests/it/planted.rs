@@ -7,11 +7,20 @@ use forebay::rt::planted::{Bug, plant};
 
 /// Seeds within which every bug must show itself.
 const SEEDS: u64 = 20;
+/// The same for bugs that show only where an instance is cut off: one world in six.
+const SEEDS_WITH_CUTS: u64 = 150;
+
+fn seeds(bug: Bug) -> u64 {
+    match bug {
+        Bug::SilenceTrusted | Bug::GapNotSuspect | Bug::UntoldForgotten => SEEDS_WITH_CUTS,
+        _ => SEEDS,
+    }
+}
 
 /// The first seed that shows `bug`, and what it breaks.
 fn found(bug: Bug) -> Option<(u64, String)> {
     let _planted = plant(bug);
-    (1..=SEEDS).find_map(|seed| {
+    (1..=seeds(bug)).find_map(|seed| {
         let (history, violations, _) = live(seed);
         Some((seed, report(seed, &history, violations.first()?)))
     })
@@ -29,7 +38,7 @@ fn every_planted_bug_is_found_within_its_seeds() {
             None => missed.push(bug),
         }
     }
-    assert!(missed.is_empty(), "not found within {SEEDS} seeds: {missed:?}");
+    assert!(missed.is_empty(), "not found within their seeds: {missed:?}");
 }
 
 #[test]

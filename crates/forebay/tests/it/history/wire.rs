@@ -54,7 +54,7 @@ impl Wire {
     fn scope(&self, reach: &Reach) -> Scope {
         let namespace = |name: &str| name.strip_prefix('n').unwrap().parse().unwrap();
         match reach {
-            Reach::Key { key, .. } => Scope::Key(self.keys[&**key]),
+            Reach::Key { key, .. } | Reach::Field { key, .. } => Scope::Key(self.keys[&**key]),
             Reach::Tag(tag) => match tag.strip_prefix("group:g") {
                 Some(group) => Scope::Declared { group: group.parse().unwrap() },
                 None => Scope::Tag(tag.strip_prefix('t').unwrap().parse().unwrap()),
