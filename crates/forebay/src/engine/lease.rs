@@ -97,11 +97,12 @@ impl Core {
     fn wait_for_lease(self: &Arc<Self>, shared: &Arc<Shared>, departure: Departure) {
         let (core, shared) = (Arc::clone(self), Arc::clone(shared));
         self.tasks.spawn(async move {
-            let until = core.clock.now().after(LOOK_MAX.min(core.policy.load_timeout / 2));
+            let until = core.clock.now().after(LOOK_MAX).min(departure.asks_tier_until());
             let (mut pause, longest) = LOOK_AGAIN;
             let mut departure = departure;
             while core.clock.now() < until {
-                core.clock.sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+                let left = until.since(core.clock.now());
+                core.clock.sleep(pause.mul_f64(0.5 + fastrand::f64()).min(left)).await;
                 pause = (pause * 2).min(longest);
                 match core.ask_tier(&shared, vec![departure]).await.pop() {
                     Some(Said::Busy(again)) => departure = again,
@@ -157,19 +158,24 @@ impl Core {
         let keys: Vec<Vec<u8>> = call.iter().map(|departure| self.pattern.whole(departure.key())).collect();
         let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
         let terms = LeaseTerms { time: self.policy.load_timeout + LEASE_MARGIN, even_if_fresh };
-        if !shared.joined(CATCH_UP).await || !shared.serves() {
+        // It is asked for speed only: a load that waits for it for too long would fail for its sake (promise P6).
+        let until = call.iter().map(Departure::asks_tier_until).min().unwrap_or_default();
+        let left = || until.since(self.clock.now());
+        if !shared.joined(CATCH_UP.min(left())).await || !shared.serves() {
             return call.into_iter().map(Said::Load).collect();
         }
         let sent = self.clock.now();
-        let answers = shared.tier.get(&self.owner, &keys, Some(terms)).await;
-        let placed = answers.ok().and_then(|answers| Some((self.groups.place(answers.tail)?, answers)));
+        // A lease that is granted too late ends by itself.
+        let answers = self.clock.timeout(left(), shared.tier.get(&self.owner, &keys, Some(terms))).await;
+        let answers = answers.ok().and_then(Result::ok);
+        let placed = answers.and_then(|answers| Some((self.groups.place(answers.tail)?, answers)));
         let Some((position, answers)) = placed else { return call.into_iter().map(Said::Load).collect() };
         let asked = Asked { sent, noted: answers.tail, position };
         for departure in &call {
             // At once: a record up to there that is heeded from now on does not concern what these load.
             departure.flight().note(position);
         }
-        let known = shared.catch_up(position, CATCH_UP).await;
+        let known = shared.catch_up(position, CATCH_UP.min(left())).await;
         let said = call.into_iter().zip(answers.answers);
         said.map(|(departure, answer)| self.heed_answer(departure, answer, &asked, known)).collect()
     }

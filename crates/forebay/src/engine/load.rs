@@ -36,6 +36,7 @@ pub(super) struct Departure {
     boarded: Tick,
     /// Until when it is waited for.
     due: Tick,
+    asks_tier_until: Tick,
     /// The value that a refresh is to replace.
     replaces: Option<Value>,
     /// No reader asked for it.
@@ -60,6 +61,17 @@ impl Departure {
     /// The field of a hash that it loads; `None` for the whole value.
     pub(super) fn field(&self) -> Option<&Bytes> {
         self.field.as_ref()
+    }
+
+    /// Until when the shared tier is waited for.
+    pub(super) fn asks_tier_until(&self) -> Tick {
+        self.asks_tier_until
+    }
+
+    /// Itself, for a reader who gives up at `until`: half of the time is left to the source.
+    pub(super) fn in_time_for(self, until: Tick) -> Self {
+        let half = self.boarded.after(until.since(self.boarded) / 2);
+        Self { asks_tier_until: self.asks_tier_until.min(half), ..self }
     }
 
     /// The lease of the shared tier that it loads under.
@@ -129,6 +141,7 @@ impl Core {
             field: None,
             boarded,
             due: boarded.after(self.policy.load_timeout),
+            asks_tier_until: boarded.after(self.policy.load_timeout / 2),
             replaces: None,
             unasked: false,
             past_copies: false,

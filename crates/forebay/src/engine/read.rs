@@ -202,7 +202,8 @@ impl Core {
             match self.flights.board(key, self.groups.newest()) {
                 Seat::Lead(lead) => {
                     let flight = Arc::clone(lead.flight());
-                    self.depart(vec![self.departure(lead, key, load).past_copies()]);
+                    let departure = self.departure(lead, key, load).past_copies();
+                    self.depart(vec![departure.in_time_for(until)]);
                     return self.landed(&flight, Some(until)).await.unwrap_or_else(|| Err(self.late()));
                 }
                 Seat::Follow(flight) => {
@@ -296,7 +297,8 @@ impl Core {
                     Ok(landing) => return self.known(from_landing(landing, self.clock.now())),
                     Err(lead) => {
                         let flight = Arc::clone(lead.flight());
-                        departures.push(self.departure(lead, key, load));
+                        let until = since.began.after(self.policy.load_timeout);
+                        departures.push(self.departure(lead, key, load).in_time_for(until));
                         flight
                     }
                 },

@@ -729,6 +729,21 @@ async fn memory_out_of_touch_is_suspect_and_reads_go_to_the_source() {
 }
 
 #[tokio::test]
+async fn a_lost_answer_of_the_tier_leaves_time_for_the_load() {
+    let cluster = Cluster::new(30);
+    // Shorter than the tier takes to be given up.
+    let a = cluster.instance_with(1, |builder| builder.load_timeout(ms(100)));
+    cluster.origin.set("x", "1");
+    cluster
+        .run(async {
+            cluster.pass(ms(10)).await;
+            cluster.tier.partition(1, Some(Partition::Requests));
+            assert_eq!(a.read("x").await, (Some("1".into()), Tier::Source));
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn a_filter_out_of_touch_denies_nothing() {
     let cluster = Cluster::new(29);
     cluster.origin.set("y", "y");
