@@ -11,8 +11,9 @@ use crate::history::record::{Exchanged, KeyIndex, Said, Scope};
 
 /// What a lease lives longer than its load may take, in milliseconds.
 const LEASE_MARGIN_MS: u64 = 1_000;
-/// The longest that somebody else's load is waited for, in milliseconds.
+/// The longest that somebody else's load is waited for, in milliseconds, and the part of a load's time that it takes.
 const WAIT_MAX_MS: u64 = 1_000;
+const WAIT_SHARE: u64 = 2;
 /// After so long without faults every instance is in touch, and nothing is on its way any more, in milliseconds.
 const CALM_AFTER_MS: u64 = 1_500;
 /// The longest pause between two looks at a key that another instance loads, in milliseconds.
@@ -116,10 +117,12 @@ impl Leases {
         let calm_since = held.since_ms.saturating_sub(CALM_AFTER_MS);
         let faulty = history.faulty.iter().any(|(from, until)| from.ms <= start.ms && calm_since <= until.ms);
         let said = self.said.get(&(instance, key)).filter(|_| !faulty && calm_since > 0)?;
-        let wait = WAIT_MAX_MS.min(rules.load_timeout / 2);
+        // It counts from when the flight was boarded, which is before the tier's first answer: half of it is asked for.
+        let longest = WAIT_MAX_MS.min(rules.load_timeout / WAIT_SHARE);
+        let wait = longest / 2;
         // A flight may wait for its turn for as long as a load takes; nobody knows which of several it is that loads.
         let on_its_way = history.reach.map_or(0, |reach| reach.answer) + rules.load_timeout;
-        let since = start.ms.saturating_sub(wait + LOOK_MS + on_its_way);
+        let since = start.ms.saturating_sub(longest + LOOK_MS + on_its_way);
         let lately: Vec<_> = said.iter().rev().take_while(|&&(ms, _)| ms >= since).collect();
         if lately.is_empty() || lately.iter().any(|&&(_, said)| said != Said::Busy) {
             return None;

@@ -392,10 +392,10 @@ fn who_does_not_wait_for_the_lease_of_another_breaks_p2() {
         told.at(2_009).answers(first, 1);
         told
     };
-    assert_eq!(loads_after(5, Said::Busy).is_good().loads_without_lease, 1);
-    loads_after(4, Said::Busy).breaks("P2");
-    loads_after(4, Said::Nothing).is_good();
-    let mut faulty = loads_after(4, Said::Busy);
+    assert_eq!(loads_after(2, Said::Busy).is_good().loads_without_lease, 1);
+    loads_after(1, Said::Busy).breaks("P2");
+    loads_after(1, Said::Nothing).is_good();
+    let mut faulty = loads_after(1, Said::Busy);
     faulty.history.faulty.push((Stamp::default(), Stamp { step: 0, ms: 600 }));
     faulty.is_good();
     let mut ended = Told::shared();
