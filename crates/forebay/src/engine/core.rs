@@ -62,10 +62,13 @@ pub(super) struct Core {
 impl Core {
     /// Moves `held` to the newest log position where no record makes it invalid, marks it where one makes it stale; `false`
     /// where one makes it gone. Called under the lock of its entry.
+    #[inline]
     pub(super) fn revalidate(&self, key: &[u8], held: &mut Held) -> bool {
-        if held.position >= self.groups.newest() {
-            return true;
-        }
+        held.position >= self.groups.newest() || self.heed_records(key, held)
+    }
+
+    #[cold]
+    fn heed_records(&self, key: &[u8], held: &mut Held) -> bool {
         let (validity, as_of) =
             self.validity(key, tells_absence(held.value.as_ref()), held.extras.as_deref(), held.position);
         if validity == Validity::Gone {
@@ -79,6 +82,7 @@ impl Core {
 
     /// Whether `held` may have been invalidated elsewhere without this instance having heard of it: it is out of touch with the
     /// log, and the load is not of the last moment.
+    #[inline]
     pub(super) fn suspects(&self, held: &Held, now: Tick) -> bool {
         let Some(shared) = &self.common.shared else { return false };
         !planted(Bug::SilenceTrusted) && !shared.in_touch(now) && now.since(held.began) >= SUSPECT_AFTER

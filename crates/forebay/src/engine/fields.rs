@@ -233,7 +233,7 @@ impl Core {
             Standing::Fresh if held.value.is_none() => Looked::Answers(held, Freshness::Absent),
             Standing::Fresh => {
                 if is_whole(&held) {
-                    self.refresh_if_due(key, &held, now);
+                    self.refresh_if_due(key, held.began, held.fresh_until, now);
                 }
                 Looked::Answers(held, Freshness::Fresh)
             }

@@ -9,7 +9,9 @@ use super::core::Core;
 use super::read::Read;
 use crate::error::Error;
 use crate::log::Verb;
+use crate::namespace::pattern::RenderError;
 use crate::observe::ReadOutcome;
+use crate::tier::memory::Held;
 use crate::value::{Key, KeyBuf, Value};
 
 /// A namespace of values of type `V`; clones are the same namespace.
@@ -38,7 +40,11 @@ impl<V: Any + Send + Sync> Namespace<V> {
     /// When the key cannot be one of this namespace, or no value can be had: the source failed, took too long or panicked,
     /// and the policy allows no stale value.
     pub async fn get(&self, key: impl Key) -> Result<Option<Arc<V>>, Error> {
-        Ok(self.get_with_outcome(key).await?.0)
+        // A hit is answered here; it carries neither the story of a miss nor the outcome that it is not asked for.
+        match self.hit(&key)? {
+            Some(value) => Ok(value),
+            None => Ok(Box::pin(self.get_with_outcome(key)).await?.0),
+        }
     }
 
     /// Like [`get`](Self::get), and how the read ended.
@@ -134,23 +140,41 @@ impl<V: Any + Send + Sync> Namespace<V> {
         self.core.put(&self.tail(&key)?, Value::native(value, weight_bytes), None)
     }
 
+    /// The value of `key`, where memory has the answer and needs no wait for it; counts the read.
+    fn hit(&self, key: &impl Key) -> Result<Option<Option<Arc<V>>>, Error> {
+        let mut tail = KeyBuf::new();
+        self.core.pattern.render_tail(key, &mut tail).map_err(|problem| self.not_a_key(&problem))?;
+        let value = |held: &Held, _| held.value.as_ref().map(Value::as_typed);
+        match self.core.look(&tail, self.core.clock.now(), value) {
+            Ok(Some(None)) => Err(self.not_a_value()),
+            Ok(value) => Ok(Some(value.flatten())),
+            Err(_) => Ok(None),
+        }
+    }
+
     fn typed(&self, read: Read) -> Result<(Option<Arc<V>>, ReadOutcome), Error> {
         let Some(value) = read.value else { return Ok((None, read.outcome)) };
-        let value = value.typed().ok_or_else(|| Error::Build {
+        let value = value.typed().ok_or_else(|| self.not_a_value())?;
+        Ok((Some(value), read.outcome))
+    }
+
+    #[cold]
+    fn not_a_value(&self) -> Error {
+        Error::Build {
             namespace: Arc::clone(&self.core.name),
             problem: format!("its source gives no values of type {}", std::any::type_name::<V>()),
-        })?;
-        Ok((Some(value), read.outcome))
+        }
     }
 
     /// The key's text without the literal that all keys of the namespace begin with.
     pub(super) fn tail(&self, key: &impl Key) -> Result<KeyBuf, Error> {
         let mut tail = KeyBuf::new();
-        match self.core.pattern.render_tail(key, &mut tail) {
-            Ok(()) => Ok(tail),
-            Err(problem) => {
-                Err(Error::Key { namespace: Arc::clone(&self.core.name), problem: problem.to_string() })
-            }
-        }
+        self.core.pattern.render_tail(key, &mut tail).map_err(|problem| self.not_a_key(&problem))?;
+        Ok(tail)
+    }
+
+    #[cold]
+    fn not_a_key(&self, problem: &RenderError) -> Error {
+        Error::Key { namespace: Arc::clone(&self.core.name), problem: problem.to_string() }
     }
 }

@@ -1,6 +1,6 @@
 //! The story of a GET: every branch that a read can take is in this file.
 //!
-//! 1. Memory. Fresh, or an absence still believed: answer, at once and without a future ([`Core::read_now`]).
+//! 1. Memory. Fresh, or an absence still believed: answer, at once and without a future ([`Core::look`]).
 //! 2. Stale and allowed: answer, and start one refresh.
 //! 3. The membership filter may know that the key does not exist.
 //! 4. Otherwise a flight is joined or led; its load (`lease.rs` asks the shared tier, `load.rs` the source) fills memory,
@@ -38,16 +38,24 @@ pub struct Read {
     pub outcome: ReadOutcome,
 }
 
-/// What memory says of a key.
-enum Verdict {
-    Fresh(Held),
+/// What memory says of a key, with what it holds: a copy, or a reference under the lock of the entry.
+enum Verdict<H = Held> {
+    Fresh(H),
     /// Within `stale_while_revalidate`.
-    Stale(Held),
-    Absent(Held),
+    Stale(H),
+    Absent(H),
     /// A hash that is fresh and not complete: it is partial, or has holes.
-    Incomplete(Held),
+    Incomplete(H),
     /// Nothing to serve, unless the source fails.
-    Missing(Option<Held>),
+    Missing(Option<H>),
+}
+
+/// What a look at memory took of an entry: the answer, and no more than what follows from it needs.
+struct Taken<A> {
+    answer: A,
+    freshness: Freshness,
+    began: Tick,
+    fresh_until: Tick,
 }
 
 /// How what is held stands to its TTL.
@@ -62,7 +70,7 @@ pub(super) enum Standing {
 }
 
 /// What memory has for a reader whom it cannot answer.
-enum Lack {
+pub(super) enum Lack {
     /// Nothing.
     All,
     /// All but what may be served if the source fails.
@@ -109,7 +117,8 @@ struct Wait {
 impl Core {
     /// Answers from memory where that needs no wait; counts the read.
     pub(super) fn read_now(self: &Arc<Self>, key: &[u8]) -> Option<Read> {
-        self.look(key, self.clock.now()).ok()
+        let now = self.clock.now();
+        self.look(key, now, |held, freshness| from_memory(held, now, freshness)).ok()
     }
 
     /// Reads `key`, through the source where it must.
@@ -222,35 +231,50 @@ impl Core {
         }
     }
 
-    /// Answers from memory and counts, or tells what it lacks.
-    fn look(self: &Arc<Self>, key: &[u8], now: Tick) -> Result<Read, Lack> {
-        let read = match self.judge(key, now) {
-            Verdict::Fresh(held) => {
-                self.refresh_if_due(key, &held, now);
-                from_memory(held, now, Freshness::Fresh)
-            }
-            Verdict::Absent(held) => from_memory(held, now, Freshness::Absent),
-            Verdict::Stale(held) => {
-                self.refresh(key, held.began, now);
-                from_memory(held, now, Freshness::Stale(Why::Revalidating))
-            }
-            Verdict::Missing(Some(held)) if self.serves_on_error(&held, now) => {
+    /// Answers from memory and counts, or tells what it lacks. `answer` is made under the lock of the entry, so that a hit
+    /// copies nothing that its reader does not ask for.
+    #[inline]
+    pub(super) fn look<A>(
+        self: &Arc<Self>,
+        key: &[u8],
+        now: Tick,
+        answer: impl FnOnce(&Held, Freshness) -> A,
+    ) -> Result<A, Lack> {
+        let take = |held: &Held, freshness| {
+            let answer = answer(held, freshness);
+            Ok(Taken { answer, freshness, began: held.began, fresh_until: held.fresh_until })
+        };
+        let seen = self.see(key, now, |verdict| match verdict {
+            Verdict::Fresh(held) => take(held, Freshness::Fresh),
+            Verdict::Absent(held) => take(held, Freshness::Absent),
+            Verdict::Stale(held) => take(held, Freshness::Stale(Why::Revalidating)),
+            Verdict::Missing(Some(held)) if self.serves_on_error(held, now) => {
                 if !self.throttle.holds(key, now) {
                     return Err(Lack::Freshness);
                 }
-                from_memory(held, now, Freshness::Stale(Why::SourceFailed))
+                take(held, Freshness::Stale(Why::SourceFailed))
             }
-            Verdict::Incomplete(held) => match held.value {
-                Some(Value::Hash(hash)) if hash.is_whole() => return Err(Lack::Fields(hash)),
-                _ => return Err(Lack::All),
+            Verdict::Incomplete(held) => match &held.value {
+                Some(Value::Hash(hash)) if hash.is_whole() => Err(Lack::Fields(Arc::clone(hash))),
+                _ => Err(Lack::All),
             },
-            Verdict::Missing(_) => return Err(Lack::All),
+            Verdict::Missing(_) => Err(Lack::All),
+        });
+        let Taken { answer, freshness, began, fresh_until } = match seen {
+            Some(Ok(taken)) => taken,
+            Some(Err(lack)) => return Err(lack),
+            None => return Err(Lack::All),
         };
-        self.counters.read(&read.outcome);
+        match freshness {
+            Freshness::Fresh => self.refresh_if_due(key, began, fresh_until, now),
+            Freshness::Stale(Why::Revalidating) => self.refresh(key, began, now),
+            Freshness::Stale(_) | Freshness::Absent => {}
+        }
+        self.counters.read_from(Tier::Memory, freshness, || now.since(began));
         if let Some(sketch) = &self.sketch {
             sketch.touch(key);
         }
-        Ok(read)
+        Ok(answer)
     }
 
     /// Answers a reader of `key` from memory, or finds it a place on a flight; one that it must lead is added to
@@ -263,7 +287,7 @@ impl Core {
         departures: &mut Vec<Departure>,
     ) -> Place {
         let now = self.clock.now();
-        let lack = match self.look(key, now) {
+        let lack = match self.look(key, now, |held, freshness| from_memory(held, now, freshness)) {
             Ok(read) => return Place::Known(read),
             Err(lack) => lack,
         };
@@ -350,28 +374,44 @@ impl Core {
         }
     }
 
-    /// What memory says of `key` now.
+    /// What memory says of `key` now, with a copy of what it holds.
     fn judge(&self, key: &[u8], now: Tick) -> Verdict {
+        let copy = |verdict: Verdict<&Held>| match verdict {
+            Verdict::Fresh(held) => Verdict::Fresh(held.clone()),
+            Verdict::Stale(held) => Verdict::Stale(held.clone()),
+            Verdict::Absent(held) => Verdict::Absent(held.clone()),
+            Verdict::Incomplete(held) => Verdict::Incomplete(held.clone()),
+            Verdict::Missing(held) => Verdict::Missing(held.cloned()),
+        };
+        self.see(key, now, copy).unwrap_or(Verdict::Missing(None))
+    }
+
+    /// What memory says of `key` now, told to `take` under the lock of the entry; `None` where nothing is held.
+    #[inline]
+    fn see<T>(&self, key: &[u8], now: Tick, take: impl FnOnce(Verdict<&Held>) -> T) -> Option<T> {
         let now = judged_at(now);
-        match self.held_now(key, now) {
-            None => Verdict::Missing(None),
-            Some(held) if held.value.as_ref().is_some_and(|value| !value.is_complete()) => {
-                match self.standing(&held, now) {
-                    Standing::Fresh => Verdict::Incomplete(held),
-                    Standing::Stale | Standing::Past => Verdict::Missing(None),
-                }
-            }
-            Some(held) => match self.standing(&held, now) {
+        self.take_now(key, now, |held| {
+            let standing = self.standing(held, now);
+            let is_complete = held.value.as_ref().is_none_or(Value::is_complete);
+            take(match standing {
+                Standing::Fresh if !is_complete => Verdict::Incomplete(held),
                 Standing::Fresh if held.value.is_none() => Verdict::Absent(held),
                 Standing::Fresh => Verdict::Fresh(held),
+                Standing::Stale | Standing::Past if !is_complete => Verdict::Missing(None),
                 Standing::Stale => Verdict::Stale(held),
                 Standing::Past => Verdict::Missing(Some(held)),
-            },
-        }
+            })
+        })
     }
 
     /// What memory holds for `key`, made valid as of now, and used.
     pub(super) fn held_now(&self, key: &[u8], now: Tick) -> Option<Held> {
+        self.take_now(key, now, Held::clone)
+    }
+
+    /// What `take` takes of what memory holds for `key`, made valid as of now, and used.
+    #[inline]
+    fn take_now<T>(&self, key: &[u8], now: Tick, take: impl FnOnce(&Held) -> T) -> Option<T> {
         self.memory.get(self.id, key, now, |held| {
             if !self.revalidate(key, held) {
                 return None;
@@ -380,11 +420,12 @@ impl Core {
                 let Held { fresh_until, useless_from, .. } = *held;
                 held.useless_from = self.policy.used(now, Life { fresh_until, useless_from });
             }
-            Some(held.clone())
+            Some(take(held))
         })
     }
 
     /// How what is held stands to its TTL.
+    #[inline]
     pub(super) fn standing(&self, held: &Held, now: Tick) -> Standing {
         if held.expired || self.suspects(held, now) {
             return Standing::Past;
@@ -433,7 +474,7 @@ impl Core {
     fn instead_of_waiting(&self, key: &[u8]) -> Option<Read> {
         let now = self.clock.now();
         match self.judge(key, now) {
-            Verdict::Fresh(held) => Some(from_memory(held, now, Freshness::Fresh)),
+            Verdict::Fresh(held) => Some(from_memory(&held, now, Freshness::Fresh)),
             Verdict::Missing(Some(held)) if self.serves_on_error(&held, now) => {
                 Some(self.stale_instead(key, held, now, Why::SlowSource))
             }
@@ -444,7 +485,7 @@ impl Core {
     /// The source failed: the old value, where the policy still lets readers have it.
     fn after_failure(&self, key: &[u8], now: Tick, error: Error) -> Result<Read, Error> {
         match self.judge(key, now) {
-            Verdict::Fresh(held) => Ok(from_memory(held, now, Freshness::Fresh)),
+            Verdict::Fresh(held) => Ok(from_memory(&held, now, Freshness::Fresh)),
             Verdict::Stale(held) => Ok(self.stale_instead(key, held, now, why_stale(&error))),
             Verdict::Missing(Some(held)) if self.serves_on_error(&held, now) => {
                 Ok(self.stale_instead(key, held, now, why_stale(&error)))
@@ -474,7 +515,7 @@ impl Core {
 
     fn stale_instead(&self, key: &[u8], held: Held, now: Tick, why: Why) -> Read {
         self.note(key, What::ServedStale { why });
-        from_memory(held, now, Freshness::Stale(why))
+        from_memory(&held, now, Freshness::Stale(why))
     }
 
     /// Whether `held` may be served at `now` if the source fails. A suspect may not: nobody can tell whether it was invalidated.
@@ -542,9 +583,9 @@ fn from_landing(landing: Landing, now: Tick) -> Read {
     Read { value: landing.value, outcome }
 }
 
-fn from_memory(held: Held, now: Tick, freshness: Freshness) -> Read {
+fn from_memory(held: &Held, now: Tick, freshness: Freshness) -> Read {
     let outcome = outcome(Tier::Memory, freshness, now, held.began, held.served_fresh_until());
-    Read { value: held.value, outcome }
+    Read { value: held.value.clone(), outcome }
 }
 
 pub(super) fn outcome(

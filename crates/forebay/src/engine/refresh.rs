@@ -24,10 +24,11 @@ impl Core {
     }
 
     /// Starts a load of `key` where what is held ends soon, and the policy has it refreshed before.
-    pub(super) fn refresh_if_due(self: &Arc<Self>, key: &[u8], held: &Held, now: Tick) {
+    #[inline]
+    pub(super) fn refresh_if_due(self: &Arc<Self>, key: &[u8], began: Tick, fresh_until: Tick, now: Tick) {
         let ahead = self.policy.refresh_ahead;
-        if !ahead.is_zero() && held.fresh_until.since(now) <= ahead {
-            self.refresh(key, held.began, now);
+        if !ahead.is_zero() && fresh_until.since(now) <= ahead {
+            self.refresh(key, began, now);
         }
     }
 

@@ -184,8 +184,14 @@ pub struct Counters {
 impl Counters {
     /// A read ended in `outcome`.
     pub fn read(&self, outcome: &ReadOutcome) {
+        self.read_from(outcome.tier, outcome.freshness, || outcome.age);
+    }
+
+    /// A read was answered by `tier`; `age` is asked for where the answer's is recorded.
+    #[inline]
+    pub fn read_from(&self, tier: Tier, freshness: Freshness, age: impl FnOnce() -> Duration) {
         let Some(Desk { stripe, add }) = self.desk() else { return };
-        let before = match (outcome.freshness, outcome.tier) {
+        let before = match (freshness, tier) {
             (Freshness::Stale(why), _) => {
                 add.to(stripe.stale_by(why), 1);
                 add.to(&stripe.stale, 1)
@@ -198,8 +204,8 @@ impl Counters {
                 add.to(&stripe.hits, 1)
             }
         };
-        if is_sampled(before) && outcome.tier != Tier::Nowhere {
-            self.age_ms.record(ms(outcome.age));
+        if is_sampled(before) && tier != Tier::Nowhere {
+            self.age_ms.record(ms(age()));
         }
     }
 

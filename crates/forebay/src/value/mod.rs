@@ -143,6 +143,18 @@ impl Value {
         any.downcast().ok()
     }
 
+    /// Another reference to the value as a `V`; `None` where it is something else.
+    #[inline]
+    #[must_use]
+    pub fn as_typed<V: Any + Send + Sync>(&self) -> Option<Arc<V>> {
+        match self {
+            // The type is asked for first, so that no more than the one reference is made.
+            Self::Native(native) if native.value.is::<V>() => Arc::clone(&native.value).downcast().ok(),
+            Self::Native(_) => None,
+            other => other.clone().typed(),
+        }
+    }
+
     /// What it is.
     #[must_use]
     pub fn kind(&self) -> Kind {

@@ -179,7 +179,7 @@ impl MemoryTier {
         look: impl FnOnce(&mut Held) -> Option<R>,
     ) -> Option<R> {
         let sought = self.sought(namespace, key);
-        let mut gone = Gone::new();
+        let mut gone = None;
         self.shard(&sought)?.lock().get(&sought, now, &mut gone, look)
     }
 

@@ -74,7 +74,7 @@ impl Shard {
         &mut self,
         sought: &Sought<'_>,
         now: Tick,
-        gone: &mut Gone,
+        gone: &mut Option<Departed>,
         look: impl FnOnce(&mut Held) -> Option<R>,
     ) -> Option<R> {
         let at = self.table.find(&self.slots, sought)?;
@@ -84,7 +84,7 @@ impl Shard {
         let earlier = held.useless_from < useless_from;
         if looked.is_none() {
             self.departures.ended += u64::from(now >= useless_from);
-            gone.extend(self.remove_at(at).departed);
+            *gone = self.remove_at(at).departed;
             return None;
         }
         if earlier {
