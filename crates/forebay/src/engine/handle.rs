@@ -43,8 +43,13 @@ impl<V: Any + Send + Sync> Namespace<V> {
         // A hit is answered here; it carries neither the story of a miss nor the outcome that it is not asked for.
         match self.hit(&key)? {
             Some(value) => Ok(value),
-            None => Ok(Box::pin(self.get_with_outcome(key)).await?.0),
+            None => Box::pin(self.missed(key)).await,
         }
+    }
+
+    async fn missed(&self, key: impl Key) -> Result<Option<Arc<V>>, Error> {
+        let key = self.tail(&key)?;
+        Ok(self.typed(self.core.read(&key).await?)?.0)
     }
 
     /// Like [`get`](Self::get), and how the read ended.

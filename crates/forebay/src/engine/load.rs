@@ -1,7 +1,8 @@
 //! The story of a load: from a boarded flight through the queue to the source, into memory, to the landing.
 //!
-//! A load runs on a task of the engine's, so that a reader who goes away does not take it along. Loads that wait for a
-//! slot go as one batch; a batch that fails is tried key by key, once, so that one bad row does not fail its neighbours.
+//! A load is begun on the spot: what the source answers at once costs no task. What it does not goes on as a task of the
+//! engine's, so that a reader who goes away does not take it along. Loads that wait for a slot go as one batch; a batch that
+//! fails is tried key by key, once, so that one bad row does not fail its neighbours.
 //!
 //! A flight has its time-out from when it was boarded, in the queue and at the source together. A batch is loaded as long as the
 //! youngest flight in it has time; older ones are released before, and what the load brings for them is stored all the same.
@@ -20,8 +21,8 @@ use crate::loader::{self, Entered, Flight, Landing, Lead, Slot};
 use crate::namespace::pattern::ParamKind;
 use crate::observe::What;
 use crate::protection::{Permit, Phase, Verdict};
-use crate::rt::Tick;
 use crate::rt::planted::{Bug, planted};
+use crate::rt::{Tick, let_go};
 use crate::source::{Answers, FieldKey, LoadKey, Loaded, Source};
 use crate::value::{Hash, Param, Value, length};
 
@@ -192,27 +193,39 @@ impl Core {
             self.counters.shed(length(refused.len()));
             self.fail(refused, &overloaded());
         }
+        let is_one = start.len() == 1;
         for (slot, batch) in start {
             let core = Arc::clone(self);
-            self.tasks.spawn(async move { core.run(slot, batch).await });
+            let run = async move { core.run(slot, batch).await };
+            // Several are to run beside each other, whatever the source does when it is first asked.
+            if is_one { self.tasks.start(run) } else { self.tasks.spawn(run) }
         }
     }
 
     /// Loads batch after batch, as long as something waits.
     async fn run(self: &Arc<Self>, mut slot: Slot<Departure>, first: Vec<Departure>) {
         let mut next = Some(first);
-        while let Some(batch) = next {
-            let (fields, wholes) = apart(batch);
-            self.load(&slot, wholes).await;
-            self.load(&slot, fields).await;
+        while let Some(mut batch) = next {
+            let fields: Vec<Departure> = batch.extract_if(.., |one| one.field.is_some()).collect();
+            for batch in [batch, fields] {
+                if !batch.is_empty() {
+                    self.load(&slot, batch).await;
+                }
+            }
             next = slot.next();
+            if next.is_some() {
+                // What came meanwhile is not for the reader to load who began this.
+                let_go().await;
+            }
         }
     }
 
-    async fn load(self: &Arc<Self>, slot: &Slot<Departure>, batch: Vec<Departure>) {
+    async fn load(self: &Arc<Self>, slot: &Slot<Departure>, mut batch: Vec<Departure>) {
         let began = self.clock.now();
-        let (mut batch, late): (Vec<_>, Vec<_>) = batch.into_iter().partition(|one| began < one.due);
-        self.fail(late, &self.late());
+        let late: Vec<Departure> = batch.extract_if(.., |one| began >= one.due).collect();
+        if !late.is_empty() {
+            self.fail(late, &self.late());
+        }
         let Some(source) = self.source.as_ref().filter(|_| !batch.is_empty()) else { return };
         let permit = match self.breaker.ask(began) {
             Verdict::Pass(permit) => permit,
@@ -353,7 +366,8 @@ impl Question {
     /// That of a batch of loads of one sort.
     fn of(batch: &[Departure]) -> Self {
         let field = |departure: &Departure| {
-            Some(FieldKey { key: departure.load.clone(), field: departure.field.clone()? })
+            let field = departure.field.clone()?;
+            Some(FieldKey { key: departure.load.clone(), field })
         };
         match batch.iter().map(field).collect() {
             Some(fields) => Self::Fields(fields),

@@ -260,11 +260,7 @@ impl Core {
             },
             Verdict::Missing(_) => Err(Lack::All),
         });
-        let Taken { answer, freshness, began, fresh_until } = match seen {
-            Some(Ok(taken)) => taken,
-            Some(Err(lack)) => return Err(lack),
-            None => return Err(Lack::All),
-        };
+        let Taken { answer, freshness, began, fresh_until } = seen.unwrap_or(Err(Lack::All))?;
         match freshness {
             Freshness::Fresh => self.refresh_if_due(key, began, fresh_until, now),
             Freshness::Stale(Why::Revalidating) => self.refresh(key, began, now),
@@ -360,7 +356,8 @@ impl Core {
     /// Waits for a landing, until `until` where that is said.
     async fn landed(&self, flight: &Flight, until: Option<Tick>) -> Option<Result<Landing, Error>> {
         let Some(until) = until else { return Some(flight.wait().await) };
-        self.clock.timeout(until.since(self.clock.now()), flight.wait()).await.ok()
+        // Boxed, so that a miss without an end to its wait does not carry the clock's part of it.
+        Box::pin(self.clock.timeout(until.since(self.clock.now()), flight.wait())).await.ok()
     }
 
     /// What a reader who begins now must see.

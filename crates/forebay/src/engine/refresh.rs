@@ -51,7 +51,11 @@ impl Core {
     pub(super) fn depart_in_company(self: &Arc<Self>, departure: Departure) {
         match self.gathering.add(departure) {
             Gathered::Waits => {}
-            Gathered::Full(departures) => self.depart(departures),
+            Gathered::Full(departures) => {
+                // Whoever read the old value does not wait for the source.
+                let core = Arc::clone(self);
+                self.tasks.spawn(async move { core.depart(departures) });
+            }
             Gathered::First => {
                 let core = Arc::clone(self);
                 let a_moment = self.clock.sleep(GATHER);

@@ -129,6 +129,9 @@ impl Flight {
     /// # Errors
     /// The load's own, the same for every waiter.
     pub(crate) async fn wait(&self) -> Result<Landing, Error> {
+        if let Some(landed) = self.landed.get() {
+            return landed.clone();
+        }
         loop {
             let landing = self.landing.notified();
             if let Some(landed) = self.landed.get() {

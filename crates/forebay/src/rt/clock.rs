@@ -127,13 +127,21 @@ impl Clock {
     /// # Errors
     /// [`Elapsed`] when `span` ends first.
     pub async fn timeout<T>(&self, span: Duration, work: impl Future<Output = T>) -> Result<T, Elapsed> {
+        let begun = self.now();
         let mut work = std::pin::pin!(work);
-        let mut late = std::pin::pin!(self.sleep(span));
+        // Made once it is seen that the work takes time: what is done at once needs none.
+        let mut late = std::pin::pin!(None);
         std::future::poll_fn(|context| {
-            if let std::task::Poll::Ready(done) = work.as_mut().poll(context) {
-                return std::task::Poll::Ready(Ok(done));
+            if let Poll::Ready(done) = work.as_mut().poll(context) {
+                return Poll::Ready(Ok(done));
             }
-            late.as_mut().poll(context).map(|()| Err(Elapsed))
+            if late.is_none() {
+                late.set(Some(self.sleep(span.saturating_sub(self.now().since(begun)))));
+            }
+            match late.as_mut().as_pin_mut() {
+                Some(late) => late.poll(context).map(|()| Err(Elapsed)),
+                None => Poll::Pending,
+            }
         })
         .await
     }

@@ -82,8 +82,12 @@ impl Stage {
 
 #[tokio::test]
 async fn ten_thousand_cold_keys_make_few_queries_and_never_more_at_once_than_allowed() {
-    let stage = stage(usize::MAX >> 4, |builder| builder.queue(10_000));
+    let stage = stage(0, |builder| builder.queue(10_000));
     let readers: Vec<_> = (0..10_000).map(|id| stage.reader(id.to_string())).collect();
+    while stage.namespace.flights() < 10_000 {
+        tokio::task::yield_now().await;
+    }
+    stage.source.go.add_permits(usize::MAX >> 4);
     for reader in readers {
         assert!(reader.await.unwrap().unwrap());
     }
@@ -150,4 +154,38 @@ async fn what_waits_too_long_is_told_so_and_not_asked_for() {
         "it waited too long and was answered"
     );
     assert_eq!(stage.asked(), [vec!["a"]], "a load began after its time");
+}
+
+/// A reader's poll asks the source for the reader's own key; what came meanwhile is a task's to load.
+#[tokio::test]
+async fn a_reader_does_not_load_what_others_wait_for() {
+    let asked: Arc<std::sync::Mutex<Vec<String>>> = Arc::default();
+    let own: Arc<std::sync::OnceLock<Namespace<u64>>> = Arc::default();
+    let source = {
+        let (asked, own) = (Arc::clone(&asked), Arc::clone(&own));
+        forebay::load_one(move |id: String| {
+            asked.lock().unwrap().push(id.clone());
+            let namespace = own.get().unwrap().clone();
+            async move {
+                if id == "a" {
+                    let mut other = Box::pin(namespace.get("b"));
+                    assert!(poll_once(other.as_mut()).is_pending(), "there is one slot, and it is taken");
+                }
+                Ok::<_, std::convert::Infallible>(Some(7))
+            }
+        })
+    };
+    let engine = Forebay::builder().clock(Clock::simulated()).build().unwrap();
+    let namespace =
+        engine.namespace("n").key("n:{id}").ttl(secs(60)).concurrency(1).source(source).build().unwrap();
+    own.set(namespace.clone()).unwrap();
+    let mut reader = Box::pin(namespace.get("a"));
+    assert!(poll_once(reader.as_mut()).is_ready(), "the source answered at once");
+    assert_eq!(*asked.lock().unwrap(), ["a"]);
+    engine.idle().await;
+    assert_eq!(*asked.lock().unwrap(), ["a", "b"]);
+}
+
+fn poll_once<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> std::task::Poll<T> {
+    future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
 }
