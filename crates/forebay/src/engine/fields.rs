@@ -87,12 +87,12 @@ impl Core {
                 Place::Known(read) => read,
                 Place::Aboard(flight) => match self.arrive_with_field(key, field, &flight, since).await? {
                     Some(read) => read,
-                    None => self.read_field(key, field).await?,
+                    None => self.read_field_again(key, field, since).await?,
                 },
                 Place::Whole => {
                     let read = match whole.take() {
                         Some(read) => read,
-                        None => self.read(key).await?,
+                        None => self.read_again(key, since, true).await?,
                     };
                     self.field_of(whole.insert(read), field)?
                 }
@@ -103,7 +103,16 @@ impl Core {
 
     /// Reads one field, as [`read_fields`](Self::read_fields).
     pub(super) async fn read_field(self: &Arc<Self>, key: &[u8], field: &[u8]) -> Result<FieldRead, Error> {
-        let since = self.since();
+        self.read_field_again(key, field, self.since()).await
+    }
+
+    /// Reads one field for a reader who may have waited already, until its time is over.
+    async fn read_field_again(
+        self: &Arc<Self>,
+        key: &[u8],
+        field: &[u8],
+        since: Since,
+    ) -> Result<FieldRead, Error> {
         loop {
             let mut departures = Vec::new();
             match self.place_field(key, field, since, &mut departures)? {
@@ -114,7 +123,7 @@ impl Core {
                         return Ok(read);
                     }
                 }
-                Place::Whole => return self.field_of(&self.read(key).await?, field),
+                Place::Whole => return self.field_of(&self.read_again(key, since, true).await?, field),
             }
         }
     }
@@ -198,7 +207,8 @@ impl Core {
         flight: &Flight,
         since: Since,
     ) -> Result<Option<FieldRead>, Error> {
-        let landed = flight.wait().await;
+        let landed = self.landed(flight, self.until(since)).await;
+        let landed = landed.unwrap_or_else(|| Err(self.late()));
         let now = self.clock.now();
         let read = match landed {
             Ok(landing) if self.overtaken(key, &landing, since) => return Ok(None),

@@ -167,10 +167,14 @@ impl Core {
         if overtaken.is_empty() || planted(Bug::HoleForgotten) {
             return true;
         }
-        let held = held.filter(|held| self.is_fresh(key, held)).and_then(|held| held.value.as_ref());
+        let held = held.filter(|held| self.is_fresh(key, held));
         let extras = fill.extras.as_deref().cloned().unwrap_or_default();
         let mut version = extras.version;
-        let settled = overtaken.settle(held, &mut fill.value, &mut version);
+        let value = held.and_then(|held| held.value.as_ref());
+        let settled = overtaken.settle(value, &mut fill.value, &mut version);
+        if let Some(held) = held.filter(|_| overtaken.takes_from(value)) {
+            join_times(fill, held);
+        }
         if version != extras.version {
             fill.extras = Extras { version, ..extras }.kept();
         }
@@ -187,14 +191,14 @@ impl Core {
         let key = departure.key();
         let held = self.memory.peek(self.id, key, self.clock.now());
         let held = held.filter(|held| self.is_fresh(key, held));
-        let Some((written, until)) = held.and_then(|held| Some((held.value?, held.fresh_until))) else {
+        let Some(held) = held else { return };
+        let Some(written) = held.value.as_ref().and_then(Value::as_hash).filter(|hash| hash.keeps()) else {
             return;
         };
-        let Some(written) = written.as_hash().filter(|hash| hash.keeps()) else { return };
         let mut settled = (**written).clone();
         settled.make_whole(whole, &BTreeSet::new());
         *whole = Arc::new(settled);
-        loaded.fresh_until = loaded.fresh_until.min(until);
+        join_times(loaded, &held);
     }
 
     /// Whether no record made `held` gone or stale since its load.
@@ -232,16 +236,20 @@ impl Core {
     }
 }
 
-/// Gives what is held the field that a load brought, as it is needed: the hash lives as long as it did, and its age is that of
-/// its oldest part.
+/// Gives what is held the field that a load brought, as it is needed.
 fn fill_field(field: &Bytes, held: &Held, fill: &mut Held) {
     let (Some(Value::Hash(hash)), Some(Value::Hash(loaded))) = (&held.value, &fill.value) else { return };
     let mut filled = (**hash).clone();
     filled.fill_holes([(field, loaded.state(field).cloned().known())]);
-    *fill = Held {
-        value: Some(Value::from(filled)),
-        position: held.position.min(fill.position),
-        extras: held.extras.clone(),
-        ..*held
-    };
+    fill.value = Some(Value::from(filled));
+    fill.extras.clone_from(&held.extras);
+    join_times(fill, held);
+}
+
+/// `fill` takes over parts of `held`: a value is as old as its oldest part, and ends with the first of them.
+fn join_times(fill: &mut Held, held: &Held) {
+    fill.began = fill.began.min(held.began);
+    fill.fresh_until = fill.fresh_until.min(held.fresh_until);
+    fill.useless_from = fill.useless_from.min(held.useless_from);
+    fill.position = fill.position.min(held.position);
 }

@@ -93,7 +93,7 @@ enum Place {
 #[derive(Clone, Copy)]
 pub(super) struct Since {
     /// When it began.
-    began: Tick,
+    pub(super) began: Tick,
     /// Every record up to here.
     pub(super) position: Position,
     /// Every record of an earlier time, heard or not, where the engine was out of touch with its log: a load that began by then
@@ -109,9 +109,6 @@ struct Wait {
     overtaken: bool,
     /// When it takes a stale value instead, if it may have one.
     patient_until: Option<Tick>,
-    /// When it gives up, where that may be before its flight lands: what it waits for is not its first, or began with the shared
-    /// tier.
-    until: Option<Tick>,
 }
 
 impl Core {
@@ -123,27 +120,11 @@ impl Core {
 
     /// Reads `key`, through the source where it must.
     pub(super) async fn read(self: &Arc<Self>, key: &[u8]) -> Result<Read, Error> {
-        let since = self.since();
-        let mut departures = Vec::new();
-        match self.place(key, since, true, &mut departures) {
-            Place::Known(read) => Ok(read),
-            Place::Aboard(wait) => {
-                self.depart(departures);
-                match self.arrive(key, wait).await {
-                    Some(read) => read,
-                    None => self.read_again(key, since, true).await,
-                }
-            }
-            Place::Holed(fields) => {
-                self.depart(departures);
-                all_land(fields).await;
-                self.read_again(key, since, false).await
-            }
-        }
+        self.read_again(key, self.since(), true).await
     }
 
-    /// Reads `key` for a reader who has waited in vain once, until its time is over.
-    async fn read_again(
+    /// Reads `key` for a reader who may have waited in vain already, until its time is over.
+    pub(super) async fn read_again(
         self: &Arc<Self>,
         key: &[u8],
         since: Since,
@@ -155,14 +136,13 @@ impl Core {
                 Place::Known(read) => return Ok(read),
                 Place::Aboard(wait) => {
                     self.depart(departures);
-                    let until = Some(since.began.after(self.policy.load_timeout));
-                    if let Some(read) = self.arrive(key, Wait { until, ..wait }).await {
+                    if let Some(read) = self.arrive(key, wait).await {
                         return read;
                     }
                 }
                 Place::Holed(fields) => {
                     self.depart(departures);
-                    all_land(fields).await;
+                    self.all_land(fields, since).await;
                     // What still has holes then is loaded whole.
                     fills_holes = false;
                 }
@@ -186,7 +166,7 @@ impl Core {
                     None => self.read_again(key, since, true).await,
                 },
                 Place::Holed(fields) => {
-                    all_land(fields).await;
+                    self.all_land(fields, since).await;
                     self.read_again(key, since, false).await
                 }
             });
@@ -213,11 +193,11 @@ impl Core {
                     let flight = Arc::clone(lead.flight());
                     let departure = self.departure(lead, key, load).past_copies();
                     self.depart(vec![departure.in_time_for(until)]);
-                    return self.landed(&flight, Some(until)).await.unwrap_or_else(|| Err(self.late()));
+                    return self.landed(&flight, until).await.unwrap_or_else(|| Err(self.late()));
                 }
                 Seat::Follow(flight) => {
                     self.depart(self.gathering.take());
-                    let Some(landed) = self.landed(&flight, Some(until)).await else {
+                    let Some(landed) = self.landed(&flight, until).await else {
                         return Err(self.late());
                     };
                     let is_copy = |landing: &Landing| landing.tier != Tier::Source && landing.newer.is_none();
@@ -317,14 +297,12 @@ impl Core {
                     Ok(landing) => return self.known(from_landing(landing, self.clock.now())),
                     Err(lead) => {
                         let flight = Arc::clone(lead.flight());
-                        let until = since.began.after(self.policy.load_timeout);
-                        departures.push(self.departure(lead, key, load).in_time_for(until));
+                        departures.push(self.departure(lead, key, load).in_time_for(self.until(since)));
                         flight
                     }
                 },
             };
-            let until = self.common.shared.is_some().then(|| since.began.after(self.policy.load_timeout));
-            return Place::Aboard(Wait { flight, since, overtaken, patient_until, until });
+            return Place::Aboard(Wait { flight, since, overtaken, patient_until });
         }
     }
 
@@ -335,12 +313,12 @@ impl Core {
 
     /// Waits for a landing, and gives what a reader of `key` gets from it; `None` where it must ask again.
     async fn arrive(&self, key: &[u8], wait: Wait) -> Option<Result<Read, Error>> {
-        let patient_until =
-            wait.patient_until.filter(|patient| wait.until.is_none_or(|until| *patient < until));
-        let landed = match self.landed(&wait.flight, patient_until.or(wait.until)).await {
+        let until = self.until(wait.since);
+        let patient_until = wait.patient_until.filter(|patient| *patient < until);
+        let landed = match self.landed(&wait.flight, patient_until.unwrap_or(until)).await {
             None if patient_until.is_some() => match self.instead_of_waiting(key) {
                 Some(read) => return Some(self.counted(Ok(read))),
-                None => self.landed(&wait.flight, wait.until).await,
+                None => self.landed(&wait.flight, until).await,
             },
             landed => landed,
         };
@@ -353,11 +331,26 @@ impl Core {
         }
     }
 
-    /// Waits for a landing, until `until` where that is said.
-    async fn landed(&self, flight: &Flight, until: Option<Tick>) -> Option<Result<Landing, Error>> {
-        let Some(until) = until else { return Some(flight.wait().await) };
-        // Boxed, so that a miss without an end to its wait does not carry the clock's part of it.
-        Box::pin(self.clock.timeout(until.since(self.clock.now()), flight.wait())).await.ok()
+    /// Waits for a landing, until `until`.
+    pub(super) async fn landed(&self, flight: &Flight, until: Tick) -> Option<Result<Landing, Error>> {
+        // What has landed needs no timer, and its reader does not carry one.
+        match flight.landed() {
+            Some(landed) => Some(landed),
+            None => Box::pin(self.clock.timeout(until.since(self.clock.now()), flight.wait())).await.ok(),
+        }
+    }
+
+    /// Waits until all of these have landed, however they end, or the reader's time is over.
+    async fn all_land(&self, flights: Vec<Arc<Flight>>, since: Since) {
+        for flight in flights {
+            // Who looks again finds what it brought, or loads.
+            drop(self.landed(&flight, self.until(since)).await);
+        }
+    }
+
+    /// When a reader's time is over: its flight may wait for the source longer than it.
+    pub(super) fn until(&self, since: Since) -> Tick {
+        since.began.after(self.policy.load_timeout)
     }
 
     /// What a reader who begins now must see.
@@ -551,14 +544,6 @@ impl Core {
             Err(error) => self.counters.read_failed(error.into()),
         }
         read
-    }
-}
-
-/// Waits until all of these have landed, however they end.
-async fn all_land(flights: Vec<Arc<Flight>>) {
-    for flight in flights {
-        // Who looks again finds what it brought, or loads.
-        drop(flight.wait().await);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::Core;
+use super::core::{Core, tells_absence};
 use super::text::Held;
 use crate::error::Error;
 use crate::log::{Group, Reach, Record, Verb};
@@ -218,7 +218,9 @@ impl Core {
             Reach::Namespace(namespace) if name(namespace) => self.drop_where(verb, |_, _| true),
             Reach::Tag(tag) => self.drop_where(verb, |key, held| {
                 let mut own = held.extras.iter().flat_map(|extras| extras.tags.iter().cloned());
-                held.value.is_none() || own.any(|other| other == *tag) || self.tags_of(key).contains(tag)
+                tells_absence(held.value.as_ref())
+                    || own.any(|other| other == *tag)
+                    || self.tags_of(key).contains(tag)
             }),
             Reach::All => self.drop_where(verb, |_, _| true),
             Reach::Key { .. } | Reach::Field { .. } | Reach::Prefix { .. } | Reach::Namespace(_) => {}

@@ -124,6 +124,11 @@ impl Flight {
         self.overtaken.lock().clone()
     }
 
+    /// What it brought, once it has landed.
+    pub(crate) fn landed(&self) -> Option<Result<Landing, Error>> {
+        self.landed.get().cloned()
+    }
+
     /// Waits until it has landed, however it ends.
     ///
     /// # Errors
@@ -134,8 +139,8 @@ impl Flight {
         }
         loop {
             let landing = self.landing.notified();
-            if let Some(landed) = self.landed.get() {
-                return landed.clone();
+            if let Some(landed) = self.landed() {
+                return landed;
             }
             landing.await;
         }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Value;
 use super::hash::Hash;
 use super::origin::Version;
 use super::sorted_set::{Score, SortedSet};
+use super::{FieldState, Value};
 
 /// A member of a sorted set as it is from some version on, however often it is applied.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,6 +96,16 @@ impl Overtaken {
             {
                 noted.push((version, changes.to_vec()));
                 true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an answer takes over parts of what is held, and does not only forget them.
+    pub(crate) fn takes_from(&self, held: Option<&Value>) -> bool {
+        match (self, held.and_then(Value::as_hash)) {
+            (Self::Fields(touched), Some(hash)) => {
+                touched.iter().any(|field| hash.state(field) != FieldState::Unknown)
             }
             _ => false,
         }

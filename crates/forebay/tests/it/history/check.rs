@@ -69,7 +69,11 @@ impl Answered<'_> {
 
     /// Whether something that began at `ms` can be as old as was told, at some moment of the read; what came through the
     /// shared tier may seem younger by the way of its fill, or older by the way of the answer.
-    pub fn is_as_old_as(&self, ms: u64, reach: Option<Reach>) -> bool {
+    /// Where `fields` says so, as the oldest part of a hash: then it is no older than was told.
+    pub fn is_as_old_as(&self, ms: u64, fields: bool, reach: Option<Reach>) -> bool {
+        if fields {
+            return ms + self.age_ms + reach.map_or(0, |reach| reach.way) >= self.op.inv.ms;
+        }
         let (way, answer) = reach.map_or((0, 0), |reach| (reach.way, reach.answer));
         (self.op.inv.ms..=self.ret.ms + way + answer).contains(&(ms + self.age_ms + way))
     }
@@ -160,7 +164,7 @@ impl<'a> Index<'a> {
     pub fn load_of_absence(&self, read: &Answered<'_>) -> Option<usize> {
         let loads = &self.loads[read.key];
         let end = loads.partition_point(|&load| self.history.loads[load].start.step <= read.ret.step);
-        let reach = self.history.reach;
+        let (reach, fields) = (self.history.reach, self.history.rules_of(read.key).fields);
         let way = reach.map_or(0, |reach| reach.way);
         let earliest = (read.op.inv.ms).saturating_sub(read.age_ms + way);
         loads[..end]
@@ -169,7 +173,7 @@ impl<'a> Index<'a> {
             .take_while(|&&load| self.history.loads[load].start.ms >= earliest)
             .find(|&&load| {
                 let load = &self.history.loads[load];
-                read.is_as_old_as(load.start.ms, reach)
+                read.is_as_old_as(load.start.ms, fields, reach)
                     && load.answers_for(read.key).any(|answer| !answer.present)
             })
             .copied()

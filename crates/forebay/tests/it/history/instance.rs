@@ -8,13 +8,14 @@ use forebay::source::{Listing, Loading};
 use forebay::value::{Param, Version};
 use forebay::{
     BreakerOptions, Error, FilterOptions, Forebay, LoadKey, Loaded, Namespace, NamespaceBuilder, Policy,
-    Read, Source, SourceError, Value, Warm, WarmProgress, Writes,
+    Read, ReadOutcome, Source, SourceError, Value, Warm, WarmProgress, Writes,
 };
 use tokio::task::yield_now;
 
+use super::hashes::Hashes;
 use super::record::{Answer, Commit, Ended, Failure, Got, KeyIndex, LoadEnd, Scope};
 use super::wire::{Rows, Wire};
-use super::world::{Bounds, GROUPS, KEYS_A_GROUP, TAGS, World};
+use super::world::{Bounds, FIELDS, GROUPS, KEYS_A_GROUP, TAGS, World};
 
 /// What a value weighs, in bytes; nothing is ever evicted from a world.
 pub const WEIGHT_BYTES: u64 = 64;
@@ -29,7 +30,7 @@ const HOTTEST: usize = 8;
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_millis(800);
 
 /// The tag that every namespace declares.
-const DECLARED: &str = "group:{group}";
+pub const DECLARED: &str = "group:{group}";
 
 /// One engine and its namespaces.
 #[derive(Clone)]
@@ -37,6 +38,8 @@ pub struct Instance {
     world: World,
     engine: Forebay,
     namespaces: Arc<[Namespace<Got>]>,
+    /// The namespace after them.
+    hashes: Hashes,
     pub number: usize,
 }
 
@@ -48,18 +51,19 @@ impl Instance {
             1 => builder.build().unwrap(),
             _ => builder.shared_tier(Arc::new(Wire::new(world, number))).build().unwrap(),
         };
-        let namespaces = (0..plan.rules.len()).map(|index| {
-            let source = Scripted { world: world.clone(), instance: number, namespace: index };
+        let source = |namespace| Scripted { world: world.clone(), instance: number, namespace };
+        let hashes = Hashes::new(world, &engine, FIELDS, source(FIELDS));
+        let namespaces = (0..FIELDS).map(|index| {
             let builder = engine
                 .namespace(&format!("n{index}"))
                 .key(&format!("n{index}:{{group}}:{{id}}"))
                 .policy(policy(world, index))
                 .tags(&[DECLARED])
                 .codec(Rows)
-                .source(source);
+                .source(source(index));
             bounded(builder, &plan.namespaces[index]).build().unwrap()
         });
-        Self { world: world.clone(), namespaces: namespaces.collect(), engine, number }
+        Self { world: world.clone(), namespaces: namespaces.collect(), hashes, engine, number }
     }
 
     fn namespace(&self, key: KeyIndex) -> &Namespace<Got> {
@@ -70,17 +74,31 @@ impl Instance {
         self.world.plan().keys[key].name.as_bytes()
     }
 
+    /// Whether `key` is a field of a hash.
+    pub fn is_field(&self, key: KeyIndex) -> bool {
+        self.world.plan().keys[key].namespace == FIELDS
+    }
+
     pub async fn get(&self, key: KeyIndex) -> Ended {
+        if self.is_field(key) {
+            return self.hashes.get(key).await;
+        }
         ended(self.namespace(key).read(self.text(key)).await)
     }
 
     /// Reads `keys`, all of one namespace.
     pub async fn get_many(&self, keys: &[KeyIndex]) -> Vec<Ended> {
+        if self.is_field(keys[0]) {
+            return self.hashes.get_many(keys).await;
+        }
         let texts: Vec<&[u8]> = keys.iter().map(|&key| self.text(key)).collect();
         self.namespace(keys[0]).read_many(&texts).await.into_iter().map(ended).collect()
     }
 
     pub async fn get_fresh(&self, key: KeyIndex) -> Ended {
+        if self.is_field(key) {
+            return self.hashes.get_fresh(key).await;
+        }
         ended(self.namespace(key).read_fresh(self.text(key)).await)
     }
 
@@ -91,6 +109,11 @@ impl Instance {
 
     pub async fn invalidate(&self, scope: Scope) -> Ended {
         done(match scope {
+            Scope::Key(key) if self.is_field(key) => self.hashes.invalidate_field(key).await,
+            Scope::Prefix { namespace: FIELDS, group } => {
+                self.hashes.namespace.invalidate(&group_name(group)[..]).await.map(drop)
+            }
+            Scope::Namespace(FIELDS) => self.hashes.namespace.invalidate_all().await,
             Scope::Key(key) => self.namespace(key).invalidate(self.params(key)).await.map(|_| ()),
             Scope::Tag(tag) => self.engine.invalidate_tag(&tag_name(tag)).await,
             Scope::Declared { group } => self.engine.invalidate_tag(&declared(group)).await,
@@ -104,6 +127,10 @@ impl Instance {
 
     pub async fn expire(&self, scope: Scope) -> Ended {
         done(match scope {
+            Scope::Prefix { namespace: FIELDS, group } => {
+                self.hashes.namespace.expire(&group_name(group)[..]).await.map(drop)
+            }
+            Scope::Namespace(FIELDS) => self.hashes.namespace.expire_all().await,
             Scope::Key(key) => self.namespace(key).expire(self.params(key)).await.map(|_| ()),
             Scope::Tag(tag) => self.engine.expire_tag(&tag_name(tag)).await,
             Scope::Declared { group } => self.engine.expire_tag(&declared(group)).await,
@@ -156,7 +183,7 @@ impl Instance {
     }
 
     pub fn flights(&self) -> usize {
-        self.namespaces.iter().map(Namespace::flights).sum()
+        self.namespaces.iter().map(Namespace::flights).sum::<usize>() + self.hashes.namespace.flights()
     }
 
     /// What is wrong with its structure.
@@ -171,7 +198,7 @@ impl Instance {
 }
 
 /// The policy of a namespace.
-fn policy(world: &World, namespace: usize) -> Policy {
+pub fn policy(world: &World, namespace: usize) -> Policy {
     let (rules, bounds) = (&world.plan().rules[namespace], &world.plan().namespaces[namespace]);
     let ms = Duration::from_millis;
     let mut policy = Policy::new(ms(rules.ttl));
@@ -213,7 +240,11 @@ fn declared(group: usize) -> String {
     format!("group:g{group}")
 }
 
-fn tag_name(tag: u32) -> String {
+fn group_name(group: usize) -> String {
+    format!("g{group}")
+}
+
+pub fn tag_name(tag: u32) -> String {
     format!("t{tag}")
 }
 
@@ -227,14 +258,22 @@ fn done(result: Result<(), Error>) -> Ended {
 
 fn ended(read: Result<Read, Error>) -> Ended {
     match read {
-        Ok(read) => Ended::Read {
-            got: read.value.map_or(Got::Absent, |value| *value.typed::<Got>().unwrap()),
-            tier: read.outcome.tier,
-            freshness: read.outcome.freshness,
-            age_ms: u64::try_from(read.outcome.age.as_millis()).unwrap(),
-        },
-        Err(error) => Ended::Failed(failure(&error)),
+        Ok(Read { value, outcome }) => {
+            answered(value.map_or(Got::Absent, |value| *value.typed::<Got>().unwrap()), &outcome)
+        }
+        Err(error) => failed(&error),
     }
+}
+
+/// A read that brought `got`.
+pub fn answered(got: Got, outcome: &ReadOutcome) -> Ended {
+    let age_ms = u64::try_from(outcome.age.as_millis()).unwrap();
+    Ended::Read { got, tier: outcome.tier, freshness: outcome.freshness, age_ms }
+}
+
+/// An operation that ended so.
+pub fn failed(error: &Error) -> Ended {
+    Ended::Failed(failure(error))
 }
 
 fn failure(error: &Error) -> Failure {
@@ -249,8 +288,8 @@ fn failure(error: &Error) -> Failure {
 }
 
 /// The source of one namespace: reads the world's truth at the start or the end of a load, and fails as the seed says.
-struct Scripted {
-    world: World,
+pub struct Scripted {
+    pub world: World,
     instance: usize,
     namespace: usize,
 }
@@ -292,15 +331,28 @@ impl Scripted {
                 17..20 if faults => Fate::Hang,
                 _ => Fate::Answer,
             },
-            rows: (0..keys).map(|_| (rng.u8(0..4) > 0, own_ttl(rng, rules.ttl))).collect(),
+            // The parts of a hash have no time to live of their own.
+            rows: (0..keys)
+                .map(|_| (rng.u8(0..4) > 0, own_ttl(rng, rules.ttl).filter(|_| !rules.fields)))
+                .collect(),
         })
     }
 
     async fn answer(&self, keys: &[LoadKey]) -> Result<Vec<Option<Loaded>>, SourceError> {
-        let world = &self.world;
         let keys: Vec<KeyIndex> = keys.iter().map(|key| self.index(key)).collect();
+        let (load, answers) = self.rows(&keys, true).await?;
+        let versioned = self.world.plan().namespaces[self.namespace].versioned;
+        let one = |(&key, answer): (&KeyIndex, &Answer)| {
+            row(&self.world.committed(key, answer.version), load, answer, versioned)
+        };
+        Ok(keys.iter().zip(&answers).map(one).collect())
+    }
+
+    /// What one load finds for `keys`, of whole values or of single fields; its number.
+    pub async fn rows(&self, keys: &[KeyIndex], whole: bool) -> Result<(usize, Vec<Answer>), SourceError> {
+        let world = &self.world;
         let script = self.script(keys.len());
-        let load = UnderWay { world, load: world.load_begins(self.instance, &keys) };
+        let load = UnderWay { world, load: world.load_begins(self.instance, keys, whole) };
         let at_start: Vec<_> = keys.iter().map(|&key| world.truth(key)).collect();
         if script.fate == Fate::Hang {
             std::future::pending::<()>().await;
@@ -327,14 +379,8 @@ impl Scripted {
             let row = if early { start } else { world.truth(key) };
             answers.push(Answer { version: row.version, present: row.present, ttl });
         }
-        let versioned = world.plan().namespaces[self.namespace].versioned;
-        let rows = keys
-            .iter()
-            .zip(&answers)
-            .map(|(&key, answer)| row(&world.committed(key, answer.version), load.load, answer, versioned));
-        let rows = rows.collect();
-        world.load_ends(load.load, LoadEnd::Answered, answers);
-        Ok(rows)
+        world.load_ends(load.load, LoadEnd::Answered, answers.clone());
+        Ok((load.load, answers))
     }
 
     /// The next keys that exist, after `after`, as the truth is when they are told.
@@ -365,6 +411,14 @@ impl Scripted {
             world.listing_ends(self.instance, self.namespace);
         }
         Ok(page)
+    }
+
+    /// The fields of a hash.
+    pub fn fields_of(&self, key: &LoadKey) -> Vec<KeyIndex> {
+        let [Param::Text(group)] = &key.params[..] else { panic!("a text names a hash") };
+        let hash = format!("n{}:{group}:", self.namespace);
+        let keys = self.world.plan().keys.iter().enumerate();
+        keys.filter(|(_, key)| key.name.starts_with(&hash)).map(|(index, _)| index).collect()
     }
 
     fn index(&self, key: &LoadKey) -> KeyIndex {

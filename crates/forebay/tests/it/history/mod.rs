@@ -12,6 +12,7 @@
 #![allow(clippy::print_stdout, reason = "a long run says how far it is")]
 
 pub mod check;
+mod hashes;
 mod instance;
 pub mod record;
 mod trouble;

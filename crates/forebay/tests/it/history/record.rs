@@ -32,6 +32,8 @@ pub struct Rules {
     pub idle: Option<u64>,
     /// Clients may put values of their own: outside H1 and H2.
     pub kept: bool,
+    /// Its keys are the fields of hashes, one hash a group.
+    pub fields: bool,
 }
 
 /// One key of the world.
@@ -205,6 +207,8 @@ pub enum LoadEnd {
 pub struct Load {
     pub instance: usize,
     pub keys: Vec<KeyIndex>,
+    /// Not single fields of hashes.
+    pub whole: bool,
     pub start: Stamp,
     /// `None`: it is still under way.
     pub end: Option<(Stamp, LoadEnd)>,

@@ -15,7 +15,7 @@ use forebay::value::Codec;
 use forebay_simulated::Link;
 
 use super::record::{Exchanged, Got, KeyIndex, Said, Scope, Stamp};
-use super::world::World;
+use super::world::{FIELDS, World};
 
 type LogReply<'a, T> = forebay::log::Reply<'a, T>;
 type TierReply<'a, T> = forebay::tier::shared::Reply<'a, T>;
@@ -25,7 +25,8 @@ pub struct Wire {
     world: World,
     link: Link,
     instance: usize,
-    keys: HashMap<Vec<u8>, KeyIndex>,
+    /// The keys of a text; a hash has one for each field.
+    keys: HashMap<Vec<u8>, Vec<KeyIndex>>,
     /// The newest epoch that the instance knows.
     epoch: AtomicU64,
 }
@@ -33,8 +34,12 @@ pub struct Wire {
 impl Wire {
     pub fn new(world: &World, instance: usize) -> Self {
         let link = world.tier().link(super::trouble::number(instance));
-        let keys = world.plan().keys.iter().enumerate();
-        let keys = keys.map(|(index, key)| (key.name.clone().into_bytes(), index)).collect();
+        let mut keys: HashMap<Vec<u8>, Vec<KeyIndex>> = HashMap::new();
+        for (index, key) in world.plan().keys.iter().enumerate() {
+            let hash = key.name.rsplit_once(':').filter(|_| world.plan().rules[key.namespace].fields);
+            let text = hash.map_or(&key.name[..], |(hash, _)| hash);
+            keys.entry(text.into()).or_default().push(index);
+        }
         Self { world: world.clone(), link, instance, keys, epoch: AtomicU64::new(0) }
     }
 
@@ -54,7 +59,21 @@ impl Wire {
     fn scope(&self, reach: &Reach) -> Scope {
         let namespace = |name: &str| name.strip_prefix('n').unwrap().parse().unwrap();
         match reach {
-            Reach::Key { key, .. } | Reach::Field { key, .. } => Scope::Key(self.keys[&**key]),
+            Reach::Key { namespace: of, key } => match (&self.keys[&**key][..], namespace(of)) {
+                (_, FIELDS) => {
+                    let group =
+                        std::str::from_utf8(key).unwrap().split(":g").nth(1).unwrap().parse().unwrap();
+                    Scope::Prefix { namespace: FIELDS, group }
+                }
+                (keys, _) => Scope::Key(keys[0]),
+            },
+            Reach::Field { key, field, .. } => {
+                let facts = &self.world.plan().keys;
+                let is_it = |index: &&KeyIndex| {
+                    facts[**index].name.as_bytes().ends_with(&[b":", &field[..]].concat())
+                };
+                Scope::Key(*self.keys[&**key].iter().find(is_it).unwrap())
+            }
             Reach::Tag(tag) => match tag.strip_prefix("group:g") {
                 Some(group) => Scope::Declared { group: group.parse().unwrap() },
                 None => Scope::Tag(tag.strip_prefix('t').unwrap().parse().unwrap()),
@@ -77,7 +96,9 @@ impl Wire {
                 Some(Answer::Busy { .. }) => Said::Busy,
                 Some(Answer::Missing) | None => Said::Nothing,
             };
-            self.note(sent, Exchanged::Asked { key: self.keys[*key], said });
+            for &key in &self.keys[*key] {
+                self.note(sent, Exchanged::Asked { key, said });
+            }
         }
     }
 }
@@ -108,7 +129,9 @@ impl SharedTier for Wire {
             let filled = self.link.fill(of, fills).await;
             for (index, fill) in fills.iter().enumerate() {
                 let stored = filled.as_ref().ok().map(|filled| filled[index] == Filled::Stored);
-                self.note(sent, Exchanged::Filled { key: self.keys[&*fill.key], stored });
+                for &key in &self.keys[&*fill.key] {
+                    self.note(sent, Exchanged::Filled { key, stored });
+                }
             }
             filled
         })
@@ -128,7 +151,9 @@ impl SharedTier for Wire {
         Box::pin(async move {
             let sent = self.world.moment();
             let released = self.link.release(of, key, lease).await;
-            self.note(sent, Exchanged::Released { key: self.keys[key] });
+            for &key in &self.keys[key] {
+                self.note(sent, Exchanged::Released { key });
+            }
             released
         })
     }

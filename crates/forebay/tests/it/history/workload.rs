@@ -169,7 +169,9 @@ impl Client {
         if self.rng.u8(0..10) > 0 {
             self.commit_to_tell(key);
         }
-        if self.rng.u8(0..8) == 0 {
+        // A field is gone or there: only its hash can be stale.
+        let of_a_field = matches!(scope, Scope::Key(key) if self.on.is_field(key));
+        if self.rng.u8(0..8) == 0 && !of_a_field {
             let op = self.world.begin(self.number, self.on.number, Asked::Expire(scope));
             let ended = self.on.expire(scope).await;
             self.world.end(op, ended);

@@ -102,6 +102,9 @@ pub struct Bounds {
     pub warmed: bool,
 }
 
+/// The namespace whose keys are the fields of hashes, the last.
+pub const FIELDS: usize = 4;
+
 /// Groups of keys within a namespace, and keys in each.
 pub const GROUPS: usize = 2;
 pub const KEYS_A_GROUP: usize = 2;
@@ -126,7 +129,7 @@ impl Plan {
             spared: false,
             trouble: None,
         };
-        for namespace in 0..4 {
+        for namespace in 0..5 {
             let ttl = rng.u64(20..=300);
             let slides = namespace == 3;
             let stale = |rng: &mut Rng| {
@@ -140,6 +143,7 @@ impl Plan {
                 load_timeout: rng.u64(40..=120),
                 idle: slides.then(|| rng.u64(1..=ttl)),
                 kept: namespace == 2,
+                fields: namespace == FIELDS,
             });
             plan.namespaces.push(Bounds {
                 jitter: if rng.bool() { rng.u64(0..=ttl) } else { 0 },
@@ -176,7 +180,7 @@ impl Plan {
             }));
         }
         if rng.u8(0..3) == 0 {
-            self.namespaces[rng.usize(0..4)].warmed = true;
+            self.namespaces[rng.usize(0..FIELDS)].warmed = true;
         }
     }
 
@@ -451,7 +455,7 @@ impl World {
     }
 
     /// A load begins; its number.
-    pub fn load_begins(&self, instance: usize, keys: &[KeyIndex]) -> usize {
+    pub fn load_begins(&self, instance: usize, keys: &[KeyIndex], whole: bool) -> usize {
         let mut state = self.state();
         let start = self.stamp(&mut state);
         for &key in keys {
@@ -460,6 +464,7 @@ impl World {
         state.history.loads.push(Load {
             instance,
             keys: keys.to_vec(),
+            whole,
             start,
             end: None,
             answers: Vec::new(),

@@ -102,7 +102,9 @@ fn in_time(index: &Index<'_>, read: &Answered<'_>) -> Option<String> {
         }
         Got::Absent => {
             let load = index.load_of_absence(read)?;
-            (index.history.loads[load].start.ms, rules.absent_ttl)
+            // A hash tells of absent fields as long as it is fresh.
+            let ttl = if rules.fields { rules.ttl } else { rules.absent_ttl };
+            (index.history.loads[load].start.ms, ttl)
         }
     };
     (read.op.inv.ms > began + ttl + way_ms(index))
@@ -120,7 +122,7 @@ fn told(index: &Index<'_>, read: &Answered<'_>) -> Option<String> {
             if !load.answers_for(key).any(|answer| answer.version == version) {
                 return Some("no load answered it".to_owned());
             }
-            (!read.is_as_old_as(load.start.ms, index.history.reach))
+            (!read.is_as_old_as(load.start.ms, index.history.rules_of(key).fields, index.history.reach))
                 .then(|| format!("it says {} ms, its load began at {} ms", read.age_ms, load.start.ms))
         }
         Got::Absent => {

@@ -1,7 +1,7 @@
 //! H5, H6: one load for a generation of a key, and nobody left waiting; no read fails but for its source (promise P6).
 
 use super::{Index, Violation};
-use crate::history::record::{Asked, Ended, Exchanged, KeyIndex, Scope};
+use crate::history::record::{Asked, Ended, Exchanged, KeyIndex, Load, Scope};
 
 /// What an operation may take beyond the time-out of its load, in simulated milliseconds.
 const GRACE_MS: u64 = 20;
@@ -9,8 +9,8 @@ const GRACE_MS: u64 = 20;
 pub(super) fn check(index: &Index<'_>) -> Vec<Violation> {
     let mut violations = stranded(index);
     violations.extend(failed(index));
-    for key in 0..index.history.keys.len() {
-        violations.extend(twice(index, key));
+    for (key, whole) in (0..index.history.keys.len()).flat_map(|key| [(key, true), (key, false)]) {
+        violations.extend(twice(index, key, whole));
     }
     violations
 }
@@ -75,11 +75,11 @@ fn failed(index: &Index<'_>) -> Vec<Violation> {
     violations
 }
 
-/// H5: loads of `key` overlap on an instance only where something closed a flight between them.
+/// H5: loads of `key`, of the whole value or of one field, overlap on an instance only where something closed a flight between them.
 ///
 /// A flight may be closed while it waits for its slot, so that what closes counts from a time-out before the first of
 /// the loads that overlap; each of them after the first needs one of its own.
-fn twice(index: &Index<'_>, key: KeyIndex) -> Vec<Violation> {
+fn twice(index: &Index<'_>, key: KeyIndex, whole: bool) -> Vec<Violation> {
     let history = index.history;
     // A flight that waits for another instance's lease may be closed then.
     let lease_ms = if history.reach.is_some() { LEASE_WAIT_MS } else { 0 };
@@ -89,7 +89,11 @@ fn twice(index: &Index<'_>, key: KeyIndex) -> Vec<Violation> {
     for instance in 0..instances {
         let closings = closings(index, key, instance);
         let mut under_way: Vec<usize> = Vec::new();
-        for &number in index.loads[key].iter().filter(|&&load| history.loads[load].instance == instance) {
+        let is_one = |load: &&usize| {
+            let Load { instance: on, whole: of_all, .. } = &history.loads[**load];
+            (*on, *of_all) == (instance, whole)
+        };
+        for &number in index.loads[key].iter().filter(is_one) {
             let start = history.loads[number].start;
             under_way.retain(|&other| history.loads[other].end.is_none_or(|(end, _)| end.step > start.step));
             if let Some(first) = under_way.iter().map(|&other| history.loads[other].start).min() {

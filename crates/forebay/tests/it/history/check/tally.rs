@@ -69,6 +69,8 @@ counts! {
     counted,
     /// Those that counted and were of a tag, a prefix, a namespace or everything.
     counted_groups: "an invalidation of a group during a load",
+    /// Those that counted and were of a field while its whole hash was loaded.
+    counted_holes: "an invalidation of a field during a load of its hash",
     expiries: "an expiry",
     puts: "a put",
     absent: "an absence",
@@ -232,6 +234,7 @@ impl Tally {
                 self.during_a_load += 1;
                 self.counted += u64::from(*bound);
                 self.counted_groups += u64::from(*bound && !matches!(scope, Scope::Key(_)));
+                self.counted_holes += u64::from(*bound && makes_a_hole(index, op, scope));
             }
         }
     }
@@ -270,6 +273,14 @@ fn loads_to_warm<'a>(index: &'a Index<'_>) -> impl Iterator<Item = &'a Load> + '
                 && !history.ops.iter().any(|op| op.instance == load.instance && asked(op))
         })
     })
+}
+
+/// Whether the whole hash was being loaded whose field `scope` is, when `op` began.
+fn makes_a_hole(index: &Index<'_>, op: &Op, scope: Scope) -> bool {
+    let Scope::Key(key) = scope else { return false };
+    let mut loads = index.loads[key].iter().map(|&load| &index.history.loads[load]);
+    let under_way = |load: &Load| load.start < op.inv && load.end.is_none_or(|(end, _)| end > op.inv);
+    index.history.rules_of(key).fields && loads.any(|load| load.whole && under_way(load))
 }
 
 /// Whether a load of what `scope` covers was under way when `op` began.

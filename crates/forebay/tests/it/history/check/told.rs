@@ -15,6 +15,7 @@ const RULES: Rules = Rules {
     load_timeout: 10,
     idle: None,
     kept: false,
+    fields: false,
 };
 
 /// Tells a history event by event; keys 0 and 1 are of one group, key 2 of another, key 3 of a namespace with puts.
@@ -60,7 +61,14 @@ impl Told {
 
     fn load_on(&mut self, instance: usize, key: usize) -> usize {
         let start = self.step();
-        self.history.loads.push(Load { instance, keys: vec![key], start, end: None, answers: Vec::new() });
+        self.history.loads.push(Load {
+            instance,
+            keys: vec![key],
+            whole: true,
+            start,
+            end: None,
+            answers: Vec::new(),
+        });
         self.history.loads.len() - 1
     }
 
