@@ -355,7 +355,7 @@ impl World {
         Stamp { step: state.step, ms: self.now_ms() }
     }
 
-    /// A stamp for now.
+    /// A stamp of this moment.
     pub fn moment(&self) -> Stamp {
         self.stamp(&mut self.state())
     }
