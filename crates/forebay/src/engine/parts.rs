@@ -47,6 +47,8 @@ impl Core {
         self.may_exist(key);
         self.flights.touch(key, field);
         self.forget_field(key, field, None);
+        // Once more: one that began meanwhile may be about to land with what it saw there.
+        self.flights.touch(key, field);
         self.told(key, Verb::Invalidate, self.groups.newest());
     }
 
@@ -56,6 +58,7 @@ impl Core {
         self.may_exist(key);
         self.flights.touch_before(key, field, at);
         self.forget_field(key, field, Some(at));
+        self.flights.touch_before(key, field, at);
         self.told(key, Verb::Invalidate, at);
     }
 
@@ -165,6 +168,8 @@ impl Core {
             }
             true
         });
+        // Once more: one that began meanwhile may be about to land with what it saw there.
+        self.flights.upsert(key, version, changes);
         if kept == Some(false) {
             invalidation::key(&self.memory, &self.flights, self.id, key);
         }

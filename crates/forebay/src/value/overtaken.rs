@@ -83,13 +83,14 @@ impl Overtaken {
         }
     }
 
-    /// Notes the changes of one version; `false` where no more can be noted.
+    /// Notes the changes of one version, once; `false` where no more can be noted.
     #[must_use]
     pub(crate) fn upsert(&mut self, version: Version, changes: &[MemberChange]) -> bool {
         if let Self::Nothing = self {
             *self = Self::Members(Vec::new());
         }
         match self {
+            Self::Members(noted) if noted.iter().any(|(known, _)| *known == version) => true,
             Self::Members(noted)
                 if noted.iter().map(|(_, changes)| changes.len()).sum::<usize>() + changes.len()
                     <= Self::MAX =>

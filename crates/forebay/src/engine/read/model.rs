@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use shuttle::future::block_on;
 use shuttle::thread;
 
@@ -26,7 +27,7 @@ use crate::rt::model::every_schedule;
 use crate::rt::{Clock, Tick};
 use crate::source::{Loaded, load_one};
 use crate::tier::memory::Held;
-use crate::value::{Position, Value};
+use crate::value::{FieldState, Hash, MemberChange, Position, Score, SortedSet, Value, Version};
 use crate::{invalidation, writes};
 
 const KEY: &[u8] = b"x";
@@ -77,8 +78,11 @@ impl Stage {
 
     /// The end of a load that the source gave `loaded`: stored, and landed.
     fn land(&self, departure: Departure, loaded: Option<u64>) {
+        self.land_value(departure, loaded.map(|number| Loaded::new(Value::native(number, 8))));
+    }
+
+    fn land_value(&self, departure: Departure, loaded: Option<Loaded>) {
         let beginning = Beginning { began: self.core().clock.now(), position: Position::START };
-        let loaded = loaded.map(|number| Loaded::new(Value::native(number, 8)));
         let landing = self.core().fill(&departure, beginning, loaded, &mut Vec::new());
         departure.land(Ok(landing));
     }
@@ -99,7 +103,7 @@ impl Stage {
     fn look(&self) -> Option<Option<u64>> {
         match self.core().judge(KEY, self.core().clock.now()) {
             Verdict::Fresh(held) | Verdict::Absent(held) => Some(number(held.value)),
-            Verdict::Stale(_) | Verdict::Missing(_) => None,
+            Verdict::Stale(_) | Verdict::Incomplete(_) | Verdict::Missing(_) => None,
         }
     }
 }
@@ -289,6 +293,65 @@ fn nobody_joins_a_reader_who_saw_what_is_gone() {
     overtaking("a record that the key expires", |stage| heed(stage, Some(Tick::default())));
     overtaking("a record without a place", |stage| stage.core().heed_unplaced(&Reach::All, Verb::Invalidate));
     overtaking("an expiry without a place", |stage| stage.core().heed_unplaced(&Reach::All, Verb::Expire));
+}
+
+/// As [`overtaking`], where `change` changes a part of what is there.
+fn overtaking_part(name: &str, loaded: fn() -> Loaded, change: fn(&Stage), is_old: fn(Value) -> bool) {
+    let schedules = every_schedule(move || {
+        let stage = Stage::new();
+        stage.land_value(stage.take_off(), Some(loaded()));
+        let reader = {
+            let stage = Arc::clone(&stage);
+            thread::spawn(move || {
+                if let Seat::Lead(lead) = stage.core().flights.board(KEY, Position::START) {
+                    drop(stage.core().land_from_memory(lead, KEY));
+                }
+            })
+        };
+        change(&stage);
+        if let Seat::Follow(flight) = stage.core().flights.board(KEY, Position::START) {
+            // A flight that was overtaken sends on whoever boards it then.
+            let sends_on = flight.is_overtaken();
+            let landed = block_on(flight.wait()).ok().and_then(|landing| landing.value);
+            let old = landed.is_some_and(is_old);
+            assert!(sends_on || !old, "aboard with one who saw what was there before");
+        }
+        reader.join().unwrap();
+        stage.engine.validate().unwrap();
+    });
+    println!("{name} beside a reader who saw nothing: {schedules} schedules");
+}
+
+fn a_hash() -> Loaded {
+    Loaded::new(Hash::whole([("f", Bytes::from_static(b"1"))]))
+}
+
+fn knows_its_field(value: Value) -> bool {
+    value.as_hash().is_some_and(|hash| matches!(hash.state(b"f"), FieldState::Known(_)))
+}
+
+fn a_set() -> Loaded {
+    let mut set = SortedSet::new();
+    set.upsert(b"m", Score::new(1.0).unwrap());
+    Loaded { version: Some(Version(1)), ..Loaded::new(set) }
+}
+
+fn has_its_member(value: Value) -> bool {
+    value.as_sorted_set().is_some_and(|set| !set.is_empty())
+}
+
+#[test]
+fn nobody_joins_a_reader_who_saw_a_part_that_is_gone() {
+    const FIELD: Bytes = Bytes::from_static(b"f");
+    let drop_field = |stage: &Stage| stage.core().drop_field(KEY, &FIELD);
+    overtaking_part("a field's invalidation", a_hash, drop_field, knows_its_field);
+    let heed_field = |stage: &Stage| stage.core().heed_field(KEY, &FIELD, Position::new(1));
+    overtaking_part("a record of a field", a_hash, heed_field, knows_its_field);
+    let upsert = |stage: &Stage| {
+        let change = MemberChange { member: Bytes::from_static(b"m"), score: None };
+        block_on(stage.core().upsert_members(KEY, Version(2), &[change])).unwrap();
+    };
+    overtaking_part("a change of a set's member", a_set, upsert, has_its_member);
 }
 
 #[test]

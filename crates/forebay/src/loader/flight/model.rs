@@ -21,7 +21,7 @@ fn check(
     other: impl Fn(&Arc<Flights>) + Send + Sync + Copy + 'static,
 ) {
     let schedules = every_schedule(move || {
-        let flights = Arc::new(Flights::new("n".into()));
+        let flights = Arc::new(Flights::new("n".into(), false));
         let Seat::Lead(lead) = flights.board(KEY, Position::START) else { panic!("a flight is there") };
         let thread = {
             let flights = Arc::clone(&flights);
