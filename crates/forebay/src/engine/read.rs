@@ -8,7 +8,8 @@
 //! 5. The load failed, or takes longer than the soft time-out: the old value where `stale_if_error` allows it.
 //! 6. The landing was overtaken by an invalidation of a group that the reader must see: once more from 1.
 
-#[cfg(all(test, feature = "model"))]
+#[cfg(test)]
+#[cfg(feature = "model")]
 mod model;
 
 use std::sync::Arc;

@@ -8,7 +8,8 @@
 //! flight notes it, and the fill gives that part what was made of it meanwhile. A load of a single field is a flight of its
 //! own, closed by whatever touches the field or its key.
 
-#[cfg(all(test, feature = "model"))]
+#[cfg(test)]
+#[cfg(feature = "model")]
 mod model;
 
 use std::hash::BuildHasher;

@@ -4,7 +4,8 @@
 //! next free slot takes them as one batch. Nothing waits for company, and nothing waits beyond the bound: what does not
 //! fit is given back.
 
-#[cfg(all(test, feature = "model"))]
+#[cfg(test)]
+#[cfg(feature = "model")]
 mod model;
 
 use std::collections::VecDeque;

@@ -16,7 +16,8 @@
 //!
 //! Single keys are not its business (flights and removals fence those), nor is what becomes of an entry that is not valid.
 
-#[cfg(all(test, feature = "model"))]
+#[cfg(test)]
+#[cfg(feature = "model")]
 mod model;
 #[cfg(all(test, not(feature = "model")))]
 mod tests;

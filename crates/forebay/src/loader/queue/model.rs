@@ -39,10 +39,13 @@ fn load(queue: &Arc<Queue<Load>>, load: Load) {
     }
 }
 
+/// What one thread does with a load.
+type Thread = fn(&Arc<Queue<Load>>, Load);
+
 /// Runs both threads beside each other on a queue of one slot, under every schedule; how many loads were taken and ended.
 fn check(
     name: &str,
-    threads: [fn(&Arc<Queue<Load>>, Load); 2],
+    threads: [Thread; 2],
     end: impl Fn(u64) + Send + Sync + Copy + 'static,
 ) {
     let schedules = every_schedule(move || {

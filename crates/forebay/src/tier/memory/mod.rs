@@ -15,7 +15,8 @@ mod dense;
 mod frequency;
 mod lfu;
 mod lru;
-#[cfg(all(test, not(feature = "model")))]
+#[cfg(test)]
+#[cfg(not(feature = "model"))]
 mod plain;
 mod policy;
 mod queue;
