@@ -16,9 +16,9 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use super::{Core, Departure, Verdict};
-use crate::Error;
 use crate::engine::fill::Beginning;
 use crate::engine::{Forebay, Namespace};
+use crate::error::Error;
 use crate::loader::{Flight, Lead, Seat};
 use crate::log::{Reach, Verb};
 use crate::namespace::BreakerOptions;
@@ -108,6 +108,7 @@ impl Stage {
     }
 }
 
+#[allow(clippy::large_enum_variant, reason = "a reader of a test has one")]
 /// How far a reader came without a load.
 enum Boarded {
     /// To its answer.

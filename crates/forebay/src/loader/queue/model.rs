@@ -43,11 +43,7 @@ fn load(queue: &Arc<Queue<Load>>, load: Load) {
 type Thread = fn(&Arc<Queue<Load>>, Load);
 
 /// Runs both threads beside each other on a queue of one slot, under every schedule; how many loads were taken and ended.
-fn check(
-    name: &str,
-    threads: [Thread; 2],
-    end: impl Fn(u64) + Send + Sync + Copy + 'static,
-) {
+fn check(name: &str, threads: [Thread; 2], end: impl Fn(u64) + Send + Sync + Copy + 'static) {
     let schedules = every_schedule(move || {
         let queue = Arc::new(Queue::new(1, 2));
         let counts = Arc::new([0, 0].map(AtomicU64::new));

@@ -60,7 +60,7 @@ impl Hashes {
     }
 
     pub async fn invalidate_field(&self, key: KeyIndex) -> Result<(), Error> {
-        self.namespace.invalidate_field(&self.group(key)[..], self.parts(key).1).await.map(drop)
+        self.namespace.invalidate_field(self.group(key).as_str(), self.parts(key).1).await.map(drop)
     }
 
     fn ended(&self, read: Result<Read, Error>, key: KeyIndex) -> Ended {

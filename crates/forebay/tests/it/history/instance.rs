@@ -111,7 +111,7 @@ impl Instance {
         done(match scope {
             Scope::Key(key) if self.is_field(key) => self.hashes.invalidate_field(key).await,
             Scope::Prefix { namespace: FIELDS, group } => {
-                self.hashes.namespace.invalidate(&group_name(group)[..]).await.map(drop)
+                self.hashes.namespace.invalidate(group_name(group).as_str()).await.map(drop)
             }
             Scope::Namespace(FIELDS) => self.hashes.namespace.invalidate_all().await,
             Scope::Key(key) => self.namespace(key).invalidate(self.params(key)).await.map(|_| ()),
@@ -128,7 +128,7 @@ impl Instance {
     pub async fn expire(&self, scope: Scope) -> Ended {
         done(match scope {
             Scope::Prefix { namespace: FIELDS, group } => {
-                self.hashes.namespace.expire(&group_name(group)[..]).await.map(drop)
+                self.hashes.namespace.expire(group_name(group).as_str()).await.map(drop)
             }
             Scope::Namespace(FIELDS) => self.hashes.namespace.expire_all().await,
             Scope::Key(key) => self.namespace(key).expire(self.params(key)).await.map(|_| ()),

@@ -37,7 +37,7 @@ impl Wire {
         let mut keys: HashMap<Vec<u8>, Vec<KeyIndex>> = HashMap::new();
         for (index, key) in world.plan().keys.iter().enumerate() {
             let hash = key.name.rsplit_once(':').filter(|_| world.plan().rules[key.namespace].fields);
-            let text = hash.map_or(&key.name[..], |(hash, _)| hash);
+            let text = hash.map_or(key.name.as_str(), |(hash, _)| hash);
             keys.entry(text.into()).or_default().push(index);
         }
         Self { world: world.clone(), link, instance, keys, epoch: AtomicU64::new(0) }
