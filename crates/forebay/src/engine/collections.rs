@@ -67,7 +67,7 @@ impl Namespace<Hash> {
 
 impl Namespace<SortedSet> {
     /// Keeps the sorted set `key` a *view* of its source: applies the changes that an event of the source made to it, all those of
-    /// one `version` in one call. What is held and what is being loaded take them over as far as they are older: the source must
+    /// one `version` in one call, and the versions of a key in their order. What is held and what is being loaded take them over as far as they are older: the source must
     /// give the version that its answer is of ([`Loaded::version`](crate::source::Loaded::version)). Where it does not, or
     /// another instance may hold the set in a shared tier, the key is invalidated instead. After a gap in the events,
     /// [`invalidate`](Self::invalidate) the key: the next read builds the view anew.

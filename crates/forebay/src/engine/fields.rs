@@ -59,7 +59,7 @@ impl Core {
         let now = self.clock.now();
         let Looked::Answers(held, freshness) = self.look_for_fields(key, now) else { return Ok(None) };
         let known = self.known_field(held.value.as_ref(), field)?;
-        let read = known.map(|value| from_hash(value, Tier::Memory, &held, now, freshness));
+        let read = known.map(|value| from_hash(value, &held, now, freshness));
         if let Some(read) = &read {
             self.counters.read(&read.outcome);
         }
@@ -78,8 +78,10 @@ impl Core {
         let since = self.since();
         let mut departures = Vec::new();
         let place = |field: &&[u8]| self.place_field(key, field, since, &mut departures);
-        let places = fields.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+        let places = fields.iter().map(place).collect::<Result<Vec<_>, _>>();
+        // What this reader leads others may have joined: it departs, whatever this reader gets.
         self.depart(departures);
+        let places = places?;
         let mut whole: Option<Read> = None;
         let mut reads = Vec::with_capacity(fields.len());
         for (field, place) in fields.iter().zip(places) {
@@ -218,6 +220,11 @@ impl Core {
                 known.map(|value| read_of(value, tier, began, fresh_until, now, Freshness::Fresh))
             }
             Err(error) => match self.look_for_fields(key, now) {
+                // A write, or a load of the whole, may have brought it meanwhile.
+                Looked::Answers(held, freshness) => match self.known_field(held.value.as_ref(), field)? {
+                    Some(value) => Some(from_hash(value, &held, now, freshness)),
+                    None => return self.failed_field(error),
+                },
                 Looked::Past(held) => match self.field_past(&held, field, now, why_stale(&error))? {
                     Some(read) => Some(read),
                     None => return self.failed_field(error),
@@ -271,7 +278,7 @@ impl Core {
     /// The field as a hash has it that may be served since the source failed.
     fn field_past(&self, held: &Held, field: &[u8], now: Tick, why: Why) -> Result<Option<FieldRead>, Error> {
         let known = self.known_field(held.value.as_ref(), field)?;
-        Ok(known.map(|value| from_hash(value, Tier::Memory, held, now, Freshness::Stale(why))))
+        Ok(known.map(|value| from_hash(value, held, now, Freshness::Stale(why))))
     }
 
     /// The field of what a read of the key brought.
@@ -302,8 +309,8 @@ fn knows(value: Option<&Value>, field: &[u8]) -> bool {
     value.is_none_or(|value| value.as_hash().is_none_or(state))
 }
 
-fn from_hash(value: Option<Bytes>, tier: Tier, held: &Held, now: Tick, freshness: Freshness) -> FieldRead {
-    read_of(value, tier, held.began, held.fresh_until, now, freshness)
+fn from_hash(value: Option<Bytes>, held: &Held, now: Tick, freshness: Freshness) -> FieldRead {
+    read_of(value, Tier::Memory, held.began, held.fresh_until, now, freshness)
 }
 
 fn read_of(

@@ -16,7 +16,7 @@ use crate::rt::planted::{Bug, planted};
 use crate::source::Loaded;
 use crate::tier::memory::{Admit, Filled, Held};
 use crate::tier::shared::Fill;
-use crate::value::{Extras, Position, Value};
+use crate::value::{Extras, Hash, Position, Value};
 
 /// What was noted before the source was asked.
 #[derive(Clone, Copy)]
@@ -37,15 +37,16 @@ impl Core {
     ) -> Landing {
         let key = departure.key();
         let mut held = self.held(departure, beginning, loaded);
-        self.keep_written(departure, &mut held);
         if held.value.is_some() {
             self.may_exist(key);
         }
         if let Some(sketch) = &self.sketch {
             sketch.count(key);
         }
-        let landing = Landing::of(held.clone(), Tier::Source);
+        // The tier gets what the source gave, and nothing that a client wrote here.
         let fill = departure.granted().and_then(|granted| self.fill_of(key, granted, &held));
+        self.keep_written(departure, &mut held);
+        let landing = Landing::of(held.clone(), Tier::Source);
         let filled = self.store(departure, held, Tier::Source);
         match (filled, fill) {
             // What memory has no room for the tier may have.
@@ -89,7 +90,11 @@ impl Core {
         let key = departure.key();
         let settle = self.fence(departure);
         let stored = if held.served_fresh_until() <= self.clock.now() {
-            Err(self.outdate(key, &mut held, settle))
+            if departure.field().is_some() {
+                Err(Refusal::Expired)
+            } else {
+                Err(self.outdate(key, &mut held, settle))
+            }
         } else {
             match self.memory.settle(self.id, key, held, settle) {
                 Filled::Stored => Ok(()),
@@ -142,22 +147,25 @@ impl Core {
             if !unfenced && (!flight.admits() || !valid) {
                 return Admit::Fenced;
             }
+            // Changes that came meanwhile make the answer as new as they are.
+            if departure.field().is_none() && !self.settle_parts(flight, key, held, fill) {
+                return Admit::Fenced;
+            }
             let version = |extras: &Option<Arc<Extras>>| extras.as_ref().and_then(|extras| extras.version);
             let newest = held.and_then(|held| version(&held.extras).filter(|_| self.is_servable(key, held)));
             match (newest, version(&fill.extras)) {
                 (Some(newest), Some(version)) if version < newest => return Admit::Older,
                 _ => {}
             }
-            match departure.field() {
-                Some(field) => {
-                    if let Some(held) = held.filter(|held| self.is_fresh(key, held)) {
-                        fill_field(field, held, fill);
-                    }
-                    Admit::Yes
+            match (departure.field(), held) {
+                (Some(field), Some(held)) if self.is_fresh(key, held) => fill_field(field, held, fill),
+                // One field may not cost the rest of a hash that may be of use yet.
+                (Some(_), Some(held)) if self.is_servable(key, held) && holds_whole(held) => {
+                    return Admit::Fenced;
                 }
-                None if self.settle_parts(flight, key, held, fill) => Admit::Yes,
-                None => Admit::Fenced,
+                _ => {}
             }
+            Admit::Yes
         }
     }
 
@@ -181,10 +189,9 @@ impl Core {
         settled
     }
 
-    /// Gives what a load of a whole hash brought the fields that clients wrote before it began, which it replaces no more than
-    /// the load that it takes the place of.
-    fn keep_written(&self, departure: &Departure, loaded: &mut Held) {
-        let Some(Value::Hash(whole)) = &mut loaded.value else { return };
+    /// Gives what was loaded in the place of a partial hash the fields that clients wrote into that; where the source knows of no
+    /// hash, they are all of it.
+    pub(super) fn keep_written(&self, departure: &Departure, loaded: &mut Held) {
         if self.policy.writes != Writes::Cache || departure.field().is_some() {
             return;
         }
@@ -195,9 +202,14 @@ impl Core {
         let Some(written) = held.value.as_ref().and_then(Value::as_hash).filter(|hash| hash.keeps()) else {
             return;
         };
+        let whole = match &loaded.value {
+            Some(Value::Hash(whole)) => Arc::clone(whole),
+            None => Arc::new(Hash::whole::<&[u8]>([])),
+            Some(_) => return,
+        };
         let mut settled = (**written).clone();
-        settled.make_whole(whole, &BTreeSet::new());
-        *whole = Arc::new(settled);
+        settled.make_whole(&whole, &BTreeSet::new());
+        loaded.value = Some(Value::from(settled));
         join_times(loaded, &held);
     }
 
@@ -209,11 +221,12 @@ impl Core {
 
     /// Whether `held` may be served as fresh.
     pub(super) fn is_fresh(&self, key: &[u8], held: &Held) -> bool {
-        let now = self.clock.now();
-        !held.expired
-            && now < held.served_fresh_until()
-            && !self.suspects(held, now)
-            && self.is_current(key, held)
+        !self.suspects(held, self.clock.now()) && self.is_unexpired(key, held)
+    }
+
+    /// Whether `held` is within its TTL, and no record says otherwise.
+    pub(super) fn is_unexpired(&self, key: &[u8], held: &Held) -> bool {
+        !held.expired && self.clock.now() < held.served_fresh_until() && self.is_current(key, held)
     }
 
     /// Whether `held` may still be served to anybody, fresh or stale: what may not bars nothing. What is suspect may be, once it is
@@ -234,6 +247,10 @@ impl Core {
         let same = landing.value.as_ref().is_some_and(|value| value.same_bytes(replaced));
         self.counters.refresh_ended(if same { RefreshEnd::Wasted } else { RefreshEnd::Changed });
     }
+}
+
+fn holds_whole(held: &Held) -> bool {
+    held.value.as_ref().is_some_and(Value::is_whole)
 }
 
 /// Gives what is held the field that a load brought, as it is needed.

@@ -12,7 +12,7 @@ use super::load::Departure;
 use super::shared::Shared;
 use crate::loader::{Entered, Landing, Slot};
 use crate::log::{Cursor, Verdict as Validity};
-use crate::observe::Tier;
+use crate::observe::{Refusal, Tier};
 use crate::rt::Tick;
 use crate::rt::planted::{Bug, planted};
 use crate::tier::memory::Held;
@@ -157,7 +157,7 @@ impl Core {
     ) -> Vec<Said> {
         let keys: Vec<Vec<u8>> = call.iter().map(|departure| self.pattern.whole(departure.key())).collect();
         let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-        let terms = LeaseTerms { time: self.policy.load_timeout + LEASE_MARGIN, even_if_fresh };
+        let terms = LeaseTerms { time: self.policy.load_timeout.saturating_add(LEASE_MARGIN), even_if_fresh };
         // It is asked for speed only: a load that waits for it for too long would fail for its sake (promise P6).
         let until = call.iter().map(Departure::asks_tier_until).min().unwrap_or_default();
         let left = || until.since(self.clock.now());
@@ -217,11 +217,14 @@ impl Core {
 
     /// Takes a value over from the tier into memory, fenced; what those aboard get. `None` where it is not to be trusted.
     fn take_over(&self, departure: &Departure, envelope: &Envelope, sent: Tick) -> Option<Landing> {
-        let held = self.unpack(departure.key(), envelope, sent)?;
+        let mut held = self.unpack(departure.key(), envelope, sent)?;
+        self.keep_written(departure, &mut held);
         let landing = Landing::of(held.clone(), Tier::Shared);
-        // Whether memory keeps it or not, it is what those aboard get.
-        let _ = self.store(departure, held, Tier::Shared);
-        Some(landing)
+        // Whether memory keeps it or not, it is what those aboard get, unless memory has what is newer.
+        match self.store(departure, held, Tier::Shared) {
+            Err(Refusal::Older) => Some(self.instead_of_older(departure.key()).unwrap_or(landing)),
+            _ => Some(landing),
+        }
     }
 
     /// An envelope as memory holds it, counted from when the tier was asked; `None` where it is stale, of an epoch that has
@@ -265,7 +268,7 @@ impl Core {
         if leases.is_empty() {
             return;
         }
-        let (core, time) = (Arc::clone(self), last.since(self.clock.now()) + LEASE_MARGIN);
+        let (core, time) = (Arc::clone(self), last.since(self.clock.now()).saturating_add(LEASE_MARGIN));
         self.tasks.spawn(async move {
             for (key, lease) in leases {
                 // What is not renewed ends: its load is answered, and not stored in the tier.

@@ -75,6 +75,7 @@ impl Core {
             self.counters.wrote(WriteOutcome::Refused);
             return Err(Error::WritesRefused { namespace: Arc::clone(&self.name) });
         }
+        self.may_exist(key);
         let field = Bytes::copy_from_slice(field);
         let behind = self.source.is_some();
         self.change_held(key, |held| {
@@ -115,7 +116,7 @@ impl Core {
             Held { value: None, began, fresh_until, useless_from, position, expired: false, extras: None };
         let mut result = None;
         let filled = self.memory.settle(self.id, key, new, |held, new| {
-            if let Some(held) = held.filter(|held| held.value.is_some() && self.is_fresh(key, held)) {
+            if let Some(held) = held.filter(|held| held.value.is_some() && self.is_there(key, held)) {
                 *new = held.clone();
             }
             result = Some(change(&mut new.value));
@@ -137,6 +138,12 @@ impl Core {
             // A tier without a shard keeps nothing.
             (None, _) => Err(Error::RelativeRefused { namespace: Arc::clone(&self.name) }),
         }
+    }
+
+    /// Whether `held` is there to be changed. Where nothing is behind it, it is all that there is: to be out of touch takes nothing
+    /// from it.
+    fn is_there(&self, key: &[u8], held: &Held) -> bool {
+        self.is_fresh(key, held) || (self.source.is_none() && self.is_unexpired(key, held))
     }
 
     /// Applies the changes that a source's event of `version` made to the sorted set `key`, all of them at once, to what is held and

@@ -46,7 +46,8 @@ pub(crate) fn expire_key(
     expired
 }
 
-/// Makes a field of a hash unknown by `forget`, if what is held is from `before` a position of the log. What is no hash, such as an absence, is gone. The flights that load it must have been told before.
+/// Makes a field of a hash unknown by `forget`, if what is held is from `before` a position of the log. An absence of the hash
+/// is gone. The flights that load it must have been told before.
 pub(crate) fn field(
     memory: &MemoryTier,
     namespace: u32,
@@ -63,7 +64,7 @@ pub(crate) fn field(
         held.value.as_mut().and_then(Value::hash_mut).map(forget)
     });
     if forgotten == Some(None) {
-        memory.remove_if(namespace, key, concerns);
+        memory.remove_if(namespace, key, |held| concerns(held) && held.value.is_none());
     }
 }
 

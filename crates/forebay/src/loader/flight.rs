@@ -297,7 +297,8 @@ impl Flights {
         let Some(flight) = flight else { return };
         let noted = note(&mut flight.overtaken.lock());
         if !noted {
-            self.close_this(&flight);
+            // Whatever has taken its place on the board loads the same.
+            close_where(&self.board, hash, |flight| *flight.key == *key);
         }
     }
 

@@ -55,7 +55,7 @@ pub(crate) enum Overtaken {
     Nothing,
     /// These fields of a hash were set, removed or invalidated.
     Fields(BTreeSet<Bytes>),
-    /// These members of a sorted set were changed, the oldest change first.
+    /// These members of a sorted set were changed.
     Members(Vec<(Version, Vec<MemberChange>)>),
 }
 
@@ -132,6 +132,9 @@ impl Overtaken {
             (Self::Members(noted), Some(Value::SortedSet(loaded))) => {
                 let Some(version) = version else { return false };
                 let set = Arc::make_mut(loaded);
+                // Events may be told by several at once; what they made of a member is as of the last version.
+                let mut noted: Vec<_> = noted.iter().collect();
+                noted.sort_by_key(|(version, _)| *version);
                 for (later, changes) in noted {
                     if apply_changes(set, *version, *later, changes) {
                         *version = *later;
