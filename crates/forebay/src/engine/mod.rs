@@ -14,6 +14,9 @@ mod lease;
 mod listing;
 mod load;
 mod membership;
+#[cfg(test)]
+#[cfg(feature = "model")]
+mod model;
 mod namespace;
 mod parts;
 mod read;

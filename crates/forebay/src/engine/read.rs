@@ -8,10 +8,6 @@
 //! 5. The load failed, or takes longer than the soft time-out: the old value where `stale_if_error` allows it.
 //! 6. The landing was overtaken by an invalidation of a group that the reader must see: once more from 1.
 
-#[cfg(test)]
-#[cfg(feature = "model")]
-mod model;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +36,7 @@ pub struct Read {
 }
 
 /// What memory says of a key, with what it holds: a copy, or a reference under the lock of the entry.
-enum Verdict<H = Held> {
+pub(super) enum Verdict<H = Held> {
     Fresh(H),
     /// Within `stale_while_revalidate`.
     Stale(H),
@@ -366,7 +362,7 @@ impl Core {
     }
 
     /// What memory says of `key` now, with a copy of what it holds.
-    fn judge(&self, key: &[u8], now: Tick) -> Verdict {
+    pub(super) fn judge(&self, key: &[u8], now: Tick) -> Verdict {
         let copy = |verdict: Verdict<&Held>| match verdict {
             Verdict::Fresh(held) => Verdict::Fresh(held.clone()),
             Verdict::Stale(held) => Verdict::Stale(held.clone()),

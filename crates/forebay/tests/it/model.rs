@@ -324,7 +324,7 @@ mod planted {
     }
 
     #[test]
-    #[should_panic(expected = "deadlock")]
+    #[should_panic(expected = "slots taken")]
     fn slot_kept() {
         let _planted = plant(Bug::SlotKept);
         two("a slot is kept", || queue(1));

@@ -15,9 +15,11 @@ use bytes::Bytes;
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use super::{Core, Departure, Verdict};
-use crate::engine::fill::Beginning;
-use crate::engine::{Forebay, Namespace};
+use super::core::Core;
+use super::fill::Beginning;
+use super::load::Departure;
+use super::read::Verdict;
+use super::{Forebay, Namespace};
 use crate::error::Error;
 use crate::loader::{Flight, Lead, Seat};
 use crate::log::{Reach, Verb};
@@ -94,7 +96,7 @@ impl Stage {
             Seat::Follow(flight) => Boarded::Joined(flight),
             Seat::Lead(lead) => match core.land_from_memory(lead, KEY) {
                 Ok(landing) => Boarded::Known(number(landing.value)),
-                Err(lead) => Boarded::Led(self.departure(lead)),
+                Err(lead) => Boarded::Led(Box::new(self.departure(lead))),
             },
         }
     }
@@ -114,7 +116,7 @@ enum Boarded {
     /// To its answer.
     Known(Option<u64>),
     /// It leads.
-    Led(Departure),
+    Led(Box<Departure>),
     /// It waits for another one's load.
     Joined(Arc<Flight>),
 }
@@ -237,7 +239,7 @@ fn shared() {
             Boarded::Known(value) => value,
             Boarded::Led(departure) => {
                 loads.fetch_add(1, Ordering::SeqCst);
-                stage.land(departure, Some(TRUTH));
+                stage.land(*departure, Some(TRUTH));
                 Some(TRUTH)
             }
             Boarded::Joined(flight) => number(block_on(flight.wait()).unwrap().value),
