@@ -601,3 +601,53 @@ async fn an_event_that_overtakes_the_snapshot_is_in_the_view() {
         engine.validate().unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_view_past_its_ttl_is_replaced_by_a_load_that_an_event_overtakes() {
+    let scores = Scores::new(true);
+    scores.change("ada", Some(1.0));
+    let clock = Clock::simulated();
+    let engine = Forebay::builder().clock(clock.clone()).build().unwrap();
+    let builder = engine.namespace("board").key("board:{game}").ttl(TTL).stale_if_error(TTL * 100);
+    let view = builder.source(scores.clone()).build().unwrap();
+    members(&view).await;
+    clock.advance(TTL);
+    let gate = Arc::new(Semaphore::new(0));
+    *scores.gate.lock().unwrap() = Some(Arc::clone(&gate));
+    let reader = tokio::spawn({
+        let view = view.clone();
+        async move { view.get_with_outcome("go").await.unwrap().1 }
+    });
+    scores.arrived.acquire().await.unwrap().forget();
+    let (version, changes) = scores.change("bob", Some(2.0));
+    view.upsert_members("go", version, &changes).await.unwrap();
+    *scores.gate.lock().unwrap() = None;
+    gate.add_permits(1);
+    assert_eq!(reader.await.unwrap().freshness, Freshness::Fresh, "the source is healthy");
+    assert_eq!(members(&view).await, [("ada".to_owned(), 1.0), ("bob".to_owned(), 2.0)]);
+    assert_eq!(*scores.loads.lock().unwrap(), 2, "with the event it was as new as what was held, and stored");
+    engine.validate().unwrap();
+}
+
+#[tokio::test]
+async fn what_a_client_wrote_outlives_the_absence_of_the_rest() {
+    let stage = stage_with(|builder| builder.writes(Writes::Cache));
+    stage.namespace.put_field("none", "a", "mine").unwrap();
+    let whole = stage.namespace.get("none").await.unwrap();
+    assert_eq!(whole.as_deref().map(rows), owned(&[("a", "mine")]), "the source knows of no such hash");
+    assert_eq!(text(stage.namespace.get_field("none", "a").await.unwrap()).as_deref(), Some("mine"));
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn a_field_that_was_written_during_its_failing_load_is_read() {
+    let stage = stage_with(|builder| builder.writes(Writes::Cache));
+    stage.hold();
+    let reader = stage.field_reader("a");
+    stage.arrived().await;
+    stage.namespace.put_field("1", "a", "mine").unwrap();
+    *stage.orders.0.failing.lock().unwrap() = true;
+    stage.let_all_go();
+    assert_eq!(reader.await.unwrap().as_deref(), Some("mine"));
+    stage.check().await;
+}
