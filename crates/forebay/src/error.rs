@@ -30,6 +30,44 @@ pub enum Error {
         /// The namespace asked.
         namespace: Arc<str>,
     },
+    /// The namespace writes to its sink, which has to be waited for; this door does not.
+    #[error(
+        "namespace `{namespace}` writes to its sink: use `set`, `delete` and their like, which wait for it"
+    )]
+    SinkFirst {
+        /// The namespace asked.
+        namespace: Arc<str>,
+    },
+    /// The sink refused the write, and would again: nothing was done, and what is held stays.
+    #[error("namespace `{namespace}`: the sink refused the write")]
+    SinkRefused {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// What the sink said; for the operator, not for the caller.
+        #[source]
+        cause: Cause,
+    },
+    /// The sink failed before it did anything, and what is held stays: the same write can succeed later.
+    #[error("namespace `{namespace}`: the sink failed, nothing was written, try again")]
+    SinkFailed {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// What the sink said; for the operator, not for the caller.
+        #[source]
+        cause: Cause,
+    },
+    /// Nobody knows whether the sink applied the write: it did not answer in time, or its answer was lost. What was held of the key is
+    /// gone, so that the next read asks the source; until that has the write, a read may still find what was before.
+    #[error(
+        "namespace `{namespace}`: the sink did not confirm the write, which may have been applied: read the key, or write again"
+    )]
+    WriteUnconfirmed {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// What the sink said; for the operator, not for the caller. `None` where the engine was shut down under it.
+        #[source]
+        cause: Option<Cause>,
+    },
     /// The value is of another kind than the verb is for.
     #[error(
         "namespace `{namespace}` holds a {found} under this key, not a {wanted}: use the verbs of its kind"
@@ -82,8 +120,9 @@ pub enum Error {
         /// The declared time-out of the loader.
         after: Duration,
     },
-    /// More keys miss than the source can be asked for and its queue holds.
-    #[error("namespace `{namespace}`: the source is overloaded, try again after {retry_after:?}")]
+    /// More keys miss than the source can be asked for and its queue holds, or more writes wait for the sink; or a write has waited
+    /// too long for those of its key before it. Nothing was done.
+    #[error("namespace `{namespace}`: the source or sink is overloaded, try again after {retry_after:?}")]
     Overloaded {
         /// The namespace asked.
         namespace: Arc<str>,
@@ -151,7 +190,7 @@ impl std::fmt::Display for Lost {
 pub enum Fault {
     /// The one who asked: asking again the same way fails again.
     Caller,
-    /// The source behind the namespace.
+    /// The source or sink behind the namespace.
     Source,
     /// This process.
     Forebay,
@@ -165,6 +204,8 @@ impl Error {
             Self::Key { .. }
             | Self::WritesRefused { .. }
             | Self::TooLarge { .. }
+            | Self::SinkFirst { .. }
+            | Self::SinkRefused { .. }
             | Self::WrongKind { .. }
             | Self::RelativeRefused { .. }
             | Self::Build { .. }
@@ -173,8 +214,12 @@ impl Error {
             | Self::Timeout { .. }
             | Self::Overloaded { .. }
             | Self::BreakerOpen { .. }
+            | Self::SinkFailed { .. }
+            | Self::WriteUnconfirmed { cause: Some(_), .. }
             | Self::LoadLost { how: Lost::Panicked, .. } => Fault::Source,
-            Self::LoadLost { how: Lost::Ended, .. } | Self::Unconfirmed { .. } => Fault::Forebay,
+            Self::WriteUnconfirmed { cause: None, .. }
+            | Self::LoadLost { how: Lost::Ended, .. }
+            | Self::Unconfirmed { .. } => Fault::Forebay,
         }
     }
 
@@ -186,6 +231,8 @@ impl Error {
             Self::Timeout { .. }
             | Self::Overloaded { .. }
             | Self::BreakerOpen { .. }
+            | Self::SinkFailed { .. }
+            | Self::WriteUnconfirmed { .. }
             | Self::Unconfirmed { .. }
             | Self::LoadLost { .. } => true,
             _ => false,

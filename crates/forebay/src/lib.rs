@@ -48,7 +48,7 @@ pub mod source;
 pub mod tier;
 pub mod value;
 pub mod warming;
-mod writes;
+pub mod writes;
 
 pub use engine::{
     Builder, Decided, FieldRead, Forebay, Keyspace, Namespace, NamespaceBuilder, Read, Warming,
@@ -60,6 +60,7 @@ pub use protection::FilterOptions;
 pub use source::{LoadKey, Loaded, Source, SourceError, load_fields, load_many, load_one};
 pub use value::{Blob, Value};
 pub use warming::{Warm, WarmProgress};
+pub use writes::{Sink, SinkError, write_many, write_one};
 
 /// A span of `n` seconds, for TTLs and windows: `ttl(secs(3))`.
 #[must_use]

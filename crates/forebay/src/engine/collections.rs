@@ -63,6 +63,30 @@ impl Namespace<Hash> {
     ) -> Result<(), Error> {
         self.core.put_field(&self.tail(&key)?, field.as_ref(), value.into())
     }
+
+    /// Gives one field this `value`, where the namespace's [writes](crate::Writes) go, as [`set`](Self::set) does with a whole value.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub async fn set_field(
+        &self,
+        key: impl Key,
+        field: impl AsRef<[u8]>,
+        value: impl Into<Bytes>,
+    ) -> Result<(), Error> {
+        let field = Bytes::copy_from_slice(field.as_ref());
+        self.core.change_fields(&self.tail(&key)?, vec![(field, Some(value.into()))]).await
+    }
+
+    /// Makes one field not exist, where the namespace's [writes](crate::Writes) go, as [`delete`](Self::delete) does with a whole
+    /// value.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub async fn delete_field(&self, key: impl Key, field: impl AsRef<[u8]>) -> Result<(), Error> {
+        let field = Bytes::copy_from_slice(field.as_ref());
+        self.core.change_fields(&self.tail(&key)?, vec![(field, None)]).await
+    }
 }
 
 impl Namespace<SortedSet> {

@@ -17,6 +17,7 @@ use crate::tier::memory::{Held, MemoryTier};
 use crate::tier::shared::Owner;
 use crate::value::{AnyCodec, Extras, Position, Tag, Value};
 use crate::warming::Sketch;
+use crate::writes::{Order, Sink};
 
 /// Reads from a value what it says of itself: its TTL, tags and version.
 pub(super) type Decide = dyn Fn(&mut Loaded) + Send + Sync;
@@ -35,6 +36,10 @@ pub(super) struct Core {
     pub(super) policy: Policy,
     pub(super) tags: Vec<TagTemplate>,
     pub(super) source: Option<Arc<dyn Source>>,
+    /// Where writes go, where they go through.
+    pub(super) sink: Option<Arc<dyn Sink>>,
+    /// The writes that have not ended.
+    pub(super) order: Arc<Order>,
     pub(super) decide: Option<Arc<Decide>>,
     /// Whether a value can have tags that its key does not tell.
     pub(super) gives_tags: bool,
@@ -121,15 +126,17 @@ impl Core {
             + self.sketch.as_ref().map_or(0, Sketch::weight_bytes)
     }
 
-    /// Checks its structure once no load is left: nothing on the board, no slot taken, nothing gathered.
+    /// Checks its structure once no load is left: nothing on the board, no slot taken, nothing gathered, nothing
+    /// being written.
     pub(super) fn validate_idle(&self) -> Result<(), String> {
         let taken = self.queue.taken() + self.tier_queue.taken() + *self.warming.lock();
         let (flights, gathered) = (self.flights.len(), self.gathering.len());
-        if flights + taken + gathered == 0 {
+        let writes = self.order.len() + self.flights.writes();
+        if flights + taken + gathered + writes == 0 {
             return Ok(());
         }
         Err(format!(
-            "namespace `{}` is idle with {flights} flights, {taken} slots taken, {gathered} loads gathered",
+            "namespace `{}` is idle with {flights} flights, {taken} slots taken, {gathered} loads gathered, {writes} writes noted",
             self.name
         ))
     }

@@ -214,7 +214,7 @@ impl Core {
     }
 
     /// Whether no record made `held` gone or stale since its load.
-    fn is_current(&self, key: &[u8], held: &Held) -> bool {
+    pub(super) fn is_current(&self, key: &[u8], held: &Held) -> bool {
         let Held { value, extras, position, .. } = held;
         self.validity(key, tells_absence(value.as_ref()), extras.as_deref(), *position).0 == Validity::Valid
     }

@@ -140,9 +140,34 @@ impl<V: Any + Send + Sync> Namespace<V> {
     /// Keeps `value`, which weighs `weight_bytes` with its heap, for `key` until its TTL or an invalidation.
     ///
     /// # Errors
-    /// When the namespace refuses writes, the key cannot be one of it, or the value is too large to be kept.
+    /// When the namespace refuses writes, the key cannot be one of it, or the value is too large to be kept;
+    /// [`Error::SinkFirst`] where writes go through: [`set`](Self::set) waits for the sink.
     pub fn put(&self, key: impl Key, value: V, weight_bytes: u64) -> Result<(), Error> {
         self.core.put(&self.tail(&key)?, Value::native(value, weight_bytes), None)
+    }
+
+    /// Gives `key` this `value`, which weighs `weight_bytes` with its heap, where the namespace's [writes](crate::Writes) go: kept
+    /// here as by [`put`](Self::put), or applied by the sink first. After that no reader gets an older value; a sink that stores
+    /// something else than was written has its own say in what they get.
+    ///
+    /// Writes of one key go to the sink in the order in which they came here. One whose caller goes away is finished all the same.
+    ///
+    /// # Errors
+    /// When the key cannot be one of this namespace, or the value is too large to be kept here. [`Error::WritesRefused`],
+    /// [`Error::SinkRefused`], [`Error::SinkFailed`] and [`Error::Overloaded`]: nothing was done. [`Error::WriteUnconfirmed`]: the
+    /// sink may have applied it, and what was held is gone. [`Error::Unconfirmed`]: it is applied, and the shared tier could not be
+    /// told.
+    pub async fn set(&self, key: impl Key, value: V, weight_bytes: u64) -> Result<(), Error> {
+        self.core.set(&self.tail(&key)?, Value::native(value, weight_bytes), None).await
+    }
+
+    /// Makes `key` not exist, where the namespace's [writes](crate::Writes) go: at the sink, then here. Where they are kept here, only
+    /// the copy is dropped, and the next read loads.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub async fn delete(&self, key: impl Key) -> Result<(), Error> {
+        self.core.delete(&self.tail(&key)?).await
     }
 
     /// The value of `key`, where memory has the answer and needs no wait for it; counts the read.

@@ -154,6 +154,11 @@ impl Core {
     /// text is not canonical for its parameters' types.
     pub(super) fn load_of(&self, key: &[u8]) -> Option<LoadKey> {
         self.source.as_ref()?;
+        self.key_of(key)
+    }
+
+    /// `key` as a source or sink is given it; `None` where its text is not canonical for its parameters' types.
+    pub(super) fn key_of(&self, key: &[u8]) -> Option<LoadKey> {
         let texts = self.pattern.matches_tail(key)?;
         let kinds: SmallVec<[ParamKind; 4]> = self.pattern.kinds().collect();
         let params = texts.iter().zip(kinds).map(|(text, kind)| param(text, kind)).collect::<Option<_>>()?;

@@ -23,6 +23,7 @@ mod read;
 mod refresh;
 mod shared;
 mod text;
+mod through;
 mod upkeep;
 mod verbs;
 mod warm;

@@ -21,6 +21,7 @@ use crate::tier::memory::EvictionPolicy;
 use crate::tier::shared::Owner;
 use crate::value::{AnyCodec, Blob, Codec, Tag, Version};
 use crate::warming::Sketch;
+use crate::writes::{Order, Sink};
 
 /// Sets up a [`Namespace`]. `key` and `ttl` must be said.
 pub struct NamespaceBuilder<V> {
@@ -29,6 +30,7 @@ pub struct NamespaceBuilder<V> {
     key: Option<String>,
     policy: Option<Policy>,
     source: Option<Arc<dyn Source>>,
+    sink: Option<Arc<dyn Sink>>,
     tags: Vec<String>,
     decide: Option<Arc<Decide>>,
     memory: Option<OwnMemory>,
@@ -65,6 +67,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             key: None,
             policy: None,
             source: None,
+            sink: None,
             tags: Vec::new(),
             decide: None,
             memory: None,
@@ -255,6 +258,16 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         self
     }
 
+    /// Where writes go, with [`writes(Writes::Through)`](Self::writes): [`set`](Namespace::set), [`delete`](Namespace::delete) and
+    /// their like. As many writes as `concurrency` says go to it at once, and as many as `queue` says may wait, those of one key
+    /// for each other; each waits up to `load_timeout` for its turn, and as long for the sink. Without a
+    /// source what is read is what is held.
+    #[must_use]
+    pub fn sink(mut self, sink: impl Sink) -> Self {
+        self.sink = Some(Arc::new(sink));
+        self
+    }
+
     /// The namespace.
     ///
     /// # Errors
@@ -266,13 +279,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         }
         let key = self.key.as_ref().ok_or_else(|| fail("say its `key`, such as \"stock:{code}\"".into()))?;
         let pattern = Pattern::parse(key).map_err(|error| fail(format!("key \"{key}\": {error}")))?;
-        let mut policy = self.policy.clone().ok_or_else(|| fail("say its `ttl`".into()))?;
-        if let Some(problem) = out_of_limits(&policy) {
-            return Err(fail(problem.into()));
-        }
-        if self.source.is_none() {
-            policy.writes = Writes::Cache;
-        }
+        let policy = self.checked_policy().map_err(fail)?;
         let tags = self.tags.iter().map(|tag| TagTemplate::parse(tag, &pattern));
         let tags = tags.collect::<Result<_, _>>().map_err(|error| fail(error.to_string()))?;
         let is_bytes = TypeId::of::<V>() == TypeId::of::<Blob>();
@@ -288,8 +295,10 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             None => Arc::clone(&common.memory),
         };
         let loads_fields = self.source.as_ref().is_some_and(|source| source.fields().is_some());
+        let flights = Flights::new(Arc::clone(&self.name), loads_fields);
         let core = Core {
-            flights: Arc::new(Flights::new(Arc::clone(&self.name), loads_fields)),
+            flights: Arc::new(if self.sink.is_some() { flights.noting_writes() } else { flights }),
+            order: Arc::new(Order::new(policy.concurrency, policy.concurrency.saturating_add(policy.queue))),
             queue: Arc::new(Queue::new(policy.concurrency, policy.queue)),
             tier_queue: Arc::new(Queue::new(TIER_CONCURRENCY, policy.queue)),
             gathering: Gather::default(),
@@ -309,6 +318,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             policy,
             tags,
             source: self.source,
+            sink: self.sink,
             decide: self.decide,
             memory,
             groups: Arc::clone(&common.groups),
@@ -330,6 +340,23 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         Ok(namespace)
     }
 
+    /// Its rules, as far as they can be kept together.
+    fn checked_policy(&self) -> Result<Policy, String> {
+        let mut policy = self.policy.clone().ok_or("say its `ttl`")?;
+        if let Some(problem) = out_of_limits(&policy) {
+            return Err(problem.into());
+        }
+        let (has_source, has_sink) = (self.source.is_some(), self.sink.is_some());
+        if !has_source && policy.writes == Writes::Refuse {
+            policy.writes = Writes::Cache;
+        }
+        let is_shared = self.engine.common.shared.is_some();
+        match sink_misfit(policy.writes, has_sink, has_source, is_shared) {
+            Some(problem) => Err(problem.into()),
+            None => Ok(policy),
+        }
+    }
+
     fn rule(mut self, option: &str, set: impl FnOnce(&mut Policy)) -> Self {
         match &mut self.policy {
             Some(policy) => set(policy),
@@ -343,6 +370,23 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
 const TIER_CONCURRENCY: usize = 8;
 /// What is held is refreshed no more often than this.
 const REFRESH_EVERY_MIN: Duration = Duration::from_secs(1);
+
+/// What is wrong with a sink, or the want of one.
+fn sink_misfit(writes: Writes, has_sink: bool, has_source: bool, is_shared: bool) -> Option<&'static str> {
+    match (writes, has_sink) {
+        (Writes::Through, false) => {
+            Some("`writes` go through, and nowhere: give a `sink`, or leave `writes` out")
+        }
+        (Writes::Through, true) if is_shared && !has_source => Some(
+            "what is written through could not be read: give a `source` too, since copies of what is written are not held where \
+             the engine has a shared tier",
+        ),
+        (Writes::Refuse | Writes::Cache, true) => Some(
+            "nothing would be written to its `sink`: say `writes(Writes::Through)`, or leave the sink out",
+        ),
+        _ => None,
+    }
+}
 
 fn out_of_limits(policy: &Policy) -> Option<&'static str> {
     if policy.ttl.is_zero() {

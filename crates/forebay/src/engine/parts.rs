@@ -71,9 +71,10 @@ impl Core {
 
     /// Keeps `value` for a field of `key` until the hash ends or an invalidation; loads that began before leave it as it is.
     pub(super) fn put_field(&self, key: &[u8], field: &[u8], value: Bytes) -> Result<(), Error> {
-        if self.policy.writes == Writes::Refuse {
-            self.counters.wrote(WriteOutcome::Refused);
-            return Err(Error::WritesRefused { namespace: Arc::clone(&self.name) });
+        match self.policy.writes {
+            Writes::Refuse => return Err(self.writes_refused()),
+            Writes::Through => return Err(self.sink_first()),
+            Writes::Cache => {}
         }
         self.may_exist(key);
         let field = Bytes::copy_from_slice(field);
@@ -100,7 +101,7 @@ impl Core {
         key: &[u8],
         change: impl FnOnce(&mut Option<Value>) -> R,
     ) -> Result<R, Error> {
-        if self.source.is_some() {
+        if self.source.is_some() || self.sink.is_some() {
             self.counters.wrote(WriteOutcome::Refused);
             return Err(Error::RelativeRefused { namespace: Arc::clone(&self.name) });
         }

@@ -174,6 +174,41 @@ impl<V> Namespace<V> {
         }
     }
 
+    /// Gives `key` the whole `value`, where the namespace's [writes](crate::Writes) go: what is held ends after `ttl` (at most the
+    /// namespace's, which is the default). As [`set`](Self::set), with the text of a key.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set); when the key is not one of the namespace.
+    pub async fn set_key(&self, key: &[u8], value: Value, ttl: Option<Duration>) -> Result<(), Error> {
+        match self.core.pattern.tail(key) {
+            Some(key) => self.core.set(key, value, ttl).await,
+            None => Err(self.core.not_a_key()),
+        }
+    }
+
+    /// Makes `key` not exist, where the namespace's [writes](crate::Writes) go. As [`delete`](Self::delete), with the text of a key.
+    ///
+    /// # Errors
+    /// As [`delete`](Self::delete); when the key is not one of the namespace.
+    pub async fn delete_key(&self, key: &[u8]) -> Result<(), Error> {
+        match self.core.pattern.tail(key) {
+            Some(key) => self.core.delete(key).await,
+            None => Err(self.core.not_a_key()),
+        }
+    }
+
+    /// Gives fields of the hash `key` these values, `None` for one that is not to exist, where the namespace's
+    /// [writes](crate::Writes) go; a sink applies all of them or none.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set); when the key is not one of the namespace.
+    pub async fn change_fields(&self, key: &[u8], fields: Vec<(Bytes, Option<Bytes>)>) -> Result<(), Error> {
+        match self.core.pattern.tail(key) {
+            Some(key) => self.core.change_fields(key, fields).await,
+            None => Err(self.core.not_a_key()),
+        }
+    }
+
     /// Ends what is held for `key` after `ttl` from now: never later than the namespace's TTL and, where a source gave the value,
     /// never later than before. Whether anything was held.
     #[must_use = "what was held is told"]

@@ -19,9 +19,10 @@ const PAGE: usize = 256;
 impl Core {
     /// Keeps `value` for `key`, and fences off the loads that began before.
     pub(super) fn put(&self, key: &[u8], value: Value, ttl: Option<Duration>) -> Result<(), Error> {
-        if self.policy.writes == Writes::Refuse {
-            self.counters.wrote(WriteOutcome::Refused);
-            return Err(Error::WritesRefused { namespace: Arc::clone(&self.name) });
+        match self.policy.writes {
+            Writes::Refuse => return Err(self.writes_refused()),
+            Writes::Through => return Err(self.sink_first()),
+            Writes::Cache => {}
         }
         let position = self.groups.newest();
         let began = self.clock.now();

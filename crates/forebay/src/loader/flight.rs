@@ -20,6 +20,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use tokio::sync::Notify;
 
+use super::writing::{Crossed, Writing};
 use crate::error::{Error, Lost};
 use crate::observe::{Freshness, Tier};
 use crate::rt::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -166,6 +167,8 @@ pub(crate) struct Flights {
     board: Board,
     /// Loads of single fields, where the source can do that.
     fields: Option<Board>,
+    /// What is being written meanwhile, where the namespace has a sink.
+    writing: Option<Arc<Writing>>,
 }
 
 type Board = Mutex<HashTable<Arc<Flight>>>;
@@ -191,7 +194,31 @@ impl Flights {
     #[must_use]
     pub(crate) fn new(namespace: Arc<str>, with_fields: bool) -> Self {
         let fields = with_fields.then(Board::default);
-        Self { namespace, hasher: RandomState::default(), board: Board::default(), fields }
+        Self { namespace, hasher: RandomState::default(), board: Board::default(), fields, writing: None }
+    }
+
+    /// Itself, for a namespace that writes to a sink.
+    #[must_use]
+    pub(crate) fn noting_writes(self) -> Self {
+        Self { writing: Some(Arc::default()), ..self }
+    }
+
+    /// Notes that `key` is about to be written at the sink, and what comes across it; `None` where there is no sink.
+    #[must_use]
+    pub(crate) fn begin_write(&self, key: &[u8]) -> Option<Crossed> {
+        self.writing.as_ref().map(|writing| writing.begin(key))
+    }
+
+    /// How many keys are being written at the sink.
+    #[must_use]
+    pub(crate) fn writes(&self) -> usize {
+        self.writing.as_ref().map_or(0, |writing| writing.len())
+    }
+
+    fn cross(&self, key: &[u8]) {
+        if let Some(writing) = &self.writing {
+            writing.cross(key);
+        }
     }
 
     /// Joins the flight of `key`, or leads a new one, which notes `position`.
@@ -239,6 +266,7 @@ impl Flights {
 
     /// Closes the flight of `key`, and those of its fields: nobody joins them any more, and what they bring is not stored.
     pub(crate) fn close(&self, key: &[u8]) {
+        self.cross(key);
         self.close_fields(|flight| *flight.key == *key);
         let hash = self.hash(key, None);
         if planted(Bug::JoinOldFlight) {
@@ -253,6 +281,7 @@ impl Flights {
 
     /// Closes the flights of `key` and its fields that noted a position before `at`.
     pub(crate) fn close_before(&self, key: &[u8], at: Position) {
+        self.cross(key);
         let is_it = |flight: &Flight| *flight.key == *key && flight.noted() < at;
         self.close_fields(is_it);
         close_where(&self.board, self.hash(key, None), is_it);
@@ -289,6 +318,7 @@ impl Flights {
         concerns: impl Fn(&Flight) -> bool,
         note: impl FnOnce(&mut Overtaken) -> bool,
     ) {
+        self.cross(key);
         let hash = self.hash(key, None);
         let flight = {
             let board = self.board.lock();
@@ -304,6 +334,9 @@ impl Flights {
 
     /// Closes every flight.
     pub(crate) fn close_all(&self) {
+        if let Some(writing) = &self.writing {
+            writing.cross_all();
+        }
         for board in std::iter::once(&self.board).chain(&self.fields) {
             let flights = std::mem::take(&mut *board.lock());
             for flight in &flights {

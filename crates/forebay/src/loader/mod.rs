@@ -10,11 +10,13 @@ mod flight;
 mod gather;
 mod queue;
 mod throttle;
+mod writing;
 
 pub(crate) use flight::{Flight, Flights, Landing, Lead, Seat};
 pub(crate) use gather::{GATHER, Gather, Gathered};
 pub(crate) use queue::{Entered, Queue, Slot};
 pub(crate) use throttle::Throttle;
+pub(crate) use writing::Crossed;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -53,7 +55,7 @@ struct WrongCount {
 }
 
 /// Polls `work` to its end; `None` where it panicked.
-async fn catching_panic<T>(work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn catching_panic<T>(work: impl Future<Output = T>) -> Option<T> {
     let mut work = std::pin::pin!(work);
     std::future::poll_fn(|context| {
         // The future is not polled again after a panic, so that it does not matter in what state it was left.

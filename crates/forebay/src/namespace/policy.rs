@@ -78,6 +78,8 @@ pub enum Writes {
     Refuse,
     /// It is kept until its TTL or an invalidation; the source is not touched. The default where there is no source.
     Cache,
+    /// It goes to the namespace's sink first, and what is held follows once the sink has applied it.
+    Through,
 }
 
 /// The longest that an absence is believed unless the namespace says otherwise.

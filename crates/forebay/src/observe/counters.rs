@@ -133,6 +133,8 @@ counters! {
     invalidations_all,
     /// Values written and held.
     writes_kept,
+    /// Writes that the sink applied.
+    writes_applied,
     /// Copies dropped by a write.
     writes_dropped,
     /// Writes that invalidated.
@@ -141,6 +143,8 @@ counters! {
     writes_expired,
     /// Writes refused.
     writes_refused,
+    /// Writes that failed without effect.
+    writes_failed,
     /// Written values too large to be kept.
     writes_too_large,
     /// Writes done here and confirmed by no other.
@@ -226,10 +230,12 @@ impl Counters {
     pub fn wrote(&self, outcome: WriteOutcome) {
         self.count(|stripe| match outcome {
             WriteOutcome::Kept => &stripe.writes_kept,
+            WriteOutcome::Applied => &stripe.writes_applied,
             WriteOutcome::Dropped => &stripe.writes_dropped,
             WriteOutcome::Invalidated => &stripe.writes_invalidated,
             WriteOutcome::Expired => &stripe.writes_expired,
             WriteOutcome::Refused => &stripe.writes_refused,
+            WriteOutcome::Failed => &stripe.writes_failed,
             WriteOutcome::TooLarge => &stripe.writes_too_large,
             WriteOutcome::Unconfirmed => &stripe.writes_unconfirmed,
         });

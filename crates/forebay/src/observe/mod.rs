@@ -156,14 +156,18 @@ words! {
     pub enum WriteOutcome {
         /// The value is held.
         Kept = "kept",
+        /// The sink applied it; what is held followed.
+        Applied = "applied",
         /// The copy was dropped, and nothing else: the next read loads.
         Dropped = "dropped",
         /// What was held is gone, and loads that began before are fenced off.
         Invalidated = "invalidated",
         /// What was held is stale: served only where the source fails and the policy allows it.
         Expired = "expired",
-        /// Nothing was done: the namespace takes no such write, or the key is none of its.
+        /// Nothing was done: the namespace or its sink takes no such write, or the key is none of its.
         Refused = "refused",
+        /// Nothing was done: the sink failed, or too many writes wait for it.
+        Failed = "failed",
         /// Nothing is held: the value weighs more than one entry may.
         TooLarge = "too_large",
         /// Done here, and not known to be done everywhere: a tier or sink did not confirm it.
@@ -176,6 +180,7 @@ impl From<&Error> for WriteOutcome {
     fn from(error: &Error) -> Self {
         match error {
             Error::TooLarge { .. } => Self::TooLarge,
+            Error::SinkFailed { .. } | Error::Overloaded { .. } | Error::BreakerOpen { .. } => Self::Failed,
             _ => match error.fault() {
                 Fault::Caller => Self::Refused,
                 Fault::Source | Fault::Forebay => Self::Unconfirmed,
@@ -264,8 +269,12 @@ mod tests {
                 "unconfirmed",
             ),
             (Error::Timeout { namespace: name(), after }, "timeout", "unconfirmed"),
-            (Error::Overloaded { namespace: name(), retry_after: after }, "overloaded", "unconfirmed"),
-            (Error::BreakerOpen { namespace: name(), retry_after: after }, "breaker_open", "unconfirmed"),
+            (Error::Overloaded { namespace: name(), retry_after: after }, "overloaded", "failed"),
+            (Error::BreakerOpen { namespace: name(), retry_after: after }, "breaker_open", "failed"),
+            (Error::SinkFirst { namespace: name() }, "key", "refused"),
+            (Error::SinkRefused { namespace: name(), cause: Arc::new(Error::NoRuntime) }, "key", "refused"),
+            (Error::SinkFailed { namespace: name(), cause: Arc::new(Error::NoRuntime) }, "source", "failed"),
+            (Error::WriteUnconfirmed { namespace: name(), cause: None }, "lost", "unconfirmed"),
             (Error::LoadLost { namespace: name(), how: Lost::Panicked }, "lost", "unconfirmed"),
             (Error::LoadLost { namespace: name(), how: Lost::Ended }, "lost", "unconfirmed"),
             (Error::Build { namespace: name(), problem: String::new() }, "key", "refused"),

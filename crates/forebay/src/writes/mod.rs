@@ -1,5 +1,15 @@
 //! Writes by clients. In a namespace whose writes are `cache` a value is kept until its TTL or an invalidation; the source
-//! is never touched, and loads that began before the write cannot overwrite it.
+//! is never touched, and loads that began before the write cannot overwrite it. Where they go `through`, a [`Sink`] applies them
+//! first: its contract is here, and the order in which it is asked. What becomes of copies is told by the engine.
+
+mod function;
+mod order;
+mod sink;
+
+pub use function::{WriteMany, WriteOne, write_many, write_one};
+pub(crate) use order::{Order, Place};
+pub(crate) use sink::WrongCount;
+pub use sink::{Applied, Applying, Change, Effect, OperationId, Outcomes, Sink, SinkError, SinkWrite};
 
 use crate::loader::Flights;
 use crate::rt::planted::{Bug, planted};

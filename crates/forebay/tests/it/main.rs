@@ -60,6 +60,8 @@ mod sliding;
 #[cfg(not(feature = "model"))]
 mod slow;
 #[cfg(not(feature = "model"))]
+mod through;
+#[cfg(not(feature = "model"))]
 mod versions;
 #[cfg(not(feature = "model"))]
 mod warming;

@@ -1,0 +1,310 @@
+//! The story of a write that goes through: in the order of its key to the sink, and back to what is held.
+//!
+//! The sink is asked by a task of the engine's: a writer who goes away does not leave copies as they were. What is held follows once
+//! the sink has answered. Loads that began before its answer may have read the old row, so their flights are closed then, and what
+//! was written is held only if nothing came across the write. With a shared tier nobody here knows what other instances wrote
+//! meanwhile: the key is invalidated through the log, and the next read loads. What the sink does not confirm is invalidated too.
+//! What it refused, or failed to begin, leaves what is held alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::core::Core;
+use crate::error::Error;
+use crate::invalidation;
+use crate::loader::{Crossed, catching_panic};
+use crate::log::{Reach, Verb};
+use crate::namespace::{Life, Writes};
+use crate::observe::{What, WriteOutcome};
+use crate::rt::Tick;
+use crate::source::{LoadKey, Loaded};
+use crate::tier::memory::{Admit, Filled, Held};
+use crate::value::{Extras, Hash, Position, Value};
+use crate::writes::{Applied, Change, Effect, OperationId, Place, SinkError, SinkWrite, WrongCount};
+
+/// What was noted before the sink was asked.
+struct Before {
+    position: Position,
+    began: Tick,
+    crossed: Option<Crossed>,
+    /// What is to be held of a whole value.
+    copy: Option<Held>,
+}
+
+impl Core {
+    /// Gives `key` the whole `value`, where the namespace's writes go.
+    pub(super) async fn set(
+        self: &Arc<Self>,
+        key: &[u8],
+        value: Value,
+        ttl: Option<Duration>,
+    ) -> Result<(), Error> {
+        match self.policy.writes {
+            Writes::Refuse | Writes::Cache => self.put(key, value, ttl),
+            Writes::Through => self.write_through(key, Change::Put(value), ttl).await,
+        }
+    }
+
+    /// Makes `key` not exist, where the namespace's writes go.
+    pub(super) async fn delete(self: &Arc<Self>, key: &[u8]) -> Result<(), Error> {
+        match self.policy.writes {
+            Writes::Refuse => Err(self.writes_refused()),
+            Writes::Cache => self.tell_key(key, Verb::Invalidate).await.map(drop),
+            Writes::Through => self.write_through(key, Change::Delete, None).await,
+        }
+    }
+
+    /// Gives fields of `key` these values, `None` for one that is not to exist, where the namespace's writes go.
+    pub(super) async fn change_fields(
+        self: &Arc<Self>,
+        key: &[u8],
+        fields: Vec<(Bytes, Option<Bytes>)>,
+    ) -> Result<(), Error> {
+        match self.policy.writes {
+            _ if fields.is_empty() => Ok(()),
+            Writes::Refuse => Err(self.writes_refused()),
+            Writes::Cache => {
+                for (field, value) in fields {
+                    match value {
+                        Some(value) => self.put_field(key, &field, value)?,
+                        None => drop(self.tell_field(key, &field).await?),
+                    }
+                }
+                Ok(())
+            }
+            Writes::Through => self.write_through(key, Change::Fields(fields), None).await,
+        }
+    }
+
+    /// The write of a namespace that takes none.
+    pub(super) fn writes_refused(&self) -> Error {
+        self.counters.wrote(WriteOutcome::Refused);
+        Error::WritesRefused { namespace: Arc::clone(&self.name) }
+    }
+
+    /// A write that does not wait, of a namespace whose writes go to a sink.
+    pub(super) fn sink_first(&self) -> Error {
+        self.counters.wrote(WriteOutcome::Refused);
+        Error::SinkFirst { namespace: Arc::clone(&self.name) }
+    }
+
+    async fn write_through(
+        self: &Arc<Self>,
+        key: &[u8],
+        change: Change,
+        ttl: Option<Duration>,
+    ) -> Result<(), Error> {
+        let Some(params) = self.key_of(key) else {
+            self.counters.wrote(WriteOutcome::Refused);
+            let problem = "its text is not canonical for its parameters' types".to_owned();
+            return Err(Error::Key { namespace: Arc::clone(&self.name), problem });
+        };
+        let Some(place) = self.order.enter(key) else {
+            self.counters.wrote(WriteOutcome::Failed);
+            return Err(self.too_many_writes());
+        };
+        let (tell, told) = oneshot::channel();
+        let (core, key) = (Arc::clone(self), Box::<[u8]>::from(key));
+        self.tasks.start(async move {
+            let ended = core.write(place, &key, params, change, ttl).await;
+            core.counters.wrote(match &ended {
+                Ok(()) => WriteOutcome::Applied,
+                Err(error) => error.into(),
+            });
+            // A writer who has gone away is told nothing.
+            let _ = tell.send(ended);
+        });
+        let lost = |_| Err(Error::WriteUnconfirmed { namespace: Arc::clone(&self.name), cause: None });
+        told.await.unwrap_or_else(lost)
+    }
+
+    /// Writes, when it is its turn. It waits for that as long as a reader does for a load, and as long again for the sink.
+    async fn write(
+        &self,
+        place: Place,
+        key: &[u8],
+        params: LoadKey,
+        change: Change,
+        ttl: Option<Duration>,
+    ) -> Result<(), Error> {
+        let turn = self.clock.timeout(self.policy.load_timeout, self.order.go(place)).await;
+        let Ok(Some(going)) = turn else { return Err(self.too_many_writes()) };
+        let before = self.before(key, &change, ttl);
+        let write = SinkWrite { id: OperationId::random(), key: params, change };
+        let answered = self.ask_sink(std::slice::from_ref(&write)).await;
+        let ended = match answered {
+            Ok(applied) => self.follow(key, write.change, applied, before).await,
+            Err(SinkError { cause, effect }) => {
+                let namespace = Arc::clone(&self.name);
+                match effect {
+                    Effect::Refused => Err(Error::SinkRefused { namespace, cause }),
+                    Effect::Failed => Err(Error::SinkFailed { namespace, cause }),
+                    Effect::Unknown => {
+                        self.may_exist(key);
+                        // What the shared tier could not be told it is told later; the write is the worse news.
+                        let _ = self.make_gone(key).await;
+                        Err(Error::WriteUnconfirmed { namespace, cause: Some(cause) })
+                    }
+                }
+            }
+        };
+        drop(going);
+        ended
+    }
+
+    fn too_many_writes(&self) -> Error {
+        Error::Overloaded { namespace: Arc::clone(&self.name), retry_after: self.policy.load_timeout }
+    }
+
+    /// Asks the sink to apply one write, in time. However it does not answer, the write may have been applied.
+    async fn ask_sink(&self, writes: &[SinkWrite]) -> Result<Applied, SinkError> {
+        let Some(sink) = &self.sink else {
+            return Err(SinkError::refused(Error::WritesRefused { namespace: Arc::clone(&self.name) }));
+        };
+        let asked = catching_panic(async { sink.apply(&self.name, writes).await });
+        match self.clock.timeout(self.policy.load_timeout, asked).await {
+            Err(_) => Err(SinkError::unknown(self.late())),
+            Ok(None) => Err(SinkError::unknown(Panicked)),
+            Ok(Some(mut told)) => match (told.pop(), told.len()) {
+                (Some(outcome), 0) => outcome,
+                (last, others) => {
+                    let told = others.saturating_add(usize::from(last.is_some()));
+                    Err(SinkError::unknown(WrongCount { given: writes.len(), told }))
+                }
+            },
+        }
+    }
+
+    /// Notes what a write is judged by once the sink has answered.
+    fn before(&self, key: &[u8], change: &Change, ttl: Option<Duration>) -> Before {
+        let crossed = self.flights.begin_write(key);
+        let (position, began) = (self.groups.newest(), self.clock.now());
+        let copy = match change {
+            Change::Put(value) => self.copy_of(value, ttl, position, began),
+            _ => None,
+        };
+        Before { position, began, crossed, copy }
+    }
+
+    /// What is to be held of a whole value once it is written; `None` where a load could tell more of it: tags that only the source
+    /// knows.
+    fn copy_of(&self, value: &Value, ttl: Option<Duration>, position: Position, began: Tick) -> Option<Held> {
+        if self.source.as_ref().is_some_and(|source| source.gives_tags()) {
+            return None;
+        }
+        let mut written = Loaded { ttl, ..Loaded::new(value.clone()) };
+        if let Some(decide) = &self.decide {
+            decide(&mut written);
+        }
+        let Loaded { value, ttl: decided, tags, version } = written;
+        let own = match (ttl, decided) {
+            (Some(asked), Some(decided)) => Some(asked.min(decided)),
+            (asked, decided) => asked.or(decided),
+        };
+        let Life { fresh_until, useless_from } = self.policy.written(began, own);
+        let extras = Extras { tags, version }.kept();
+        Some(Held { value: Some(value), began, fresh_until, useless_from, position, expired: false, extras })
+    }
+
+    /// What is held follows a write that the sink has applied.
+    async fn follow(
+        &self,
+        key: &[u8],
+        change: Change,
+        applied: Applied,
+        before: Before,
+    ) -> Result<(), Error> {
+        self.may_exist(key);
+        let holds = applied.as_written && self.common.shared.is_none();
+        let followed = holds
+            && match change {
+                Change::Put(_) => self.hold_written(key, applied, before),
+                Change::Fields(fields) => self.hold_fields(key, fields, &before),
+                Change::Delete => false,
+            };
+        if followed {
+            self.note(key, What::Written);
+            return Ok(());
+        }
+        self.make_gone(key).await
+    }
+
+    /// Holds a whole value as it was written; `false` where something came across the write, or it is not to be held.
+    fn hold_written(&self, key: &[u8], applied: Applied, before: Before) -> bool {
+        let Before { crossed, copy: Some(mut copy), .. } = before else { return false };
+        if let Some(version) = applied.version {
+            let extras = copy.extras.as_deref().cloned().unwrap_or_default();
+            copy.extras = Extras { version: Some(version), ..extras }.kept();
+        }
+        if copy.served_fresh_until() <= self.clock.now() {
+            return false;
+        }
+        let filled = self.memory.settle(self.id, key, copy, |_, copy| {
+            let is_current = self.is_uncrossed(key, crossed.as_ref(), copy);
+            // A load that boards later looks at memory after this lock.
+            self.flights.close(key);
+            if is_current { Admit::Yes } else { Admit::Remove }
+        });
+        filled == Filled::Stored
+    }
+
+    /// Changes the fields of what is held as they were written; `false` where something came across the write. A hash that is not held
+    /// is made where there is no source to load it from, and is not where there is one: then too `false`.
+    fn hold_fields(&self, key: &[u8], fields: Vec<(Bytes, Option<Bytes>)>, before: &Before) -> bool {
+        let Before { position, began, crossed, .. } = before;
+        let Life { fresh_until, useless_from } = self.policy.written(*began, None);
+        let (position, began) = (*position, *began);
+        let new =
+            Held { value: None, began, fresh_until, useless_from, position, expired: false, extras: None };
+        let names: Vec<Bytes> = fields.iter().map(|(field, _)| field.clone()).collect();
+        let touch = || names.iter().for_each(|field| self.flights.touch(key, field));
+        let filled = self.memory.settle(self.id, key, new, |held, new| {
+            let is_current = self.is_uncrossed(key, crossed.as_ref(), new);
+            touch();
+            let held = held.filter(|held| held.value.is_some() && self.is_fresh(key, held));
+            match held {
+                Some(held) => *new = held.clone(),
+                None if self.source.is_none() => new.value = Some(Value::from(Hash::whole::<&[u8]>([]))),
+                None => {}
+            }
+            let Some(hash) = new.value.as_mut().and_then(Value::hash_mut).filter(|_| is_current) else {
+                return Admit::Remove;
+            };
+            for (field, value) in fields {
+                match value {
+                    Some(value) => hash.set(&field, value),
+                    None => hash.remove(&field),
+                };
+            }
+            Admit::Yes
+        });
+        // Once more: one that began meanwhile may be about to land with what it saw there.
+        touch();
+        filled == Filled::Stored
+    }
+
+    /// Whether neither the key nor a group of `written` was invalidated since the sink was asked. Asked under the lock of the insert.
+    fn is_uncrossed(&self, key: &[u8], crossed: Option<&Crossed>, written: &Held) -> bool {
+        let in_time = written.position >= self.groups.newest() || self.is_current(key, written);
+        in_time && crossed.is_some_and(|crossed| !crossed.is_crossed())
+    }
+
+    /// Makes what is held of a key that was written gone, here and in the shared tier, and fences off the loads that began before.
+    async fn make_gone(&self, key: &[u8]) -> Result<(), Error> {
+        if self.common.shared.is_none() {
+            invalidation::key(&self.memory, &self.flights, self.id, key);
+            self.told(key, Verb::Invalidate, self.groups.newest());
+            return Ok(());
+        }
+        let reach = Reach::Key { namespace: Arc::clone(&self.name), key: self.pattern.whole(key).into() };
+        self.tell_all(reach, Verb::Invalidate).await
+    }
+}
+
+/// The sink's code panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("the sink panicked")]
+struct Panicked;
