@@ -249,15 +249,17 @@ async fn a_refusal_or_a_failure_leaves_the_copy_alone() {
 
 #[tokio::test]
 async fn an_unknown_outcome_invalidates_however_it_comes() {
+    // Shorter than the TTL: the copy is still fresh when the sink is late.
+    let late = TTL / 2;
     for act in [Act::Lose, Act::Panic, Act::Hang, Act::TwoOutcomes] {
-        let stage = through();
+        let stage = through_with(|builder, script| builder.source(Untagged(script)).load_timeout(late));
         stage.script.set("a", "old");
         assert_eq!(stage.get("a").await.as_deref(), Some("old"));
         stage.desk.next(act);
         let writer = stage.writer("a", "new");
         stage.settle().await;
         assert_eq!(writer.is_finished(), !matches!(act, Act::Hang), "{act:?}");
-        stage.clock.advance(LATE);
+        stage.clock.advance(late);
         let error = writer.await.unwrap().unwrap_err();
         assert!(matches!(error, Error::WriteUnconfirmed { cause: Some(_), .. }), "{act:?}: {error}");
         assert!(!stage.holds("a"), "{act:?}: the copy is still held");
