@@ -403,7 +403,8 @@ impl Core {
             if !self.revalidate(key, held) {
                 return None;
             }
-            if self.policy.idle.is_some() {
+            // What is not served is not used either.
+            if self.policy.idle.is_some() && matches!(self.standing(held, now), Standing::Fresh) {
                 let Held { fresh_until, useless_from, .. } = *held;
                 held.useless_from = self.policy.used(now, Life { fresh_until, useless_from });
             }

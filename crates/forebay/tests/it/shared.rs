@@ -797,6 +797,25 @@ async fn a_suspect_is_not_served_when_the_source_fails_too() {
 }
 
 #[tokio::test]
+async fn a_suspect_that_is_not_served_is_not_used() {
+    let cluster = Cluster::new(31);
+    let a = cluster.instance_with(1, |builder| builder.sliding(ms(3_000), TTL));
+    cluster.origin.set("x", "x");
+    cluster
+        .run(async {
+            assert_eq!(a.get("x").await.as_deref(), Some("x"));
+            cluster.tier.partition(1, Some(Partition::Requests));
+            cluster.pass(ms(2_500)).await;
+            cluster.origin.is_down(true);
+            assert!(a.rows.get(("g", "x")).await.is_err(), "it is a suspect");
+            cluster.tier.partition(1, None);
+            cluster.pass(ms(1_500)).await;
+            assert!(a.rows.get(("g", "x")).await.is_err(), "nobody was given it for four seconds");
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn what_a_healed_instance_missed_it_heeds() {
     let cluster = Cluster::new(11);
     let (a, b) = (cluster.instance(1), cluster.instance(2));
