@@ -14,6 +14,11 @@ pub struct Readme;
 pub struct Library;
 
 #[cfg(doctest)]
+#[doc = include_str!("features/feed.md")]
+#[derive(Debug)]
+pub struct Feed;
+
+#[cfg(doctest)]
 #[doc = include_str!("features/invalidation.md")]
 #[derive(Debug)]
 pub struct Invalidation;

@@ -1,4 +1,4 @@
-//! A shared tier in memory whose network loses, delays and repeats, and which forgets: for the tests of other crates.
+//! A shared tier and a feed in memory whose network loses, delays and repeats, and which forgets: for the tests of other crates.
 //!
 //! [`SimulatedTier`] is the server; each instance reaches it through a [`Link`] of its own, which implements the engine's
 //! contracts [`SharedTier`](forebay::tier::shared::SharedTier) and [`Log`](forebay::log::Log). It keeps these contracts to
@@ -6,11 +6,14 @@
 //! says so. Time is a [`Clock`](forebay::rt::Clock)'s, chance comes from one seed: the same calls in the same order meet the
 //! same faults. [`SimulatedTier::fired`] counts what happened, so that a test can see that it was not spared.
 //!
-//! `state.rs` is the server as a plain value, `link.rs` the network before it.
+//! `state.rs` is the server as a plain value, `link.rs` the network before it. [`SimulatedFeed`] is as unhelpful in telling what
+//! changed in a database.
 
 mod faults;
+mod feed;
 mod link;
 mod state;
 
 pub use faults::{Faults, Fired, Partition};
+pub use feed::SimulatedFeed;
 pub use link::{ANSWER_WITHIN, Link, SimulatedTier};

@@ -32,11 +32,12 @@
 //! absences, invalidation of keys and groups with a fence, and the contracts of a shared tier and its log. It is not: a
 //! server, a driver or a serialiser; those are the crates around it.
 //!
-//! Rooms, in import order: `error`, `rt` → `value` → `namespace` → `observe` → `log` → `tier`, `source` → `protection` →
+//! Rooms, in import order: `error`, `rt` → `value` → `namespace` → `observe` → `log` → `tier`, `source`, `feed` → `protection` →
 //! `loader` → `invalidation`, `writes`, `warming` → `engine`.
 
 pub mod engine;
 pub mod error;
+pub mod feed;
 mod invalidation;
 mod loader;
 pub mod log;
@@ -51,7 +52,7 @@ pub mod warming;
 pub mod writes;
 
 pub use engine::{
-    Builder, Decided, FieldRead, Forebay, Keyspace, Namespace, NamespaceBuilder, Read, Warming,
+    Builder, Decided, FeedStatus, FieldRead, Forebay, Keyspace, Namespace, NamespaceBuilder, Read, Warming,
 };
 pub use error::{Error, Fault};
 pub use namespace::{BreakerOptions, Policy, Writes};

@@ -19,7 +19,7 @@ const ROOMS: &[&[&str]] = &[
     &["observe"],
     // A shared tier carries the log.
     &["log"],
-    &["tier", "source"],
+    &["tier", "source", "feed"],
     &["protection"],
     &["loader"],
     &["invalidation", "writes", "warming"],

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use super::core::Core;
+use super::feeds::Followed;
 use super::shared::Shared;
 use crate::error::{Cause, Error};
 use crate::log::{Group, Groups, Limits, LocalLog, Reach, Record};
@@ -40,6 +41,8 @@ pub(super) struct Common {
     log: LocalLog,
     pub(super) shared: Option<Arc<Shared>>,
     pub(super) events: Events,
+    /// The feeds that are followed.
+    pub(super) feeds: Mutex<Vec<Arc<Followed>>>,
     namespaces: Mutex<Vec<Weak<Core>>>,
     next_namespace: AtomicU32,
     keyspaces: Mutex<HashMap<Arc<str>, u32>>,
@@ -64,6 +67,7 @@ impl Common {
             upkeep,
             groups: Arc::new(Groups::new(LIMITS)),
             events: Events::default(),
+            feeds: Mutex::default(),
             namespaces: Mutex::default(),
             next_namespace: AtomicU32::new(0),
             keyspaces: Mutex::default(),
@@ -136,25 +140,37 @@ impl Common {
     /// # Errors
     /// [`Error::Unconfirmed`] when the shared tier may not know: it is told later.
     pub(super) async fn tell(&self, record: Record) -> Result<(), Error> {
+        self.tell_many(&[record]).await
+    }
+
+    /// The same of several records. Once the tier does not answer it is asked no more: the rest is told later too.
+    pub(super) async fn tell_many(&self, records: &[Record]) -> Result<(), Error> {
         let Some(shared) = &self.shared else {
-            self.apply(&record, self.log.number(1));
+            records.iter().for_each(|record| self.apply(record, self.log.number(1)));
             return Ok(());
         };
-        let records = std::slice::from_ref(&record);
-        let told = shared.tier.invalidate(records).await;
-        match told.map(|place| (place, self.groups.place(place))) {
-            Ok((place, Some(at))) => {
-                shared.told(place);
-                self.apply(&record, at);
-                Ok(())
-            }
-            unconfirmed => {
-                self.apply_unplaced(&record);
-                shared.tell_later(record);
-                let cause = unconfirmed.err().map(|error| Arc::new(error) as Cause);
-                Err(Error::Unconfirmed { cause })
+        let mut left = records;
+        while !left.is_empty() {
+            let at_most = shared.tier.capabilities().batch_max.max(1);
+            let (now, later) = left.split_at(at_most.min(left.len()));
+            let told = shared.tier.invalidate(now).await;
+            match told.map(|place| (place, self.groups.place(place))) {
+                Ok((place, Some(at))) => {
+                    shared.told(place);
+                    now.iter().for_each(|record| self.apply(record, at));
+                    left = later;
+                }
+                unconfirmed => {
+                    for record in left {
+                        self.apply_unplaced(record);
+                        shared.tell_later(record.clone());
+                    }
+                    let cause = unconfirmed.err().map(|error| Arc::new(error) as Cause);
+                    return Err(Error::Unconfirmed { cause });
+                }
             }
         }
+        Ok(())
     }
 
     /// Applies a record that stands at `at` in the log.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::common::Common;
 use super::load::Departure;
+use crate::feed::Rows;
 use crate::loader::{Flights, Gather, Queue, Throttle};
 use crate::log::{About, Groups, SUSPECT_AFTER, Verdict as Validity};
 use crate::namespace::pattern::Pattern;
@@ -35,6 +36,8 @@ pub(super) struct Core {
     pub(super) pattern: Pattern,
     pub(super) policy: Policy,
     pub(super) tags: Vec<TagTemplate>,
+    /// What its values are made of, as far as a feed tells of it.
+    pub(super) rows: Vec<Rows>,
     pub(super) source: Option<Arc<dyn Source>>,
     /// Where writes go, where they go through.
     pub(super) sink: Option<Arc<dyn Sink>>,

@@ -89,6 +89,11 @@ impl Core {
     pub(super) fn store(&self, departure: &Departure, mut held: Held, tier: Tier) -> Result<(), Refusal> {
         let key = departure.key();
         let settle = self.fence(departure);
+        if let Some(span) = self.policy.memory_max_age {
+            let forgotten = self.clock.now().after(span);
+            held.fresh_until = held.fresh_until.min(forgotten);
+            held.useless_from = held.useless_from.min(forgotten);
+        }
         let stored = if held.served_fresh_until() <= self.clock.now() {
             if departure.field().is_some() {
                 Err(Refusal::Expired)

@@ -22,7 +22,7 @@ impl Core {
     pub(super) fn cannot_exist(&self, key: &[u8]) -> bool {
         let Some(filter) = &self.filter else { return false };
         let hears = self.common.shared.as_ref().is_none_or(|shared| shared.in_touch(self.clock.now()));
-        hears && filter.answer(key) == Answer::Absent
+        hears && self.hears_feeds(self.clock.now()) && filter.answer(key) == Answer::Absent
     }
 
     /// `key` exists, or may from now on.

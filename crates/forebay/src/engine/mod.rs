@@ -6,6 +6,7 @@ mod builder;
 mod collections;
 mod common;
 mod core;
+mod feeds;
 mod fields;
 mod fill;
 mod handle;
@@ -29,6 +30,7 @@ mod verbs;
 mod warm;
 
 pub use builder::{Builder, Forebay};
+pub use feeds::FeedStatus;
 pub use fields::FieldRead;
 pub use handle::Namespace;
 pub use keyspace::Keyspace;

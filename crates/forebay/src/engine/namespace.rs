@@ -10,6 +10,7 @@ use super::core::{Core, Decide};
 use super::handle::Namespace;
 use super::{membership, refresh};
 use crate::error::Error;
+use crate::feed::Rows;
 use crate::loader::{Flights, Gather, Queue, Throttle};
 use crate::namespace::pattern::Pattern;
 use crate::namespace::{BreakerOptions, Policy, TagTemplate, Writes};
@@ -32,6 +33,7 @@ pub struct NamespaceBuilder<V> {
     source: Option<Arc<dyn Source>>,
     sink: Option<Arc<dyn Sink>>,
     tags: Vec<String>,
+    rows: Vec<Rows>,
     decide: Option<Arc<Decide>>,
     memory: Option<OwnMemory>,
     codec: Option<AnyCodec>,
@@ -69,6 +71,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             source: None,
             sink: None,
             tags: Vec::new(),
+            rows: Vec::new(),
             decide: None,
             memory: None,
             codec: None,
@@ -179,6 +182,14 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         self
     }
 
+    /// Rows that the values are made of: a change of one that a [feed](crate::feed) tells, or a transaction
+    /// ([`rows_changed`](Forebay::rows_changed)), invalidates what it is part of. May be said for several tables. Default: none.
+    #[must_use]
+    pub fn depends_on(mut self, rows: Rows) -> Self {
+        self.rows.push(rows);
+        self
+    }
+
     /// Lets a loaded value decide how long it is fresh, which groups it belongs to and which version it is.
     #[must_use]
     pub fn decide(mut self, decide: impl Fn(&V) -> Decided + Send + Sync + 'static) -> Self {
@@ -232,6 +243,13 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         self
     }
 
+    /// How long a copy stays in this instance's memory, counted from when it came there; the next read asks the shared tier, which
+    /// the engine must have. More than zero. Default: as long as it is of use.
+    #[must_use]
+    pub fn memory_max_age(self, span: Duration) -> Self {
+        self.rule("memory_max_age", |policy| policy.memory_max_age = Some(span))
+    }
+
     /// How many loads may be asked of the source at once; what misses meanwhile goes together in the next. Default: 16; at
     /// least 1.
     #[must_use]
@@ -282,6 +300,8 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         let policy = self.checked_policy().map_err(fail)?;
         let tags = self.tags.iter().map(|tag| TagTemplate::parse(tag, &pattern));
         let tags = tags.collect::<Result<_, _>>().map_err(|error| fail(error.to_string()))?;
+        let rows = self.rows.iter().try_for_each(|rows| rows.check(&pattern));
+        rows.map_err(|error| fail(error.to_string()))?;
         let is_bytes = TypeId::of::<V>() == TypeId::of::<Blob>();
         if self.engine.common.shared.is_some() && self.codec.is_none() && !is_bytes {
             return Err(fail(
@@ -317,6 +337,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             pattern,
             policy,
             tags,
+            rows: self.rows,
             source: self.source,
             sink: self.sink,
             decide: self.decide,
@@ -351,6 +372,9 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             policy.writes = Writes::Cache;
         }
         let is_shared = self.engine.common.shared.is_some();
+        if let Some(problem) = max_age_misfit(&policy, is_shared) {
+            return Err(problem.into());
+        }
         match sink_misfit(policy.writes, has_sink, has_source, is_shared) {
             Some(problem) => Err(problem.into()),
             None => Ok(policy),
@@ -383,6 +407,22 @@ fn sink_misfit(writes: Writes, has_sink: bool, has_source: bool, is_shared: bool
         ),
         (Writes::Refuse | Writes::Cache, true) => Some(
             "nothing would be written to its `sink`: say `writes(Writes::Through)`, or leave the sink out",
+        ),
+        _ => None,
+    }
+}
+
+/// What is wrong with how long copies stay in memory.
+fn max_age_misfit(policy: &Policy, is_shared: bool) -> Option<&'static str> {
+    match policy.memory_max_age? {
+        Duration::ZERO => {
+            Some("a `memory_max_age` of zero holds nothing in memory: give how long a copy may stay there")
+        }
+        _ if !is_shared => {
+            Some("without a shared tier memory has the only copy: shorten `ttl` in place of `memory_max_age`")
+        }
+        _ if policy.writes == Writes::Cache => Some(
+            "what clients write is held in memory only, and a `memory_max_age` would end it: leave one of the two out",
         ),
         _ => None,
     }

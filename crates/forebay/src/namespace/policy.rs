@@ -29,6 +29,9 @@ pub struct Policy {
     /// What is held is refreshed this often, read or not; at least 1 s. That is no use, by which a sliding TTL would be
     /// prolonged. Default: never.
     pub refresh_every: Option<Duration>,
+    /// How long a copy stays in memory, counted from when it came there; the next read asks the shared tier. More than zero, and only
+    /// where there is a shared tier and clients' writes are not kept in memory. Default: as long as it is of use.
+    pub memory_max_age: Option<Duration>,
     /// The longest that a reader waits for a load, in the queue and at the source together. Default: 5 s.
     pub load_timeout: Duration,
     /// After this long a reader who may have a stale value (`stale_if_error`) takes it, and the load goes on in the background.
@@ -106,6 +109,7 @@ impl Policy {
             jitter: Duration::ZERO,
             refresh_ahead: Duration::ZERO,
             refresh_every: None,
+            memory_max_age: None,
             load_timeout: LOAD_TIMEOUT,
             soft_timeout: SOFT_TIMEOUT,
             breaker: BreakerOptions::default(),

@@ -52,6 +52,8 @@ async fn what_is_out_of_its_limits_is_refused_with_what_to_say() {
         (refused(|n| n.key("a:{x}").sliding(TTL, TTL).stale_while_revalidate(MS)), "leave out"),
         (refused(|n| n.key("a:{x}").ttl(TTL).memory(1000, EvictionPolicy::Lru)), "at least 65536"),
         (refused(|n| n.key("a:{x}").ttl(TTL).memory(u64::MAX, EvictionPolicy::Lru)), "to share"),
+        (refused(|n| n.key("a:{x}").ttl(TTL).memory_max_age(TTL)), "shorten `ttl`"),
+        (refused(|n| n.key("a:{x}").ttl(TTL).memory_max_age(Duration::ZERO)), "holds nothing in memory"),
         (refused(|n| n.key("a:{x}").ttl(TTL).tags(&["fine", "y:{y}"])), "{y}"),
         (refused(|n| n.key("a:{x}").ttl(TTL).tags(&["x:{x"])), "x:{x"),
     ] {

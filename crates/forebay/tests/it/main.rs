@@ -22,6 +22,8 @@ mod build;
 #[cfg(not(feature = "model"))]
 mod expire;
 #[cfg(not(feature = "model"))]
+mod feeds;
+#[cfg(not(feature = "model"))]
 mod fence;
 #[cfg(not(feature = "model"))]
 mod fields;

@@ -28,20 +28,20 @@ const TTL: Duration = Duration::from_secs(60);
 /// How often everybody may run before the clock moves on by a millisecond.
 const ROUNDS: usize = 24;
 
-fn ms(ms: u64) -> Duration {
+pub(crate) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
 #[derive(Clone, Default)]
-struct Row {
-    text: String,
-    tags: Vec<String>,
-    version: Option<i64>,
+pub(crate) struct Row {
+    pub(crate) text: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) version: Option<i64>,
 }
 
 /// The source of all instances: it reads a row at once, and answers after a while.
 #[derive(Clone)]
-struct Origin(Arc<OriginState>);
+pub(crate) struct Origin(Arc<OriginState>);
 
 struct OriginState {
     clock: Clock,
@@ -58,24 +58,28 @@ impl Origin {
         Self(Arc::new(OriginState { clock: clock.clone(), rows, takes, is_down, queries }))
     }
 
-    fn set(&self, id: &str, text: &str) {
+    pub(crate) fn set(&self, id: &str, text: &str) {
         self.0.rows.lock().unwrap().entry(id.into()).or_default().text = text.into();
     }
 
-    fn row(&self, id: &str, row: Row) {
+    pub(crate) fn remove(&self, id: &str) {
+        self.0.rows.lock().unwrap().remove(id);
+    }
+
+    pub(crate) fn row(&self, id: &str, row: Row) {
         self.0.rows.lock().unwrap().insert(id.into(), row);
     }
 
-    fn takes(&self, span: Duration) {
+    pub(crate) fn takes(&self, span: Duration) {
         *self.0.takes.lock().unwrap() = span;
     }
 
-    fn is_down(&self, is_down: bool) {
+    pub(crate) fn is_down(&self, is_down: bool) {
         self.0.is_down.store(is_down, Ordering::SeqCst);
     }
 
     /// How many keys were asked for.
-    fn queries(&self) -> usize {
+    pub(crate) fn queries(&self) -> usize {
         self.0.queries.load(Ordering::SeqCst)
     }
 
@@ -128,22 +132,22 @@ struct Down;
 
 /// Keys are `k:{group}:{id}`, tagged with their group; the group of all that these tests read is `g`.
 #[derive(Clone)]
-struct Instance {
-    engine: Forebay,
-    rows: Namespace<Blob>,
+pub(crate) struct Instance {
+    pub(crate) engine: Forebay,
+    pub(crate) rows: Namespace<Blob>,
 }
 
 impl Instance {
-    async fn read(&self, id: &str) -> (Option<String>, Tier) {
+    pub(crate) async fn read(&self, id: &str) -> (Option<String>, Tier) {
         let (value, outcome) = self.rows.get_with_outcome(("g", id)).await.unwrap();
         (value.map(|blob| text(&blob)), outcome.tier)
     }
 
-    async fn get(&self, id: &str) -> Option<String> {
+    pub(crate) async fn get(&self, id: &str) -> Option<String> {
         self.read(id).await.0
     }
 
-    async fn invalidate(&self, id: &str) -> Result<bool, Error> {
+    pub(crate) async fn invalidate(&self, id: &str) -> Result<bool, Error> {
         self.rows.invalidate(("g", id)).await
     }
 
@@ -152,15 +156,15 @@ impl Instance {
     }
 }
 
-struct Cluster {
-    clock: Clock,
-    tier: SimulatedTier,
-    origin: Origin,
+pub(crate) struct Cluster {
+    pub(crate) clock: Clock,
+    pub(crate) tier: SimulatedTier,
+    pub(crate) origin: Origin,
     instances: Mutex<Vec<Forebay>>,
 }
 
 impl Cluster {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         fastrand::seed(seed);
         let clock = Clock::simulated();
         let tier = SimulatedTier::new(clock.clone(), seed);
@@ -178,11 +182,11 @@ impl Cluster {
         engine
     }
 
-    fn instance(&self, number: u64) -> Instance {
+    pub(crate) fn instance(&self, number: u64) -> Instance {
         self.instance_with(number, |builder| builder)
     }
 
-    fn instance_with(
+    pub(crate) fn instance_with(
         &self,
         number: u64,
         set_up: impl FnOnce(NamespaceBuilder<Blob>) -> NamespaceBuilder<Blob>,
@@ -201,7 +205,7 @@ impl Cluster {
     }
 
     /// Runs `test` while time goes on; afterwards every instance comes to rest, and is whole.
-    async fn run<T>(&self, test: impl Future<Output = T>) -> T {
+    pub(crate) async fn run<T>(&self, test: impl Future<Output = T>) -> T {
         let mut whole = std::pin::pin!(async {
             let done = test.await;
             let engines = self.instances.lock().unwrap().clone();
@@ -223,12 +227,12 @@ impl Cluster {
         }
     }
 
-    async fn pass(&self, span: Duration) {
+    pub(crate) async fn pass(&self, span: Duration) {
         self.clock.sleep(span).await;
     }
 
     /// A cluster of two that hold `old` for the key `x`: A from the source, B from the tier.
-    async fn warm(&self, a: &Instance, b: &Instance) {
+    pub(crate) async fn warm(&self, a: &Instance, b: &Instance) {
         self.origin.set("x", "old");
         assert_eq!(a.get("x").await.as_deref(), Some("old"));
         self.pass(ms(20)).await;
@@ -1155,6 +1159,31 @@ async fn an_entry_is_fresh_nowhere_longer_than_its_ttl_from_the_begin_of_its_loa
             assert!(outcome.fresh_for + outcome.age <= ms(3_002), "{outcome:?}");
             cluster.pass(ms(3_001).saturating_sub(age)).await;
             assert_eq!(b.read("x").await, (Some("new".into()), Tier::Source));
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_copy_leaves_memory_when_it_may_stay_no_longer() {
+    let cluster = Cluster::new(32);
+    let a = cluster.instance_with(1, |builder| builder.memory_max_age(ms(500)));
+    cluster.origin.set("x", "1");
+    cluster
+        .run(async {
+            cluster.pass(ms(10)).await;
+            assert_eq!(a.read("x").await.1, Tier::Source);
+            assert_eq!(a.get("y").await, None);
+            cluster.pass(ms(499)).await;
+            assert_eq!(a.read("x").await.1, Tier::Memory);
+            cluster.pass(ms(1)).await;
+            let queries = cluster.origin.queries();
+            for id in ["x", "y"] {
+                assert_eq!(a.read(id).await.1, Tier::Shared, "{id}");
+                assert_eq!(a.read(id).await.1, Tier::Memory, "{id}");
+            }
+            assert_eq!(cluster.origin.queries(), queries);
+            cluster.pass(ms(500)).await;
+            assert_eq!(a.read("x").await.1, Tier::Shared, "it stays as long again");
         })
         .await;
 }

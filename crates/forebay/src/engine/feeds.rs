@@ -1,0 +1,222 @@
+//! Changed rows: what a transaction or a feed tells of them becomes the invalidations of the namespaces that are made of them.
+//!
+//! A followed feed is read as long as the engine lives. A place is confirmed once no invalidation up to it waits for the shared
+//! tier, so that what this instance could not tell before it ended is told again by whoever follows next. While a feed is
+//! silent, copies live on until their TTL (promise P6); a membership filter that leans on it denies nothing.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::builder::Forebay;
+use super::common::Common;
+use super::core::Core;
+use crate::error::Error;
+use crate::feed::{Batch, Changed, Feed, Place};
+use crate::log::{Reach, Record, SUSPECT_AFTER, Verb};
+use crate::rt::{Clock, Mutex, Tick};
+
+/// How long a feed is waited for to tell something before it is asked again: its heartbeat.
+const HEARTBEAT: Duration = Duration::from_millis(250);
+/// How long a feed may take beyond that before it is given up.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+/// How long the follower rests when the feed is out of reach.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// What is known of a feed that is followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedStatus {
+    /// The name of its database.
+    pub database: Arc<str>,
+    /// The place up to which it is applied; `None` before its first answer.
+    pub applied: Option<Place>,
+    /// How long ago it was last known to have nothing more to tell; `None` where it never was.
+    pub behind_for: Option<Duration>,
+    /// Changes that it told.
+    pub changes: u64,
+    /// How often it told that changes were missed, and all that was loaded from its database was invalidated.
+    pub gaps: u64,
+}
+
+/// A feed that is followed, as far as readers need it.
+#[derive(Debug)]
+pub(super) struct Followed {
+    keyspace: u32,
+    database: Arc<str>,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    applied: Option<Place>,
+    /// When it was asked, the last time that it had nothing more to tell.
+    caught_up: Option<Tick>,
+    changes: u64,
+    gaps: u64,
+}
+
+impl Followed {
+    fn is_of(&self, keyspace: u32, database: &str) -> bool {
+        self.keyspace == keyspace && *self.database == *database
+    }
+
+    /// Whether what was committed more than a moment ago is applied.
+    fn in_touch(&self, now: Tick) -> bool {
+        self.progress.lock().caught_up.is_some_and(|at| now.since(at) <= SUSPECT_AFTER)
+    }
+
+    fn status(&self, now: Tick) -> FeedStatus {
+        let Progress { applied, caught_up, changes, gaps } = *self.progress.lock();
+        let behind_for = caught_up.map(|at| now.since(at));
+        FeedStatus { database: Arc::clone(&self.database), applied, behind_for, changes, gaps }
+    }
+}
+
+impl Forebay {
+    /// Follows `feed`, which tells what changes in the database called `database`: what namespaces of the keyspace
+    /// [depend](super::NamespaceBuilder::depends_on) on is invalidated as soon as it is told, on every instance that shares the
+    /// tier. One instance follows a feed at a time.
+    ///
+    /// # Errors
+    /// [`Error::Build`] where a feed of this database is followed already.
+    pub fn follow(&self, database: &str, feed: impl Feed) -> Result<(), Error> {
+        let progress = Mutex::default();
+        let followed = Arc::new(Followed { keyspace: self.keyspace_id, database: database.into(), progress });
+        {
+            let mut feeds = self.common.feeds.lock();
+            if feeds.iter().any(|other| other.is_of(self.keyspace_id, database)) {
+                return Err(Error::Build {
+                    namespace: format!("(feed of {database})").into(),
+                    problem: "this database's feed is followed already: follow it once".into(),
+                });
+            }
+            feeds.push(Arc::clone(&followed));
+        }
+        let follower = Follower {
+            feed: Box::new(feed),
+            followed,
+            engine: Arc::downgrade(&self.common),
+            clock: self.common.clock.clone(),
+        };
+        self.common.upkeep.spawn(follower.follow());
+        Ok(())
+    }
+
+    /// Invalidates what namespaces of the keyspace have loaded from rows of `database` that have changed. Whoever changes a
+    /// database by other means than a feed can tell calls it after the commit.
+    ///
+    /// # Errors
+    /// [`Error::Unconfirmed`] where the shared tier could not be told; there is none without one.
+    pub async fn rows_changed(&self, database: &str, changes: &[Changed]) -> Result<(), Error> {
+        self.common.rows_changed(self.keyspace_id, database, changes).await
+    }
+
+    /// What is known of the feeds that are followed in the keyspace.
+    #[must_use]
+    pub fn feeds(&self) -> Vec<FeedStatus> {
+        let (feeds, now) = (self.common.feeds.lock(), self.common.clock.now());
+        let own = feeds.iter().filter(|feed| feed.keyspace == self.keyspace_id);
+        own.map(|feed| feed.status(now)).collect()
+    }
+}
+
+impl Common {
+    /// Invalidates what depends on `changes` of rows of `database`, here and in the shared tier.
+    async fn rows_changed(&self, keyspace: u32, database: &str, changes: &[Changed]) -> Result<(), Error> {
+        let mut seen = HashSet::new();
+        let mut records = Vec::new();
+        for core in self.dependents(keyspace, database) {
+            let rows = core.rows.iter().filter(|rows| rows.database() == database);
+            let concerned = rows.flat_map(|rows| {
+                changes.iter().flat_map(|changed| rows.concerned(changed, &core.name, &core.pattern))
+            });
+            for reach in concerned {
+                let record = core.invalidation_of(reach);
+                if seen.insert(record.clone()) {
+                    records.push(record);
+                }
+            }
+        }
+        self.tell_many(&records).await
+    }
+
+    /// Makes all gone that was loaded from `database`.
+    async fn rows_missed(&self, keyspace: u32, database: &str) -> Result<(), Error> {
+        let dependents = self.dependents(keyspace, database);
+        let all = |core: &Arc<Core>| core.invalidation_of(Reach::Namespace(Arc::clone(&core.name)));
+        self.tell_many(&dependents.iter().map(all).collect::<Vec<_>>()).await
+    }
+
+    fn dependents(&self, keyspace: u32, database: &str) -> Vec<Arc<Core>> {
+        let mut namespaces = self.namespaces();
+        namespaces.retain(|core| {
+            core.keyspace == keyspace && core.rows.iter().any(|rows| rows.database() == database)
+        });
+        namespaces
+    }
+}
+
+impl Core {
+    fn invalidation_of(&self, reach: Reach) -> Record {
+        Record { keyspace: Arc::clone(&self.owner.keyspace), reach, verb: Verb::Invalidate }
+    }
+
+    /// Whether every feed that is followed of what it depends on has told all of it, up to a moment ago.
+    pub(super) fn hears_feeds(&self, now: Tick) -> bool {
+        let feeds = self.common.feeds.lock();
+        self.rows.iter().all(|rows| {
+            let followed = feeds.iter().find(|feed| feed.is_of(self.keyspace, rows.database()));
+            followed.is_none_or(|feed| feed.in_touch(now))
+        })
+    }
+}
+
+/// Reads a feed, as long as the engine lives.
+struct Follower {
+    feed: Box<dyn Feed>,
+    followed: Arc<Followed>,
+    engine: Weak<Common>,
+    clock: Clock,
+}
+
+impl Follower {
+    async fn follow(self) {
+        let mut after = None;
+        while self.engine.strong_count() > 0 {
+            let sent = self.clock.now();
+            let read = self.feed.read(after, HEARTBEAT);
+            match self.clock.timeout(HEARTBEAT + ANSWERS_WITHIN, read).await {
+                Ok(Ok(batch)) => {
+                    self.heed(&batch, sent).await;
+                    after = Some(batch.end);
+                }
+                _ => self.clock.sleep(RETRY).await,
+            }
+        }
+    }
+
+    /// Applies what the feed told when it was asked at `sent`, and confirms it.
+    async fn heed(&self, batch: &Batch, sent: Tick) {
+        let Some(engine) = self.engine.upgrade() else { return };
+        let Followed { keyspace, ref database, ref progress } = *self.followed;
+        // What the tier cannot be told now it is told later; here it is done.
+        if batch.gap {
+            let _ = engine.rows_missed(keyspace, database).await;
+        }
+        let _ = engine.rows_changed(keyspace, database, &batch.changes).await;
+        {
+            let mut progress = progress.lock();
+            progress.applied = Some(batch.end);
+            progress.changes += u64::try_from(batch.changes.len()).unwrap_or(u64::MAX);
+            progress.gaps += u64::from(batch.gap);
+            if batch.caught_up {
+                progress.caught_up = Some(sent);
+            }
+        }
+        if engine.shared.as_ref().is_none_or(|shared| shared.undelivered() == 0) {
+            drop(engine);
+            // A place that could not be confirmed is confirmed with the next.
+            let _ = self.clock.timeout(ANSWERS_WITHIN, self.feed.confirm(batch.end)).await;
+        }
+    }
+}
