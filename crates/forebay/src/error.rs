@@ -162,6 +162,17 @@ pub enum Error {
         /// What is wrong and what to write instead.
         problem: String,
     },
+    /// Somebody has a handle of a namespace of that name.
+    #[error(
+        "namespace `{namespace}` is there already in keyspace `{keyspace}`: clone its handle, drop all of its handles before it is \
+             built anew, or take another name"
+    )]
+    NameTaken {
+        /// The namespace being built.
+        namespace: Arc<str>,
+        /// The keyspace that it was to be part of.
+        keyspace: Arc<str>,
+    },
     /// The engine needs a tokio runtime to load on.
     #[error("no tokio runtime here: build the engine inside one, or hand one to the builder")]
     NoRuntime,
@@ -209,6 +220,7 @@ impl Error {
             | Self::WrongKind { .. }
             | Self::RelativeRefused { .. }
             | Self::Build { .. }
+            | Self::NameTaken { .. }
             | Self::NoRuntime => Fault::Caller,
             Self::Source { .. }
             | Self::Timeout { .. }

@@ -6,13 +6,14 @@ use std::sync::{Arc, Weak};
 
 use super::core::Core;
 use super::feeds::Followed;
+use super::handle::Handles;
 use super::shared::Shared;
 use crate::error::{Cause, Error};
 use crate::log::{Group, Groups, Limits, LocalLog, Reach, Record};
 use crate::observe::Events;
 use crate::rt::{Clock, Mutex, Tasks};
 use crate::tier::memory::{EvictionPolicy, MemoryTier};
-use crate::tier::shared::SharedTier;
+use crate::tier::shared::{Owner, SharedTier};
 use crate::value::Position;
 
 /// The least memory that an engine can work with, in bytes: 1 MiB.
@@ -23,6 +24,13 @@ const OWN_MEMORY_MIN_BYTES: u64 = 64 * 1024;
 /// How many group records are remembered. Where bugs can be planted, so few that the oldest are forgotten all the time.
 const LIMITS: Limits =
     if cfg!(feature = "planted") { Limits { tags: 2, prefixes: 1 } } else { Limits::DEFAULT };
+
+/// A namespace of the engine. It lives on under a load or a task of its own when its last handle is gone.
+#[derive(Debug)]
+struct Enrolled {
+    core: Weak<Core>,
+    handles: Weak<Handles>,
+}
 
 /// The parts of an engine that its namespaces share.
 #[derive(Debug)]
@@ -43,7 +51,7 @@ pub(super) struct Common {
     pub(super) events: Events,
     /// The feeds that are followed.
     pub(super) feeds: Mutex<Vec<Arc<Followed>>>,
-    namespaces: Mutex<Vec<Weak<Core>>>,
+    namespaces: Mutex<Vec<Enrolled>>,
     next_namespace: AtomicU32,
     keyspaces: Mutex<HashMap<Arc<str>, u32>>,
 }
@@ -111,15 +119,25 @@ impl Common {
     }
 
     /// Takes a namespace into the engine's.
-    pub(super) fn enrol(&self, core: &Arc<Core>) {
+    ///
+    /// # Errors
+    /// [`Error::NameTaken`] where somebody has a handle of another of its name.
+    pub(super) fn enrol(&self, core: &Arc<Core>, handles: &Arc<Handles>) -> Result<(), Error> {
         let mut namespaces = self.namespaces.lock();
-        namespaces.retain(|core| core.strong_count() > 0);
-        namespaces.push(Arc::downgrade(core));
+        namespaces.retain(|one| one.core.strong_count() > 0);
+        let is_held = |one: &Enrolled| one.handles.strong_count() > 0;
+        let mut in_hand = namespaces.iter().filter(|one| is_held(one)).filter_map(|one| one.core.upgrade());
+        if in_hand.any(|other| other.owner == core.owner) {
+            let Owner { keyspace, namespace } = core.owner.clone();
+            return Err(Error::NameTaken { namespace, keyspace });
+        }
+        namespaces.push(Enrolled { core: Arc::downgrade(core), handles: Arc::downgrade(handles) });
+        Ok(())
     }
 
     /// The namespaces that live.
     pub(super) fn namespaces(&self) -> Vec<Arc<Core>> {
-        self.namespaces.lock().iter().filter_map(Weak::upgrade).collect()
+        self.namespaces.lock().iter().filter_map(|one| one.core.upgrade()).collect()
     }
 
     /// A number for a new namespace.
@@ -173,42 +191,38 @@ impl Common {
         Ok(())
     }
 
-    /// Applies a record that stands at `at` in the log.
+    /// Applies a record that stands at `at` in the log, to every namespace of the name that it tells: one that was built again may
+    /// have loads of the one before it beside it.
     pub(super) fn apply(&self, record: &Record, at: Position) {
         let Record { keyspace, reach, verb } = record;
         let keyspace_id = self.keyspaces.lock().get(keyspace).copied();
-        let core = |namespace: &Arc<str>| self.find(keyspace, namespace);
-        let group = match reach {
+        let named = |namespace: &Arc<str>| self.named(keyspace, namespace);
+        let whole = |core: &Arc<Core>| Group::Namespace { namespace: core.id };
+        let cores;
+        let groups: Vec<Group<'_>> = match reach {
             Reach::Key { namespace, key } => {
-                if let Some(core) = core(namespace) {
-                    core.heed_key(key, *verb, at);
-                }
-                None
+                named(namespace).iter().for_each(|core| core.heed_key(key, *verb, at));
+                Vec::new()
             }
             Reach::Field { namespace, key, field } => {
-                if let Some(core) = core(namespace) {
-                    core.heed_field(key, field, at);
-                }
-                None
+                named(namespace).iter().for_each(|core| core.heed_field(key, field, at));
+                Vec::new()
             }
-            Reach::Tag(tag) => keyspace_id.map(|keyspace| (Group::Tag { keyspace, tag }, *verb)),
-            Reach::All => keyspace_id.map(|keyspace| (Group::Keyspace { keyspace }, *verb)),
-            Reach::Namespace(namespace) => {
-                core(namespace).map(|core| (Group::Namespace { namespace: core.id }, *verb))
-            }
+            Reach::Tag(tag) => keyspace_id.map(|keyspace| Group::Tag { keyspace, tag }).into_iter().collect(),
+            Reach::All => keyspace_id.map(|keyspace| Group::Keyspace { keyspace }).into_iter().collect(),
+            Reach::Namespace(namespace) => named(namespace).iter().map(whole).collect(),
             Reach::Prefix { namespace, prefix } => {
-                core(namespace).and_then(|core| Some((core.group(prefix)?, *verb)))
+                cores = named(namespace);
+                cores.iter().filter_map(|core| core.group(prefix)).collect()
             }
         };
-        match group {
-            Some((group, verb)) => {
-                for core in self.namespaces().iter().filter(|core| *core.owner.keyspace == **keyspace) {
-                    core.others_may_exist();
-                }
-                self.groups.remember(at, group, verb);
-            }
-            None => self.groups.pass(at),
+        if groups.is_empty() {
+            return self.groups.pass(at);
         }
+        for core in self.namespaces().iter().filter(|core| *core.owner.keyspace == **keyspace) {
+            core.others_may_exist();
+        }
+        self.groups.remember_all(at, &groups, *verb);
     }
 
     /// Applies a record that has no place in the log yet: to what is held and to the loads in flight.
@@ -220,8 +234,8 @@ impl Common {
         }
     }
 
-    fn find(&self, keyspace: &str, namespace: &str) -> Option<Arc<Core>> {
+    fn named(&self, keyspace: &str, namespace: &str) -> Vec<Arc<Core>> {
         let is_it = |core: &Arc<Core>| *core.owner.keyspace == *keyspace && *core.name == *namespace;
-        self.namespaces().into_iter().find(is_it)
+        self.namespaces().into_iter().filter(is_it).collect()
     }
 }

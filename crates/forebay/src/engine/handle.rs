@@ -18,18 +18,29 @@ use crate::value::{Key, KeyBuf, Value};
 #[derive(Debug)]
 pub struct Namespace<V> {
     pub(super) core: Arc<Core>,
+    handles: Arc<Handles>,
     values: PhantomData<fn() -> V>,
 }
 
+/// What all handles of one namespace have in common, and nothing else has: as long as it is there, somebody has one.
+#[derive(Debug)]
+pub(super) struct Handles;
+
 impl<V> Clone for Namespace<V> {
     fn clone(&self) -> Self {
-        Self { core: Arc::clone(&self.core), values: PhantomData }
+        Self { core: Arc::clone(&self.core), handles: Arc::clone(&self.handles), values: PhantomData }
     }
 }
 
 impl<V: Any + Send + Sync> Namespace<V> {
-    pub(super) fn new(core: Core) -> Self {
-        Self { core: Arc::new(core), values: PhantomData }
+    /// The first handle of a namespace, which is the engine's from now on.
+    ///
+    /// # Errors
+    /// [`Error::NameTaken`].
+    pub(super) fn new(core: Core) -> Result<Self, Error> {
+        let (core, handles) = (Arc::new(core), Arc::new(Handles));
+        core.common.enrol(&core, &handles)?;
+        Ok(Self { core, handles, values: PhantomData })
     }
 
     /// The value of `key`, from memory or through the source; `None` where it does not exist.

@@ -289,7 +289,9 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
     /// The namespace.
     ///
     /// # Errors
-    /// [`Error::Build`] says which option is missing or out of its limits, and what to write.
+    /// [`Error::Build`] says which option is missing or out of its limits, and what to write. [`Error::NameTaken`] as long as
+    /// somebody has a handle of a namespace of this name in this keyspace: two would hold copies of their own under one name, in
+    /// memory as in a shared tier.
     pub fn build(self) -> Result<Namespace<V>, Error> {
         let fail = |problem: String| Error::Build { namespace: Arc::clone(&self.name), problem };
         if let Some(problem) = &self.problem {
@@ -350,8 +352,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         };
         let refresh_every = core.policy.refresh_every;
         let filtered = core.filter.is_some();
-        let namespace = Namespace::new(core);
-        namespace.core.common.enrol(&namespace.core);
+        let namespace = Namespace::new(core)?;
         if filtered {
             membership::keep_built(&namespace.core);
         }

@@ -252,7 +252,21 @@ impl Groups {
     /// Remembers that the record at `at` does `verb` to `group`. Once it has returned, [`newest`](Self::newest) is `at` or
     /// more.
     pub(crate) fn remember(&self, at: Position, group: Group<'_>, verb: Verb) {
-        match group {
+        self.remember_all(at, &[group], verb);
+    }
+
+    /// The same for a record that takes in several groups: where namespaces share a name, what it says of that name.
+    pub(crate) fn remember_all(&self, at: Position, groups: &[Group<'_>], verb: Verb) {
+        for group in groups {
+            self.note(at, group, verb);
+        }
+        self.newest.raise(at);
+        // After the last of them: an entry that is moved up to `at` has been judged by each.
+        self.known.pass(at);
+    }
+
+    fn note(&self, at: Position, group: &Group<'_>, verb: Verb) {
+        match *group {
             Group::Tag { keyspace, tag } => {
                 let hash = self.hash(keyspace, tag);
                 self.tags.remember(at, |tags| tags.note(keyspace, hash, at, verb, self.limits.tags));
@@ -269,8 +283,6 @@ impl Groups {
             }),
             Group::Everything => self.scopes.remember(at, |scopes| scopes.everything.note(at, verb)),
         }
-        self.newest.raise(at);
-        self.known.pass(at);
     }
 
     /// Says that the record at `at` concerns no group of this engine: a single key, or a keyspace that it does not have.

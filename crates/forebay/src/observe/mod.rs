@@ -278,6 +278,7 @@ mod tests {
             (Error::LoadLost { namespace: name(), how: Lost::Panicked }, "lost", "unconfirmed"),
             (Error::LoadLost { namespace: name(), how: Lost::Ended }, "lost", "unconfirmed"),
             (Error::Build { namespace: name(), problem: String::new() }, "key", "refused"),
+            (Error::NameTaken { namespace: name(), keyspace: name() }, "key", "refused"),
             (Error::NoRuntime, "key", "refused"),
         ];
         for (error, read, write) in errors {

@@ -135,7 +135,8 @@ async fn a_keyspace_refuses_patterns_that_share_a_key_and_shows_one() {
     keyspace.add(namespace("one", "a:{x}")).unwrap();
     let error = keyspace.add(namespace("two", "a:b:{y}")).unwrap_err().to_string();
     assert!(error.contains("\"a:b:") && error.contains("`one`"), "{error}");
-    assert!(keyspace.add(namespace("one", "c:{x}")).is_err(), "a name was given twice");
+    let elsewhere = Forebay::new().unwrap().namespace("one").key("c:{x}").ttl(TTL).build().unwrap();
+    assert!(keyspace.add(elsewhere).is_err(), "a name was given twice");
     keyspace.add(namespace("three", "d:{x}")).unwrap();
     assert_eq!(keyspace.find(b"d:7").unwrap().name(), "three");
     assert!(keyspace.find(b"e:7").is_none());
@@ -205,4 +206,19 @@ async fn a_value_may_use_the_cache_when_it_is_dropped() {
         namespace.put("7", AsksAtItsEnd(namespace.clone()), 100).unwrap();
     }
     assert!(namespace.invalidate("7").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_name_that_somebody_has_a_handle_of_is_refused_and_free_after_that() {
+    let engine = Forebay::new().unwrap();
+    let build = |engine: &Forebay| engine.namespace::<Blob>("n").key("a:{x}").ttl(TTL).build();
+    let first = build(&engine).unwrap();
+    let clone = first.clone();
+    drop(first);
+    let refused = build(&engine).unwrap_err();
+    assert!(matches!(&refused, Error::NameTaken { namespace, keyspace } if &**namespace == "n" && &**keyspace == "default"));
+    assert!(refused.to_string().contains("clone its handle"), "{refused}");
+    build(&engine.keyspace("other")).unwrap();
+    drop(clone);
+    build(&engine).unwrap();
 }

@@ -1312,3 +1312,36 @@ async fn an_engine_that_is_dropped_follows_no_more() {
         })
         .await;
 }
+
+#[tokio::test]
+async fn a_namespace_that_is_built_again_hears_the_log_beside_a_load_of_the_first() {
+    for (scope, verb) in tellings() {
+        let cluster = Cluster::new(40);
+        let (first, b) = (cluster.instance(1), cluster.instance(2));
+        cluster.origin.row("x", tagged("old"));
+        let at = format!("{scope:?} {verb:?}");
+        cluster
+            .run(async {
+                cluster.pass(ms(10)).await;
+                cluster.origin.takes(ms(4_000));
+                let reader = tokio::spawn({
+                    let rows = first.rows.clone();
+                    async move { rows.get(("g", "slow")).await.map(drop) }
+                });
+                cluster.pass(ms(50)).await;
+                // The load goes on without any handle.
+                reader.abort();
+                let _ = reader.await;
+                let engine = first.engine.clone();
+                drop(first);
+                cluster.origin.takes(ms(0));
+                let a = cluster.instance_of(engine, |builder| builder);
+                cluster.warm(&b, &a).await;
+                cluster.origin.set("x", "new");
+                tell(&b, scope, verb).await.unwrap();
+                cluster.pass(ms(1_001)).await;
+                assert_eq!(a.get("x").await.as_deref(), Some("new"), "{at}: the first heard it in its place");
+            })
+            .await;
+    }
+}
