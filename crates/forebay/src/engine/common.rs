@@ -234,6 +234,15 @@ impl Common {
         }
     }
 
+    /// Counts and notes that the shared tier refuses to be told of `record`.
+    pub(super) fn note_refused(&self, record: &Record) {
+        for core in self.namespaces() {
+            if *core.owner.keyspace == *record.keyspace {
+                core.note_refused(&record.reach);
+            }
+        }
+    }
+
     fn named(&self, keyspace: &str, namespace: &str) -> Vec<Arc<Core>> {
         let is_it = |core: &Arc<Core>| *core.owner.keyspace == *keyspace && *core.name == *namespace;
         self.namespaces().into_iter().filter(is_it).collect()

@@ -2,7 +2,8 @@
 //!
 //! A follower reads the log and applies what it tells. As long as that succeeds, what memory holds is trusted; after
 //! [`SUSPECT_AFTER`] of silence it is suspect, except what was loaded a moment ago (promise P1: other instances see an
-//! invalidation within that time). Records that the tier could not be told are kept, bounded, and told by the follower.
+//! invalidation within that time). Records that the tier could not be told are kept, bounded, and told by the follower. One that
+//! the tier refuses is told again by itself, now and then: neither the others wait for it nor the reading of the log.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
@@ -15,7 +16,7 @@ use crate::log::{Batch, Cursor, InstanceId, LogError, Reach, Record, SUSPECT_AFT
 use crate::rt::atomic::{AtomicU64, Ordering};
 use crate::rt::planted::{Bug, planted};
 use crate::rt::{Clock, Mutex, Tick};
-use crate::tier::shared::SharedTier;
+use crate::tier::shared::{SharedTier, TierError};
 use crate::value::Position;
 
 /// How long the follower waits for a record before it asks again: the heartbeat.
@@ -24,6 +25,10 @@ const HEARTBEAT: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_millis(50);
 /// The most records that are kept for a tier out of reach; beyond it they become one about all, for each keyspace.
 const UNDELIVERED_MAX: usize = 4096;
+/// The most calls that tell the tier of records before the log is read again.
+const DELIVERIES_MAX: usize = 32;
+/// How long a record waits that the tier has refused.
+const REFUSED_RETRY: Duration = Duration::from_secs(1);
 
 /// The shared tier of an engine.
 pub(super) struct Shared {
@@ -45,12 +50,93 @@ pub(super) struct Shared {
     undelivered: Mutex<Undelivered>,
 }
 
-/// Records that the tier may not have been told, the oldest first.
+/// Records that the tier may not have been told.
 #[derive(Debug, Default)]
 struct Undelivered {
+    /// The oldest first.
     records: VecDeque<Record>,
+    /// So many of the first are told one by one: the tier refused a call that told them together.
+    alone: usize,
+    /// What the tier has refused by itself; the first is told again next.
+    refused: VecDeque<Record>,
+    refused_until: Tick,
     /// How often they became one about all: what was at the front before is there no more.
     collapses: u64,
+}
+
+/// What one call tells: the first of the records, or the first of those that were refused.
+#[derive(Debug)]
+struct Delivery {
+    records: Vec<Record>,
+    was_refused: bool,
+    collapses: u64,
+}
+
+impl Undelivered {
+    fn len(&self) -> usize {
+        self.records.len() + self.refused.len()
+    }
+
+    fn add(&mut self, record: Record) {
+        self.records.push_back(record);
+        if self.len() <= UNDELIVERED_MAX {
+            return;
+        }
+        let all = self.records.drain(..).chain(self.refused.drain(..));
+        let keyspaces: BTreeSet<Arc<str>> = all.map(|record| record.keyspace).collect();
+        let all = |keyspace| Record { keyspace, reach: Reach::All, verb: Verb::Invalidate };
+        self.records.extend(keyspaces.into_iter().map(all));
+        self.alone = 0;
+        self.collapses += 1;
+    }
+
+    /// What to tell now, in a call that takes up to `at_most`; `None` where nothing is due.
+    fn next(&self, at_most: usize, now: Tick) -> Option<Delivery> {
+        let was_refused = self.records.is_empty();
+        let records = match was_refused {
+            true if now < self.refused_until => return None,
+            true => self.refused.iter().take(1).cloned().collect(),
+            false => {
+                let many = if self.alone > 0 { 1 } else { at_most };
+                self.records.iter().take(many).cloned().collect::<Vec<_>>()
+            }
+        };
+        (!records.is_empty()).then_some(Delivery { records, was_refused, collapses: self.collapses })
+    }
+
+    /// The tier knows them. What came meanwhile is behind, even if it says the same.
+    fn delivered(&mut self, delivery: &Delivery) {
+        if self.collapses != delivery.collapses {
+            return;
+        }
+        if delivery.was_refused {
+            self.refused.pop_front();
+            return;
+        }
+        self.records.drain(..delivery.records.len().min(self.records.len()));
+        self.alone = self.alone.saturating_sub(delivery.records.len());
+    }
+
+    /// The tier refused them; the record that it has now refused by itself for the first time.
+    fn refused(&mut self, delivery: Delivery, now: Tick) -> Option<Record> {
+        if self.collapses != delivery.collapses {
+            return None;
+        }
+        if delivery.records.len() > 1 {
+            self.alone = delivery.records.len();
+            return None;
+        }
+        self.refused_until = now.after(REFUSED_RETRY);
+        if delivery.was_refused {
+            let first = self.refused.pop_front();
+            self.refused.extend(first);
+            return None;
+        }
+        self.alone = self.alone.saturating_sub(1);
+        let record = self.records.pop_front()?;
+        self.refused.push_back(record.clone());
+        Some(record)
+    }
 }
 
 impl Shared {
@@ -115,20 +201,12 @@ impl Shared {
         if planted(Bug::UntoldForgotten) {
             return;
         }
-        let mut undelivered = self.undelivered.lock();
-        let Undelivered { records, collapses } = &mut *undelivered;
-        records.push_back(record);
-        if records.len() > UNDELIVERED_MAX {
-            let keyspaces: BTreeSet<Arc<str>> = records.drain(..).map(|record| record.keyspace).collect();
-            let all = |keyspace| Record { keyspace, reach: Reach::All, verb: Verb::Invalidate };
-            records.extend(keyspaces.into_iter().map(all));
-            *collapses += 1;
-        }
+        self.undelivered.lock().add(record);
     }
 
     /// How many records wait for the tier.
     pub(super) fn undelivered(&self) -> usize {
-        self.undelivered.lock().records.len()
+        self.undelivered.lock().len()
     }
 
     /// Whether the tier may be asked: it was heard a moment ago, and knows of every record that this engine has answered for.
@@ -156,43 +234,59 @@ impl Shared {
         self.tier.acknowledged(place, until.since(self.clock.now())).await
     }
 
-    /// Tells the tier what it could not be told before, as much as one call takes; whether all is told.
+    /// Tells the tier what it could not be told before; whether all is told that is due.
     async fn deliver(&self, common: &Weak<Common>) -> Result<bool, ()> {
-        let at_most = self.tier.capabilities().batch_max;
-        let (records, collapses) = {
-            let undelivered = self.undelivered.lock();
-            let records: Vec<Record> = undelivered.records.iter().take(at_most).cloned().collect();
-            (records, undelivered.collapses)
-        };
-        if records.is_empty() {
-            return Ok(true);
+        for _ in 0..DELIVERIES_MAX {
+            if !self.deliver_one(common).await? {
+                return Ok(true);
+            }
         }
-        let place = self.tier.invalidate(&records).await.map_err(|_| ())?;
-        let Some(common) = common.upgrade() else { return Ok(true) };
-        // Of an epoch that has ended by now: it is told again.
-        let at = common.groups.place(place).ok_or(())?;
-        for record in &records {
-            common.apply(record, at);
-        }
-        self.told(place);
-        let mut undelivered = self.undelivered.lock();
-        // What came meanwhile is behind, even if it says the same.
-        if undelivered.collapses == collapses {
-            undelivered.records.drain(..records.len());
-        }
-        Ok(undelivered.records.is_empty())
+        Ok(false)
     }
 
-    /// One exchange with the log: what it tells is applied, and acknowledged.
+    /// Tells the tier as much as one call takes; whether there was any.
+    async fn deliver_one(&self, common: &Weak<Common>) -> Result<bool, ()> {
+        let at_most = self.tier.capabilities().batch_max.max(1);
+        let due = self.undelivered.lock().next(at_most, self.clock.now());
+        let Some(delivery) = due else { return Ok(false) };
+        let told = self.tier.invalidate(&delivery.records).await;
+        let Some(common) = common.upgrade() else { return Ok(false) };
+        match told {
+            Ok(place) => {
+                // Of an epoch that has ended by now: it is told again.
+                let at = common.groups.place(place).ok_or(())?;
+                for record in &delivery.records {
+                    common.apply(record, at);
+                }
+                self.told(place);
+                self.undelivered.lock().delivered(&delivery);
+            }
+            Err(TierError::Refused { .. }) => {
+                let refused = self.undelivered.lock().refused(delivery, self.clock.now());
+                if let Some(record) = refused {
+                    common.note_refused(&record);
+                }
+            }
+            Err(_) => return Err(()),
+        }
+        Ok(true)
+    }
+
+    /// One exchange with the log: what it tells is applied, and acknowledged. It is read whatever becomes of what the tier is told:
+    /// what others tell does not wait for that.
     async fn exchange(&self, common: &Weak<Common>) -> Result<(), ()> {
-        while !self.deliver(common).await? {}
+        let wait = match self.deliver(common).await {
+            Ok(true) => HEARTBEAT,
+            Ok(false) => Duration::ZERO,
+            Err(()) => RETRY,
+        };
         let after = *self.cursor.lock();
         if !self.is_live(self.clock.now()) {
             // Before the read that makes this instance trusted, so that nothing is confirmed without it meanwhile.
             self.acknowledge(after).await?;
         }
         let sent = self.clock.now();
-        let batch = self.tier.read(after, HEARTBEAT).await.map_err(|_| ())?;
+        let batch = self.tier.read(after, wait).await.map_err(|_| ())?;
         let Some(common) = common.upgrade() else { return Ok(()) };
         self.heed(&common, &batch);
         drop(common);

@@ -228,6 +228,23 @@ impl Core {
         }
     }
 
+    /// Counts and notes that the shared tier refuses to be told of a record, where that concerns this namespace.
+    pub(super) fn note_refused(&self, reach: &Reach) {
+        let name = |namespace: &Arc<str>| **namespace == *self.name;
+        let key = match reach {
+            Reach::Key { namespace, key } | Reach::Field { namespace, key, .. } if name(namespace) => {
+                Some(key)
+            }
+            Reach::Prefix { namespace, .. } | Reach::Namespace(namespace) if name(namespace) => None,
+            Reach::Tag(_) | Reach::All => None,
+            Reach::Key { .. } | Reach::Field { .. } | Reach::Prefix { .. } | Reach::Namespace(_) => return,
+        };
+        self.counters.record_refused();
+        if let Some(key) = key.and_then(|key| self.pattern.tail(key)) {
+            self.note(key, What::Untold);
+        }
+    }
+
     fn drop_where(&self, verb: Verb, takes_in: impl FnMut(&[u8], &memory::Held) -> bool) {
         self.others_may_exist();
         self.flights.close_all();

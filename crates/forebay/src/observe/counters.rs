@@ -131,6 +131,8 @@ counters! {
     invalidations_namespace,
     /// Invalidations of the keyspace.
     invalidations_all,
+    /// Invalidations that the shared tier refused to be told of; they are done here, and told again.
+    records_refused,
     /// Values written and held.
     writes_kept,
     /// Writes that the sink applied.
@@ -310,6 +312,11 @@ impl Counters {
             ReachKind::Namespace => &stripe.invalidations_namespace,
             ReachKind::All => &stripe.invalidations_all,
         });
+    }
+
+    /// The shared tier refused to be told of an invalidation that concerns the namespace.
+    pub fn record_refused(&self) {
+        self.count(|stripe| &stripe.records_refused);
     }
 
     /// The numbers now.

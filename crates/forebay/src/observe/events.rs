@@ -73,6 +73,8 @@ pub enum What {
         /// Its position in the log.
         position: Position,
     },
+    /// The shared tier refused to be told of an invalidation, which was done here; it is told again.
+    Untold,
     /// A client's value was stored in memory.
     Written,
     /// A stale value was served.
@@ -95,6 +97,7 @@ impl fmt::Display for What {
             Self::Expired { reach, position } => {
                 write!(f, "expired by {reach} at log position {}", position.number())
             }
+            Self::Untold => f.write_str("invalidation refused by the shared tier, to be told again"),
             Self::Written => f.write_str("written"),
             Self::ServedStale { why } => write!(f, "served stale: {why}"),
         }

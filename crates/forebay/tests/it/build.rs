@@ -216,7 +216,9 @@ async fn a_name_that_somebody_has_a_handle_of_is_refused_and_free_after_that() {
     let clone = first.clone();
     drop(first);
     let refused = build(&engine).unwrap_err();
-    assert!(matches!(&refused, Error::NameTaken { namespace, keyspace } if &**namespace == "n" && &**keyspace == "default"));
+    assert!(
+        matches!(&refused, Error::NameTaken { namespace, keyspace } if &**namespace == "n" && &**keyspace == "default")
+    );
     assert!(refused.to_string().contains("clone its handle"), "{refused}");
     build(&engine.keyspace("other")).unwrap();
     drop(clone);

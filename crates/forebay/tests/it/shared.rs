@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay::log::{Batch, Cursor, InstanceId, Log, LogError, Record, SUSPECT_AFTER, Verb};
+use forebay::log::{Batch, Cursor, InstanceId, Log, LogError, Reach, Record, SUSPECT_AFTER, Verb};
+use forebay::observe::What;
 use forebay::rt::Clock;
 use forebay::source::{Listing, Loading};
 use forebay::tier::shared::{
@@ -458,14 +459,17 @@ struct Way {
     slow: Duration,
     /// Whether acknowledgements are lost.
     losing: AtomicBool,
-    /// How many keys or records one call takes.
+    /// How many keys or records one call takes, as it declares; it takes one at least.
     batch_max: usize,
+    /// Refuses whatever tells of this key, whole.
+    refuses: Mutex<Option<&'static [u8]>>,
 }
 
 impl Way {
     fn new(cluster: &Cluster, number: u64, slow: Duration, batch_max: usize) -> Arc<Self> {
         let (link, clock) = (cluster.tier.link(number), cluster.clock.clone());
-        Arc::new(Self { link, clock, slow, losing: AtomicBool::new(false), batch_max })
+        let (losing, refuses) = (AtomicBool::new(false), Mutex::default());
+        Arc::new(Self { link, clock, slow, losing, batch_max, refuses })
     }
 
     fn instance(self: &Arc<Self>, cluster: &Cluster) -> Instance {
@@ -473,7 +477,7 @@ impl Way {
     }
 
     fn bounded<'a, T: 'a>(&self, count: usize, reply: TierReply<'a, T>) -> TierReply<'a, T> {
-        if count <= self.batch_max {
+        if count <= self.batch_max.max(1) {
             return reply;
         }
         Box::pin(async { Err(TierError::Refused { problem: "too many at once".into() }) })
@@ -541,6 +545,12 @@ impl SharedTier for Way {
     }
 
     fn invalidate<'a>(&'a self, records: &'a [Record]) -> TierReply<'a, Cursor> {
+        let refused = *self.refuses.lock().unwrap();
+        let is_it =
+            |record: &Record| matches!(&record.reach, Reach::Key { key, .. } if Some(&**key) == refused);
+        if records.iter().any(is_it) {
+            return Box::pin(async { Err(TierError::Refused { problem: "this one is not for me".into() }) });
+        }
         self.bounded(records.len(), self.link.invalidate(records))
     }
 }
@@ -607,6 +617,68 @@ async fn no_call_is_larger_than_the_tier_takes() {
             cluster.tier.partition(1, None);
             cluster.pass(ms(700)).await;
             assert_eq!((a.engine.untold(), cluster.tier.tail().position.number()), (0, 40));
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_record_that_the_tier_refuses_holds_up_nothing_else() {
+    for batch_max in [256, 0] {
+        let cluster = Cluster::new(41);
+        let way = Way::new(&cluster, 1, ms(0), batch_max);
+        let (a, b) = (way.instance(&cluster), cluster.instance(2));
+        *way.refuses.lock().unwrap() = Some(b"k:g:poison");
+        cluster
+            .run(async {
+                cluster.warm(&a, &b).await;
+                cluster.tier.partition(1, Some(Partition::Refused));
+                for id in ["1", "poison", "2"] {
+                    a.invalidate(id).await.unwrap_err();
+                }
+                cluster.tier.partition(1, None);
+                cluster.pass(ms(3_000)).await;
+                assert_eq!((a.engine.untold(), cluster.tier.tail().position.number()), (1, 2), "{batch_max}");
+                assert_eq!(a.read("x").await.1, Tier::Memory, "{batch_max}: it reads the log no more");
+                cluster.origin.set("x", "new");
+                b.invalidate("x").await.unwrap();
+                cluster.pass(ms(1_001)).await;
+                assert_eq!(a.get("x").await.as_deref(), Some("new"), "{batch_max}");
+                // What comes after it is told at once, and what the tier refuses is told of.
+                assert!(matches!(a.invalidate("poison").await, Err(Error::Unconfirmed { .. })));
+                a.invalidate("3").await.unwrap();
+                assert!(!a.acknowledged().await, "{batch_max}: it cannot be");
+                cluster.pass(ms(2_000)).await;
+                assert_eq!((a.engine.untold(), a.rows.counts().records_refused), (2, 2));
+                let events = a.rows.events(b"k:g:poison");
+                assert!(events.iter().any(|event| event.what == What::Untold), "{events:?}");
+
+                *way.refuses.lock().unwrap() = None;
+                cluster.pass(ms(1_500)).await;
+                assert_eq!(a.engine.untold(), 0, "{batch_max}: it is not told again");
+                assert!(a.acknowledged().await);
+            })
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn records_that_the_tier_refuses_are_bounded() {
+    let cluster = Cluster::new(42);
+    let way = Way::new(&cluster, 1, ms(0), 256);
+    let a = way.instance(&cluster);
+    *way.refuses.lock().unwrap() = Some(b"k:g:poison");
+    cluster
+        .run(async {
+            cluster.pass(ms(500)).await;
+            for _ in 0..5_000 {
+                a.invalidate("poison").await.unwrap_err();
+                assert!(a.engine.untold() <= 4_096);
+                if a.engine.untold().is_multiple_of(64) {
+                    cluster.pass(ms(1)).await;
+                }
+            }
+            cluster.pass(ms(3_000)).await;
+            assert!(a.engine.untold() < 1_024, "they became one about all, which the tier takes");
         })
         .await;
 }
