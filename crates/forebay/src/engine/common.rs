@@ -174,8 +174,8 @@ impl Common {
             let told = shared.tier.invalidate(now).await;
             match told.map(|place| (place, self.groups.place(place))) {
                 Ok((place, Some(at))) => {
-                    shared.told(place);
                     now.iter().for_each(|record| self.apply(record, at));
+                    shared.told(place, at, now.len());
                     left = later;
                 }
                 unconfirmed => {

@@ -17,7 +17,7 @@ use crate::rt::atomic::{AtomicU64, Ordering};
 use crate::rt::planted::{Bug, planted};
 use crate::rt::{Clock, Mutex, Tick};
 use crate::tier::shared::{SharedTier, TierError};
-use crate::value::Position;
+use crate::value::{Position, length};
 
 /// How long the follower waits for a record before it asks again: the heartbeat.
 const HEARTBEAT: Duration = Duration::from_millis(250);
@@ -25,6 +25,8 @@ const HEARTBEAT: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_millis(50);
 /// The most records that are kept for a tier out of reach; beyond it they become one about all, for each keyspace.
 const UNDELIVERED_MAX: usize = 4096;
+/// The most records of its own that an engine knows again when it reads them; what is more is applied twice.
+const OWN_MAX: usize = 4096;
 /// The most calls that tell the tier of records before the log is read again.
 const DELIVERIES_MAX: usize = 32;
 /// How long a record waits that the tier has refused.
@@ -47,6 +49,8 @@ pub(super) struct Shared {
     heeded: Notify,
     /// The newest place of a record of this engine's own.
     told: Mutex<Cursor>,
+    /// Records of its own that are applied and were not read yet: to apply them again would cost what was loaded after them.
+    own: Mutex<BTreeSet<Position>>,
     undelivered: Mutex<Undelivered>,
 }
 
@@ -151,6 +155,7 @@ impl Shared {
             applied: Mutex::new(Position::START),
             heeded: Notify::new(),
             told: Mutex::new(Cursor::NOWHERE),
+            own: Mutex::default(),
             undelivered: Mutex::default(),
         }
     }
@@ -188,8 +193,16 @@ impl Shared {
         self.clock.timeout(wait, caught_up).await.is_ok()
     }
 
-    /// Notes the place of a record of this engine's own.
-    pub(super) fn told(&self, place: Cursor) {
+    /// Notes the place of the last of `count` records of this engine's own, which stand side by side and are applied; `at` is its
+    /// place among this instance's positions.
+    pub(super) fn told(&self, place: Cursor, at: Position, count: usize) {
+        let applied = *self.applied.lock();
+        let mut own = self.own.lock();
+        let first = (at.number() + 1).saturating_sub(length(count));
+        let ahead = (first..=at.number()).map(Position::new).filter(|at| *at > applied);
+        let room = OWN_MAX.saturating_sub(own.len());
+        own.extend(ahead.take(room));
+        drop(own);
         let mut told = self.told.lock();
         if (place.epoch, place.position) > (told.epoch, told.position) {
             *told = place;
@@ -258,7 +271,7 @@ impl Shared {
                 for record in &delivery.records {
                     common.apply(record, at);
                 }
-                self.told(place);
+                self.told(place, at, delivery.records.len());
                 self.undelivered.lock().delivered(&delivery);
             }
             Err(TierError::Refused { .. }) => {
@@ -323,7 +336,9 @@ impl Shared {
             }
         }
         for (position, record) in &batch.records {
-            if let Some(at) = common.groups.place(Cursor { epoch, position: *position }) {
+            if let Some(at) = common.groups.place(Cursor { epoch, position: *position })
+                && !self.own.lock().remove(&at)
+            {
                 common.apply(record, at);
             }
         }
@@ -331,6 +346,7 @@ impl Shared {
             let mut applied = self.applied.lock();
             *applied = end.max(*applied);
             drop(applied);
+            self.own.lock().retain(|at| *at > end);
             self.heeded.notify_waiters();
         }
     }
