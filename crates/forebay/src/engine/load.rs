@@ -64,6 +64,11 @@ impl Departure {
         self.field.as_ref()
     }
 
+    /// Whether it loads one field of a hash.
+    pub(super) fn is_of_field(&self) -> bool {
+        self.field.is_some()
+    }
+
     /// Until when the shared tier is waited for.
     pub(super) fn asks_tier_until(&self) -> Tick {
         self.asks_tier_until
@@ -210,13 +215,8 @@ impl Core {
     /// Loads batch after batch, as long as something waits.
     async fn run(self: &Arc<Self>, mut slot: Slot<Departure>, first: Vec<Departure>) {
         let mut next = Some(first);
-        while let Some(mut batch) = next {
-            let fields: Vec<Departure> = batch.extract_if(.., |one| one.field.is_some()).collect();
-            for batch in [batch, fields] {
-                if !batch.is_empty() {
-                    self.load(&slot, batch).await;
-                }
-            }
+        while let Some(batch) = next {
+            self.load(&slot, batch).await;
             next = slot.next();
             if next.is_some() {
                 // What came meanwhile is not for the reader to load who began this.
@@ -368,7 +368,7 @@ enum Question {
 }
 
 impl Question {
-    /// That of a batch of loads of one sort.
+    /// That of a batch of loads of one sort, as the queue hands them out.
     fn of(batch: &[Departure]) -> Self {
         let field = |departure: &Departure| {
             let field = departure.field.clone()?;
@@ -383,7 +383,7 @@ impl Question {
 
 /// Loads of single fields, and loads of whole values.
 fn apart(departures: Vec<Departure>) -> (Vec<Departure>, Vec<Departure>) {
-    departures.into_iter().partition(|departure| departure.field.is_some())
+    departures.into_iter().partition(Departure::is_of_field)
 }
 
 fn param(text: &[u8], kind: ParamKind) -> Option<Param> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::builder::Forebay;
 use super::core::{Core, Decide};
 use super::handle::Namespace;
+use super::load::Departure;
 use super::{membership, refresh};
 use crate::error::Error;
 use crate::feed::Rows;
@@ -321,7 +322,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         let core = Core {
             flights: Arc::new(if self.sink.is_some() { flights.noting_writes() } else { flights }),
             order: Arc::new(Order::new(policy.concurrency, policy.concurrency.saturating_add(policy.queue))),
-            queue: Arc::new(Queue::new(policy.concurrency, policy.queue)),
+            queue: Arc::new(Queue::new(policy.concurrency, policy.queue).apart_by(Departure::is_of_field)),
             tier_queue: Arc::new(Queue::new(TIER_CONCURRENCY, policy.queue)),
             gathering: Gather::default(),
             owner: Owner { keyspace, namespace: Arc::clone(&self.name) },

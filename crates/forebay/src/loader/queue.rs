@@ -2,7 +2,7 @@
 //!
 //! An idle source is asked at once, for whatever has come. While all its slots are taken, arriving loads gather, and the
 //! next free slot takes them as one batch. Nothing waits for company, and nothing waits beyond the bound: what does not
-//! fit is given back.
+//! fit is given back. Loads of two sorts, where there are, never share a batch: each batch is one question to the source.
 
 #[cfg(test)]
 #[cfg(feature = "model")]
@@ -23,6 +23,8 @@ pub(crate) struct Queue<T> {
     desk: Mutex<Desk<T>>,
     slots: usize,
     waiting_max: usize,
+    /// Tells two sorts of loads apart.
+    sort: fn(&T) -> bool,
 }
 
 #[derive(Debug)]
@@ -59,7 +61,12 @@ impl<T> Queue<T> {
     /// A queue for `slots` batches at once and `waiting_max` loads beside them.
     pub(crate) fn new(slots: usize, waiting_max: usize) -> Self {
         let desk = Desk { running: 0, waiting: VecDeque::new() };
-        Self { desk: Mutex::new(desk), slots: slots.max(1), waiting_max }
+        Self { desk: Mutex::new(desk), slots: slots.max(1), waiting_max, sort: |_| false }
+    }
+
+    /// Itself, for loads of two sorts that are not to share a batch.
+    pub(crate) fn apart_by(self, sort: fn(&T) -> bool) -> Self {
+        Self { sort, ..self }
     }
 
     /// How many slots are free.
@@ -79,32 +86,49 @@ impl<T> Queue<T> {
 
     /// Lets `loads` in.
     pub(crate) fn enter(self: &Arc<Self>, loads: Vec<T>) -> Entered<T> {
+        let (others, loads): (Vec<T>, Vec<T>) = loads.into_iter().partition(self.sort);
         let mut desk = self.desk.lock();
-        let mut loads = loads.into_iter();
-        let mut start = Vec::new();
-        while desk.running < self.slots {
-            let batch: Vec<T> = loads.by_ref().take(BATCH_MAX).collect();
-            if batch.is_empty() {
-                break;
+        let (mut start, mut refused) = (Vec::new(), Vec::new());
+        for loads in [loads, others] {
+            let mut loads = loads.into_iter();
+            while desk.running < self.slots {
+                let batch: Vec<T> = loads.by_ref().take(BATCH_MAX).collect();
+                if batch.is_empty() {
+                    break;
+                }
+                desk.running += 1;
+                start.push((Slot { queue: Arc::clone(self), held: true }, batch));
             }
-            desk.running += 1;
-            start.push((Slot { queue: Arc::clone(self), held: true }, batch));
+            let room = self.waiting_max.saturating_sub(desk.waiting.len());
+            desk.waiting.extend(loads.by_ref().take(room).map(Waiting::Together));
+            refused.extend(loads);
         }
-        let room = self.waiting_max.saturating_sub(desk.waiting.len());
-        desk.waiting.extend(loads.by_ref().take(room).map(Waiting::Together));
-        Entered { start, refused: loads.collect() }
+        Entered { start, refused }
     }
 }
 
 impl<T> Slot<T> {
-    /// The next batch; `None` where nothing waits, and the slot is given back.
+    /// The next batch, of the sort of what has waited longest; `None` where nothing waits, and the slot is given back.
     pub(crate) fn next(&mut self) -> Option<Vec<T>> {
         let mut desk = self.queue.desk.lock();
-        let mut batch = Vec::new();
+        let first = match desk.waiting.pop_front() {
+            Some(Waiting::Alone(load)) => return Some(vec![load]),
+            Some(Waiting::Together(load)) => load,
+            None => {
+                if !planted(Bug::SlotKept) {
+                    desk.running -= 1;
+                }
+                self.held = false;
+                return None;
+            }
+        };
+        let sort = (self.queue.sort)(&first);
+        let mut batch = vec![first];
+        let mut others = VecDeque::new();
         while batch.len() < BATCH_MAX {
             match desk.waiting.pop_front() {
-                Some(Waiting::Together(load)) => batch.push(load),
-                Some(Waiting::Alone(load)) if batch.is_empty() => return Some(vec![load]),
+                Some(Waiting::Together(load)) if (self.queue.sort)(&load) == sort => batch.push(load),
+                Some(Waiting::Together(load)) => others.push_back(Waiting::Together(load)),
                 Some(alone @ Waiting::Alone(_)) => {
                     desk.waiting.push_front(alone);
                     break;
@@ -112,13 +136,8 @@ impl<T> Slot<T> {
                 None => break,
             }
         }
-        if batch.is_empty() {
-            if !planted(Bug::SlotKept) {
-                desk.running -= 1;
-            }
-            self.held = false;
-            return None;
-        }
+        others.append(&mut desk.waiting);
+        desk.waiting = others;
         Some(batch)
     }
 
@@ -173,6 +192,22 @@ mod tests {
         queue.enter(vec![3, 4]);
         slot.again_alone(batch);
         assert_eq!([slot.next(), slot.next(), slot.next()], [Some(vec![1]), Some(vec![2]), Some(vec![3, 4])]);
+    }
+
+    #[test]
+    fn two_sorts_share_no_batch_and_keep_their_order() {
+        let queue = Arc::new(Queue::new(2, 8).apart_by(|load| load % 2 == 1));
+        let mut entered = queue.enter(vec![1, 2, 3, 4]).start.into_iter();
+        let ((mut slot, even), (_other, odd)) = (entered.next().unwrap(), entered.next().unwrap());
+        assert_eq!((even, odd), (vec![2, 4], vec![1, 3]), "each is a question of its own");
+        for load in [5, 6, 7, 8] {
+            queue.enter(vec![load]);
+        }
+        slot.again_alone(vec![9]);
+        assert_eq!(
+            [slot.next(), slot.next(), slot.next(), slot.next()],
+            [Some(vec![9]), Some(vec![5, 7]), Some(vec![6, 8]), None]
+        );
     }
 
     #[test]

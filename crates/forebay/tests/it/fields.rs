@@ -651,3 +651,21 @@ async fn a_field_that_was_written_during_its_failing_load_is_read() {
     assert_eq!(reader.await.unwrap().as_deref(), Some("mine"));
     stage.check().await;
 }
+
+#[tokio::test]
+async fn loads_of_wholes_and_of_fields_do_not_wait_for_each_other() {
+    let stage = stage();
+    stage.whole().await;
+    stage.set("2", &[("x", "X")]);
+    stage.namespace.invalidate_field("1", "a").await.unwrap();
+    stage.hold();
+    let namespace = stage.namespace.clone();
+    let both = tokio::spawn(async move { namespace.get_many(["1", "2"]).await.unwrap() });
+    // Both are at the source at once, each in a slot of its own.
+    stage.arrived().await;
+    stage.arrived().await;
+    stage.let_all_go();
+    let both: Vec<_> = both.await.unwrap().iter().map(|hash| rows(hash.as_ref().unwrap())).collect();
+    assert_eq!(both.into_iter().nth(1), owned(&[("x", "X")]));
+    stage.check().await;
+}
