@@ -17,7 +17,7 @@ impl Namespace<Hash> {
     /// ([`Source::fields`](crate::source::Source::fields)), otherwise with the whole hash.
     ///
     /// # Errors
-    /// As [`get`](Self::get).
+    /// As [`get`](Self::get); [`Error::WrongKind`] where the key holds another kind of value.
     pub async fn get_field(&self, key: impl Key, field: impl AsRef<[u8]>) -> Result<Option<Bytes>, Error> {
         let key = self.tail(&key)?;
         Ok(match self.core.field_now(&key, field.as_ref())? {
@@ -29,7 +29,7 @@ impl Namespace<Hash> {
     /// Fields of the hash `key`, in their order: those that miss are loaded together.
     ///
     /// # Errors
-    /// As [`get`](Self::get), for the first field that cannot be had.
+    /// As [`get_field`](Self::get_field), for the first field that cannot be had.
     pub async fn get_fields<F: AsRef<[u8]>>(
         &self,
         key: impl Key,
@@ -54,7 +54,8 @@ impl Namespace<Hash> {
     /// Keeps `value` for one field until the hash ends or the field is invalidated; the source is never touched.
     ///
     /// # Errors
-    /// When the namespace refuses writes, the key cannot be one of it, or the hash would be too large to be kept.
+    /// When the namespace refuses writes, the key cannot be one of it, or the hash would be too large to be kept;
+    /// [`Error::WrongKind`] where the key holds another kind of value, which stays.
     pub fn put_field(
         &self,
         key: impl Key,

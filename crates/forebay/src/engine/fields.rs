@@ -50,20 +50,38 @@ enum Looked {
     Nothing,
 }
 
+/// What memory says of a field.
+enum Sought {
+    /// Its value, or that there is none; counted.
+    Known(FieldRead),
+    /// Not that; what it says of the hash.
+    Missing(Looked),
+}
+
 impl Core {
     /// Answers from memory where that needs no wait; counts the read.
     ///
     /// # Errors
     /// [`Error::WrongKind`] where the key holds no hash.
     pub(super) fn field_now(self: &Arc<Self>, key: &[u8], field: &[u8]) -> Result<Option<FieldRead>, Error> {
-        let now = self.clock.now();
-        let Looked::Answers(held, freshness) = self.look_for_fields(key, now) else { return Ok(None) };
+        Ok(match self.look_for_field(key, field, self.clock.now())? {
+            Sought::Known(read) => Some(read),
+            Sought::Missing(_) => None,
+        })
+    }
+
+    /// Answers from memory and counts, or tells what it has of the hash.
+    fn look_for_field(self: &Arc<Self>, key: &[u8], field: &[u8], now: Tick) -> Result<Sought, Error> {
+        let looked = self.look_for_fields(key, now);
+        let Looked::Answers(held, freshness) = &looked else { return Ok(Sought::Missing(looked)) };
         let known = self.known_field(held.value.as_ref(), field)?;
-        let read = known.map(|value| from_hash(value, &held, now, freshness));
-        if let Some(read) = &read {
-            self.counters.read(&read.outcome);
+        let Some(value) = known else { return Ok(Sought::Missing(looked)) };
+        let read = from_hash(value, held, now, *freshness);
+        self.counters.read(&read.outcome);
+        if let Some(sketch) = &self.sketch {
+            sketch.touch(key);
         }
-        Ok(read)
+        Ok(Sought::Known(read))
     }
 
     /// Reads fields of `key`, through the source where it must; one answer each, in their order.
@@ -138,11 +156,12 @@ impl Core {
         since: Since,
         departures: &mut Vec<Departure>,
     ) -> Result<Place, Error> {
-        if let Some(read) = self.field_now(key, field)? {
-            return Ok(Place::Known(read));
-        }
         let now = self.clock.now();
-        match self.look_for_fields(key, now) {
+        let looked = match self.look_for_field(key, field, now)? {
+            Sought::Known(read) => return Ok(Place::Known(read)),
+            Sought::Missing(looked) => looked,
+        };
+        match looked {
             Looked::Past(held) | Looked::Answers(held, Freshness::Stale(_)) if is_whole(&held) => {
                 return Ok(Place::Whole);
             }

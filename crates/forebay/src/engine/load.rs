@@ -194,14 +194,14 @@ impl Core {
         if breaker.phase == Phase::Open {
             let retry_after = breaker.since.after(self.policy.breaker.pause).since(now);
             self.counters.breaker_refused(length(departures.len()));
-            return self.fail(departures, &self.breaker_open(retry_after));
+            return self.turn_away(departures, &self.breaker_open(retry_after));
         }
         let Entered { start, refused } = self.queue.enter(departures);
         let overloaded =
             || Error::Overloaded { namespace: Arc::clone(&self.name), retry_after: self.policy.load_timeout };
         if !refused.is_empty() {
             self.counters.shed(length(refused.len()));
-            self.fail(refused, &overloaded());
+            self.turn_away(refused, &overloaded());
         }
         let is_one = start.len() == 1;
         for (slot, batch) in start {
@@ -228,15 +228,14 @@ impl Core {
     async fn load(self: &Arc<Self>, slot: &Slot<Departure>, mut batch: Vec<Departure>) {
         let began = self.clock.now();
         let late: Vec<Departure> = batch.extract_if(.., |one| began >= one.due).collect();
-        if !late.is_empty() {
-            self.fail(late, &self.late());
-        }
+        // The source was not asked for them: the next reader does not wait for its sake.
+        self.turn_away(late, &self.late());
         let Some(source) = self.source.as_ref().filter(|_| !batch.is_empty()) else { return };
         let permit = match self.breaker.ask(began) {
             Verdict::Pass(permit) => permit,
             Verdict::Open { retry_after } => {
                 self.counters.breaker_refused(length(batch.len()));
-                return self.fail(batch, &self.breaker_open(retry_after));
+                return self.turn_away(batch, &self.breaker_open(retry_after));
             }
         };
         let position = self.groups.newest();
@@ -337,15 +336,18 @@ impl Core {
         Ok(fields.iter().zip(answers).map(one).collect())
     }
 
-    /// Lands flights without an answer.
+    /// Lands flights that the source has failed: for a while it is left alone for their keys.
     fn fail(self: &Arc<Self>, batch: Vec<Departure>, error: &Error) {
         let now = self.clock.now();
-        // A source that was not asked has not failed.
-        let was_asked = !matches!(error, Error::Overloaded { .. } | Error::BreakerOpen { .. });
+        for departure in &batch {
+            self.throttle.failed(&departure.key, now);
+        }
+        self.turn_away(batch, error);
+    }
+
+    /// Lands flights without an answer.
+    fn turn_away(self: &Arc<Self>, batch: Vec<Departure>, error: &Error) {
         for departure in batch {
-            if was_asked {
-                self.throttle.failed(&departure.key, now);
-            }
             self.note(&departure.key, What::Failed { kind: error.into() });
             self.give_back(&departure);
             if planted(Bug::WaiterNotWokenOnPanic) && matches!(error, Error::LoadLost { .. }) {

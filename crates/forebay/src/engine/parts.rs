@@ -62,6 +62,8 @@ impl Core {
         self.told(key, Verb::Invalidate, at);
     }
 
+    /// What is held from `before` a position forgets the field, or loses it where nothing is behind the namespace. An absence of the
+    /// hash, which says that of each of its fields, goes; what is no hash stays.
     fn forget_field(&self, key: &[u8], field: &Bytes, before: Option<Position>) {
         let forgotten = if self.source.is_some() { Hash::forget } else { Hash::remove };
         invalidation::field(&self.memory, self.id, key, self.clock.now(), before, |hash| {
@@ -70,6 +72,9 @@ impl Core {
     }
 
     /// Keeps `value` for a field of `key` until the hash ends or an invalidation; loads that began before leave it as it is.
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] where the key holds no hash: that stays as it is.
     pub(super) fn put_field(&self, key: &[u8], field: &[u8], value: Bytes) -> Result<(), Error> {
         match self.policy.writes {
             Writes::Refuse => return Err(self.writes_refused()),
@@ -91,7 +96,7 @@ impl Core {
                 }
             }
             Ok(())
-        })?
+        })
     }
 
     /// Changes what is held for `key` by `change`, atomically; it is shown `None` where nothing is held, and `None` afterwards drops
@@ -105,11 +110,16 @@ impl Core {
             self.counters.wrote(WriteOutcome::Refused);
             return Err(Error::RelativeRefused { namespace: Arc::clone(&self.name) });
         }
-        self.change_held(key, change)
+        self.change_held(key, |held| Ok(change(held)))
     }
 
-    /// Changes what is held and fresh for `key` under the lock of its entry, which lives as long as it did.
-    fn change_held<R>(&self, key: &[u8], change: impl FnOnce(&mut Option<Value>) -> R) -> Result<R, Error> {
+    /// Changes what is held and fresh for `key` under the lock of its entry, which lives as long as it did. What `change` refuses
+    /// leaves what is held as it is.
+    fn change_held<R>(
+        &self,
+        key: &[u8],
+        change: impl FnOnce(&mut Option<Value>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
         let began = self.clock.now();
         let Life { fresh_until, useless_from } = self.policy.written(began, None);
         let position = self.groups.newest();
@@ -120,19 +130,24 @@ impl Core {
             if let Some(held) = held.filter(|held| held.value.is_some() && self.is_there(key, held)) {
                 *new = held.clone();
             }
-            result = Some(change(&mut new.value));
-            if new.value.is_some() { Admit::Yes } else { Admit::Remove }
+            let changed = result.insert(change(&mut new.value));
+            match (changed, &new.value) {
+                (Err(_), _) => Admit::Fenced,
+                (Ok(_), Some(_)) => Admit::Yes,
+                (Ok(_), None) => Admit::Remove,
+            }
         });
-        let outcome = match filled {
-            Filled::TooLarge { .. } => WriteOutcome::TooLarge,
+        self.counters.wrote(match (&result, filled) {
+            (Some(Err(error)), _) => error.into(),
+            (_, Filled::TooLarge { .. }) => WriteOutcome::TooLarge,
             _ => WriteOutcome::Kept,
-        };
-        self.counters.wrote(outcome);
+        });
         match (result, filled) {
+            (Some(Err(error)), _) => Err(error),
             (_, Filled::TooLarge { weight_bytes, limit_bytes }) => {
                 Err(Error::TooLarge { namespace: Arc::clone(&self.name), weight_bytes, limit_bytes })
             }
-            (Some(result), _) => {
+            (Some(Ok(result)), _) => {
                 self.note(key, What::Written);
                 Ok(result)
             }

@@ -292,6 +292,9 @@ pub trait SharedTier: Log {
     /// ([`Invalidate`](crate::log::Verb::Invalidate)) or marked ([`Expire`](crate::log::Verb::Expire)); then, or in the same
     /// step, all records are appended to the log, side by side. The place of the last; of none, the tail.
     ///
+    /// A tier holds hashes whole: a record of a field ([`Reach::Field`](crate::log::Reach::Field)) does to its key's lease and
+    /// entry what a record of that key does, and is appended as it is, so that instances lose no more than the field.
+    ///
     /// Once it has answered, no `get` that begins tells what was removed, and no `fill` stores what was loaded under a lease
     /// that it took.
     ///

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use forebay::observe::What;
 use forebay::rt::Clock;
 use forebay::source::{FieldKey, FieldSource, Loading, LoadingFields};
 use forebay::value::{Hash, MemberChange, Param, Score, SortedSet, Value, Version};
@@ -668,4 +669,34 @@ async fn loads_of_wholes_and_of_fields_do_not_wait_for_each_other() {
     let both: Vec<_> = both.await.unwrap().iter().map(|hash| rows(hash.as_ref().unwrap())).collect();
     assert_eq!(both.into_iter().nth(1), owned(&[("x", "X")]));
     stage.check().await;
+}
+
+#[tokio::test]
+async fn a_field_that_is_read_from_memory_makes_its_key_popular() {
+    let stage = stage_with(|builder| builder.count_hottest(1));
+    stage.set("2", &[("x", "X")]);
+    for _ in 0..3 {
+        stage.namespace.get("2").await.unwrap();
+    }
+    // One hit in a few is counted.
+    for _ in 0..10_000 {
+        stage.field("a").await;
+    }
+    assert_eq!(stage.namespace.hottest(1), [b"p:1".to_vec()]);
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn a_field_that_is_put_into_what_is_no_hash_is_not_counted_as_kept() {
+    let engine = Forebay::new().unwrap();
+    let mixed = engine.namespace::<Hash>("mixed").key("m:{id}").ttl(TTL).build().unwrap();
+    mixed.change("1", |held| *held = Some(Value::Counter(7))).unwrap();
+    mixed.put_field("1", "a", "v").unwrap_err();
+    let counts = mixed.counts();
+    assert_eq!((counts.writes_kept, counts.writes_refused), (1, 1));
+    let written = mixed.events(b"m:1").iter().filter(|event| event.what == What::Written).count();
+    assert_eq!(written, 1, "nothing was written by it");
+    let left = mixed.change("1", |held| held.as_ref().and_then(Value::as_counter)).unwrap();
+    assert_eq!(left, Some(7), "what was held stays");
+    engine.validate().unwrap();
 }

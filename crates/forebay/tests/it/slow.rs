@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forebay::{Error, Freshness, Tier, Why};
+use forebay::{BreakerOptions, Error, Freshness, Tier, Why};
 
 use crate::scripted::{Reader, Row, Stage, TTL, stage, stage_with, text};
 
@@ -310,5 +310,40 @@ async fn who_must_ask_again_has_no_more_time_for_it() {
     assert!(second.is_finished(), "it waited for two time-outs");
     assert!(is_late(second.await.unwrap()));
     stage.script.stop_holding();
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn a_load_that_was_too_late_to_be_asked_for_is_no_failure_of_the_source() {
+    const KEYS: usize = 300;
+    let second = Duration::from_secs(1);
+    let stage = stage_with(|builder| {
+        builder.concurrency(1).load_timeout(second).stale_if_error(TTL * 10).breaker(BreakerOptions::never())
+    });
+    let ids: Vec<String> = (0..KEYS).map(|id| id.to_string()).collect();
+    for id in &ids {
+        stage.script.set(id, "old");
+    }
+    stage.namespace.get_many(ids.iter().map(String::as_str)).await.unwrap();
+    stage.clock.advance(TTL);
+    stage.script.hold();
+    let other = stage.reader("other");
+    stage.script.arrived().await;
+    let namespace = stage.namespace.clone();
+    let many =
+        tokio::spawn(async move { namespace.get_many(ids.iter().map(String::as_str)).await.map(drop) });
+    stage.settle().await;
+    // One batch of what waits takes all the time that the rest of it has.
+    stage.script.let_go();
+    stage.script.arrived().await;
+    for _ in 0..11 {
+        stage.clock.advance(second / 10);
+        stage.settle().await;
+    }
+    many.await.unwrap().unwrap();
+    other.await.unwrap().unwrap();
+    stage.script.stop_holding();
+    assert_eq!(stage.outcome("0").await.freshness, Freshness::Stale(Why::SourceFailed), "it was asked for");
+    assert_eq!(stage.outcome((KEYS - 1).to_string()).await.freshness, Freshness::Fresh);
     stage.check().await;
 }
