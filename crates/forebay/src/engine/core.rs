@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::busy::Busy;
 use super::common::Common;
 use super::load::Departure;
 use crate::feed::Rows;
@@ -52,11 +53,13 @@ pub(super) struct Core {
     pub(super) queue: Arc<Queue<Departure>>,
     /// What waits for the shared tier.
     pub(super) tier_queue: Arc<Queue<Departure>>,
+    /// What waits for other instances.
+    pub(super) busy: Busy,
     pub(super) gathering: Gather<Departure>,
     pub(super) throttle: Throttle,
     pub(super) breaker: Arc<Breaker>,
     /// Knows which keys cannot exist, where the namespace has one.
-    pub(super) filter: Option<Filter>,
+    pub(super) filter: Option<Arc<Filter>>,
     /// Counts what is read most, where that is to be warmed.
     pub(super) sketch: Option<Sketch>,
     /// How many batches are being warmed.
@@ -125,7 +128,7 @@ impl Core {
 
     /// What it remembers beside what it holds, in bytes.
     pub(super) fn bookkeeping_bytes(&self) -> u64 {
-        self.filter.as_ref().map_or(0, Filter::weight_bytes)
+        self.filter.as_ref().map_or(0, |filter| filter.weight_bytes())
             + self.sketch.as_ref().map_or(0, Sketch::weight_bytes)
     }
 
@@ -133,7 +136,7 @@ impl Core {
     /// being written.
     pub(super) fn validate_idle(&self) -> Result<(), String> {
         let taken = self.queue.taken() + self.tier_queue.taken() + *self.warming.lock();
-        let (flights, gathered) = (self.flights.len(), self.gathering.len());
+        let (flights, gathered) = (self.flights.len(), self.gathering.len() + self.busy.len());
         let writes = self.order.len() + self.flights.writes();
         if flights + taken + gathered + writes == 0 {
             return Ok(());

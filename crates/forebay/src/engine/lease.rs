@@ -1,7 +1,7 @@
 //! The shared tier's part in a load: what it holds is taken, what it lacks is loaded under its lease.
 //!
 //! A flight asks the tier before the source. The tier hands out a value, or a lease to load under, or says that another
-//! instance loads: that one is waited for, and after a while gone without. Without a lease nothing is stored in the tier.
+//! instance loads: that one is waited for (`busy.rs`), and after a while gone without. Without a lease nothing is stored in the tier.
 //! Whatever the tier does not answer costs speed only (promise P6).
 
 use std::sync::Arc;
@@ -23,11 +23,6 @@ use crate::value::{self, Extras, Position, Tag, Value};
 const CATCH_UP: Duration = Duration::from_millis(100);
 /// What a lease lives longer than its load may take.
 const LEASE_MARGIN: Duration = Duration::from_secs(1);
-/// The shortest and the longest pause between two looks at a key that another instance loads.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
-/// The longest that another instance's load is waited for.
-const LOOK_MAX: Duration = Duration::from_secs(1);
-
 /// The right to fill one key of the tier, and what was noted with it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Granted {
@@ -38,7 +33,7 @@ pub(super) struct Granted {
 }
 
 /// What the tier said of a flight.
-enum Said {
+pub(super) enum Said {
     /// It is landed.
     Landed,
     /// It must be loaded, under a lease where there is one.
@@ -79,45 +74,23 @@ impl Core {
     ) {
         let mut next = Some(first);
         while let Some(batch) = next {
-            let mut load = Vec::new();
+            let (mut load, mut busy) = (Vec::new(), Vec::new());
             for said in self.ask_tier(shared, batch).await {
                 match said {
                     Said::Landed => {}
                     // What is of no use was asked for a lease too: there is none to be had.
                     Said::Load(departure) | Said::Useless(departure) => load.push(departure),
-                    Said::Busy(departure) => self.wait_for_lease(shared, departure),
+                    Said::Busy(departure) => busy.push(departure),
                 }
             }
             self.depart_to_source(load);
+            self.wait_for_leases(shared, busy);
             next = slot.next();
         }
     }
 
-    /// Waits for the instance that loads a key, and goes without it after a while.
-    fn wait_for_lease(self: &Arc<Self>, shared: &Arc<Shared>, departure: Departure) {
-        let (core, shared) = (Arc::clone(self), Arc::clone(shared));
-        self.tasks.spawn(async move {
-            let until = core.clock.now().after(LOOK_MAX).min(departure.asks_tier_until());
-            let (mut pause, longest) = LOOK_AGAIN;
-            let mut departure = departure;
-            while core.clock.now() < until {
-                let left = until.since(core.clock.now());
-                core.clock.sleep(pause.mul_f64(0.5 + fastrand::f64()).min(left)).await;
-                pause = (pause * 2).min(longest);
-                match core.ask_tier(&shared, vec![departure]).await.pop() {
-                    Some(Said::Busy(again)) => departure = again,
-                    Some(Said::Load(departure) | Said::Useless(departure)) => {
-                        return core.depart_to_source(vec![departure]);
-                    }
-                    Some(Said::Landed) | None => return,
-                }
-            }
-            core.depart_to_source(vec![departure]);
-        });
-    }
-
     /// What the tier says of each. What it holds and is of no use is asked for once more, for the lease to replace it.
-    async fn ask_tier(self: &Arc<Self>, shared: &Arc<Shared>, batch: Vec<Departure>) -> Vec<Said> {
+    pub(super) async fn ask_tier(self: &Arc<Self>, shared: &Arc<Shared>, batch: Vec<Departure>) -> Vec<Said> {
         let (mut lease, copies): (Vec<_>, Vec<_>) = batch.into_iter().partition(Departure::passes_copies);
         let mut all = Vec::new();
         for said in self.ask_in_calls(shared, copies, false).await {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::busy::Patience;
 use super::core::Core;
 use super::fill::Beginning;
 use super::lease::Granted;
@@ -46,6 +47,8 @@ pub(super) struct Departure {
     past_copies: bool,
     /// The lease of the shared tier that it loads under.
     granted: Option<Granted>,
+    /// How it waits for an instance that loads the same.
+    patience: Option<Patience>,
 }
 
 impl Departure {
@@ -125,6 +128,16 @@ impl Departure {
         self.unasked
     }
 
+    /// How it waits for an instance that loads the same; `None` where it does not yet.
+    pub(super) fn patience(&self) -> Option<Patience> {
+        self.patience
+    }
+
+    /// Itself, as one that waits so.
+    pub(super) fn patient(self, patience: Patience) -> Self {
+        Self { patience: Some(patience), ..self }
+    }
+
     /// Itself, under a lease.
     pub(super) fn under(self, granted: Granted) -> Self {
         Self { granted: Some(granted), ..self }
@@ -152,6 +165,7 @@ impl Core {
             unasked: false,
             past_copies: false,
             granted: None,
+            patience: None,
         }
     }
 

@@ -38,22 +38,21 @@ impl Core {
             filter.found_gap();
         }
     }
+}
 
-    /// Feeds the filter with all that the source lists.
-    async fn build_filter(self: &Arc<Self>, filter: &Filter) -> Result<(), SourceError> {
-        let mut listing = Listing::of(self, PAGE);
-        if !listing.is_possible() {
+/// Feeds `filter` with all that the source lists.
+async fn build(filter: &Filter, mut listing: Listing) -> Result<(), SourceError> {
+    if !listing.is_possible() {
+        return Ok(());
+    }
+    let build = filter.build();
+    loop {
+        let keys = listing.next().await?;
+        keys.iter().for_each(|key| filter.insert(key));
+        if keys.is_empty() {
+            build.finish();
+            filter.trusted(true);
             return Ok(());
-        }
-        let build = filter.build();
-        loop {
-            let keys = listing.next().await?;
-            keys.iter().for_each(|key| filter.insert(key));
-            if keys.is_empty() {
-                build.finish();
-                filter.trusted(true);
-                return Ok(());
-            }
         }
     }
 }
@@ -66,10 +65,13 @@ pub(super) fn keep_built(core: &Arc<Core>) {
     core.common.upkeep.spawn(async move {
         loop {
             let Some(core) = Weak::upgrade(&namespace) else { return };
-            if let Some(filter) = core.filter.as_ref().filter(|filter| !filter.is_built()) {
-                let _ = core.build_filter(filter).await;
-            }
+            let filter = core.filter.clone().filter(|filter| !filter.is_built());
+            let due = filter.map(|filter| (filter, Listing::of(&core, PAGE)));
             drop(core);
+            if let Some((filter, listing)) = due {
+                // What was not listed is listed again.
+                let _ = build(&filter, listing).await;
+            }
             clock.sleep(LOOK_EVERY).await;
         }
     });

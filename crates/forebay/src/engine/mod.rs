@@ -3,6 +3,7 @@
 //! Start with [`Forebay::builder`] or [`Forebay::new`]; the life of a GET is in `read.rs`, that of a load in `load.rs`.
 
 mod builder;
+mod busy;
 mod collections;
 mod common;
 mod core;

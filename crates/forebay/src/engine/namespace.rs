@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::builder::Forebay;
+use super::busy::Busy;
 use super::core::{Core, Decide};
 use super::handle::Namespace;
 use super::load::Departure;
@@ -324,10 +325,11 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             order: Arc::new(Order::new(policy.concurrency, policy.concurrency.saturating_add(policy.queue))),
             queue: Arc::new(Queue::new(policy.concurrency, policy.queue).apart_by(Departure::is_of_field)),
             tier_queue: Arc::new(Queue::new(TIER_CONCURRENCY, policy.queue)),
+            busy: Busy::default(),
             gathering: Gather::default(),
             owner: Owner { keyspace, namespace: Arc::clone(&self.name) },
             codec: self.codec,
-            filter: self.filter.map(Filter::new),
+            filter: self.filter.map(|options| Arc::new(Filter::new(options))),
             sketch: (self.hottest > 0).then(|| Sketch::new(self.hottest)),
             warming: Mutex::default(),
             throttle: Throttle::default(),

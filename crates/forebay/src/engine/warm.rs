@@ -3,7 +3,7 @@
 //! A batch goes through the same flights, fences and fills as any read, and counts as one. It starts when the source has a slot
 //! to spare and no reader waits for it, so that warming gives way.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::core::Core;
@@ -55,10 +55,8 @@ impl<V> Namespace<V> {
         let progress = Arc::new(Progress::default());
         let warming = Warming { progress: Arc::clone(&progress) };
         let tasks = core.tasks.clone();
-        tasks.spawn(async move {
-            core.warm_all(&warm, &progress).await;
-            progress.end();
-        });
+        let ends = Ends(progress);
+        tasks.spawn(async move { warm_all(core, &warm, &ends.0).await });
         Ok(warming)
     }
 
@@ -78,19 +76,53 @@ impl<V> Namespace<V> {
         let progress = Arc::new(Progress::default());
         let warming = Warming { progress: Arc::clone(&progress) };
         let tasks = core.tasks.clone();
+        let ends = Ends(progress);
         tasks.spawn(async move {
             for batch in keys.chunks(BATCH) {
                 let tails: Vec<&[u8]> = batch.iter().filter_map(|key| core.pattern.tail(key)).collect();
-                core.warm_batch(&tails, &progress).await;
+                core.warm_batch(&tails, &ends.0).await;
             }
-            progress.end();
         });
         warming
     }
 }
 
+/// Tells that a warming is over, also where it ends with its engine.
+struct Ends(Arc<Progress>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+async fn warm_all(core: Arc<Core>, warm: &Warm, progress: &Progress) {
+    core.warm_named(warm, progress).await;
+    if warm.listing {
+        let listing = Listing::of(&core, BATCH);
+        let namespace = Arc::downgrade(&core);
+        // The engine does not live for the sake of a listing.
+        drop(core);
+        // What a listing that broke off did not tell is loaded when it is asked for.
+        let _ = warm_listing(&namespace, listing, progress).await;
+    }
+}
+
+async fn warm_listing(
+    namespace: &Weak<Core>,
+    mut listing: Listing,
+    progress: &Progress,
+) -> Result<(), SourceError> {
+    loop {
+        let tails = listing.next().await?;
+        let Some(core) = namespace.upgrade().filter(|_| !tails.is_empty()) else { return Ok(()) };
+        core.warm_batch(&tails, progress).await;
+    }
+}
+
 impl Core {
-    async fn warm_all(self: &Arc<Self>, warm: &Warm, progress: &Progress) {
+    /// Loads the keys of the lists, and those that are read most.
+    async fn warm_named(self: &Arc<Self>, warm: &Warm, progress: &Progress) {
         for batch in warm.batches(self.pattern.names().len(), BATCH).into_iter().flatten() {
             let tails: Vec<KeyBuf> = batch.iter().filter_map(|key| self.tail_of(key)).collect();
             self.warm_batch(&tails, progress).await;
@@ -100,21 +132,6 @@ impl Core {
             for batch in tails.chunks(BATCH) {
                 self.warm_batch(batch, progress).await;
             }
-        }
-        if warm.listing {
-            // What a listing that broke off did not tell is loaded when it is asked for.
-            let _ = self.warm_listing(progress).await;
-        }
-    }
-
-    async fn warm_listing(self: &Arc<Self>, progress: &Progress) -> Result<(), SourceError> {
-        let mut listing = Listing::of(self, BATCH);
-        loop {
-            let tails = listing.next().await?;
-            if tails.is_empty() {
-                return Ok(());
-            }
-            self.warm_batch(&tails, progress).await;
         }
     }
 

@@ -95,6 +95,10 @@ counters! {
     errors_key,
     /// Reads that found a load of their key in flight and waited for it.
     joined,
+    /// Keys that another instance was loading, and that were waited for.
+    lease_waits,
+    /// Keys that another instance was loading, loaded beside it because too many waited.
+    lease_waits_refused,
     /// Loads asked of the source, one for a batch.
     loads,
     /// Of the loads, those of more than one key.
@@ -246,6 +250,12 @@ impl Counters {
     /// A read found a load of its key in flight, and waits for it.
     pub fn joined(&self) {
         self.count(|stripe| &stripe.joined);
+    }
+
+    /// Other instances load keys: `waiting` of them are waited for, and `refused` find no place to wait.
+    pub fn lease_waits(&self, waiting: u64, refused: u64) {
+        self.count_many(waiting, |stripe| &stripe.lease_waits);
+        self.count_many(refused, |stripe| &stripe.lease_waits_refused);
     }
 
     /// The source was asked for `keys` keys at once.

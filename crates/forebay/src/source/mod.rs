@@ -68,7 +68,7 @@ pub trait Source: Send + Sync + 'static {
     }
 
     /// Up to `limit` keys that exist, in an order of the source's own, after `after`; none when there are no more. `None`
-    /// where the source cannot list them.
+    /// where the source cannot list them. A page that takes longer than 30 s is dropped.
     fn list<'a>(
         &'a self,
         _namespace: &'a str,

@@ -324,6 +324,63 @@ async fn who_waits_for_a_dead_lease_holder_goes_without_and_stores_nothing_in_th
         .await;
 }
 
+/// Two instances of which the other loads `keys` already, and slowly; with their readers.
+async fn both_load(cluster: &Cluster, keys: usize) -> (Instance, [tokio::task::JoinHandle<usize>; 2]) {
+    let wide = |builder: NamespaceBuilder<Blob>| builder.queue(2 * keys);
+    let (a, b) = (cluster.instance_with(1, wide), cluster.instance_with(2, wide));
+    let ids: Vec<String> = (0..keys).map(|id| id.to_string()).collect();
+    for id in &ids {
+        cluster.origin.set(id, id);
+    }
+    cluster.pass(ms(10)).await;
+    cluster.origin.takes(ms(600));
+    let all = |instance: &Instance| {
+        let (rows, ids) = (instance.rows.clone(), ids.clone());
+        tokio::spawn(async move {
+            let values = rows.get_many(ids.iter().map(|id| ("g", id.as_str()))).await.unwrap();
+            values.iter().zip(&ids).filter(|(value, id)| text(value.as_ref().unwrap()) == **id).count()
+        })
+    };
+    let first = all(&a);
+    cluster.pass(ms(50)).await;
+    let second = all(&b);
+    cluster.pass(ms(200)).await;
+    (b, [first, second])
+}
+
+#[tokio::test]
+async fn keys_that_another_instance_loads_are_waited_for_by_one_task() {
+    let cluster = Cluster::new(43);
+    let keys = 2_000;
+    cluster
+        .run(async {
+            let (_b, readers) = both_load(&cluster, keys).await;
+            let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+            assert!(tasks < 100, "{tasks} tasks");
+            for reader in readers {
+                assert_eq!(reader.await.unwrap(), keys);
+            }
+        })
+        .await;
+    assert_eq!(cluster.origin.queries(), keys, "they were not waited for");
+}
+
+#[tokio::test]
+async fn no_more_keys_than_are_declared_wait_for_another_instance() {
+    let cluster = Cluster::new(44);
+    let keys = 4_500;
+    cluster
+        .run(async {
+            let (b, readers) = both_load(&cluster, keys).await;
+            let counts = b.rows.counts();
+            assert_eq!((counts.lease_waits, counts.lease_waits_refused), (4_096, 404));
+            for reader in readers {
+                assert_eq!(reader.await.unwrap(), keys);
+            }
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn a_lease_lives_as_long_as_a_load_that_goes_on_for_others() {
     let cluster = Cluster::new(27);

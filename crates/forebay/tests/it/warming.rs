@@ -25,6 +25,8 @@ struct Rows {
     names: Arc<Mutex<BTreeSet<String>>>,
     keys_asked: Arc<AtomicUsize>,
     queries: Arc<AtomicUsize>,
+    /// So many pages never come.
+    hanging: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +69,10 @@ impl Source for Rows {
 
     fn list<'a>(&'a self, _: &'a str, after: Option<&'a LoadKey>, limit: usize) -> Option<Listing<'a>> {
         let after = after.map(name);
+        let hang = |pages: usize| pages.checked_sub(1);
+        if self.hanging.fetch_update(Ordering::SeqCst, Ordering::SeqCst, hang).is_ok() {
+            return Some(Box::pin(std::future::pending()));
+        }
         Some(Box::pin(async move {
             let names = self.names.lock().unwrap();
             let rest = names.iter().filter(|name| after.as_ref().is_none_or(|after| *name > after));
@@ -213,4 +219,48 @@ async fn warmings_beside_one_another_have_one_share_together() {
         assert_eq!(warming.progress().absent, 300);
     }
     stage.check().await;
+}
+
+#[tokio::test]
+async fn a_page_that_does_not_come_is_given_up_and_listed_again() {
+    let rows = Rows::of(["a".into()]);
+    // The first is the look whether there is a listing at all.
+    rows.hanging.store(2, Ordering::SeqCst);
+    let stage = stage(rows, |builder| builder.membership(FilterOptions::default()));
+    for _ in 0..29 {
+        stage.built().await;
+    }
+    assert_eq!(stage.things.get_with_outcome("none").await.unwrap().1.tier, Tier::Source, "it is not listed");
+    for _ in 0..4 {
+        stage.built().await;
+    }
+    assert_eq!(stage.things.get_with_outcome("no more").await.unwrap().1.tier, Tier::Nowhere);
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn an_engine_does_not_live_for_a_listing() {
+    for warms in [false, true] {
+        let rows = Rows::of(["a".into()]);
+        rows.hanging.store(2, Ordering::SeqCst);
+        let stage =
+            stage(
+                rows.clone(),
+                |builder| {
+                    if warms { builder } else { builder.membership(FilterOptions::default()) }
+                },
+            );
+        let warming = warms.then(|| stage.things.warm(Warm { listing: true, ..Warm::default() }).unwrap());
+        stage.built().await;
+        let asked = usize::from(warms);
+        assert_eq!(rows.hanging.load(Ordering::SeqCst), asked, "it is not at its page");
+        drop(stage);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(Arc::strong_count(&rows.names), 1, "the source is kept, warms: {warms}");
+        if let Some(warming) = warming {
+            assert!(warming.finished().await.is_over, "whoever waits for it would wait for ever");
+        }
+    }
 }
