@@ -89,6 +89,16 @@ pub enum Error {
         /// The namespace asked.
         namespace: Arc<str>,
     },
+    /// What is held may have been invalidated by another instance, whose record is not heard, and no source is behind it: it is
+    /// neither shown nor changed in part. Nothing was done.
+    #[error(
+        "namespace `{namespace}`: the shared tier is not heard, and what is held may have been invalidated elsewhere: try again, or \
+             write the whole value"
+    )]
+    Suspect {
+        /// The namespace asked.
+        namespace: Arc<str>,
+    },
     /// The value can never be kept: it is larger than the memory's share for one value.
     #[error(
         "namespace `{namespace}`: a value of {weight_bytes} bytes cannot be kept, the limit is {limit_bytes}"
@@ -231,6 +241,7 @@ impl Error {
             | Self::LoadLost { how: Lost::Panicked, .. } => Fault::Source,
             Self::WriteUnconfirmed { cause: None, .. }
             | Self::LoadLost { how: Lost::Ended, .. }
+            | Self::Suspect { .. }
             | Self::Unconfirmed { .. } => Fault::Forebay,
         }
     }
@@ -245,6 +256,7 @@ impl Error {
             | Self::BreakerOpen { .. }
             | Self::SinkFailed { .. }
             | Self::WriteUnconfirmed { .. }
+            | Self::Suspect { .. }
             | Self::Unconfirmed { .. }
             | Self::LoadLost { .. } => true,
             _ => false,

@@ -55,7 +55,8 @@ impl Namespace<Hash> {
     ///
     /// # Errors
     /// When the namespace refuses writes, the key cannot be one of it, or the hash would be too large to be kept;
-    /// [`Error::WrongKind`] where the key holds another kind of value, which stays.
+    /// [`Error::WrongKind`] where the key holds another kind of value, which stays. [`Error::Suspect`] where there is no source, out of
+    /// touch with a shared tier.
     pub fn put_field(
         &self,
         key: impl Key,
@@ -132,7 +133,7 @@ impl<V: Any + Send + Sync> Namespace<V> {
     ///
     /// # Errors
     /// [`Error::RelativeRefused`] where there is a source, so that what is held is a copy; when the key cannot be one of this
-    /// namespace, or the value became too large to be kept: then it is gone.
+    /// namespace, or the value became too large to be kept: then it is gone. [`Error::Suspect`] out of touch with a shared tier.
     pub fn change<R>(&self, key: impl Key, change: impl FnOnce(&mut Option<Value>) -> R) -> Result<R, Error> {
         self.core.change(&self.tail(&key)?, change)
     }

@@ -20,6 +20,7 @@ mod membership;
 #[cfg(feature = "model")]
 mod model;
 mod namespace;
+mod nowhere;
 mod parts;
 mod read;
 mod refresh;

@@ -114,7 +114,7 @@ impl Core {
     }
 
     /// Changes what is held and fresh for `key` under the lock of its entry, which lives as long as it did. What `change` refuses
-    /// leaves what is held as it is.
+    /// leaves what is held as it is, and so does a suspect that nobody else has.
     fn change_held<R>(
         &self,
         key: &[u8],
@@ -127,7 +127,12 @@ impl Core {
             Held { value: None, began, fresh_until, useless_from, position, expired: false, extras: None };
         let mut result = None;
         let filled = self.memory.settle(self.id, key, new, |held, new| {
-            if let Some(held) = held.filter(|held| held.value.is_some() && self.is_there(key, held)) {
+            let held = held.filter(|held| held.value.is_some());
+            if held.is_some_and(|held| self.withholds(key, held)) {
+                result = Some(Err(self.suspect()));
+                return Admit::Fenced;
+            }
+            if let Some(held) = held.filter(|held| self.is_fresh(key, held)) {
                 *new = held.clone();
             }
             let changed = result.insert(change(&mut new.value));
@@ -154,12 +159,6 @@ impl Core {
             // A tier without a shard keeps nothing.
             (None, _) => Err(Error::RelativeRefused { namespace: Arc::clone(&self.name) }),
         }
-    }
-
-    /// Whether `held` is there to be changed. Where nothing is behind it, it is all that there is: to be out of touch takes nothing
-    /// from it.
-    fn is_there(&self, key: &[u8], held: &Held) -> bool {
-        self.is_fresh(key, held) || (self.source.is_none() && self.is_unexpired(key, held))
     }
 
     /// Applies the changes that a source's event of `version` made to the sorted set `key`, all of them at once, to what is held and

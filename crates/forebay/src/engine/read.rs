@@ -1,15 +1,15 @@
-//! The story of a GET: every branch that a read can take is in this file.
+//! The story of a GET: every branch that a read can take is in this file, but for reads of single fields (`fields.rs`).
 //!
 //! 1. Memory. Fresh, or an absence still believed: answer, at once and without a future ([`Core::look`]).
 //! 2. Stale and allowed: answer, and start one refresh.
-//! 3. The membership filter may know that the key does not exist.
-//! 4. Otherwise a flight is joined or led; its load (`lease.rs` asks the shared tier, `load.rs` the source) fills memory,
+//! 3. The membership filter may know that the key does not exist; without a source nothing can be loaded (`nowhere.rs`).
+//! 4. A fresh hash with holes: these fields alone are loaded where the source can do that, once, and then again from 1.
+//! 5. Otherwise a flight is joined or led; its load (`lease.rs` asks the shared tier, `load.rs` the source) fills memory,
 //!    fenced (`fill.rs`), and lands.
-//! 5. The load failed, or takes longer than the soft time-out: the old value where `stale_if_error` allows it.
-//! 6. The landing was overtaken by an invalidation of a group that the reader must see: once more from 1.
+//! 6. The load failed, or takes longer than the soft time-out: the old value where `stale_if_error` allows it.
+//! 7. The landing was overtaken by an invalidation of a group that the reader must see: once more from 1.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -267,7 +267,7 @@ impl Core {
         if self.cannot_exist(key) {
             return self.known(Self::nowhere());
         }
-        let Some(load) = self.load_of(key) else { return self.known(Self::nowhere()) };
+        let Some(load) = self.load_of(key) else { return self.known(self.not_loaded(key, now)) };
         if let Lack::Fields(hash) = &lack
             && fills_holes
             && self.loads_fields()
@@ -515,25 +515,6 @@ impl Core {
     pub(super) fn in_error_window(&self, held: &Held, now: Tick) -> bool {
         let window = self.policy.stale_if_error;
         held.value.is_some() && !window.is_zero() && now < held.fresh_until.after(window)
-    }
-
-    /// The answer for a key that no tier has to be asked for.
-    fn nowhere() -> Read {
-        let outcome = ReadOutcome {
-            tier: Tier::Nowhere,
-            freshness: Freshness::Absent,
-            age: Duration::ZERO,
-            fresh_for: Duration::ZERO,
-            stale_for: Duration::ZERO,
-        };
-        Read { value: None, outcome }
-    }
-
-    /// The answer for a text that is no key of the namespace; counted.
-    pub(super) fn nobodys(&self) -> Read {
-        let read = Self::nowhere();
-        self.counters.read(&read.outcome);
-        read
     }
 
     fn counted(&self, read: Result<Read, Error>) -> Result<Read, Error> {

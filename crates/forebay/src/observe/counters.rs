@@ -63,6 +63,8 @@ counters! {
     hits,
     /// Of the hits, those that said that the key does not exist.
     negative_hits,
+    /// Of these, those of keys that are kept without a source and may have been invalidated elsewhere, unheard.
+    withheld,
     /// Answers from the shared tier.
     shared_hits,
     /// Reads that waited for a load.
@@ -217,6 +219,11 @@ impl Counters {
         if is_sampled(before) && tier != Tier::Nowhere {
             self.age_ms.record(ms(age()));
         }
+    }
+
+    /// A read found a kept value that is suspect, and says that there is none.
+    pub fn withheld(&self) {
+        self.count(|stripe| &stripe.withheld);
     }
 
     /// A read ended in `failure`.

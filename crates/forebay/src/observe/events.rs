@@ -77,6 +77,8 @@ pub enum What {
     Untold,
     /// A client's value was stored in memory.
     Written,
+    /// A kept value was not served: the log is not heard, and another instance may have invalidated it.
+    Withheld,
     /// A stale value was served.
     ServedStale {
         /// Why.
@@ -99,6 +101,7 @@ impl fmt::Display for What {
             }
             Self::Untold => f.write_str("invalidation refused by the shared tier, to be told again"),
             Self::Written => f.write_str("written"),
+            Self::Withheld => f.write_str("withheld, since the log is not heard"),
             Self::ServedStale { why } => write!(f, "served stale: {why}"),
         }
     }

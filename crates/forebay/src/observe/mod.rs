@@ -166,7 +166,7 @@ words! {
         Expired = "expired",
         /// Nothing was done: the namespace or its sink takes no such write, or the key is none of its.
         Refused = "refused",
-        /// Nothing was done: the sink failed, or too many writes wait for it.
+        /// Nothing was done: the sink failed, too many writes wait for it, or what was to be changed is suspect.
         Failed = "failed",
         /// Nothing is held: the value weighs more than one entry may.
         TooLarge = "too_large",
@@ -180,7 +180,10 @@ impl From<&Error> for WriteOutcome {
     fn from(error: &Error) -> Self {
         match error {
             Error::TooLarge { .. } => Self::TooLarge,
-            Error::SinkFailed { .. } | Error::Overloaded { .. } | Error::BreakerOpen { .. } => Self::Failed,
+            Error::SinkFailed { .. }
+            | Error::Overloaded { .. }
+            | Error::BreakerOpen { .. }
+            | Error::Suspect { .. } => Self::Failed,
             _ => match error.fault() {
                 Fault::Caller => Self::Refused,
                 Fault::Source | Fault::Forebay => Self::Unconfirmed,
@@ -279,6 +282,7 @@ mod tests {
             (Error::LoadLost { namespace: name(), how: Lost::Ended }, "lost", "unconfirmed"),
             (Error::Build { namespace: name(), problem: String::new() }, "key", "refused"),
             (Error::NameTaken { namespace: name(), keyspace: name() }, "key", "refused"),
+            (Error::Suspect { namespace: name() }, "lost", "failed"),
             (Error::NoRuntime, "key", "refused"),
         ];
         for (error, read, write) in errors {

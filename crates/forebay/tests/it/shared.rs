@@ -16,7 +16,7 @@ use forebay::source::{Listing, Loading};
 use forebay::tier::shared::{
     Answers, Capabilities, Fill, Filled, Lease, LeaseTerms, Owner, SharedTier, TierError,
 };
-use forebay::value::{Codec, Param, Version};
+use forebay::value::{Codec, Param, Value, Version};
 use forebay::{
     Blob, Error, FilterOptions, Forebay, Freshness, LoadKey, Loaded, Namespace, NamespaceBuilder, Source,
     SourceError, Tier, Why,
@@ -944,6 +944,57 @@ async fn a_suspect_that_is_not_served_is_not_used() {
             cluster.tier.partition(1, None);
             cluster.pass(ms(1_500)).await;
             assert!(a.rows.get(("g", "x")).await.is_err(), "nobody was given it for four seconds");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn what_is_kept_without_a_source_is_withheld_and_unchanged_out_of_touch() {
+    let cluster = Cluster::new(45);
+    let kept = [1, 2].map(|number| {
+        let builder = cluster.engine(number).namespace::<Blob>("kept").key("s:{id}").ttl(TTL);
+        builder.build().unwrap()
+    });
+    let [a, b] = &kept;
+    let get = async |id: &str| b.get(id).await.unwrap().map(|blob| text(&blob));
+    let append = |id: &str| {
+        b.change(id, |held| {
+            let before = held.as_ref().and_then(Value::as_blob).map(|blob| text(blob)).unwrap_or_default();
+            *held = Some(Blob::opaque(format!("{before}+")).into());
+        })
+    };
+    cluster
+        .run(async {
+            for id in ["1", "2"] {
+                b.put(id, Blob::opaque("mine"), 4).unwrap();
+            }
+            cluster.pass(ms(2_000)).await;
+            append("2").unwrap();
+            assert_eq!(get("2").await.as_deref(), Some("mine+"), "it is in touch");
+            cluster.tier.partition(2, Some(Partition::Requests));
+            cluster.pass(ms(500)).await;
+            a.invalidate("1").await.unwrap();
+            cluster.pass(ms(1_001)).await;
+            for id in ["1", "2"] {
+                assert_eq!(get(id).await, None, "{id} may have been invalidated");
+                assert!(matches!(append(id), Err(Error::Suspect { .. })), "{id} may have been invalidated");
+            }
+            assert_eq!(get("never").await, None);
+            assert_eq!((b.counts().withheld, b.counts().writes_failed), (2, 2));
+            assert!(b.events(b"s:2").iter().any(|event| event.what == What::Withheld));
+            // A whole value needs nothing of what was there.
+            b.put("3", Blob::opaque("new"), 3).unwrap();
+            append("4").unwrap();
+            assert_eq!((get("3").await.as_deref(), get("4").await.as_deref()), (Some("new"), Some("+")));
+            append("3").unwrap();
+
+            cluster.tier.partition(2, None);
+            cluster.pass(ms(1_000)).await;
+            assert_eq!(get("1").await, None, "it was invalidated");
+            append("2").unwrap();
+            assert_eq!(get("2").await.as_deref(), Some("mine++"), "to be out of touch took nothing from it");
+            assert_eq!(get("3").await.as_deref(), Some("new+"));
+            assert_eq!(b.counts().withheld, 2);
         })
         .await;
 }
