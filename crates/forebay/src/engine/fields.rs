@@ -6,6 +6,9 @@
 //!    partial one, fenced (`fill.rs`).
 //! 3. A whole hash that is past its TTL is loaded whole again, and so is every hash whose source loads only whole values:
 //!    that is a read of the key.
+//! 4. The load failed, or takes longer than the soft time-out: the field as an old hash has it, where `stale_if_error` allows it
+//!    and that hash knows it, whatever holes it has. A partial hash that began by a client's write in the place of an old one
+//!    remembers that for this.
 
 use std::sync::Arc;
 
@@ -16,11 +19,11 @@ use super::load::Departure;
 use super::read::{Read, Since, Standing, outcome, why_stale};
 use crate::error::Error;
 use crate::loader::{Flight, Landing, Seat};
-use crate::observe::{Freshness, ReadOutcome, Tier, Why};
+use crate::observe::{Freshness, ReadOutcome, Tier, What, Why};
 use crate::rt::Tick;
 use crate::source::LoadKey;
 use crate::tier::memory::Held;
-use crate::value::{FieldState, Hash, Kind, Value};
+use crate::value::{FieldState, Hash, Kind, Past, Value};
 
 /// What a read of one field brought, and how.
 #[derive(Clone, Debug)]
@@ -35,10 +38,10 @@ pub struct FieldRead {
 enum Place {
     /// It has its answer, and was counted.
     Known(FieldRead),
-    /// It waits for a landing.
-    Aboard(Arc<Flight>),
-    /// The key is to be read.
-    Whole,
+    /// It waits for a landing; where there is an old value for it, until then with patience.
+    Aboard(Arc<Flight>, Option<Tick>),
+    /// The key is to be read, as patiently.
+    Whole(Option<Tick>),
 }
 
 /// What memory says of a hash.
@@ -100,22 +103,18 @@ impl Core {
         // What this reader leads others may have joined: it departs, whatever this reader gets.
         self.depart(departures);
         let places = places?;
-        let mut whole: Option<Read> = None;
+        let mut whole = None;
         let mut reads = Vec::with_capacity(fields.len());
         for (field, place) in fields.iter().zip(places) {
             reads.push(match place {
                 Place::Known(read) => read,
-                Place::Aboard(flight) => match self.arrive_with_field(key, field, &flight, since).await? {
-                    Some(read) => read,
-                    None => self.read_field_again(key, field, since).await?,
-                },
-                Place::Whole => {
-                    let read = match whole.take() {
+                Place::Aboard(flight, patient) => {
+                    match self.arrive_with_field(key, field, &flight, since, patient).await? {
                         Some(read) => read,
-                        None => self.read_again(key, since, true).await?,
-                    };
-                    self.field_of(whole.insert(read), field)?
+                        None => self.read_field_again(key, field, since).await?,
+                    }
                 }
+                Place::Whole(patient) => self.field_of_key(key, field, since, patient, &mut whole).await?,
             });
         }
         Ok(reads)
@@ -137,14 +136,48 @@ impl Core {
             let mut departures = Vec::new();
             match self.place_field(key, field, since, &mut departures)? {
                 Place::Known(read) => return Ok(read),
-                Place::Aboard(flight) => {
+                Place::Aboard(flight, patient) => {
                     self.depart(departures);
-                    if let Some(read) = self.arrive_with_field(key, field, &flight, since).await? {
+                    if let Some(read) = self.arrive_with_field(key, field, &flight, since, patient).await? {
                         return Ok(read);
                     }
                 }
-                Place::Whole => return self.field_of(&self.read_again(key, since, true).await?, field),
+                Place::Whole(patient) => {
+                    return self.field_of_key(key, field, since, patient, &mut None).await;
+                }
             }
+        }
+    }
+
+    /// The field of what a read of the key brings, which is made once for `whole`.
+    async fn field_of_key(
+        self: &Arc<Self>,
+        key: &[u8],
+        field: &[u8],
+        since: Since,
+        patient_until: Option<Tick>,
+        whole: &mut Option<Result<Read, Error>>,
+    ) -> Result<FieldRead, Error> {
+        let read = match (whole.take(), patient_until) {
+            (Some(read), _) => read,
+            (None, None) => Box::pin(self.read_again(key, since, true)).await,
+            (None, Some(until)) => {
+                let mut reading = Box::pin(self.read_again(key, since, true));
+                match self.clock.timeout(until.since(self.clock.now()), &mut reading).await {
+                    Ok(read) => read,
+                    Err(_) => match self.field_instead(key, field, Why::SlowSource)? {
+                        Some(read) => return Ok(read),
+                        None => reading.await,
+                    },
+                }
+            }
+        };
+        match whole.insert(read) {
+            Ok(read) => self.field_of(read, field),
+            Err(error) => match self.field_instead(key, field, why_stale(error))? {
+                Some(read) => Ok(read),
+                None => self.failed(error.clone()),
+            },
         }
     }
 
@@ -161,22 +194,23 @@ impl Core {
             Sought::Known(read) => return Ok(Place::Known(read)),
             Sought::Missing(looked) => looked,
         };
+        let past = self.past_field(&looked, field, now, Why::SourceFailed)?;
+        if let Some(read) = past.as_ref().filter(|_| self.throttle.holds(key, now)) {
+            self.counters.read(&read.outcome);
+            return Ok(Place::Known(read.clone()));
+        }
+        let patient =
+            past.map(|_| now.after(self.policy.soft_timeout)).filter(|until| *until < self.until(since));
         match looked {
             Looked::Past(held) | Looked::Answers(held, Freshness::Stale(_)) if is_whole(&held) => {
-                return Ok(Place::Whole);
-            }
-            Looked::Past(held) if self.throttle.holds(key, now) => {
-                if let Some(read) = self.field_past(&held, field, now, Why::SourceFailed)? {
-                    self.counters.read(&read.outcome);
-                    return Ok(Place::Known(read));
-                }
+                return Ok(Place::Whole(patient));
             }
             _ => {}
         }
         let load = self.load_of(key).filter(|_| self.loads_fields() && !self.cannot_exist(key));
         let field = Bytes::copy_from_slice(field);
         let aboard = load.and_then(|load| self.board_field(key, &load, &field, since, departures));
-        Ok(aboard.map_or(Place::Whole, Place::Aboard))
+        Ok(aboard.map_or(Place::Whole(patient), |flight| Place::Aboard(flight, patient)))
     }
 
     /// Whether the source can be asked for single fields.
@@ -227,39 +261,50 @@ impl Core {
         field: &[u8],
         flight: &Flight,
         since: Since,
+        patient_until: Option<Tick>,
     ) -> Result<Option<FieldRead>, Error> {
-        let landed = self.landed(flight, self.until(since)).await;
-        let landed = landed.unwrap_or_else(|| Err(self.late()));
-        let now = self.clock.now();
-        let read = match landed {
-            Ok(landing) if self.overtaken(key, &landing, since) => return Ok(None),
-            Ok(landing) => {
-                let Landing { value, tier, began, fresh_until, .. } = landing;
-                let known = self.known_field(value.as_ref(), field)?;
-                known.map(|value| read_of(value, tier, began, fresh_until, now, Freshness::Fresh))
+        let until = self.until(since);
+        let mut landed = self.landed(flight, patient_until.unwrap_or(until)).await;
+        if landed.is_none() && patient_until.is_some() {
+            if let Some(read) = self.field_instead(key, field, Why::SlowSource)? {
+                return Ok(Some(read));
             }
-            Err(error) => match self.look_for_fields(key, now) {
-                // A write, or a load of the whole, may have brought it meanwhile.
-                Looked::Answers(held, freshness) => match self.known_field(held.value.as_ref(), field)? {
-                    Some(value) => Some(from_hash(value, &held, now, freshness)),
-                    None => return self.failed_field(error),
-                },
-                Looked::Past(held) => match self.field_past(&held, field, now, why_stale(&error))? {
-                    Some(read) => Some(read),
-                    None => return self.failed_field(error),
-                },
-                _ => return self.failed_field(error),
-            },
-        };
-        if let Some(read) = &read {
-            self.counters.read(&read.outcome);
+            landed = self.landed(flight, until).await;
         }
-        Ok(read)
+        match landed.unwrap_or_else(|| Err(self.late())) {
+            Ok(landing) if self.overtaken(key, &landing, since) => Ok(None),
+            Ok(Landing { value, tier, began, fresh_until, .. }) => {
+                let Some(value) = self.known_field(value.as_ref(), field)? else { return Ok(None) };
+                let read = read_of(value, tier, began, fresh_until, self.clock.now(), Freshness::Fresh);
+                self.counters.read(&read.outcome);
+                Ok(Some(read))
+            }
+            Err(error) => match self.field_instead(key, field, why_stale(&error))? {
+                Some(read) => Ok(Some(read)),
+                None => self.failed(error),
+            },
+        }
     }
 
-    fn failed_field<T>(&self, error: Error) -> Result<T, Error> {
-        self.counters.read_failed((&error).into());
-        Err(error)
+    /// The field as memory has it by now, or as an old hash has it that may be served for the reason `why`; counted.
+    fn field_instead(
+        self: &Arc<Self>,
+        key: &[u8],
+        field: &[u8],
+        why: Why,
+    ) -> Result<Option<FieldRead>, Error> {
+        let now = self.clock.now();
+        // A write, or another load, may have brought it meanwhile.
+        let looked = match self.look_for_field(key, field, now)? {
+            Sought::Known(read) => return Ok(Some(read)),
+            Sought::Missing(looked) => looked,
+        };
+        let past = self.past_field(&looked, field, now, why)?;
+        if let Some(read) = &past {
+            self.note(key, What::ServedStale { why });
+            self.counters.read(&read.outcome);
+        }
+        Ok(past)
     }
 
     /// What memory says of a hash; starts the refresh that a whole one needs.
@@ -294,10 +339,45 @@ impl Core {
         })
     }
 
-    /// The field as a hash has it that may be served since the source failed.
-    fn field_past(&self, held: &Held, field: &[u8], now: Tick, why: Why) -> Result<Option<FieldRead>, Error> {
-        let known = self.known_field(held.value.as_ref(), field)?;
-        Ok(known.map(|value| from_hash(value, held, now, Freshness::Stale(why))))
+    /// The field as an old hash has it that may be served for the reason `why`: the one that is held, or the one before it.
+    fn past_field(
+        &self,
+        looked: &Looked,
+        field: &[u8],
+        now: Tick,
+        why: Why,
+    ) -> Result<Option<FieldRead>, Error> {
+        let (held, is_past) = match looked {
+            Looked::Past(held) => (held, true),
+            Looked::Answers(held, _) => (held, false),
+            Looked::Nothing => return Ok(None),
+        };
+        let before = self.past_of(held, now);
+        for held in Some(held).filter(|_| is_past).into_iter().chain(&before) {
+            if let Some(value) = self.known_field(held.value.as_ref(), field)? {
+                return Ok(Some(from_hash(value, held, now, Freshness::Stale(why))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The hash that a partial one took the place of, as far as it may be served since the source fails.
+    fn past_of(&self, held: &Held, now: Tick) -> Option<Held> {
+        let Past { hash, began, fresh_until } = held.value.as_ref()?.as_hash()?.past()?;
+        let value = Some(Value::from(hash.clone()));
+        let past = Held { value, began: *began, fresh_until: *fresh_until, ..held.clone() };
+        self.serves_on_error(&past, now).then_some(past)
+    }
+
+    /// The same, whole, with what is known by now laid over it.
+    pub(super) fn past_whole(&self, held: &Held, now: Tick) -> Option<Held> {
+        let past = self.past_of(held, now)?;
+        let mut hash = Hash::clone(past.value.as_ref()?.as_hash()?);
+        for (field, value) in held.value.as_ref()?.as_hash()?.iter_scan() {
+            hash.set(field, value.clone());
+        }
+        let value = Value::from(hash);
+        value.is_complete().then(|| Held { value: Some(value), ..past })
     }
 
     /// The field of what a read of the key brought.

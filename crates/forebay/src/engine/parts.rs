@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::core::Core;
 use crate::error::Error;
 use crate::invalidation;
-use crate::log::{Reach, Verb};
+use crate::log::{Reach, Verb, Verdict as Validity};
 use crate::namespace::{Life, Writes};
 use crate::observe::{What, WriteOutcome};
 use crate::tier::memory::{Admit, Filled, Held};
@@ -71,7 +71,8 @@ impl Core {
         });
     }
 
-    /// Keeps `value` for a field of `key` until the hash ends or an invalidation; loads that began before leave it as it is.
+    /// Keeps `value` for a field of `key` until the hash ends or an invalidation; loads that began before leave it as it is. Into a
+    /// hash that has ended nothing is put: a partial one begins, of this field alone, with a TTL of its own.
     ///
     /// # Errors
     /// [`Error::WrongKind`] where the key holds no hash: that stays as it is.
@@ -132,8 +133,10 @@ impl Core {
                 result = Some(Err(self.suspect()));
                 return Admit::Fenced;
             }
-            if let Some(held) = held.filter(|held| self.is_fresh(key, held)) {
-                *new = held.clone();
+            match held {
+                Some(held) if self.is_fresh(key, held) => *new = held.clone(),
+                Some(held) => self.begin_after(key, held, new),
+                None => {}
             }
             let changed = result.insert(change(&mut new.value));
             match (changed, &new.value) {
@@ -158,6 +161,21 @@ impl Core {
             }
             // A tier without a shard keeps nothing.
             (None, _) => Err(Error::RelativeRefused { namespace: Arc::clone(&self.name) }),
+        }
+    }
+
+    /// Begins a partial hash in the place of a copy that has ended and may still be served where the source fails: it remembers that,
+    /// and is judged by whatever records concern it.
+    fn begin_after(&self, key: &[u8], ended: &Held, new: &mut Held) {
+        let Some(hash) = ended.value.as_ref().and_then(Value::as_hash) else { return };
+        if self.source.is_none() || !self.serves_on_error(ended, self.clock.now()) {
+            return;
+        }
+        let (validity, as_of) = self.validity(key, true, ended.extras.as_deref(), ended.position);
+        if validity != Validity::Gone {
+            new.value = Some(Value::from(Hash::after(hash, ended.began, ended.fresh_until)));
+            new.position = as_of;
+            new.extras.clone_from(&ended.extras);
         }
     }
 

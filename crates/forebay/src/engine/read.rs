@@ -117,10 +117,10 @@ impl Core {
 
     /// Reads `key`, through the source where it must.
     pub(super) async fn read(self: &Arc<Self>, key: &[u8]) -> Result<Read, Error> {
-        self.read_again(key, self.since(), true).await
+        self.read_again(key, self.since(), true).await.or_else(|error| self.failed(error))
     }
 
-    /// Reads `key` for a reader who may have waited in vain already, until its time is over.
+    /// Reads `key` for a reader who may have waited in vain already, until its time is over. An error is the caller's to count.
     pub(super) async fn read_again(
         self: &Arc<Self>,
         key: &[u8],
@@ -156,7 +156,7 @@ impl Core {
         self.depart(departures);
         let mut reads = Vec::with_capacity(places.len());
         for (key, place) in keys.iter().zip(places) {
-            reads.push(match place {
+            let read = match place {
                 Place::Known(read) => Ok(read),
                 Place::Aboard(wait) => match self.arrive(key, wait).await {
                     Some(read) => read,
@@ -166,17 +166,19 @@ impl Core {
                     self.all_land(fields, since).await;
                     self.read_again(key, since, false).await
                 }
-            });
+            };
+            reads.push(read.or_else(|error| self.failed(error)));
         }
         reads
     }
 
     /// Reads `key` from the source itself, past every copy and every load that began before; refreshes the copies.
     pub(super) async fn read_fresh(self: &Arc<Self>, key: &[u8]) -> Result<Read, Error> {
-        let Some(load) = self.load_of(key) else { return self.counted(Ok(Self::nowhere())) };
-        let landed = self.land_after_now(key, load).await;
-        let now = self.clock.now();
-        self.counted(landed.map(|landing| from_landing(landing, now)))
+        let Some(load) = self.load_of(key) else { return Ok(self.counted(Self::nowhere())) };
+        match self.land_after_now(key, load).await {
+            Ok(landing) => Ok(self.counted(from_landing(landing, self.clock.now()))),
+            Err(error) => self.failed(error),
+        }
     }
 
     /// Waits for a load of `key` that begins after this call. However many ask, one load runs and one waits its turn.
@@ -314,7 +316,7 @@ impl Core {
         let patient_until = wait.patient_until.filter(|patient| *patient < until);
         let landed = match self.landed(&wait.flight, patient_until.unwrap_or(until)).await {
             None if patient_until.is_some() => match self.instead_of_waiting(key) {
-                Some(read) => return Some(self.counted(Ok(read))),
+                Some(read) => return Some(Ok(self.counted(read))),
                 None => self.landed(&wait.flight, until).await,
             },
             landed => landed,
@@ -323,8 +325,8 @@ impl Core {
         let now = self.clock.now();
         match landed {
             Ok(landing) if wait.overtaken || self.overtaken(key, &landing, wait.since) => None,
-            Ok(landing) => Some(self.counted(Ok(from_landing(landing, now)))),
-            Err(error) => Some(self.counted(self.after_failure(key, now, error))),
+            Ok(landing) => Some(Ok(self.counted(from_landing(landing, now)))),
+            Err(error) => Some(self.after_failure(key, now, error).map(|read| self.counted(read))),
         }
     }
 
@@ -478,6 +480,10 @@ impl Core {
             Verdict::Missing(Some(held)) if self.serves_on_error(&held, now) => {
                 Ok(self.stale_instead(key, held, now, why_stale(&error)))
             }
+            Verdict::Incomplete(held) => match self.past_whole(&held, now) {
+                Some(held) => Ok(self.stale_instead(key, held, now, why_stale(&error))),
+                None => Err(error),
+            },
             _ => Err(error),
         }
     }
@@ -517,12 +523,15 @@ impl Core {
         held.value.is_some() && !window.is_zero() && now < held.fresh_until.after(window)
     }
 
-    fn counted(&self, read: Result<Read, Error>) -> Result<Read, Error> {
-        match &read {
-            Ok(read) => self.counters.read(&read.outcome),
-            Err(error) => self.counters.read_failed(error.into()),
-        }
+    fn counted(&self, read: Read) -> Read {
+        self.counters.read(&read.outcome);
         read
+    }
+
+    /// The end of a read that brought no answer; counted.
+    pub(super) fn failed<T>(&self, error: Error) -> Result<T, Error> {
+        self.counters.read_failed((&error).into());
+        Err(error)
     }
 }
 

@@ -10,12 +10,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::length;
 use super::name::{Alias, Name, Page, Sought, scan};
 use super::tree::{Iter, Tree, Weigh};
+use crate::rt::Tick;
 
 /// What is known of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,9 +80,23 @@ enum Rest {
     /// They do not exist, except these, of which nothing is known. No hole is in `known`.
     Whole { holes: Tree<Name, ()> },
     /// Nothing, except that `absent` do not exist, none of which is in `known`; `kept` are, and no load of the whole replaces
-    /// them.
-    Partial { absent: Absences, kept: Tree<Name, ()> },
+    /// them. `past` is the hash that it took the place of, where that may still be of use.
+    Partial { absent: Absences, kept: Tree<Name, ()>, past: Option<Arc<Past>> },
 }
+
+/// A hash that had ended when a client wrote a field: nothing of it is known any more, and some of it may be served where the source
+/// fails. It has no past of its own.
+#[derive(Clone)]
+pub(crate) struct Past {
+    pub(crate) hash: Hash,
+    /// When its load began.
+    pub(crate) began: Tick,
+    /// When it ended.
+    pub(crate) fresh_until: Tick,
+}
+
+/// What a past takes beside its hash, in bytes: two ticks and the counts of its references.
+const PAST_BYTES: u64 = 32;
 
 /// Fields known not to exist, the oldest first to be forgotten.
 #[derive(Clone, Default)]
@@ -99,6 +115,26 @@ impl Hash {
     #[must_use]
     pub fn partial() -> Self {
         Self { known: Tree::default(), rest: Rest::partial() }
+    }
+
+    /// A hash of which nothing is known, in the place of `ended`, which was loaded at `began` and ended at `fresh_until`. Of one
+    /// that has a past itself, it is that which is remembered.
+    pub(crate) fn after(ended: &Self, began: Tick, fresh_until: Tick) -> Self {
+        let earlier = match &ended.rest {
+            Rest::Partial { past, .. } => past.clone(),
+            Rest::Whole { .. } => None,
+        };
+        let past = earlier.unwrap_or_else(|| Arc::new(Past { hash: ended.clone(), began, fresh_until }));
+        let rest = Rest::Partial { absent: Absences::default(), kept: Tree::default(), past: Some(past) };
+        Self { known: Tree::default(), rest }
+    }
+
+    /// What it took the place of, where that may still be of use.
+    pub(crate) fn past(&self) -> Option<&Past> {
+        match &self.rest {
+            Rest::Partial { past, .. } => past.as_deref(),
+            Rest::Whole { .. } => None,
+        }
     }
 
     /// A hash of exactly `fields`. Of a field that comes twice, the later value counts.
@@ -204,9 +240,12 @@ impl Hash {
         let before = self.take(sought);
         match &mut self.rest {
             Rest::Whole { holes } => drop(holes.remove_by(sought.order())),
-            Rest::Partial { absent, kept } => {
+            Rest::Partial { absent, kept, past } => {
                 kept.remove_by(sought.order());
                 absent.remember(sought);
+                if let Some(past) = past {
+                    Arc::make_mut(past).hash.remove(field);
+                }
             }
         }
         before
@@ -218,9 +257,12 @@ impl Hash {
         let sought = Sought::new(field);
         let before = self.take(sought);
         match &mut self.rest {
-            Rest::Partial { absent, kept } => {
+            Rest::Partial { absent, kept, past } => {
                 kept.remove_by(sought.order());
                 absent.forget(sought);
+                if let Some(past) = past {
+                    Arc::make_mut(past).hash.forget(field);
+                }
             }
             Rest::Whole { .. } if before == FieldState::Unknown => {}
             Rest::Whole { holes } if holes.len() < Self::HOLES_MAX => {
@@ -307,8 +349,9 @@ impl Hash {
     pub fn weight_bytes(&self) -> u64 {
         let rest = match &self.rest {
             Rest::Whole { holes } => holes.weight_bytes(),
-            Rest::Partial { absent, kept } => {
-                absent.numbers.weight_bytes() + absent.by_age.weight_bytes() + kept.weight_bytes()
+            Rest::Partial { absent, kept, past } => {
+                let past = past.as_ref().map_or(0, |past| past.hash.weight_bytes() + PAST_BYTES);
+                absent.numbers.weight_bytes() + absent.by_age.weight_bytes() + kept.weight_bytes() + past
             }
         };
         length(size_of::<Self>()).saturating_add(self.known.weight_bytes()).saturating_add(rest)
@@ -328,9 +371,15 @@ impl Hash {
                 }
                 holes.iter().map(|(name, ())| name).collect::<Vec<_>>()
             }
-            Rest::Partial { absent, kept } => {
+            Rest::Partial { absent, kept, past } => {
                 absent.validate()?;
                 kept.validate()?;
+                if let Some(past) = past {
+                    past.hash.validate()?;
+                    if past.hash.past().is_some() {
+                        return Err("a past has a past".into());
+                    }
+                }
                 let known = |name: &Name| self.known.get_by(|known| known.cmp(name)).is_some();
                 if let Some((name, ())) = kept.iter().find(|(name, ())| !known(name)) {
                     return Err(format!("{:?} is kept and not there", name.bytes()));
@@ -360,7 +409,7 @@ impl fmt::Debug for Hash {
 
 impl Rest {
     fn partial() -> Self {
-        Self::Partial { absent: Absences::default(), kept: Tree::default() }
+        Self::Partial { absent: Absences::default(), kept: Tree::default(), past: None }
     }
 
     fn now_known(&mut self, sought: Sought<'_>) {

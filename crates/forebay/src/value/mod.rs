@@ -22,6 +22,7 @@ use bytes::Bytes;
 
 pub use codec::Codec;
 pub(crate) use codec::{AnyCodec, blob};
+pub(crate) use hash::Past;
 pub use hash::{FieldState, Fields, Hash};
 pub use key::{FromParam, FromParams, Key, KeyBuf, KeyPart, Param, TakeParts};
 pub use name::Page;

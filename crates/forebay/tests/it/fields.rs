@@ -700,3 +700,153 @@ async fn a_field_that_is_put_into_what_is_no_hash_is_not_counted_as_kept() {
     assert_eq!(left, Some(7), "what was held stays");
     engine.validate().unwrap();
 }
+
+const WINDOW: Duration = Duration::from_secs(9);
+
+impl Stage {
+    fn fail(&self, fails: bool) {
+        *self.orders.0.failing.lock().unwrap() = fails;
+    }
+
+    /// A field, and how the read of it ended.
+    async fn outcome(&self, field: &str) -> Result<(Option<String>, Freshness), Error> {
+        let read = self.namespace.read_fields(b"p:1", &[field.as_bytes()]).await?.remove(0);
+        Ok((text(read.value), read.outcome.freshness))
+    }
+
+    /// Every read ended in one way, and was counted so.
+    fn counted(&self, reads: u64) {
+        let counts = self.namespace.counts();
+        let counted = counts.hits + counts.shared_hits + counts.misses + counts.stale + counts.errors;
+        assert_eq!(counted, reads, "{counts:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_old_hash_with_a_hole_serves_what_it_knows_where_the_source_fails() {
+    let stage = stage_with(|builder| builder.stale_if_error(WINDOW));
+    stage.whole().await;
+    stage.namespace.invalidate_field("1", "a").await.unwrap();
+    stage.clock.advance(TTL);
+    stage.fail(true);
+    let stale = Freshness::Stale(Why::SourceFailed);
+    assert_eq!(stage.outcome("b").await.unwrap(), (Some("B".into()), stale));
+    assert_eq!(stage.wholes(), 2, "it was not tried");
+    assert_eq!(stage.outcome("none").await.unwrap(), (None, stale));
+    assert_eq!(stage.wholes(), 2, "a source that has just failed is left alone");
+    stage.counted(3);
+    assert!(matches!(stage.outcome("a").await, Err(Error::Source { .. })), "a hole");
+    stage.counted(4);
+    let both = stage.namespace.read_fields(b"p:1", &[b"c", b"b"]).await.unwrap();
+    assert!(both.iter().all(|read| read.outcome.freshness == stale));
+    stage.counted(6);
+    assert!(matches!(stage.namespace.get("1").await, Err(Error::Source { .. })), "the whole has a hole");
+    stage.counted(7);
+    stage.clock.advance(WINDOW);
+    assert!(matches!(stage.outcome("b").await, Err(Error::Source { .. })), "the window is over");
+    stage.counted(8);
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn one_failed_load_answers_for_all_the_fields_of_a_read() {
+    let stage = stage_with(|builder| builder.stale_if_error(WINDOW));
+    stage.whole().await;
+    stage.namespace.invalidate_field("1", "a").await.unwrap();
+    stage.clock.advance(TTL);
+    stage.fail(true);
+    let reads = stage.namespace.read_fields(b"p:1", &[b"b", b"c", b"none"]).await.unwrap();
+    assert_eq!(
+        reads.iter().map(|read| text(read.value.clone())).collect::<Vec<_>>(),
+        [Some("B".into()), Some("C".into()), None]
+    );
+    assert_eq!(stage.wholes(), 2);
+    stage.counted(4);
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn a_slow_load_leaves_a_field_of_an_old_hash_with_a_hole() {
+    let stage = stage_with(|builder| builder.stale_if_error(WINDOW));
+    stage.whole().await;
+    stage.namespace.invalidate_field("1", "a").await.unwrap();
+    stage.clock.advance(TTL);
+    stage.set("1", &[("b", "B2")]);
+    stage.hold();
+    let namespace = stage.namespace.clone();
+    let reader = tokio::spawn(async move { namespace.read_fields(b"p:1", &[b"b"]).await.unwrap().remove(0) });
+    stage.arrived().await;
+    stage.clock.advance(Duration::from_millis(100));
+    let read = reader.await.unwrap();
+    assert_eq!(read.outcome.freshness, Freshness::Stale(Why::SlowSource));
+    assert_eq!(text(read.value).as_deref(), Some("B"));
+    stage.counted(2);
+    stage.let_all_go();
+    stage.engine.idle().await;
+    assert_eq!(stage.outcome("b").await.unwrap(), (Some("B2".into()), Freshness::Fresh), "it went on");
+    assert_eq!(stage.wholes(), 2);
+    stage.check().await;
+}
+
+/// A hash that has ended in the window, with a field that a client put into it since.
+async fn put_after_its_end() -> Stage {
+    let stage =
+        stage_with(|builder| builder.writes(Writes::Cache).stale_if_error(WINDOW).tags(&["period:{period}"]));
+    stage.whole().await;
+    stage.set("1", &[("b", "B2")]);
+    stage.clock.advance(TTL);
+    stage.namespace.put_field("1", "a", "mine").unwrap();
+    assert_eq!(stage.outcome("a").await.unwrap(), (Some("mine".into()), Freshness::Fresh));
+    assert_eq!((stage.wholes(), stage.fields().len()), (1, 0));
+    stage
+}
+
+#[tokio::test]
+async fn a_field_that_is_put_into_an_old_hash_does_not_make_the_rest_fresh() {
+    let stage = put_after_its_end().await;
+    assert_eq!(stage.outcome("b").await.unwrap(), (Some("B2".into()), Freshness::Fresh), "loaded");
+    assert_eq!(stage.fields().len(), 1);
+    assert_eq!(stage.whole().await, owned(&[("a", "mine"), ("b", "B2"), ("c", "C")]));
+    assert_eq!(stage.wholes(), 2);
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn a_field_that_is_put_into_an_old_hash_leaves_the_rest_for_a_source_that_fails() {
+    let stale = Freshness::Stale(Why::SourceFailed);
+    let stage = put_after_its_end().await;
+    stage.fail(true);
+    assert_eq!(stage.outcome("b").await.unwrap(), (Some("B".into()), stale));
+    assert_eq!(stage.fields().len(), 1, "it was not tried");
+    assert_eq!(stage.outcome("c").await.unwrap(), (Some("C".into()), stale));
+    assert_eq!(stage.fields().len(), 1, "a source that has just failed is left alone");
+    let (whole, outcome) = stage.namespace.get_with_outcome("1").await.unwrap();
+    assert_eq!(whole.as_deref().map(rows), owned(&[("a", "mine"), ("b", "B"), ("c", "C")]));
+    assert_eq!((outcome.freshness, outcome.age), (stale, TTL));
+    assert_eq!(stage.outcome("a").await.unwrap(), (Some("mine".into()), Freshness::Fresh));
+    stage.clock.advance(TTL);
+    // The put field has ended too; the old hash is remembered on.
+    stage.namespace.put_field("1", "c", "too").unwrap();
+    assert_eq!(stage.outcome("b").await.unwrap(), (Some("B".into()), stale));
+    stage.clock.advance(WINDOW - TTL);
+    assert!(matches!(stage.outcome("b").await, Err(Error::Source { .. })), "the window is over");
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn what_an_old_hash_is_remembered_for_ends_with_an_invalidation() {
+    for reach in ["field", "key", "tag", "removed"] {
+        let stage = put_after_its_end().await;
+        stage.fail(true);
+        match reach {
+            "field" => drop(stage.namespace.invalidate_field("1", "b").await.unwrap()),
+            "key" => drop(stage.namespace.invalidate("1").await.unwrap()),
+            "tag" => stage.engine.invalidate_tag("period:1").await.unwrap(),
+            _ => assert!(stage.namespace.drop_copy(b"p:1")),
+        }
+        assert!(matches!(stage.outcome("b").await, Err(Error::Source { .. })), "by {reach}");
+        let whole = stage.namespace.get("1").await;
+        assert!(matches!(whole, Err(Error::Source { .. })), "by {reach}");
+        stage.check().await;
+    }
+}
