@@ -64,7 +64,25 @@ fn name(key: &LoadKey) -> String {
 }
 
 #[derive(Clone, Default)]
-struct Orders(Arc<Table>);
+pub struct Orders(Arc<Table>);
+
+impl Orders {
+    pub fn set(&self, key: &str, rows: &[(&str, &str)]) {
+        let mut table = self.0.rows.lock().unwrap();
+        let hash = table.entry(key.into()).or_default();
+        hash.extend(rows.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())));
+    }
+
+    /// How many whole hashes were asked for.
+    pub fn wholes(&self) -> usize {
+        *self.0.wholes.lock().unwrap()
+    }
+
+    /// The fields of each query, in the order in which they came.
+    pub fn fields(&self) -> Vec<Vec<String>> {
+        self.0.fields.lock().unwrap().clone()
+    }
+}
 
 impl Source for Orders {
     fn load<'a>(&'a self, _: &'a str, keys: &'a [LoadKey]) -> Loading<'a> {
@@ -127,17 +145,15 @@ type Reader<T> = tokio::task::JoinHandle<T>;
 
 impl Stage {
     fn set(&self, key: &str, rows: &[(&str, &str)]) {
-        let mut table = self.orders.0.rows.lock().unwrap();
-        let hash = table.entry(key.into()).or_default();
-        hash.extend(rows.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())));
+        self.orders.set(key, rows);
     }
 
     fn wholes(&self) -> usize {
-        *self.orders.0.wholes.lock().unwrap()
+        self.orders.wholes()
     }
 
     fn fields(&self) -> Vec<Vec<String>> {
-        self.orders.0.fields.lock().unwrap().clone()
+        self.orders.fields()
     }
 
     fn hold(&self) {
@@ -189,12 +205,12 @@ fn text(value: Option<Bytes>) -> Option<String> {
     value.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
 }
 
-fn rows(hash: &Hash) -> Vec<(String, String)> {
+pub fn rows(hash: &Hash) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     hash.iter().map(|(name, value)| (text(name), text(value))).collect()
 }
 
-fn owned(rows: &[(&str, &str)]) -> Option<Vec<(String, String)>> {
+pub fn owned(rows: &[(&str, &str)]) -> Option<Vec<(String, String)>> {
     Some(rows.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
 }
 

@@ -56,6 +56,8 @@ mod scripted;
 #[cfg(not(feature = "model"))]
 mod shared;
 #[cfg(not(feature = "model"))]
+mod shared_fields;
+#[cfg(not(feature = "model"))]
 mod shares;
 #[cfg(not(feature = "model"))]
 mod sliding;

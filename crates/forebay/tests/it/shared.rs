@@ -173,7 +173,7 @@ impl Cluster {
     }
 
     /// The engine of the instance numbered `number`; it is checked at the end.
-    fn engine(&self, number: u64) -> Forebay {
+    pub fn engine(&self, number: u64) -> Forebay {
         self.engine_over(Arc::new(self.tier.link(number)))
     }
 
