@@ -71,7 +71,7 @@ pub(crate) fn alone(out: &mut dyn Write, extent: Extent) -> Result<(), Error> {
         engine.namespace::<Blob>("memory").key("{key}").ttl(Duration::from_secs(24 * 60 * 60)).build()?;
     let before = resident_bytes()?;
     for number in 0..entries(extent) {
-        namespace.write(key(number).as_bytes(), Value::from(Blob::opaque(VALUE.to_vec())), None)?;
+        namespace.write(key(number).as_bytes(), Value::from(Blob::opaque(VALUE)), None)?;
     }
     let grown = resident_bytes()? - before;
     let last = namespace.read_now(key(entries(extent) - 1).as_bytes());

@@ -100,7 +100,7 @@ impl Pair {
     async fn read(&self, (_, item): &(Forebay, Namespace<Blob>)) -> u64 {
         let read = Self::run(&self.clock, item.read(b"item:a")).await.unwrap();
         let value = read.value.unwrap();
-        std::str::from_utf8(&value.as_blob().unwrap().bytes).unwrap().parse().unwrap()
+        std::str::from_utf8(value.as_blob().unwrap().as_bytes()).unwrap().parse().unwrap()
     }
 }
 

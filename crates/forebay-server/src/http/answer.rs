@@ -45,12 +45,12 @@ fn max_age(outcome: &ReadOutcome) -> Duration {
 }
 
 fn value(blob: &Blob, asked: &HeaderMap) -> Response {
-    let etag = etag(&blob.bytes);
+    let etag = etag(blob.as_bytes());
     if asked.get_all(header::IF_NONE_MATCH).iter().any(|tags| names(tags, &etag)) {
         return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response();
     }
-    let headers = [(header::CONTENT_TYPE, blob.content_type.to_owned()), (header::ETAG, etag)];
-    (headers, Body::from(blob.bytes.clone())).into_response()
+    let headers = [(header::CONTENT_TYPE, blob.content_type().to_owned()), (header::ETAG, etag)];
+    (headers, Body::from(blob.bytes())).into_response()
 }
 
 /// A strong tag, the same on every instance: it depends on the bytes alone.

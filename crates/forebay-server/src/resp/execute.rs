@@ -242,7 +242,7 @@ async fn read_many(keys: &[Bytes], session: &Session) -> Vec<Option<Result<Read,
 
 fn answer(read: Result<Read, Error>, session: &Session, out: &mut BytesMut) {
     match read {
-        Ok(Read { value: Some(Value::Blob(blob)), .. }) => reply::bulk(out, &blob.bytes),
+        Ok(Read { value: Some(Value::Blob(blob)), .. }) => reply::bulk(out, blob.as_bytes()),
         Ok(_) => reply::null(out, session.version),
         Err(error) => refuse(&error, out),
     }
@@ -296,8 +296,7 @@ async fn set(set: &Set, session: &Session, out: &mut BytesMut) {
             Err(error) => refuse(&error, out),
         };
     }
-    // The value shares the connection's buffer; a copy of its own lets that buffer go.
-    let value = Value::from(Blob::opaque(Bytes::copy_from_slice(&set.value)));
+    let value = Value::from(Blob::opaque(&set.value));
     match namespace.write(&set.key, value, ttl) {
         Ok(()) => reply::ok(out),
         Err(error) => refuse(&error, out),

@@ -34,7 +34,8 @@ async fn load(source: &SqlSource, keys: &[LoadKey]) -> Result<Vec<Option<String>
     Ok(answers
         .into_iter()
         .map(|answer| {
-            answer.map(|loaded| String::from_utf8(loaded.value.as_blob().unwrap().bytes.to_vec()).unwrap())
+            answer
+                .map(|loaded| String::from_utf8(loaded.value.as_blob().unwrap().as_bytes().to_vec()).unwrap())
         })
         .collect())
 }

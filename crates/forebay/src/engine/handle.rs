@@ -12,7 +12,7 @@ use crate::log::Verb;
 use crate::namespace::pattern::RenderError;
 use crate::observe::ReadOutcome;
 use crate::tier::memory::Held;
-use crate::value::{Key, KeyBuf, Value};
+use crate::value::{Blob, Key, KeyBuf, Value};
 
 /// A namespace of values of type `V`; clones are the same namespace.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl<V: Any + Send + Sync> Namespace<V> {
     /// and the policy allows no stale value.
     pub async fn get(&self, key: impl Key) -> Result<Option<Arc<V>>, Error> {
         // A hit is answered here; it carries neither the story of a miss nor the outcome that it is not asked for.
-        match self.hit(&key)? {
+        match self.hit(&key, Value::as_typed)? {
             Some(value) => Ok(value),
             None => Box::pin(self.missed(key)).await,
         }
@@ -182,10 +182,14 @@ impl<V: Any + Send + Sync> Namespace<V> {
     }
 
     /// The value of `key`, where memory has the answer and needs no wait for it; counts the read.
-    fn hit(&self, key: &impl Key) -> Result<Option<Option<Arc<V>>>, Error> {
+    fn hit<T>(
+        &self,
+        key: &impl Key,
+        take: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<Option<Option<T>>, Error> {
         let mut tail = KeyBuf::new();
         self.core.pattern.render_tail(key, &mut tail).map_err(|problem| self.not_a_key(&problem))?;
-        let value = |held: &Held, _| held.value.as_ref().map(Value::as_typed);
+        let value = |held: &Held, _| held.value.as_ref().map(take);
         match self.core.look(&tail, self.core.clock.now(), value) {
             Ok(Some(None)) => Err(self.not_a_value()),
             Ok(value) => Ok(Some(value.flatten())),
@@ -217,5 +221,26 @@ impl<V: Any + Send + Sync> Namespace<V> {
     #[cold]
     fn not_a_key(&self, problem: &RenderError) -> Error {
         Error::Key { namespace: Arc::clone(&self.core.name), problem: problem.to_string() }
+    }
+}
+
+impl Namespace<Blob> {
+    /// Like [`get`](Self::get), which has to put the blob behind a pointer: here a hit allocates nothing.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn get_blob(&self, key: impl Key) -> Result<Option<Blob>, Error> {
+        match self.hit(&key, |value| value.as_blob().cloned())? {
+            Some(blob) => Ok(blob),
+            None => Box::pin(self.missed_blob(key)).await,
+        }
+    }
+
+    async fn missed_blob(&self, key: impl Key) -> Result<Option<Blob>, Error> {
+        match self.core.read(&self.tail(&key)?).await?.value {
+            None => Ok(None),
+            Some(Value::Blob(blob)) => Ok(Some(blob)),
+            Some(_) => Err(self.not_a_value()),
+        }
     }
 }

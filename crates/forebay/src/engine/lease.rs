@@ -17,7 +17,7 @@ use crate::rt::Tick;
 use crate::rt::planted::{Bug, planted};
 use crate::tier::memory::Held;
 use crate::tier::shared::{Answer, Envelope, EnvelopeValue, Fill, Lease, LeaseTerms};
-use crate::value::{self, Extras, Position, Tag, Value};
+use crate::value::{Blob, Extras, Position, Tag, Value};
 
 /// How long an answer of the tier may wait until the log is applied as far as the tier knew it.
 const CATCH_UP: Duration = Duration::from_millis(100);
@@ -295,8 +295,10 @@ impl Core {
     /// `value` in the form that every instance reads; `None` where nobody knows how to write it.
     fn envelope_of(&self, value: &Value) -> Option<EnvelopeValue> {
         if let Value::Blob(blob) = value {
-            let content_type = blob.content_type.into();
-            return Some(EnvelopeValue::Blob { bytes: blob.bytes.clone(), content_type });
+            return Some(EnvelopeValue::Blob {
+                bytes: blob.bytes(),
+                content_type: blob.content_type().into(),
+            });
         }
         let bytes = self.codec.as_ref()?.encode(value)?;
         Some(EnvelopeValue::Encoded { kind: NATIVE.into(), shape: self.policy.shape, bytes })
@@ -305,9 +307,7 @@ impl Core {
     /// The value of what another instance wrote; `None` where it cannot be read here.
     fn value_of(&self, value: &EnvelopeValue) -> Option<Value> {
         match value {
-            EnvelopeValue::Blob { bytes, content_type } => {
-                Some(Value::from(value::blob(bytes.clone(), content_type)))
-            }
+            EnvelopeValue::Blob { bytes, content_type } => Some(Value::from(Blob::new(bytes, content_type))),
             EnvelopeValue::Encoded { kind, shape, bytes } => {
                 let readable = **kind == *NATIVE && *shape == self.policy.shape;
                 self.codec.as_ref().filter(|_| readable)?.decode(bytes)

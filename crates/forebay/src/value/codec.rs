@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Blob, Value};
+use super::Value;
 
 /// How values of type `V` are written and read.
 pub trait Codec<V>: Send + Sync + 'static {
@@ -59,10 +59,4 @@ impl std::fmt::Debug for AnyCodec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("AnyCodec")
     }
-}
-
-/// A blob whose content type comes from outside; one that nobody here makes is opaque.
-pub(crate) fn blob(bytes: Bytes, content_type: &str) -> Blob {
-    let json = Blob::json(Bytes::new());
-    if content_type == json.content_type { Blob { bytes, ..json } } else { Blob::opaque(bytes) }
 }

@@ -4,6 +4,7 @@
 //! lie behind an `Arc`: a hit hands out another reference and copies nothing. Blobs and Rust values are immutable; the
 //! collections are persistent, so that a writer changes its own in O(log n) while readers keep what they took.
 
+mod blob;
 mod codec;
 pub mod counter;
 mod hash;
@@ -18,10 +19,9 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
+pub use blob::Blob;
+pub(crate) use codec::AnyCodec;
 pub use codec::Codec;
-pub(crate) use codec::{AnyCodec, blob};
 pub(crate) use hash::Past;
 pub use hash::{FieldState, Fields, Hash};
 pub use key::{FromParam, FromParams, Key, KeyBuf, KeyPart, Param, TakeParts};
@@ -35,7 +35,7 @@ pub use sorted_set::{Aggregate, Direction, Members, Score, ScoreError, SortedSet
 #[derive(Clone)]
 pub enum Value {
     /// Bytes with a content type: what every front end can serve.
-    Blob(Arc<Blob>),
+    Blob(Blob),
     /// A Rust value, for readers in this process.
     Native(Native),
     /// Fields and their values.
@@ -81,29 +81,6 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Bytes with a content type.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blob {
-    /// The bytes.
-    pub bytes: Bytes,
-    /// Their media type, such as `application/json`.
-    pub content_type: &'static str,
-}
-
-impl Blob {
-    /// Compact JSON text.
-    #[must_use]
-    pub fn json(bytes: impl Into<Bytes>) -> Self {
-        Self { bytes: bytes.into(), content_type: "application/json" }
-    }
-
-    /// Bytes of which nothing is known.
-    #[must_use]
-    pub fn opaque(bytes: impl Into<Bytes>) -> Self {
-        Self { bytes: bytes.into(), content_type: "application/octet-stream" }
-    }
-}
-
 /// A Rust value and what it weighs.
 #[derive(Clone)]
 pub struct Native {
@@ -131,11 +108,12 @@ impl Value {
         Self::Native(Native { value: Arc::new(value), weight_bytes })
     }
 
-    /// The value as a `V`; `None` where it is something else.
+    /// The value as a `V`; `None` where it is something else. A [`Blob`] and a number are put behind a pointer for it, which
+    /// allocates; [`as_blob`](Self::as_blob) and [`as_counter`](Self::as_counter) do not.
     #[must_use]
     pub fn typed<V: Any + Send + Sync>(self) -> Option<Arc<V>> {
         let any: Arc<dyn Any + Send + Sync> = match self {
-            Self::Blob(blob) => blob,
+            Self::Blob(blob) => Arc::new(blob),
             Self::Native(native) => native.value,
             Self::Hash(hash) => hash,
             Self::SortedSet(set) => set,
@@ -170,7 +148,7 @@ impl Value {
 
     /// The bytes, where it is a blob.
     #[must_use]
-    pub fn as_blob(&self) -> Option<&Arc<Blob>> {
+    pub fn as_blob(&self) -> Option<&Blob> {
         match self {
             Self::Blob(blob) => Some(blob),
             _ => None,
@@ -241,12 +219,12 @@ impl Value {
         self.as_hash().is_none_or(|hash| hash.is_whole())
     }
 
-    /// What it weighs, in bytes, without its key and the cache's bookkeeping. A counter lies in the value itself and
-    /// weighs nothing beside it.
+    /// What it weighs, in bytes, without its key and the cache's bookkeeping: what it takes on the heap, and of a Rust value
+    /// what its maker said. A counter lies in the value itself and weighs nothing beside it.
     #[must_use]
     pub fn weight_bytes(&self) -> u64 {
         match self {
-            Self::Blob(blob) => length(blob.bytes.len()).saturating_add(length(size_of::<Blob>())),
+            Self::Blob(blob) => blob.weight_bytes(),
             Self::Native(native) => native.weight_bytes,
             Self::Hash(hash) => hash.weight_bytes().saturating_add(COUNTS_BYTES),
             Self::SortedSet(set) => set.weight_bytes().saturating_add(COUNTS_BYTES),
@@ -284,7 +262,7 @@ impl From<SortedSet> for Value {
 
 impl From<Blob> for Value {
     fn from(blob: Blob) -> Self {
-        Self::Blob(Arc::new(blob))
+        Self::Blob(blob)
     }
 }
 

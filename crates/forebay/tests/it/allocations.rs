@@ -143,6 +143,16 @@ fn a_small_entry_costs_little_beside_its_value() {
     assert!(each <= 260, "{each} bytes for a 16-byte key with a value of 100 bytes");
 }
 
+#[test]
+fn a_blob_is_one_allocation_and_weighs_it() {
+    for blob in [|| Blob::json([b'1'; 100]), || Blob::new([b'1'; 101], "text/plain")] {
+        let mut value = None;
+        let counted = measure(|| value = Some(Value::from(blob())));
+        let weight_bytes = i64::try_from(value.unwrap().weight_bytes()).unwrap();
+        assert_eq!((counted.count_current, counted.bytes_current), (1, weight_bytes));
+    }
+}
+
 /// A namespace with a hundred values, all of them in memory.
 async fn warmed<V: Send + Sync + 'static>(
     value: impl Fn() -> V + Send + Sync + 'static,
@@ -181,10 +191,13 @@ async fn a_million_hits_of_bytes_allocate_nothing() {
     assert_eq!((hits, counted.count_total), (1_000_000, 0), "hits, and allocations");
 }
 
-#[test]
-fn a_million_typed_hits_allocate_nothing() {
+/// Reads a hundred warmed values a million times, and checks that every read is a hit and none allocates.
+fn million_hits<V: Send + Sync + 'static>(
+    value: impl Fn() -> V + Send + Sync + 'static,
+    is_hit: impl AsyncFn(&Namespace<V>, &str) -> bool,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let (_forebay, namespace) = runtime.block_on(warmed(|| [7_u8; 100]));
+    let (_forebay, namespace) = runtime.block_on(warmed(value));
     let ids: Vec<String> = (0..100).map(|id| format!("{id}")).collect();
     let mut hits = 0_u64;
     let mut counted = AllocationInfo::default();
@@ -193,7 +206,7 @@ fn a_million_typed_hits_allocate_nothing() {
         let mut all = std::pin::pin!(async {
             for _ in 0..10_000 {
                 for id in &ids {
-                    hits += u64::from(namespace.get(id.as_str()).await.unwrap().is_some());
+                    hits += u64::from(is_hit(&namespace, id).await);
                 }
             }
         });
@@ -205,4 +218,15 @@ fn a_million_typed_hits_allocate_nothing() {
         .await;
     });
     assert_eq!((hits, counted.count_total), (1_000_000, 0), "hits, and allocations");
+}
+
+#[test]
+fn a_million_typed_hits_allocate_nothing() {
+    million_hits(|| [7_u8; 100], async |namespace, id| namespace.get(id).await.unwrap().is_some());
+    million_hits(
+        || Blob::json("7"),
+        async |namespace, id| {
+            namespace.get_blob(id).await.unwrap().is_some_and(|blob| blob.as_bytes() == b"7")
+        },
+    );
 }

@@ -185,8 +185,8 @@ async fn a_function_may_load_blobs_for_front_ends() {
     let namespace =
         engine.namespace::<Blob>("n").key("n:{id}").ttl(TTL).source(load_one(load)).build().unwrap();
     let read = namespace.read(b"n:7").await.unwrap();
-    assert_eq!(read.value.unwrap().as_blob().unwrap().bytes, "\"7\"");
-    assert_eq!(namespace.get("7").await.unwrap().unwrap().content_type, "application/json");
+    assert_eq!(read.value.unwrap().as_blob().unwrap().as_bytes(), b"\"7\"");
+    assert_eq!(namespace.get("7").await.unwrap().unwrap().content_type(), "application/json");
 }
 
 /// A value whose end asks the cache that held it.

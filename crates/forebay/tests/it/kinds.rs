@@ -796,6 +796,39 @@ fn a_value_has_the_kind_of_what_it_was_made_of() {
 }
 
 #[test]
+fn a_blob_keeps_its_bytes_and_its_content_type_apart() {
+    let longest = "x".repeat(255);
+    let longer = "x".repeat(256);
+    for (blob, bytes, content_type) in [
+        (Blob::json("{}"), "{}", "application/json"),
+        (Blob::opaque("{}"), "{}", "application/octet-stream"),
+        (Blob::new("{}", "application/json"), "{}", "application/json"),
+        (Blob::new("<p>", "text/html; charset=utf-8"), "<p>", "text/html; charset=utf-8"),
+        (Blob::new("", "text/plain"), "", "text/plain"),
+        (Blob::new("x", ""), "x", ""),
+        (Blob::new("x", &longest), "x", &longest),
+        (Blob::new("x", &longer), "x", "application/octet-stream"),
+    ] {
+        assert_eq!((blob.as_bytes(), blob.content_type()), (bytes.as_bytes(), content_type));
+        assert_eq!(blob.bytes(), bytes);
+        assert_eq!(blob, Blob::new(bytes, content_type));
+    }
+    assert_eq!(Blob::json("1"), Blob::new("1", "application/json"));
+    assert_ne!(Blob::json("1"), Blob::opaque("1"));
+    assert_ne!(Blob::new("1", "text/plain"), Blob::new("1", "text/html"));
+    assert_ne!(Blob::new("n1", "text/plai"), Blob::new("1", "text/plain"), "the same allocation");
+}
+
+#[test]
+fn a_blob_hands_its_bytes_out_without_a_copy() {
+    let blob = Blob::opaque([7; 1000]);
+    let (bytes, clone) = (blob.bytes(), blob.clone());
+    assert_eq!(bytes.as_ptr(), clone.as_bytes().as_ptr());
+    drop((blob, clone));
+    assert_eq!(bytes, [7; 1000].as_slice(), "whoever took them keeps them");
+}
+
+#[test]
 fn a_reader_keeps_what_it_took() {
     let mut value = Value::from(Hash::whole([("a", Bytes::from("1"))]));
     let reader = value.clone();

@@ -24,7 +24,7 @@ fn held(bytes: Vec<u8>, until: Tick) -> Held {
 }
 
 fn bytes(held: &Held) -> Vec<u8> {
-    held.value.as_ref().unwrap().as_blob().unwrap().bytes.to_vec()
+    held.value.as_ref().unwrap().as_blob().unwrap().as_bytes().to_vec()
 }
 
 fn get(tier: &MemoryTier, namespace: u32, key: &[u8], now: Tick) -> Option<Held> {

@@ -29,7 +29,7 @@ fn held(mark: u8, size: usize) -> Held {
 }
 
 fn mark(held: &Held) -> Option<u8> {
-    held.value.as_ref()?.as_blob()?.bytes.first().copied()
+    held.value.as_ref()?.as_blob()?.as_bytes().first().copied()
 }
 
 fn get(tier: &MemoryTier, key: &[u8]) -> Option<u8> {

@@ -273,7 +273,7 @@ impl Stage {
 }
 
 pub fn text(blob: &Blob) -> String {
-    String::from_utf8(blob.bytes.to_vec()).unwrap()
+    String::from_utf8(blob.as_bytes().to_vec()).unwrap()
 }
 
 /// Every key that a scan by pages of `limit` tells of, and how many pages it took.

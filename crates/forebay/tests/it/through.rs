@@ -154,7 +154,7 @@ type Writer = tokio::task::JoinHandle<Result<(), Error>>;
 
 impl Through {
     async fn set(&self, id: &str, value: &str) -> Result<(), Error> {
-        self.things.set(id, Blob::opaque(value.to_owned()), 0).await
+        self.things.set(id, Blob::opaque(value), 0).await
     }
 
     fn writer(&self, id: &'static str, value: &'static str) -> Writer {

@@ -122,7 +122,7 @@ impl Declared {
 
 fn price(read: &Read) -> i64 {
     let Some(Value::Blob(blob)) = &read.value else { return 0 };
-    serde_json::from_slice::<serde_json::Value>(&blob.bytes).unwrap()["price"].as_i64().unwrap()
+    serde_json::from_slice::<serde_json::Value>(blob.as_bytes()).unwrap()["price"].as_i64().unwrap()
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@
 use super::Held;
 use super::dense::{Dense, Index, NONE, Sparse, position};
 use crate::rt::Tick;
-use crate::value::{Position, length};
+use crate::value::{Kind, Position, length};
 
 /// Slots in a chunk.
 const CHUNK: usize = 128;
@@ -288,12 +288,12 @@ impl Slots {
     }
 }
 
-/// What an entry has on the heap, in bytes: value with the header of its allocation, extras, and a key that is long.
+/// What an entry has on the heap, in bytes: value with the counts before it, extras, and a key that is long.
 pub(super) fn heap_bytes(namespace: u32, key: &[u8], held: &Held) -> u64 {
     const COUNTS_BYTES: usize = 2 * size_of::<usize>();
     let value = held.value.as_ref().map_or(0, |value| {
-        let with_counts = value.weight_bytes().saturating_add(length(COUNTS_BYTES));
-        with_counts.checked_next_multiple_of(8).unwrap_or(u64::MAX)
+        let counts = if value.kind() == Kind::Native { length(COUNTS_BYTES) } else { 0 };
+        value.weight_bytes().saturating_add(counts).checked_next_multiple_of(8).unwrap_or(u64::MAX)
     });
     let extras = held.extras.as_ref().map_or(0, |extras| extras.weight_bytes());
     let key = if namespace >= NAMESPACE_WIDE {
