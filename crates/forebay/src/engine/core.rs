@@ -1,5 +1,6 @@
 //! What one namespace is made of, shared by its handles and its loads; and whether what it holds is still valid.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use super::busy::Busy;
@@ -74,14 +75,14 @@ impl Core {
     /// Moves `held` to the newest log position where no record makes it invalid, marks it where one makes it stale; `false`
     /// where one makes it gone. Called under the lock of its entry.
     #[inline]
-    pub(super) fn revalidate(&self, key: &[u8], held: &mut Held) -> bool {
+    pub(super) fn revalidate<V: Borrow<Option<Value>>>(&self, key: &[u8], held: &mut Held<V>) -> bool {
         held.position >= self.groups.newest() || self.heed_records(key, held)
     }
 
     #[cold]
-    fn heed_records(&self, key: &[u8], held: &mut Held) -> bool {
+    fn heed_records<V: Borrow<Option<Value>>>(&self, key: &[u8], held: &mut Held<V>) -> bool {
         let (validity, as_of) =
-            self.validity(key, tells_absence(held.value.as_ref()), held.extras.as_deref(), held.position);
+            self.validity(key, tells_absence(held.value()), held.extras.as_deref(), held.position);
         if validity == Validity::Gone {
             // It keeps its position: whoever looks next must find it gone too.
             return false;
@@ -94,7 +95,7 @@ impl Core {
     /// Whether `held` may have been invalidated elsewhere without this instance having heard of it: it is out of touch with the
     /// log, and the load is not of the last moment.
     #[inline]
-    pub(super) fn suspects(&self, held: &Held, now: Tick) -> bool {
+    pub(super) fn suspects<V>(&self, held: &Held<V>, now: Tick) -> bool {
         let Some(shared) = &self.common.shared else { return false };
         !planted(Bug::SilenceTrusted) && !shared.in_touch(now) && now.since(held.began) >= SUSPECT_AFTER
     }

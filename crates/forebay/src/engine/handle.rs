@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::log::Verb;
 use crate::namespace::pattern::RenderError;
 use crate::observe::ReadOutcome;
-use crate::tier::memory::Held;
+use crate::tier::memory::Seen;
 use crate::value::{Blob, Key, KeyBuf, Value};
 
 /// A namespace of values of type `V`; clones are the same namespace.
@@ -189,7 +189,7 @@ impl<V: Any + Send + Sync> Namespace<V> {
     ) -> Result<Option<Option<T>>, Error> {
         let mut tail = KeyBuf::new();
         self.core.pattern.render_tail(key, &mut tail).map_err(|problem| self.not_a_key(&problem))?;
-        let value = |held: &Held, _| held.value.as_ref().map(take);
+        let value = |held: &Seen<'_>, _| held.value().map(take);
         match self.core.look(&tail, self.core.clock.now(), value) {
             Ok(Some(None)) => Err(self.not_a_value()),
             Ok(value) => Ok(Some(value.flatten())),

@@ -9,6 +9,7 @@
 //! 6. The load failed, or takes longer than the soft time-out: the old value where `stale_if_error` allows it.
 //! 7. The landing was overtaken by an invalidation of a group that the reader must see: once more from 1.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use crate::observe::{Freshness, ReadOutcome, Tier, What, Why};
 use crate::rt::Tick;
 use crate::rt::planted::{Bug, judged_at, planted};
 use crate::source::LoadKey;
-use crate::tier::memory::Held;
+use crate::tier::memory::{Held, Seen};
 use crate::value::{Hash, Position, Value};
 
 /// What a read brought, and how.
@@ -217,9 +218,9 @@ impl Core {
         self: &Arc<Self>,
         key: &[u8],
         now: Tick,
-        answer: impl FnOnce(&Held, Freshness) -> A,
+        answer: impl FnOnce(&Seen<'_>, Freshness) -> A,
     ) -> Result<A, Lack> {
-        let take = |held: &Held, freshness| {
+        let take = |held: &Seen<'_>, freshness| {
             let answer = answer(held, freshness);
             Ok(Taken { answer, freshness, began: held.began, fresh_until: held.fresh_until })
         };
@@ -233,7 +234,7 @@ impl Core {
                 }
                 take(held, Freshness::Stale(Why::SourceFailed))
             }
-            Verdict::Incomplete(held) => match &held.value {
+            Verdict::Incomplete(held) => match held.value {
                 Some(Value::Hash(hash)) if hash.is_whole() => Err(Lack::Fields(Arc::clone(hash))),
                 _ => Err(Lack::All),
             },
@@ -365,23 +366,23 @@ impl Core {
 
     /// What memory says of `key` now, with a copy of what it holds.
     pub(super) fn judge(&self, key: &[u8], now: Tick) -> Verdict {
-        let copy = |verdict: Verdict<&Held>| match verdict {
-            Verdict::Fresh(held) => Verdict::Fresh(held.clone()),
-            Verdict::Stale(held) => Verdict::Stale(held.clone()),
-            Verdict::Absent(held) => Verdict::Absent(held.clone()),
-            Verdict::Incomplete(held) => Verdict::Incomplete(held.clone()),
-            Verdict::Missing(held) => Verdict::Missing(held.cloned()),
+        let copy = |verdict: Verdict<&Seen<'_>>| match verdict {
+            Verdict::Fresh(held) => Verdict::Fresh(held.to_held()),
+            Verdict::Stale(held) => Verdict::Stale(held.to_held()),
+            Verdict::Absent(held) => Verdict::Absent(held.to_held()),
+            Verdict::Incomplete(held) => Verdict::Incomplete(held.to_held()),
+            Verdict::Missing(held) => Verdict::Missing(held.map(Seen::to_held)),
         };
         self.see(key, now, copy).unwrap_or(Verdict::Missing(None))
     }
 
     /// What memory says of `key` now, told to `take` under the lock of the entry; `None` where nothing is held.
     #[inline]
-    fn see<T>(&self, key: &[u8], now: Tick, take: impl FnOnce(Verdict<&Held>) -> T) -> Option<T> {
+    fn see<T>(&self, key: &[u8], now: Tick, take: impl FnOnce(Verdict<&Seen<'_>>) -> T) -> Option<T> {
         let now = judged_at(now);
         self.take_now(key, now, |held| {
             let standing = self.standing(held, now);
-            let is_complete = held.value.as_ref().is_none_or(Value::is_complete);
+            let is_complete = held.value().is_none_or(Value::is_complete);
             take(match standing {
                 Standing::Fresh if !is_complete => Verdict::Incomplete(held),
                 Standing::Fresh if held.value.is_none() => Verdict::Absent(held),
@@ -395,19 +396,19 @@ impl Core {
 
     /// What memory holds for `key`, made valid as of now, and used.
     pub(super) fn held_now(&self, key: &[u8], now: Tick) -> Option<Held> {
-        self.take_now(key, now, Held::clone)
+        self.take_now(key, now, |held| held.to_held())
     }
 
     /// What `take` takes of what memory holds for `key`, made valid as of now, and used.
     #[inline]
-    fn take_now<T>(&self, key: &[u8], now: Tick, take: impl FnOnce(&Held) -> T) -> Option<T> {
+    fn take_now<T>(&self, key: &[u8], now: Tick, take: impl FnOnce(&Seen<'_>) -> T) -> Option<T> {
         self.memory.get(self.id, key, now, |held| {
             if !self.revalidate(key, held) {
                 return None;
             }
             // What is not served is not used either.
             if self.policy.idle.is_some() && matches!(self.standing(held, now), Standing::Fresh) {
-                let Held { fresh_until, useless_from, .. } = *held;
+                let Seen { fresh_until, useless_from, .. } = *held;
                 held.useless_from = self.policy.used(now, Life { fresh_until, useless_from });
             }
             Some(take(held))
@@ -416,7 +417,7 @@ impl Core {
 
     /// How what is held stands to its TTL.
     #[inline]
-    pub(super) fn standing(&self, held: &Held, now: Tick) -> Standing {
+    pub(super) fn standing<V>(&self, held: &Held<V>, now: Tick) -> Standing {
         if held.expired || self.suspects(held, now) {
             return Standing::Past;
         }
@@ -513,14 +514,14 @@ impl Core {
     }
 
     /// Whether `held` may be served at `now` if the source fails. A suspect may not: nobody can tell whether it was invalidated.
-    pub(super) fn serves_on_error(&self, held: &Held, now: Tick) -> bool {
+    pub(super) fn serves_on_error<V: Borrow<Option<Value>>>(&self, held: &Held<V>, now: Tick) -> bool {
         self.in_error_window(held, now) && !self.suspects(held, now)
     }
 
     /// Whether `stale_if_error` lets readers have `held` at `now`.
-    pub(super) fn in_error_window(&self, held: &Held, now: Tick) -> bool {
+    pub(super) fn in_error_window<V: Borrow<Option<Value>>>(&self, held: &Held<V>, now: Tick) -> bool {
         let window = self.policy.stale_if_error;
-        held.value.is_some() && !window.is_zero() && now < held.fresh_until.after(window)
+        held.value().is_some() && !window.is_zero() && now < held.fresh_until.after(window)
     }
 
     fn counted(&self, read: Read) -> Read {
@@ -553,9 +554,10 @@ fn from_landing(landing: Landing, now: Tick) -> Read {
     Read { value: landing.value, outcome }
 }
 
-fn from_memory(held: &Held, now: Tick, freshness: Freshness) -> Read {
+#[inline]
+fn from_memory<V: Borrow<Option<Value>>>(held: &Held<V>, now: Tick, freshness: Freshness) -> Read {
     let outcome = outcome(Tier::Memory, freshness, now, held.began, held.served_fresh_until());
-    Read { value: held.value.clone(), outcome }
+    Read { value: held.value().cloned(), outcome }
 }
 
 pub(super) fn outcome(

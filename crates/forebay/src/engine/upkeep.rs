@@ -11,7 +11,7 @@ use super::common::Common;
 /// How often memory is swept.
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
 /// How many entries one sweep looks at, at most.
-const SWEEP_ENTRIES: usize = 4096;
+const SWEEP_ENTRIES: usize = 32_768;
 
 /// Starts the upkeep of an engine. Under the model checker, which waits for every task to end, there is none.
 pub(super) fn start(common: &Arc<Common>) {

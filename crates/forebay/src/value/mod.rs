@@ -37,7 +37,12 @@ pub enum Value {
     /// Bytes with a content type: what every front end can serve.
     Blob(Blob),
     /// A Rust value, for readers in this process.
-    Native(Native),
+    Native {
+        /// The value.
+        value: Arc<dyn Any + Send + Sync>,
+        /// What it weighs with its heap, in bytes.
+        weight_bytes: u32,
+    },
     /// Fields and their values.
     Hash(Arc<Hash>),
     /// Members with scores.
@@ -81,15 +86,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A Rust value and what it weighs.
-#[derive(Clone)]
-pub struct Native {
-    value: Arc<dyn Any + Send + Sync>,
-    weight_bytes: u64,
-}
-
 impl Value {
-    /// A Rust value that weighs `weight_bytes`, its heap included. A [`Blob`], [`struct@Hash`], [`SortedSet`] or `i64` becomes
+    /// A Rust value that weighs `weight_bytes`, its heap included; beyond 4 GiB no more is counted. A [`Blob`], [`struct@Hash`], [`SortedSet`] or `i64` becomes
     /// the variant made for it, and weighs what it weighs.
     pub fn native<V: Any + Send + Sync>(value: V, weight_bytes: u64) -> Self {
         let any = &value as &dyn Any;
@@ -105,7 +103,7 @@ impl Value {
         if let Some(number) = any.downcast_ref::<i64>() {
             return Self::Counter(*number);
         }
-        Self::Native(Native { value: Arc::new(value), weight_bytes })
+        Self::Native { value: Arc::new(value), weight_bytes: u32::try_from(weight_bytes).unwrap_or(u32::MAX) }
     }
 
     /// The value as a `V`; `None` where it is something else. A [`Blob`] and a number are put behind a pointer for it, which
@@ -114,7 +112,7 @@ impl Value {
     pub fn typed<V: Any + Send + Sync>(self) -> Option<Arc<V>> {
         let any: Arc<dyn Any + Send + Sync> = match self {
             Self::Blob(blob) => Arc::new(blob),
-            Self::Native(native) => native.value,
+            Self::Native { value, .. } => value,
             Self::Hash(hash) => hash,
             Self::SortedSet(set) => set,
             Self::Counter(number) => Arc::new(number),
@@ -128,8 +126,8 @@ impl Value {
     pub fn as_typed<V: Any + Send + Sync>(&self) -> Option<Arc<V>> {
         match self {
             // The type is asked for first, so that no more than the one reference is made.
-            Self::Native(native) if native.value.is::<V>() => Arc::clone(&native.value).downcast().ok(),
-            Self::Native(_) => None,
+            Self::Native { value, .. } if value.is::<V>() => Arc::clone(value).downcast().ok(),
+            Self::Native { .. } => None,
             other => other.clone().typed(),
         }
     }
@@ -139,7 +137,7 @@ impl Value {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Blob(_) => Kind::Blob,
-            Self::Native(_) => Kind::Native,
+            Self::Native { .. } => Kind::Native,
             Self::Hash(_) => Kind::Hash,
             Self::SortedSet(_) => Kind::SortedSet,
             Self::Counter(_) => Kind::Counter,
@@ -209,7 +207,7 @@ impl Value {
     pub fn is_complete(&self) -> bool {
         match self {
             Self::Hash(hash) => hash.len().is_some(),
-            Self::Blob(_) | Self::Native(_) | Self::SortedSet(_) | Self::Counter(_) => true,
+            Self::Blob(_) | Self::Native { .. } | Self::SortedSet(_) | Self::Counter(_) => true,
         }
     }
 
@@ -225,7 +223,7 @@ impl Value {
     pub fn weight_bytes(&self) -> u64 {
         match self {
             Self::Blob(blob) => blob.weight_bytes(),
-            Self::Native(native) => native.weight_bytes,
+            Self::Native { weight_bytes, .. } => u64::from(*weight_bytes),
             Self::Hash(hash) => hash.weight_bytes().saturating_add(COUNTS_BYTES),
             Self::SortedSet(set) => set.weight_bytes().saturating_add(COUNTS_BYTES),
             Self::Counter(_) => 0,
@@ -240,10 +238,13 @@ impl Value {
         match self {
             Self::Hash(hash) => hash.validate(),
             Self::SortedSet(set) => set.validate(),
-            Self::Blob(_) | Self::Native(_) | Self::Counter(_) => Ok(()),
+            Self::Blob(_) | Self::Native { .. } | Self::Counter(_) => Ok(()),
         }
     }
 }
+
+/// Every entry of memory has room for one.
+const _: () = assert!(size_of::<Option<Value>>() == 24);
 
 /// The counts of references before what lies behind an `Arc`.
 const COUNTS_BYTES: u64 = 16;
@@ -270,7 +271,7 @@ impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Blob(blob) => blob.fmt(f),
-            Self::Native(native) => write!(f, "Native({} bytes)", native.weight_bytes),
+            Self::Native { weight_bytes, .. } => write!(f, "Native({weight_bytes} bytes)"),
             Self::Hash(hash) => hash.fmt(f),
             Self::SortedSet(set) => set.fmt(f),
             Self::Counter(number) => write!(f, "Counter({number})"),

@@ -33,7 +33,7 @@ fn mark(held: &Held) -> Option<u8> {
 }
 
 fn get(tier: &MemoryTier, key: &[u8]) -> Option<u8> {
-    tier.get(0, key, Tick::default(), |held| mark(held))
+    tier.get(0, key, Tick::default(), |held| mark(&held.to_held()))
 }
 
 /// Runs two threads beside each other on one tier, in every order, under every policy; then checks the structure.

@@ -142,11 +142,31 @@ impl<T, const N: usize> Sparse<T, N> {
     }
 
     pub(super) fn take(&mut self, at: Index) -> Option<T> {
-        let (chunk, place) = (position(at) / N, position(at) % N);
-        let chunk = self.chunks.get_mut(chunk)?;
-        let few = chunk.as_mut()?;
-        let item = few.items.get_mut(place)?.take()?;
-        few.used -= 1;
+        let item = self.lend(at)?;
+        self.vacate(at);
+        Some(item)
+    }
+
+    /// Takes what is at `at`, and keeps its place for [`give_back`](Self::give_back), or until [`vacate`](Self::vacate).
+    pub(super) fn lend(&mut self, at: Index) -> Option<T> {
+        let at = position(at);
+        self.chunks.get_mut(at / N)?.as_mut()?.items.get_mut(at % N)?.take()
+    }
+
+    /// Puts something into the place of what was lent from `at`.
+    pub(super) fn give_back(&mut self, at: Index, item: T) {
+        let at = position(at);
+        let few = self.chunks.get_mut(at / N).and_then(Option::as_mut);
+        if let Some(place) = few.and_then(|few| few.items.get_mut(at % N)) {
+            *place = Some(item);
+        }
+    }
+
+    /// Gives up the place of what was lent from `at`.
+    pub(super) fn vacate(&mut self, at: Index) {
+        let Some(chunk) = self.chunks.get_mut(position(at) / N) else { return };
+        let Some(few) = chunk.as_mut() else { return };
+        few.used = few.used.saturating_sub(1);
         if few.used == 0 {
             *chunk = None;
             self.live -= 1;
@@ -157,7 +177,17 @@ impl<T, const N: usize> Sparse<T, N> {
                 self.chunks.shrink_to_fit();
             }
         }
-        Some(item)
+    }
+
+    /// Takes out what is at `at`; what is at `last` moves there.
+    pub(super) fn swap_remove(&mut self, at: Index, last: Index) -> Option<T> {
+        let item = self.take(at);
+        if last != at
+            && let Some(moved) = self.take(last)
+        {
+            self.set(at, moved);
+        }
+        item
     }
 
     /// How many indices have something.

@@ -15,6 +15,7 @@ mod dense;
 mod frequency;
 mod lfu;
 mod lru;
+mod packed;
 #[cfg(test)]
 #[cfg(not(feature = "model"))]
 mod plain;
@@ -26,6 +27,7 @@ mod slots;
 mod table;
 mod wheel;
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -46,9 +48,9 @@ const SCAN_LOOKS: usize = 16;
 
 /// What memory holds for a key.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct Held<V = Option<Value>> {
     /// The value; `None` is a remembered absence.
-    pub value: Option<Value>,
+    pub value: V,
     /// When the load that brought it began.
     pub began: Tick,
     /// When it stops being fresh, however much it is used.
@@ -63,11 +65,31 @@ pub struct Held {
     pub extras: Option<Arc<Extras>>,
 }
 
-impl Held {
+/// What memory holds for a key, its value seen where it lies.
+pub type Seen<'s> = Held<&'s Option<Value>>;
+
+impl<V> Held<V> {
     /// Until when it is served as fresh, unless it is used before.
     #[must_use]
     pub fn served_fresh_until(&self) -> Tick {
         self.fresh_until.min(self.useless_from)
+    }
+}
+
+impl<V: Borrow<Option<Value>>> Held<V> {
+    /// The value; `None` is a remembered absence.
+    #[inline]
+    #[must_use]
+    pub fn value(&self) -> Option<&Value> {
+        self.value.borrow().as_ref()
+    }
+
+    /// A copy that refers to the value too.
+    #[must_use]
+    pub fn to_held(&self) -> Held {
+        let Self { began, fresh_until, useless_from, position, expired, .. } = *self;
+        let (value, extras) = (self.value().cloned(), self.extras.clone());
+        Held { value, began, fresh_until, useless_from, position, expired, extras }
     }
 }
 
@@ -170,14 +192,14 @@ impl MemoryTier {
     }
 
     /// Looks at the entry of `key`, unless it is of no use any more, under its shard's lock. `look` may change its times,
-    /// position and mark; value and extras stay what they weigh. Where it gives `None`, the entry is dropped.
+    /// position and mark; value and extras stay what they are. Where it gives `None`, the entry is dropped.
     #[inline]
     pub fn get<R>(
         &self,
         namespace: u32,
         key: &[u8],
         now: Tick,
-        look: impl FnOnce(&mut Held) -> Option<R>,
+        look: impl FnOnce(&mut Seen<'_>) -> Option<R>,
     ) -> Option<R> {
         let sought = self.sought(namespace, key);
         let mut gone = None;
@@ -303,10 +325,11 @@ impl MemoryTier {
         removed
     }
 
-    /// Drops entries that are of no use at `now`, looking at no more than `limit`; how many it dropped.
+    /// Drops entries that are of no use at `now`, looking at 16 at a time until they are `limit`; how many it dropped.
     ///
-    /// An entry is looked at when its time has come, to some tenth of a second, and a few times before if that is far away:
-    /// whoever calls this every 100 ms needs a limit of about as many entries as end in that time.
+    /// Entries are looked at, to some tenth of a second, when the time of the first has come of 16 that lie together: whoever
+    /// calls this every 100 ms needs a limit of as many entries as end in that time where neighbours, which came one after the
+    /// other, end together, and of up to 16 times as many where they do not.
     pub fn sweep(&self, now: Tick, limit: usize) -> usize {
         let (mut left, mut dropped) = (limit, 0);
         let first = usize::try_from(self.next_swept.fetch_add(1, Ordering::Relaxed)).unwrap_or_default();
@@ -318,7 +341,7 @@ impl MemoryTier {
                 let mut gone = Gone::new();
                 let part = left.min(STEPS);
                 let looked = shard.lock().sweep(now, part, &mut gone);
-                left -= looked;
+                left = left.saturating_sub(looked);
                 dropped += gone.len();
                 if looked < part {
                     break;

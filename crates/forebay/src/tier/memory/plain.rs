@@ -342,8 +342,8 @@ impl Beside {
             Op::Get { key } | Op::Drop { key } => {
                 let name = key.to_le_bytes();
                 let is_read = matches!(op, Op::Get { .. });
-                let look = |_: &mut _| is_read.then_some(());
-                let found = self.shard.get(&self.sought(&name), self.now, &mut None, look);
+                let sought = self.sought(&name);
+                let found = self.shard.get(&sought, self.now, &mut None, |_| is_read.then_some(()));
                 let lives = self.ends.get(&key).map(|end| self.now < *end);
                 prop_assert_eq!(found.is_some(), is_read && lives == Some(true));
                 match lives {

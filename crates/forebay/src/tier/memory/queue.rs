@@ -3,7 +3,8 @@
 //! The queue owns only its ends; the links lie in the slots.
 
 use super::dense::{Index, NONE};
-use super::slots::Slots;
+use super::packed::U24;
+use super::slots::{Cold, Slots};
 
 /// A queue: entries go in at the head and come out at the tail.
 #[derive(Debug)]
@@ -24,10 +25,10 @@ impl Queue {
     /// Puts a slot at the head; it must be in no queue.
     pub(super) fn push(&mut self, slots: &mut Slots, at: Index) {
         if let Some(cold) = slots.cold_mut(at) {
-            (cold.newer, cold.older) = (NONE, self.head);
+            (cold.newer, cold.older) = (U24::new(NONE), U24::new(self.head));
         }
         match slots.cold_mut(self.head) {
-            Some(old) => old.newer = at,
+            Some(old) => old.newer = U24::new(at),
             None => self.tail = at,
         }
         self.head = at;
@@ -36,13 +37,13 @@ impl Queue {
 
     /// Takes a slot out, wherever it is; it must be in this queue.
     pub(super) fn unlink(&mut self, slots: &mut Slots, at: Index) {
-        let Some((newer, older)) = slots.cold(at).map(|cold| (cold.newer, cold.older)) else { return };
+        let Some((newer, older)) = slots.cold(at).map(Cold::neighbours) else { return };
         match slots.cold_mut(newer) {
-            Some(newer) => newer.older = older,
+            Some(newer) => newer.older = U24::new(older),
             None => self.head = older,
         }
         match slots.cold_mut(older) {
-            Some(older) => older.newer = newer,
+            Some(older) => older.newer = U24::new(newer),
             None => self.tail = newer,
         }
         self.weight_bytes = self.weight_bytes.saturating_sub(slots.weight_bytes(at));
@@ -50,13 +51,13 @@ impl Queue {
 
     /// Follows a slot of this queue that moved to `to`.
     pub(super) fn moved(&mut self, slots: &mut Slots, to: Index) {
-        let Some((newer, older)) = slots.cold(to).map(|cold| (cold.newer, cold.older)) else { return };
+        let Some((newer, older)) = slots.cold(to).map(Cold::neighbours) else { return };
         match slots.cold_mut(newer) {
-            Some(newer) => newer.older = to,
+            Some(newer) => newer.older = U24::new(to),
             None => self.head = to,
         }
         match slots.cold_mut(older) {
-            Some(older) => older.newer = to,
+            Some(older) => older.newer = U24::new(to),
             None => self.tail = to,
         }
     }
@@ -68,7 +69,7 @@ impl Queue {
 
     /// Which slot is next to come out, `spare` excepted.
     pub(super) fn tail(&self, slots: &Slots, spare: Index) -> Option<Index> {
-        let at = if self.tail == spare { slots.cold(spare)?.newer } else { self.tail };
+        let at = if self.tail == spare { slots.cold(spare)?.newer.get() } else { self.tail };
         (at != NONE).then_some(at)
     }
 
@@ -77,13 +78,13 @@ impl Queue {
         let (mut at, mut newer, mut seen, mut weight_bytes) = (self.head, NONE, 0, 0);
         while let Some(cold) = slots.cold(at) {
             seen += 1;
-            if cold.newer != newer || slots.queue(at) != name || seen > slots.len() {
+            if cold.newer.get() != newer || slots.queue(at) != name || seen > slots.len() {
                 return Err(format!(
                     "queue {name}: slot {at} is not of this queue, or not where it should be"
                 ));
             }
             weight_bytes += slots.weight_bytes(at);
-            (newer, at) = (at, cold.older);
+            (newer, at) = (at, cold.older.get());
         }
         if newer != self.tail || weight_bytes != self.weight_bytes {
             return Err(format!(

@@ -10,10 +10,10 @@ use smallvec::SmallVec;
 
 use super::dense::{Index, NONE};
 use super::policy::{Policy, Step};
-use super::slots::{Departed, KeyOf, SLOT_BYTES, Slots, Sought, heap_bytes};
+use super::slots::{Departed, KeyOf, Looked, SLOT_BYTES, Slots, Sought, heap_bytes};
 use super::table::Table;
-use super::wheel::Wheel;
-use super::{Admit, Departures, EvictionPolicy, Filled, Held};
+use super::wheel::{Due, GROUP, Wheel};
+use super::{Admit, Departures, EvictionPolicy, Filled, Held, Seen};
 use crate::rt::Tick;
 use crate::value::length;
 
@@ -75,23 +75,22 @@ impl Shard {
         sought: &Sought<'_>,
         now: Tick,
         gone: &mut Option<Departed>,
-        look: impl FnOnce(&mut Held) -> Option<R>,
+        look: impl FnOnce(&mut Seen<'_>) -> Option<R>,
     ) -> Option<R> {
         let at = self.table.find(&self.slots, sought)?;
-        let held = self.slots.held_mut(at)?;
-        let useless_from = held.useless_from;
-        let looked = if now < useless_from { look(held) } else { None };
-        let earlier = held.useless_from < useless_from;
-        if looked.is_none() {
-            self.departures.ended += u64::from(now >= useless_from);
-            *gone = self.remove_at(at).departed;
-            return None;
+        match self.slots.look(at, now, look) {
+            Looked::Taken { what, ends_earlier } => {
+                if ends_earlier {
+                    self.reschedule(at);
+                }
+                self.policy.touch(&mut self.slots, at);
+                return Some(what);
+            }
+            Looked::Ended => self.departures.ended += 1,
+            Looked::Refused => {}
         }
-        if earlier {
-            self.reschedule(at);
-        }
-        self.policy.touch(&mut self.slots, at);
-        looked
+        *gone = self.remove_at(at).departed;
+        None
     }
 
     pub(super) fn peek(&self, sought: &Sought<'_>, now: Tick) -> Option<Held> {
@@ -99,7 +98,7 @@ impl Shard {
         if now >= self.slots.useless_from(at)? {
             return None;
         }
-        self.slots.held(at).cloned()
+        self.slots.held(at)
     }
 
     /// Stores `held` where `admit` agrees; the slot, if one was taken or written.
@@ -111,7 +110,9 @@ impl Shard {
         gone: &mut Gone,
     ) -> (Filled, Index) {
         let found = self.table.find(&self.slots, sought);
-        let admitted = settle(found.and_then(|at| self.slots.held(at)), &mut held);
+        let now_held = found.and_then(|at| self.slots.lend(at));
+        let admitted = settle(now_held.as_ref().map(|lent| &lent.held), &mut held);
+        drop(now_held);
         match admitted {
             Admit::Fenced => return (Filled::Fenced, NONE),
             Admit::Older => return (Filled::Older, NONE),
@@ -124,14 +125,15 @@ impl Shard {
         let heap = heap_bytes(sought.namespace, sought.key, &held);
         let limit_bytes = self.limit_bytes();
         let weight_bytes = heap.saturating_add(length(SLOT_BYTES));
-        let Some(heap) = u32::try_from(heap).ok().filter(|_| weight_bytes <= limit_bytes) else {
+        if weight_bytes > limit_bytes {
             gone.extend(found.and_then(|at| self.remove_at(at).departed));
             return (Filled::TooLarge { weight_bytes, limit_bytes }, NONE);
-        };
+        }
         let at = match found {
             Some(at) => {
+                let before = self.slots.heap_bytes(at);
                 gone.extend(self.slots.put(at, held));
-                self.reweigh(at, heap);
+                self.reweigh(at, before);
                 if let Policy::Lru(lru) = &mut self.policy {
                     lru.touch(&mut self.slots, at);
                 }
@@ -140,7 +142,7 @@ impl Shard {
             None => {
                 let mut spare = NONE;
                 while self.slots.len() >= SLOTS_MAX && self.evict_step(&mut spare, gone).is_some() {}
-                self.add(sought, held, heap)
+                self.add(sought, held)
             }
         };
         self.reschedule(at);
@@ -160,7 +162,7 @@ impl Shard {
             gone.extend(self.remove_at(at).departed);
             return (None, NONE);
         }
-        let changed = Changing { shard: self, at }.change(change);
+        let changed = Changing::of(self, at).map(|mut changing| change(&mut changing.held));
         if self.slots.weight_bytes(at) > self.limit_bytes() {
             gone.extend(self.remove_at(at).departed);
             return (changed, NONE);
@@ -244,24 +246,32 @@ impl Shard {
         from
     }
 
-    /// Drops what is of no use at `now`, looking at `limit` entries at most; how many it looked at.
+    /// Drops what is of no use at `now`, looking at entries, a [`GROUP`] at a time, until they are `limit`; how many it looked at.
     pub(super) fn sweep(&mut self, now: Tick, limit: usize, gone: &mut Gone) -> usize {
         self.wheel.turn(now);
         let mut looked = 0;
         while looked < limit {
-            let Some(at) = self.wheel.next(&mut self.slots) else { break };
-            looked += 1;
-            match self.slots.useless_from(at) {
-                Some(useless_from) if now < useless_from => {
-                    self.wheel.schedule(&mut self.slots, at, useless_from)
-                }
-                _ => {
-                    self.departures.ended += 1;
-                    gone.extend(self.remove_at(at).departed);
+            let Some(due) = self.wheel.next() else { break };
+            match due {
+                Due::Later => looked += 1,
+                Due::From(first) => {
+                    looked += GROUP;
+                    let end = first + super::dense::index(GROUP);
+                    (first..end).rev().for_each(|at| self.sweep_slot(at, now, gone));
                 }
             }
         }
         looked
+    }
+
+    fn sweep_slot(&mut self, at: Index, now: Tick, gone: &mut Gone) {
+        let Some(useless_from) = self.slots.useless_from(at) else { return };
+        if now < useless_from {
+            self.wheel.schedule(at, useless_from);
+        } else {
+            self.departures.ended += 1;
+            gone.extend(self.remove_at(at).departed);
+        }
     }
 
     /// What it takes, entries and all, in bytes.
@@ -295,11 +305,7 @@ impl Shard {
             if self.table.find(&self.slots, &sought) != Some(at) {
                 return Err(format!("slot {at} is not found by its own key"));
             }
-            let weighed = u64::from(self.slots.heap_bytes(at));
-            if weighed != self.slots.weigh(at) {
-                return Err(format!("slot {at} weighs {}, it says {weighed}", self.slots.weigh(at)));
-            }
-            heap_bytes += weighed;
+            heap_bytes += self.slots.heap_bytes(at);
         }
         if heap_bytes != self.heap_bytes {
             return Err(format!("entries weigh {heap_bytes}, the shard says {}", self.heap_bytes));
@@ -315,48 +321,50 @@ impl Shard {
         self.budget_bytes.saturating_sub(FIXED_BYTES).min(u64::from(u32::MAX))
     }
 
-    fn add(&mut self, sought: &Sought<'_>, held: Held, heap: u32) -> Index {
-        let at = self.slots.push(sought, held, heap);
-        self.heap_bytes += u64::from(heap);
+    fn add(&mut self, sought: &Sought<'_>, held: Held) -> Index {
+        let at = self.slots.push(sought, held);
+        self.heap_bytes += self.slots.heap_bytes(at);
         let hasher = &self.hasher;
-        self.table.insert(&mut self.slots, sought.hash, at, |slots, at| hash_of(hasher, slots, at));
+        self.table.insert(&self.slots, sought.hash, at, |slots, at| hash_of(hasher, slots, at));
         self.policy.enter(&mut self.slots, at, sought.hash, |slots, at| hash_of(hasher, slots, at));
         at
     }
 
     /// Asks about an entry, which stays as it is.
-    fn judged(&self, at: Index, judge: impl FnOnce(&Held) -> bool) -> bool {
-        self.slots.held(at).is_some_and(judge)
+    fn judged(&mut self, at: Index, judge: impl FnOnce(&Held) -> bool) -> bool {
+        self.slots.lend(at).is_some_and(|lent| judge(&lent.held))
     }
 
+    #[inline(never)]
     fn reschedule(&mut self, at: Index) {
         if let Some(useless_from) = self.slots.useless_from(at) {
-            self.wheel.unlink(&mut self.slots, at);
-            self.wheel.schedule(&mut self.slots, at, useless_from);
+            self.wheel.schedule(at, useless_from);
         }
     }
 
-    fn reweigh(&mut self, at: Index, heap: u32) {
+    /// Follows the weight of an entry that had `before` bytes on the heap.
+    fn reweigh(&mut self, at: Index, before: u64) {
         let queue = self.policy.queue_of(&self.slots, at);
-        let before = u64::from(self.slots.set_heap_bytes(at, heap));
-        queue.weight_bytes = (queue.weight_bytes + u64::from(heap)).saturating_sub(before);
-        self.heap_bytes = (self.heap_bytes + u64::from(heap)).saturating_sub(before);
+        let heap = self.slots.heap_bytes(at);
+        queue.weight_bytes = (queue.weight_bytes + heap).saturating_sub(before);
+        self.heap_bytes = (self.heap_bytes + heap).saturating_sub(before);
     }
 
     fn remove_at(&mut self, at: Index) -> Removed {
         let hash = hash_of(&self.hasher, &self.slots, at);
         self.policy.queue_of(&self.slots, at).unlink(&mut self.slots, at);
-        self.wheel.unlink(&mut self.slots, at);
         let last = super::dense::index(self.slots.len().saturating_sub(1));
         let last_hash = hash_of(&self.hasher, &self.slots, last);
-        self.heap_bytes = self.heap_bytes.saturating_sub(u64::from(self.slots.heap_bytes(at)));
-        self.table.remove(&mut self.slots, hash, at);
+        self.heap_bytes = self.heap_bytes.saturating_sub(self.slots.heap_bytes(at));
+        let hasher = &self.hasher;
+        self.table.remove(&self.slots, hash, at, |slots, at| hash_of(hasher, slots, at));
         let departed = self.slots.swap_remove(at);
         if last != at && departed.is_some() {
-            self.table.moved(&mut self.slots, last_hash, last, at);
+            self.table.moved(last_hash, last, at);
             self.policy.queue_of(&self.slots, at).moved(&mut self.slots, at);
-            self.wheel.moved(&mut self.slots, at);
+            self.reschedule(at);
         }
+        self.wheel.fit(self.slots.len());
         Removed { departed, moved: last }
     }
 
@@ -390,29 +398,34 @@ fn hash_of(hasher: &RandomState, slots: &Slots, at: Index) -> u64 {
     slots.key(at).map_or(0, |KeyOf { namespace, key }| hash(hasher, namespace, key))
 }
 
-/// An entry while it is changed: weighed and scheduled anew when this is dropped, by a panic too.
+/// An entry while it is changed: put back, weighed and scheduled anew when this is dropped, by a panic too.
 struct Changing<'s> {
     shard: &'s mut Shard,
     at: Index,
+    held: Held,
+    /// What it had on the heap, in bytes.
+    before: u64,
 }
 
-impl Changing<'_> {
-    fn change<R>(self, change: impl FnOnce(&mut Held) -> R) -> Option<R> {
-        self.shard.slots.held_mut(self.at).map(change)
+impl<'s> Changing<'s> {
+    fn of(shard: &'s mut Shard, at: Index) -> Option<Self> {
+        let before = shard.slots.heap_bytes(at);
+        let held = shard.slots.take(at)?;
+        Some(Self { shard, at, held, before })
     }
 }
 
 impl Drop for Changing<'_> {
     fn drop(&mut self) {
-        let heap = self.shard.slots.weigh(self.at);
-        self.shard.reweigh(self.at, u32::try_from(heap).unwrap_or(u32::MAX));
+        self.shard.slots.give_back(self.at, &mut self.held);
+        self.shard.reweigh(self.at, self.before);
         self.shard.reschedule(self.at);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Gone, NONE, RandomState, STEPS, Shard, Sought, hash};
+    use super::{GROUP, Gone, NONE, RandomState, STEPS, Shard, Sought, hash};
     use crate::rt::Tick;
     use crate::tier::memory::{Admit, EvictionPolicy, Held};
 
@@ -431,21 +444,21 @@ mod tests {
     #[test]
     fn a_sweep_looks_at_no_more_than_its_limit_and_at_nothing_twice_for_long() {
         const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
-        let mut shard = shard_of(10_000, |number| 1 + u64::from(number) * 9_000);
-        let (mut looked, mut now_ms) = (0, 0);
-        while shard.len() > 0 && now_ms < 2 * DAY_MS {
-            now_ms += 60_000;
-            let before = shard.len();
-            let mut gone = Gone::new();
-            let part = shard.sweep(Tick::from_ms(now_ms), STEPS, &mut gone);
-            assert!(part <= STEPS && before - shard.len() == gone.len());
-            looked += part;
+        // They end in the order of their coming, and in none.
+        for order in [1, 7_919] {
+            let mut shard = shard_of(10_000, |number| 1 + u64::from(number * order % 10_000) * 9_000);
+            let (mut looked, mut now_ms) = (0, 0);
+            while shard.len() > 0 && now_ms < 2 * DAY_MS {
+                now_ms += 20_000;
+                let before = shard.len();
+                let mut gone = Gone::new();
+                let part = shard.sweep(Tick::from_ms(now_ms), STEPS, &mut gone);
+                assert!(part < STEPS + GROUP && before - shard.len() == gone.len());
+                looked += part;
+            }
+            assert!(shard.len() == 0, "{} entries are left", shard.len());
+            assert!(looked < 10_000 * (GROUP + 6), "{looked} looks at 10,000 entries, order {order}");
         }
-        assert!(shard.len() == 0, "{} entries are left", shard.len());
-        assert!(
-            looked < 10_000 * 4,
-            "{looked} looks at 10,000 entries: one for each level it came down, and one at its end"
-        );
     }
 
     #[test]

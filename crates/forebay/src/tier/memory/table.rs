@@ -1,11 +1,13 @@
 //! From a key to its slot: linear hashing (Litwin, "Linear hashing: a new tool for file and table addressing", VLDB 1980).
 //!
 //! The table grows and shrinks by one bucket at a time, so that no insert waits while a table is built anew, removals leave
-//! nothing behind, and what it takes is in proportion to what it holds. A bucket has eight links in half a cache line;
-//! the last of them begins a chain through the slots, for the few that find no place before it. A link carries eight bits
-//! of the hash beside the index, so that hardly any slot is looked at in vain.
+//! nothing behind, and what it takes is in proportion to what it holds. A bucket has seven links in half a cache line; the
+//! few slots that find no place there are in further buckets, to which the first one leads. A link carries eight bits of the
+//! hash beside the index, so that hardly any slot is looked at in vain.
 
-use super::dense::{Dense, Index, NONE};
+use smallvec::SmallVec;
+
+use super::dense::{Dense, Index, NONE, index};
 use super::slots::{Slots, Sought};
 use crate::value::length;
 
@@ -13,8 +15,8 @@ use crate::value::length;
 const CHUNK: usize = 64;
 /// There are at least so many buckets.
 const BUCKETS_MIN: usize = 8;
-/// Links that lead straight to a slot; one more begins the chain.
-const STRAIGHT: usize = 7;
+/// Links of a bucket.
+const LINKS: usize = 7;
 /// Entries for a bucket when it is time to add one, and when it is time to drop one.
 const LOAD_MAX: usize = 5;
 const LOAD_MIN: usize = 3;
@@ -54,18 +56,36 @@ fn tag(hash: u64) -> u8 {
     tag
 }
 
-/// Where up to seven slots are found, and more by a chain.
-#[derive(Debug, Default)]
+/// Where up to seven slots are found.
+#[derive(Debug)]
 #[repr(align(32))]
 struct Bucket {
-    straight: [Link; STRAIGHT],
-    chain: Link,
+    links: [Link; LINKS],
+    /// The further bucket that comes next. While there is one the first bucket is full; of the further ones only the first may
+    /// have room, and it is never empty.
+    next: Index,
 }
+
+impl Default for Bucket {
+    fn default() -> Self {
+        Self { links: [Link::default(); LINKS], next: NONE }
+    }
+}
+
+impl Bucket {
+    fn filled(&self) -> impl Iterator<Item = Link> {
+        self.links.iter().copied().filter(|link| link.at().is_some())
+    }
+}
+
+/// Links that are on their way to other buckets.
+type Links = SmallVec<[Link; 2 * LINKS]>;
 
 /// The table of a shard.
 #[derive(Debug)]
 pub(super) struct Table {
     buckets: Dense<Bucket, CHUNK>,
+    further: Dense<Bucket, CHUNK>,
     /// One less than the number of buckets, rounded up to a power of two.
     mask: u64,
 }
@@ -74,81 +94,71 @@ impl Table {
     pub(super) fn new() -> Self {
         let mut buckets = Dense::default();
         (0..BUCKETS_MIN).for_each(|_| buckets.push(Bucket::default()));
-        Self { buckets, mask: length(BUCKETS_MIN) - 1 }
+        Self { buckets, further: Dense::default(), mask: length(BUCKETS_MIN) - 1 }
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        length(self.buckets.bytes())
+        length(self.buckets.bytes() + self.further.bytes())
     }
 
     #[inline]
     pub(super) fn find(&self, slots: &Slots, sought: &Sought<'_>) -> Option<Index> {
-        let bucket = self.buckets.get(self.bucket(sought.hash))?;
-        // All of them are compared before any is followed: which one it is cannot be predicted.
+        let mut bucket = self.buckets.get(self.bucket(sought.hash))?;
         let wanted = Link::new(sought.hash, 0).0;
-        let mut places = 0_u32;
-        for (place, link) in (0_u32..).zip(&bucket.straight) {
-            places |= u32::from((link.0 ^ wanted) <= NONE) << place;
-        }
-        while places != 0 {
-            let link = bucket.straight.get(super::dense::position(places.trailing_zeros()))?;
-            if let Some(at) = link.at()
-                && slots.has_key(at, sought)
-            {
-                return Some(at);
-            }
-            places &= places - 1;
-        }
-        let mut link = bucket.chain;
         loop {
-            let at = link.at()?;
-            if link.may_be(sought.hash) && slots.has_key(at, sought) {
-                return Some(at);
+            // All of them are compared before any is followed: which one it is cannot be predicted.
+            let mut places = 0_u32;
+            for (place, link) in (0_u32..).zip(&bucket.links) {
+                places |= u32::from((link.0 ^ wanted) <= NONE) << place;
             }
-            link = chained(slots, at);
+            while places != 0 {
+                let link = bucket.links.get(super::dense::position(places.trailing_zeros()))?;
+                if let Some(at) = link.at()
+                    && slots.has_key(at, sought)
+                {
+                    return Some(at);
+                }
+                places &= places - 1;
+            }
+            bucket = self.further.get(bucket.next)?;
         }
     }
 
     /// Adds a slot, and a bucket where they are too few. `hash_of` is asked for the hashes of slots that are already in.
     pub(super) fn insert(
         &mut self,
-        slots: &mut Slots,
+        slots: &Slots,
         hash: u64,
         at: Index,
         hash_of: impl Fn(&Slots, Index) -> u64,
     ) {
-        self.add(slots, hash, Link::new(hash, at));
+        self.add(hash, Link::new(hash, at));
         if slots.len() > self.buckets.len() * LOAD_MAX {
             self.split(slots, hash_of);
         }
     }
 
-    /// Takes a slot out, and a bucket where they are too many.
-    pub(super) fn remove(&mut self, slots: &mut Slots, hash: u64, at: Index) {
-        let after = chained(slots, at);
-        let Some(bucket) = self.buckets.get_mut(self.bucket(hash)) else { return };
-        match bucket.straight.iter_mut().find(|link| link.at() == Some(at)) {
-            // The first of the chain comes in its place.
-            Some(link) => {
-                *link = bucket.chain;
-                if let Some(first) = bucket.chain.at() {
-                    bucket.chain = chained(slots, first);
-                }
-            }
-            None => replace_chained(&mut bucket.chain, slots, at, |_| after),
+    /// Takes a slot out, and a bucket where they are too many. `hash_of` is asked for the hashes of slots that are in.
+    pub(super) fn remove(
+        &mut self,
+        slots: &Slots,
+        hash: u64,
+        at: Index,
+        hash_of: impl Fn(&Slots, Index) -> u64,
+    ) {
+        let number = self.bucket(hash);
+        let instead = self.take_further(slots, number, &hash_of);
+        if instead.at() != Some(at) {
+            self.replace(number, |link| link.at() == Some(at), |_| instead);
         }
         if self.buckets.len() > BUCKETS_MIN && slots.len() < self.buckets.len() * LOAD_MIN {
-            self.merge(slots);
+            self.merge(slots, hash_of);
         }
     }
 
     /// Follows a slot that moved.
-    pub(super) fn moved(&mut self, slots: &mut Slots, hash: u64, from: Index, to: Index) {
-        let Some(bucket) = self.buckets.get_mut(self.bucket(hash)) else { return };
-        match bucket.straight.iter_mut().find(|link| link.at() == Some(from)) {
-            Some(link) => *link = link.moved(to),
-            None => replace_chained(&mut bucket.chain, slots, from, |link| link.moved(to)),
-        }
+    pub(super) fn moved(&mut self, hash: u64, from: Index, to: Index) {
+        self.replace(self.bucket(hash), |link| link.at() == Some(from), |link| link.moved(to));
     }
 
     /// Checks that every slot is led to once, from the bucket where it belongs.
@@ -157,26 +167,36 @@ impl Table {
         slots: &Slots,
         hash_of: impl Fn(&Slots, Index) -> u64,
     ) -> Result<(), String> {
-        let mut seen = 0;
-        for number in 0..super::dense::index(self.buckets.len()) {
-            let Some(bucket) = self.buckets.get(number) else { break };
-            let mut chain = bucket.chain;
-            let chain = std::iter::from_fn(|| {
-                let link = chain;
-                chain = chained(slots, link.at()?);
-                Some(link)
-            });
-            for link in bucket.straight.iter().copied().chain(chain) {
-                let Some(at) = link.at() else { continue };
-                let hash = hash_of(slots, at);
-                seen += 1;
-                if self.bucket(hash) != number || !link.may_be(hash) || seen > slots.len() {
-                    return Err(format!("bucket {number} leads to slot {at}, which does not belong there"));
+        let (mut seen, mut further) = (0, 0);
+        for number in 0..index(self.buckets.len()) {
+            let first = self.buckets.get(number);
+            let chain = std::iter::successors(first, |bucket| self.further.get(bucket.next));
+            for (place, bucket) in chain.enumerate() {
+                let filled = bucket.filled().count();
+                let is_filled = match place {
+                    0 => filled == LINKS || bucket.next == NONE,
+                    1 => filled > 0,
+                    _ => filled == LINKS,
+                };
+                further += usize::from(place > 0);
+                if !is_filled || further > self.further.len() {
+                    return Err(format!("bucket {number} leads to a further one that it does not need"));
+                }
+                for link in bucket.filled() {
+                    let hash = link.at().map_or(0, |at| hash_of(slots, at));
+                    seen += 1;
+                    if self.bucket(hash) != number || !link.may_be(hash) || seen > slots.len() {
+                        return Err(format!("bucket {number} leads by {link:?} to a slot of another"));
+                    }
                 }
             }
         }
-        if seen != slots.len() {
-            return Err(format!("the table leads to {seen} slots of {}", slots.len()));
+        if seen != slots.len() || further != self.further.len() {
+            return Err(format!(
+                "the table leads to {seen} slots of {}, by {further} further buckets of {}",
+                slots.len(),
+                self.further.len()
+            ));
         }
         Ok(())
     }
@@ -188,82 +208,113 @@ impl Table {
         Index::try_from(bucket).unwrap_or(NONE)
     }
 
-    fn add(&mut self, slots: &mut Slots, hash: u64, link: Link) {
+    fn add(&mut self, hash: u64, link: Link) {
         let number = self.bucket(hash);
-        let (Some(bucket), Some(at)) = (self.buckets.get_mut(number), link.at()) else { return };
-        let free = bucket.straight.iter_mut().find(|link| link.at().is_none());
-        let after = match free {
-            Some(free) => {
-                *free = link;
-                Link::default()
+        if self.replace(number, |link| link.at().is_none(), |_| link) {
+            return;
+        }
+        let added = index(self.further.len());
+        if let Some(bucket) = self.buckets.get_mut(number) {
+            let next = std::mem::replace(&mut bucket.next, added);
+            self.further.push(Bucket { next, ..Bucket::default() });
+            self.replace(number, |link| link.at().is_none(), |_| link);
+        }
+    }
+
+    /// Replaces the first link of a bucket and its further ones that `is` the one; whether there was one.
+    fn replace(&mut self, number: Index, is: impl Fn(Link) -> bool, with: impl FnOnce(Link) -> Link) -> bool {
+        let mut at = self.buckets.get_mut(number);
+        while let Some(bucket) = at {
+            if let Some(link) = bucket.links.iter_mut().find(|link| is(**link)) {
+                *link = with(*link);
+                return true;
             }
-            None => std::mem::replace(&mut bucket.chain, link),
-        };
-        if let Some(cold) = slots.cold_mut(at) {
-            cold.chained = after.0;
+            let next = bucket.next;
+            at = self.further.get_mut(next);
+        }
+        false
+    }
+
+    /// Takes a link out of the first of a bucket's further ones, and drops that one where it was its last; no link where there are
+    /// none.
+    fn take_further(&mut self, slots: &Slots, number: Index, hash_of: impl Fn(&Slots, Index) -> u64) -> Link {
+        let next = self.buckets.get(number).map_or(NONE, |bucket| bucket.next);
+        let Some(further) = self.further.get_mut(next) else { return Link::default() };
+        let link = further.links.iter_mut().rfind(|link| link.at().is_some()).map(std::mem::take);
+        if further.filled().next().is_none() {
+            self.drop_further(slots, number, hash_of);
+        }
+        link.unwrap_or_default()
+    }
+
+    /// Drops the first of a bucket's further ones, and tells what was in it. The last one takes its place.
+    fn drop_further(
+        &mut self,
+        slots: &Slots,
+        number: Index,
+        hash_of: impl Fn(&Slots, Index) -> u64,
+    ) -> Option<Bucket> {
+        let bucket = self.buckets.get_mut(number)?;
+        let dropped = bucket.next;
+        bucket.next = self.further.get(dropped)?.next;
+        let dropped_bucket = self.further.swap_remove(dropped)?;
+        let last = index(self.further.len());
+        if last != dropped {
+            self.follow(slots, last, dropped, hash_of);
+        }
+        Some(dropped_bucket)
+    }
+
+    /// Follows a further bucket that moved: whose it is can be told by any slot that it leads to.
+    fn follow(&mut self, slots: &Slots, from: Index, to: Index, hash_of: impl Fn(&Slots, Index) -> u64) {
+        let moved = self.further.get(to).and_then(|bucket| bucket.filled().next()?.at());
+        let number = moved.map_or(NONE, |at| self.bucket(hash_of(slots, at)));
+        let mut before = self.buckets.get_mut(number);
+        while let Some(bucket) = before {
+            if bucket.next == from {
+                bucket.next = to;
+                return;
+            }
+            let next = bucket.next;
+            before = self.further.get_mut(next);
         }
     }
 
     /// Adds a bucket: it takes its part of the one that it was folded into.
-    fn split(&mut self, slots: &mut Slots, hash_of: impl Fn(&Slots, Index) -> u64) {
-        let added = super::dense::index(self.buckets.len());
+    fn split(&mut self, slots: &Slots, hash_of: impl Fn(&Slots, Index) -> u64) {
+        let added = length(self.buckets.len());
+        let mask = (added + 1).next_power_of_two() - 1;
+        let links = self.empty(slots, Index::try_from(added & (mask >> 1)).unwrap_or(NONE), &hash_of);
         self.buckets.push(Bucket::default());
-        self.mask = length(self.buckets.len().next_power_of_two()) - 1;
-        self.spread(slots, u64::from(added) & (self.mask >> 1), hash_of);
+        self.mask = mask;
+        self.add_all(slots, links, hash_of);
     }
 
     /// Drops the last bucket: what it holds goes back to the one that it was split from.
-    fn merge(&mut self, slots: &mut Slots) {
-        let dropped = self.buckets.len() - 1;
-        let Some(bucket) = self.buckets.pop() else { return };
-        let old = length(dropped) & (self.mask >> 1);
+    fn merge(&mut self, slots: &Slots, hash_of: impl Fn(&Slots, Index) -> u64) {
+        let links = self.empty(slots, index(self.buckets.len() - 1), &hash_of);
+        self.buckets.pop();
         self.mask = length(self.buckets.len().next_power_of_two()) - 1;
-        self.add_all(slots, bucket, |_, _| old);
+        self.add_all(slots, links, hash_of);
     }
 
-    /// Empties a bucket, and adds what was in it where it belongs by now.
-    fn spread(&mut self, slots: &mut Slots, number: u64, hash_of: impl Fn(&Slots, Index) -> u64) {
-        let number = Index::try_from(number).unwrap_or(NONE);
+    /// Takes everything out of a bucket, its further ones included.
+    fn empty(&mut self, slots: &Slots, number: Index, hash_of: impl Fn(&Slots, Index) -> u64) -> Links {
+        let mut links = Links::new();
+        while let Some(further) = self.drop_further(slots, number, &hash_of) {
+            links.extend(further.filled());
+        }
         if let Some(bucket) = self.buckets.get_mut(number).map(std::mem::take) {
-            self.add_all(slots, bucket, hash_of);
+            links.extend(bucket.filled());
         }
+        links
     }
 
-    fn add_all(&mut self, slots: &mut Slots, bucket: Bucket, hash_of: impl Fn(&Slots, Index) -> u64) {
-        for link in bucket.straight {
+    fn add_all(&mut self, slots: &Slots, links: Links, hash_of: impl Fn(&Slots, Index) -> u64) {
+        for link in links {
             if let Some(at) = link.at() {
-                self.add(slots, hash_of(slots, at), link);
+                self.add(hash_of(slots, at), link);
             }
-        }
-        let mut link = bucket.chain;
-        while let Some(at) = link.at() {
-            let after = chained(slots, at);
-            self.add(slots, hash_of(slots, at), link);
-            link = after;
-        }
-    }
-}
-
-fn chained(slots: &Slots, at: Index) -> Link {
-    slots.cold(at).map_or(Link::default(), |cold| Link(cold.chained))
-}
-
-/// Replaces the link of a chain that leads to `at`.
-fn replace_chained(chain: &mut Link, slots: &mut Slots, at: Index, with: impl FnOnce(Link) -> Link) {
-    let Some(mut before) = chain.at() else { return };
-    if before == at {
-        *chain = with(*chain);
-        return;
-    }
-    while let Some(cold) = slots.cold_mut(before) {
-        let link = Link(cold.chained);
-        match link.at() {
-            Some(next) if next == at => {
-                cold.chained = with(link).0;
-                return;
-            }
-            Some(next) => before = next,
-            None => return,
         }
     }
 }
