@@ -28,6 +28,10 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 
 use error::Error;
 
+/// The allocator of the `forebay` command, for all that are compared in this process.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// One benchmark.
 struct Bench {
     /// What the command line calls it.
