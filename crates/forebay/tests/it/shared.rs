@@ -959,7 +959,7 @@ async fn what_is_kept_without_a_source_is_withheld_and_unchanged_out_of_touch() 
     let get = async |id: &str| b.get(id).await.unwrap().map(|blob| text(&blob));
     let append = |id: &str| {
         b.change(id, |held| {
-            let before = held.as_ref().and_then(Value::as_blob).map(|blob| text(blob)).unwrap_or_default();
+            let before = held.as_ref().and_then(Value::as_blob).map(text).unwrap_or_default();
             *held = Some(Blob::opaque(format!("{before}+")).into());
         })
     };
