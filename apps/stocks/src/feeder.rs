@@ -68,7 +68,7 @@ impl Feeder {
         if due.is_empty() {
             return Ok(0);
         }
-        let mut transaction = self.database.sqlite().begin_with("begin immediate").await?;
+        let mut transaction = self.database.sqlite()?.begin_with("begin immediate").await?;
         for Due { instrument, quote, .. } in &due {
             update(instrument, quote).execute(&mut *transaction).await?;
         }

@@ -81,7 +81,7 @@ impl Part {
 
 async fn missing_parts(database: &Database) -> Result<Vec<Part>, DatabaseError> {
     let loaded: Vec<String> =
-        sqlx::query_scalar("select part from sample_parts").fetch_all(database.sqlite()).await?;
+        sqlx::query_scalar("select part from sample_parts").fetch_all(database.sqlite()?).await?;
     Ok(Part::ALL.into_iter().filter(|part| !loaded.iter().any(|name| name == part.name())).collect())
 }
 
@@ -101,7 +101,7 @@ impl Load<'_> {
     ) -> Result<(), DatabaseError> {
         let mut batches = rows.chunks(BATCH).peekable();
         while let Some(batch) = batches.next() {
-            let mut transaction = self.database.sqlite().begin_with("begin immediate").await?;
+            let mut transaction = self.database.sqlite()?.begin_with("begin immediate").await?;
             for row in batch {
                 insert(row).execute(&mut *transaction).await?;
             }

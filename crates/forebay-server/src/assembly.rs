@@ -13,7 +13,7 @@ use forebay::rt::{Clock, Tasks};
 use forebay::tier::memory::EvictionPolicy;
 use forebay::{Blob, BreakerOptions, Forebay, Keyspace, Namespace, NamespaceBuilder, Policy, Writes};
 use forebay_stores::database::{Address, Database, DatabaseError, DatabaseOptions};
-use forebay_stores::source::sql::{SqlError, SqlQuery, SqlSource};
+use forebay_stores::source::sql::{KeyColumn, SqlError, SqlQuery, SqlSource};
 
 use crate::app::{App, AppError, Progress, Setup};
 use crate::configuration::{self, Deployment, Report, Ttl};
@@ -189,7 +189,7 @@ async fn built(
     };
     let query = SqlQuery {
         text: sql.query.text.expose().to_owned(),
-        params: namespace.key.names().map(str::to_owned).collect(),
+        params: KeyColumn::all_of(&namespace.key),
         decimals: sql.decimals.clone(),
         version: namespace.version.clone(),
         tags: namespace.tags.iter().filter(|tag| !is_of_key(tag, namespace)).cloned().collect(),
@@ -280,22 +280,29 @@ async fn open_databases(
 ) -> Result<BTreeMap<String, Database>, AssemblyError> {
     let mut databases = BTreeMap::new();
     for (name, database) in &declared.databases {
-        // Other kinds are refused as not served before anything is opened.
-        let Some(path) = database.url.sqlite_path() else { continue };
+        let failed = |source| AssemblyError::Database {
+            keyspace: declared.name.clone(),
+            database: name.clone(),
+            source,
+        };
+        let address = match database.url.sqlite_path() {
+            Some(path) => Address::Sqlite(path.into()),
+            // MySQL is refused as not served before anything is opened.
+            None => Address::Postgres(
+                database.url.text.expose().parse().map_err(|error| failed(DatabaseError::Driver(error)))?,
+            ),
+        };
         let options = DatabaseOptions {
-            address: Address::Sqlite(path.into()),
+            address,
             pool_max: database.pool.max,
             pool_warm: database.pool.warm,
             pool_wait: database.pool.wait,
             pool_max_lifetime: database.pool.max_lifetime,
             pool_ping_after_idle: database.pool.ping_after_idle,
+            statement_timeout: database.statement_timeout,
             create,
         };
-        let open = Database::open(&options).await.map_err(|source| AssemblyError::Database {
-            keyspace: declared.name.clone(),
-            database: name.clone(),
-            source,
-        })?;
+        let open = Database::open(&options).await.map_err(failed)?;
         databases.insert(name.clone(), open);
     }
     Ok(databases)

@@ -8,7 +8,7 @@ async fn check_in(database: &Database, user: &str, days: &[&str]) {
     sqlx::query("insert into users (user_id, username, created_at) values (?, ?, '2024-01-01T00:00:00Z')")
         .bind(user)
         .bind(user)
-        .execute(database.sqlite())
+        .execute(database.sqlite().unwrap())
         .await
         .unwrap();
     for day in days {
@@ -16,7 +16,7 @@ async fn check_in(database: &Database, user: &str, days: &[&str]) {
             .bind(user)
             .bind(day)
             .bind(day)
-            .execute(database.sqlite())
+            .execute(database.sqlite().unwrap())
             .await
             .unwrap();
     }
@@ -29,7 +29,7 @@ async fn stats(database: &Database, user: &str) -> Stats {
         "select total_check_ins, last_day, last_streak, longest_streak, points from user_stats where user_id in (?)",
     )
     .bind(user)
-    .fetch_one(database.sqlite())
+    .fetch_one(database.sqlite().unwrap())
     .await
     .unwrap()
 }
@@ -44,7 +44,7 @@ async fn streaks_cross_months_years_and_leap_days() {
     sqlx::query(
         "insert into points values ('1', 'leap', 10, 'check-in', ''), ('2', 'leap', -3, 'make-up', '')",
     )
-    .execute(database.sqlite())
+    .execute(database.sqlite().unwrap())
     .await
     .unwrap();
     assert_eq!(stats(&database, "leap").await, (4, "2024-03-03".to_owned(), 1, 3, 7));
@@ -55,7 +55,7 @@ async fn streaks_cross_months_years_and_leap_days() {
 async fn board(database: &Database, name: &str) -> Vec<String> {
     sqlx::query_scalar("select member from rankings where day in (?) order by score desc, member")
         .bind(name)
-        .fetch_all(database.sqlite())
+        .fetch_all(database.sqlite().unwrap())
         .await
         .unwrap()
 }
@@ -67,7 +67,7 @@ async fn boards_rank_a_day_a_week_a_month_and_streaks() {
     check_in(&database, "late", &["2024-12-30", "2024-12-31", "2025-01-02"]).await;
     check_in(&database, "early", &["2024-12-30", "2025-01-03"]).await;
     sqlx::query("update check_ins set checked_at = '2024-12-30T00:59:59.999Z' where user_id = 'early' and day = '2024-12-30'")
-        .execute(database.sqlite())
+        .execute(database.sqlite().unwrap())
         .await
         .unwrap();
     assert_eq!(board(&database, "2024-12-30").await, ["early", "late"]);
@@ -83,17 +83,17 @@ async fn one_check_in_a_day_and_stock_is_what_is_unissued() {
     check_in(&database, "one", &["2024-12-30"]).await;
     let twice =
         sqlx::query("insert into check_ins (user_id, day, checked_at) values ('one', '2024-12-30', '')");
-    assert!(twice.execute(database.sqlite()).await.is_err());
+    assert!(twice.execute(database.sqlite().unwrap()).await.is_err());
     sqlx::query(
         "insert into redeem_codes (code_hash, face_value, state) \
          values ('a', '5.00', 'unissued'), ('b', '5.00', 'issued'), ('c', '5.00', 'unissued'), ('d', '1.00', 'void')",
     )
-    .execute(database.sqlite())
+    .execute(database.sqlite().unwrap())
     .await
     .unwrap();
     let stock: Vec<(String, i64)> =
         sqlx::query_as("select face_value, unissued from code_inventory order by 1")
-            .fetch_all(database.sqlite())
+            .fetch_all(database.sqlite().unwrap())
             .await
             .unwrap();
     assert_eq!(stock, [("1.00".to_owned(), 0), ("5.00".to_owned(), 2)], "an empty stock is 0, not missing");

@@ -14,7 +14,7 @@ async fn insert(
     )
     .bind(order_no)
     .bind(status)
-    .execute(database.sqlite())
+    .execute(database.sqlite().unwrap())
     .await
     .map(|_| ())
 }
@@ -28,7 +28,7 @@ async fn an_order_number_is_unique_and_a_status_is_known() {
     assert!(insert(&database, "ORDER_20241201_001_002", "paid").await.is_err());
     let amount: String =
         sqlx::query_scalar("select amount from orders where period_number in ('20241201_001')")
-            .fetch_one(database.sqlite())
+            .fetch_one(database.sqlite().unwrap())
             .await
             .unwrap();
     assert_eq!(amount, "100.00");

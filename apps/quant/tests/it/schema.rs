@@ -13,7 +13,7 @@ async fn a_symbol_names_its_code_and_exchange() {
         .bind(symbol)
         .bind(exchange)
         .bind(kind)
-        .execute(database.sqlite())
+        .execute(database.sqlite().unwrap())
     };
     insert("000001.SH", "SH", "index").await.unwrap();
     insert("000001.SZ", "SZ", "stock").await.unwrap();
@@ -28,13 +28,13 @@ async fn data_belongs_to_a_symbol_and_is_json() {
     let insert = |content: &'static str| {
         sqlx::query("insert into market_data (symbol, data_type, content, as_of) values ('600000.SH', 'fund_flow', ?, '')")
             .bind(content)
-            .execute(database.sqlite())
+            .execute(database.sqlite().unwrap())
     };
     assert!(insert("{}").await.is_err(), "no such symbol");
     sqlx::query(
         "insert into symbols_info (symbol, exchange, code, name, kind) values ('600000.SH', 'SH', '600000', '', 'stock')",
     )
-    .execute(database.sqlite())
+    .execute(database.sqlite().unwrap())
     .await
     .unwrap();
     assert!(insert("{").await.is_err(), "no JSON");

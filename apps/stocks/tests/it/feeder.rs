@@ -48,7 +48,7 @@ async fn market(start: &str) -> Market {
 async fn quote(database: &Database, code: &str) -> (String, String, i64, String) {
     sqlx::query_as("select price, change, volume, timestamp from quotes where code = ?")
         .bind(code)
-        .fetch_one(database.sqlite())
+        .fetch_one(database.sqlite().unwrap())
         .await
         .unwrap()
 }
@@ -72,7 +72,7 @@ async fn a_round_writes_the_minute_that_the_clock_shows() {
         row("10.31", "0.06", 774_600, "2019-01-23T01:32:00Z")
     );
     let index: String = sqlx::query_scalar("select price from indices where code = '000001'")
-        .fetch_one(market.database.sqlite())
+        .fetch_one(market.database.sqlite().unwrap())
         .await
         .unwrap();
     assert_eq!(index, "2579.77");
@@ -109,7 +109,7 @@ async fn the_rotation_goes_on_where_it_was_while_minutes_pass() {
     market.clock.set(Change { paused: Some(true), ..Change::default() }).unwrap();
     let stale: i64 = sqlx::query_scalar("select count(*) from quotes where timestamp = ?")
         .bind(from)
-        .fetch_one(market.database.sqlite())
+        .fetch_one(market.database.sqlite().unwrap())
         .await
         .unwrap();
     assert!(
@@ -121,17 +121,20 @@ async fn the_rotation_goes_on_where_it_was_while_minutes_pass() {
 #[tokio::test]
 async fn a_deleted_row_stays_deleted() {
     let mut market = market("2019-01-23T09:30:00").await;
-    sqlx::query("delete from quotes where code = '600000'").execute(market.database.sqlite()).await.unwrap();
+    sqlx::query("delete from quotes where code = '600000'")
+        .execute(market.database.sqlite().unwrap())
+        .await
+        .unwrap();
     market.feeder.round().await.unwrap();
     let left: i64 = sqlx::query_scalar("select count(*) from quotes where code = '600000'")
-        .fetch_one(market.database.sqlite())
+        .fetch_one(market.database.sqlite().unwrap())
         .await
         .unwrap();
     assert_eq!(left, 0);
 }
 
 async fn rename(database: &Database, statement: &'static str) {
-    sqlx::query(statement).execute(database.sqlite()).await.unwrap();
+    sqlx::query(statement).execute(database.sqlite().unwrap()).await.unwrap();
 }
 
 #[tokio::test]
@@ -162,7 +165,7 @@ async fn moved(market: &Clock, database: &Database, than: &str) -> String {
 /// Lets a second pass, and the feeder's task have its turn.
 async fn a_second(real: &Clock, database: &Database) {
     real.advance(PERIOD);
-    sqlx::query("select count(*) from instruments").execute(database.sqlite()).await.unwrap();
+    sqlx::query("select count(*) from instruments").execute(database.sqlite().unwrap()).await.unwrap();
 }
 
 async fn rounds_until(real: &Clock, database: &Database, done: impl Fn() -> bool) {

@@ -42,7 +42,7 @@ async fn rows(database: &Database) -> Vec<i64> {
         "select count(*) from bars",
         "select count(*) from daily_bars",
     ] {
-        counts.push(sqlx::query_scalar(count).fetch_one(database.sqlite()).await.unwrap());
+        counts.push(sqlx::query_scalar(count).fetch_one(database.sqlite().unwrap()).await.unwrap());
     }
     counts
 }
@@ -61,7 +61,10 @@ async fn a_second_start_finds_its_data() {
     assert_eq!(first.total.load(Ordering::Relaxed), TOTAL);
     assert_eq!(rows(&database).await, ALL);
 
-    sqlx::query("delete from quotes where code = '600000'").execute(database.sqlite()).await.unwrap();
+    sqlx::query("delete from quotes where code = '600000'")
+        .execute(database.sqlite().unwrap())
+        .await
+        .unwrap();
     let second = Steps::new(0);
     assert_eq!(fill(&database, &market, OPENING, second.as_ref()).await.unwrap(), 0);
     assert_eq!(rows(&database).await[1], ALL[1] - 1, "what was deleted stays deleted");
@@ -95,7 +98,7 @@ async fn a_quote_is_loaded_by_its_code_as_exact_text() {
     let stock: (String, String, String, String, String, i64, String) = sqlx::query_as(
         "select code, name, price, change, change_pct, volume, timestamp from quotes where code in ('600000')",
     )
-    .fetch_one(database.sqlite())
+    .fetch_one(database.sqlite().unwrap())
     .await
     .unwrap();
     let text = |text: &str| text.to_owned();
@@ -111,13 +114,13 @@ async fn a_quote_is_loaded_by_its_code_as_exact_text() {
     assert_eq!(stock, expected);
     let index: (String, String, String) =
         sqlx::query_as("select name, price, provenance from indices where code in ('000001')")
-            .fetch_one(database.sqlite())
+            .fetch_one(database.sqlite().unwrap())
             .await
             .unwrap();
     assert_eq!(index, (text("上证指数"), text("2577.19"), text("recorded")));
     let generated: Vec<String> =
         sqlx::query_scalar("select provenance from quotes where code in ('600519', '000858')")
-            .fetch_all(database.sqlite())
+            .fetch_all(database.sqlite().unwrap())
             .await
             .unwrap();
     assert_eq!(generated, ["generated", "generated"]);

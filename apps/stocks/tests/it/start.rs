@@ -34,8 +34,10 @@ async fn start(settings: &str) -> Started {
         progress: Arc::new(Silent),
     };
     let outcome = (app().start)(setup).await;
-    let quotes =
-        sqlx::query_scalar("select count(*) from quotes").fetch_one(database.sqlite()).await.unwrap();
+    let quotes = sqlx::query_scalar("select count(*) from quotes")
+        .fetch_one(database.sqlite().unwrap())
+        .await
+        .unwrap();
     Started { outcome, tasks, quotes }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use expect_test::expect;
+use forebay::namespace::pattern::ParamKind;
 use forebay_server::app::App;
 use forebay_server::configuration::{Declaration, Deployment, Environment, Namespace, served};
-use forebay_stores::database::{Database, DatabaseOptions};
+use forebay_stores::database::{Database, DatabaseOptions, Dialect};
 use forebay_stores::source::sql;
 use sqlx::{AssertSqlSafe, Executor as _, SqlSafeStr as _};
 
@@ -78,7 +79,7 @@ async fn every_query_is_understood_by_its_schema() {
             declaration(&app).namespaces.values().flat_map(queries).collect();
         assert!(!queries.is_empty(), "{} declares no query", app.name);
         for (place, query) in queries {
-            let prepared = database.sqlite().prepare(AssertSqlSafe(query).into_sql_str()).await;
+            let prepared = database.sqlite().unwrap().prepare(AssertSqlSafe(query).into_sql_str()).await;
             prepared.unwrap_or_else(|error| panic!("{}: {place}: {error}", app.name));
         }
     }
@@ -86,18 +87,20 @@ async fn every_query_is_understood_by_its_schema() {
 
 /// The queries of a namespace as SQLite is asked them, each with what it is.
 fn queries(namespace: &Namespace) -> Vec<(String, String)> {
-    let of_key = namespace.key.names().len();
-    let of_field = namespace.field.as_ref().map_or(0, |field| field.names().len());
+    let of_key: Vec<ParamKind> = namespace.key.kinds().collect();
+    let of_field = namespace.field.iter().flat_map(|field| field.kinds());
+    let of_field: Vec<ParamKind> = of_key.iter().copied().chain(of_field).collect();
+    let bound = |text: &str, kinds: &[ParamKind]| sql::bound(Dialect::Sqlite, text, kinds);
     let place = |what: &str| format!("{} {what}", namespace.name);
     let mut queries = Vec::new();
     if let Some(source) = namespace.source.as_ref().and_then(|source| source.sql.as_ref()) {
-        queries.push((place("query"), sql::bound(source.query.text.expose(), of_key)));
+        queries.push((place("query"), bound(source.query.text.expose(), &of_key)));
         if let Some(fields) = &source.fields {
-            queries.push((place("fields"), sql::bound(fields.text.expose(), of_key + of_field)));
+            queries.push((place("fields"), bound(fields.text.expose(), &of_field)));
         }
     }
     for (alias, query) in &namespace.aliases {
-        queries.push((place(alias), sql::bound(query.text.expose(), 1)));
+        queries.push((place(alias), bound(query.text.expose(), &[ParamKind::Text])));
     }
     queries
 }

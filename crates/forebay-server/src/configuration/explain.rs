@@ -4,13 +4,14 @@
 
 use std::time::Duration;
 
+use forebay::namespace::pattern::ParamKind;
+use forebay_stores::database::Dialect;
 use forebay_stores::source::sql;
 
 use super::checked::{
-    Breaker, Budget, Database, Declaration, Durability, EvictionPolicy, Kind, Mode, Namespace, Sink,
-    SqlSource, Ttl, Writes,
+    Breaker, Budget, Database, DatabaseKind, DatabaseUrl, Declaration, Durability, EvictionPolicy, Kind,
+    Mode, Namespace, Sink, SqlSource, Ttl, Writes,
 };
-use super::query::Query;
 use super::raw::Table;
 use super::served;
 use super::units::{show_duration, show_size};
@@ -117,17 +118,27 @@ impl Explained<'_> {
                 None => format!("the database {}", sql.database),
             };
             page.line("loaded from", &place);
-            let parameters = self.namespace.key.names().len();
-            page.line("one key", &sent(&sql.query, parameters));
+            let dialect = self.dialect(&sql.database);
+            let kinds: Vec<ParamKind> = self.namespace.key.kinds().collect();
+            page.line("one key", &sql::bound(dialect, &sql.query.text.shown(), &kinds));
             page.line("many keys", "the same query, once for what misses together or waits for its turn");
             if let Some(fields) = &sql.fields {
-                let own = self.namespace.field.as_ref().map_or(0, |field| field.names().len());
-                page.line("one field", &sent(fields, parameters + own));
+                let of_field = self.namespace.field.iter().flat_map(|field| field.kinds());
+                let kinds: Vec<ParamKind> = kinds.into_iter().chain(of_field).collect();
+                page.line("one field", &sql::bound(dialect, &fields.text.shown(), &kinds));
             }
             page.line("depends on", &self.dependencies(sql));
         }
         if let Some(http) = &source.http {
             page.line("loaded from", &http.url.shown());
+        }
+    }
+
+    /// What the database called `name` is asked in.
+    fn dialect(&self, name: &str) -> Dialect {
+        match self.declaration.databases.get(name) {
+            Some(Database { url: DatabaseUrl { kind: DatabaseKind::Postgres, .. }, .. }) => Dialect::Postgres,
+            _ => Dialect::Sqlite,
         }
     }
 
@@ -412,12 +423,6 @@ impl Explained<'_> {
             );
         }
     }
-}
-
-/// A query as it is sent for one row of parameters.
-/// The query as its database is asked.
-fn sent(query: &Query, parameters: usize) -> String {
-    sql::bound(&query.text.shown(), parameters)
 }
 
 fn of_table(table: &str, columns: &[String]) -> String {

@@ -24,15 +24,15 @@ enum Values {
     Only(&'static [&'static str]),
     /// `true`.
     True,
-    /// Addresses that do not begin like this.
-    NotBeginning(&'static str),
+    /// Addresses that begin like this.
+    Beginning(&'static str),
 }
 
 const UNSERVED: &[Unserved] = &[
     Unserved { path: "shared", values: Values::All },
-    Unserved { path: "database.*.url", values: Values::NotBeginning("sqlite:") },
+    Unserved { path: "database.*.url", values: Values::Beginning("mysql:") },
     Unserved { path: "database.*.feed", values: Values::True },
-    Unserved { path: "environment.*.database.*.url", values: Values::NotBeginning("sqlite:") },
+    Unserved { path: "environment.*.database.*.url", values: Values::Beginning("mysql:") },
     Unserved { path: "namespace.*.kind", values: Values::But("blob") },
     Unserved { path: "namespace.*.field", values: Values::All },
     Unserved { path: "namespace.*.mode", values: Values::Only(&["store"]) },
@@ -99,7 +99,7 @@ pub(crate) fn page_note(section: &str, option: &str) -> Option<String> {
         Values::True => "*`true` is not served yet.*".into(),
         Values::But(value) => format!("*Only `\"{value}\"` is served yet.*"),
         Values::Only(values) => format!("*Not served yet: {}.*", super::options::one_of(values)),
-        Values::NotBeginning(start) => format!("*Only `{start}` is served yet.*"),
+        Values::Beginning(start) => format!("*`{start}` is not served yet.*"),
     })
 }
 
@@ -140,9 +140,9 @@ fn not_served(entry: &Entry, unserved: &Unserved) -> Option<(Span, NotServed)> {
             format!("`{name} = \"{choice}\"`"),
             format!("leave `{name}` out, or write another value"),
         ),
-        (Values::NotBeginning(start), Value::Text(text)) if !text.expose().starts_with(start) => {
-            let mend = format!("write a `{start}` address");
-            (entry.span.clone(), format!("a `{name}` that is not `{start}`"), mend)
+        (Values::Beginning(start), Value::Text(text)) if text.expose().starts_with(start) => {
+            let mend = "write a `sqlite:` or a `postgres:` address".to_owned();
+            (entry.span.clone(), format!("a `{name}` that begins with `{start}`"), mend)
         }
         _ => return None,
     };

@@ -1,4 +1,3 @@
 //! Sources: declared queries behind the engine's [`Source`](forebay::Source).
 
-mod row;
 pub mod sql;

@@ -10,7 +10,7 @@ const BAD: Migration =
     Migration { version: 2, name: "two", sql: "create table b (x integer); create nonsense;" };
 
 async fn count(database: &Database, sql: &'static str) -> i64 {
-    sqlx::query_scalar(sql).fetch_one(database.sqlite()).await.unwrap()
+    sqlx::query_scalar(sql).fetch_one(database.sqlite().unwrap()).await.unwrap()
 }
 
 #[tokio::test]

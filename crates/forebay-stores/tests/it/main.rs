@@ -1,4 +1,4 @@
-//! Databases and sources, on a real SQLite file in a fresh folder.
+//! Databases and sources, on a real SQLite file in a fresh folder and on a real PostgreSQL server.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,6 +10,7 @@
 )]
 
 mod database;
+mod postgres;
 mod sql;
 
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub fn options(folder: &tempfile::TempDir) -> DatabaseOptions {
         pool_wait: Duration::from_secs(5),
         pool_max_lifetime: Duration::from_secs(60),
         pool_ping_after_idle: Duration::ZERO,
+        statement_timeout: Duration::from_secs(30),
         create: true,
     }
 }

@@ -6,30 +6,38 @@ use forebay::namespace::pattern::Pattern;
 use forebay::value::{Param, Version};
 use forebay::{LoadKey, Loaded, Source, SourceError};
 use forebay_stores::database::Database;
-use forebay_stores::source::sql::{SqlError, SqlQuery, SqlSource};
+use forebay_stores::source::sql::{KeyColumn, SqlError, SqlQuery, SqlSource};
 
 use crate::open;
 
 async fn database(folder: &tempfile::TempDir, sql: &'static str) -> Database {
     let database = open(folder).await;
-    sqlx::raw_sql(sql).execute(database.sqlite()).await.unwrap();
+    sqlx::raw_sql(sql).execute(database.sqlite().unwrap()).await.unwrap();
     database
 }
 
 fn query(text: &str, params: &[&str], decimals: &[(&str, u8)]) -> SqlQuery {
     SqlQuery {
         text: text.into(),
-        params: params.iter().map(|&name| name.into()).collect(),
+        params: columns(params),
         decimals: decimals.iter().map(|&(name, scale)| (name.into(), scale)).collect::<BTreeMap<_, _>>(),
         ..SqlQuery::default()
     }
 }
 
-fn text(value: &str) -> LoadKey {
+/// Columns of a key, as a pattern writes its parameters.
+pub fn columns(params: &[&str]) -> Vec<KeyColumn> {
+    params
+        .iter()
+        .flat_map(|param| KeyColumn::all_of(&Pattern::parse(&format!("{{{param}}}")).unwrap()))
+        .collect()
+}
+
+pub fn text(value: &str) -> LoadKey {
     LoadKey { params: vec![Param::Text(value.into())] }
 }
 
-async fn load(source: &SqlSource, keys: &[LoadKey]) -> Result<Vec<Option<String>>, SourceError> {
+pub async fn load(source: &SqlSource, keys: &[LoadKey]) -> Result<Vec<Option<String>>, SourceError> {
     let answers = source.load("test", keys).await?;
     Ok(answers
         .into_iter()
@@ -64,7 +72,7 @@ async fn tuples_are_bound_as_rows_and_integers_stay_integers() {
         insert into bars values ('a', 1, 1.5), ('a', 2, 2.5), ('1', 1, 3.5);";
     let database = database(&folder, sql).await;
     let text_of = "select * from bars where (code, day) in {keys}";
-    let source = SqlSource::open(&database, query(text_of, &["code", "day"], &[])).await.unwrap();
+    let source = SqlSource::open(&database, query(text_of, &["code", "day:integer"], &[])).await.unwrap();
     let key = |code: &str, day| LoadKey { params: vec![Param::Text(code.into()), Param::Integer(day)] };
     let answers = load(&source, &[key("a", 2), key("1", 1), key("b", 1)]).await.unwrap();
     let row = |text: &str| Some(text.to_owned());
@@ -144,7 +152,7 @@ async fn a_lost_table_is_an_error_that_stays() {
     let database = database(&folder, QUOTES).await;
     let text_of = "select code from quotes where code in {keys}";
     let source = SqlSource::open(&database, query(text_of, &["code"], &[])).await.unwrap();
-    sqlx::raw_sql("drop table quotes").execute(database.sqlite()).await.unwrap();
+    sqlx::raw_sql("drop table quotes").execute(database.sqlite().unwrap()).await.unwrap();
     let error = load(&source, &[text("600000")]).await.unwrap_err();
     assert!(!error.retry, "{error}");
 }

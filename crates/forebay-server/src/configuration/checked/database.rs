@@ -15,6 +15,8 @@ pub struct Database {
     pub url: DatabaseUrl,
     /// The connections to it.
     pub pool: Pool,
+    /// The longest that a PostgreSQL server works at one statement. Default: 30 s.
+    pub statement_timeout: Duration,
     /// Whether its row changes invalidate what was loaded from the rows. Default: no.
     pub feed: bool,
 }
@@ -53,6 +55,9 @@ pub struct Pool {
     /// A connection idle for longer is asked whether it lives. Default: 30 s.
     pub ping_after_idle: Duration,
 }
+
+/// How long a server may work at one statement unless the declaration says otherwise.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Default for Pool {
     fn default() -> Self {
@@ -108,7 +113,8 @@ pub(super) fn database(table: &Table, findings: &mut Findings) -> Option<Databas
     if feed && !url.kind.has_feed() {
         findings.add(table.span("feed"), DatabaseFault::NoFeed { kind: url.kind.name() });
     }
-    Some(Database { url, pool: pool?, feed })
+    let statement_timeout = table.duration("statement_timeout").unwrap_or(STATEMENT_TIMEOUT);
+    Some(Database { url, pool: pool?, statement_timeout, feed })
 }
 
 /// The address in `table`, which is that of a database or of an environment's.

@@ -143,6 +143,12 @@ static DATABASE: Section = Section {
             effect: "The connections to it.",
         },
         Opt {
+            name: "statement_timeout",
+            kind: between(millis(1), days(1)),
+            default: "30s",
+            effect: "The longest that a PostgreSQL server works at one statement; a load that nobody waits for any more is given up within half a second.",
+        },
+        Opt {
             name: "feed",
             kind: Kind::Flag,
             default: "false",

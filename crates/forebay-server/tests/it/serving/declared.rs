@@ -56,7 +56,7 @@ impl Declared {
         }];
         let folder = tempfile::tempdir().unwrap();
         let database = database(&folder.path().join("main.db")).await;
-        database.sqlite().execute(SHELVES).await.unwrap();
+        database.sqlite().unwrap().execute(SHELVES).await.unwrap();
         let rest = format!("pool = {{ max = 1, wait = '1h' }}\n[namespace.it]\n{options}\n{others}");
         let text = declaration(folder.path(), "127.0.0.1:0", "127.0.0.1:0", &rest);
         let (clock, tasks) = (Clock::simulated(), Tasks::current().unwrap());
@@ -82,7 +82,7 @@ impl Declared {
     }
 
     async fn sql(&self, sql: &str) {
-        soon(self.database.sqlite().execute(AssertSqlSafe(sql.to_owned()))).await.unwrap();
+        soon(self.database.sqlite().unwrap().execute(AssertSqlSafe(sql.to_owned()))).await.unwrap();
     }
 
     async fn read(&self, key: &str) -> Result<Read, Error> {
@@ -110,7 +110,7 @@ impl Declared {
 
     /// Takes the assembly's only connection: no load ends until it is given back.
     async fn hold_source(&self) -> impl Sized + use<> {
-        soon(self.pool.sqlite().acquire()).await.unwrap()
+        soon(self.pool.sqlite().unwrap().acquire()).await.unwrap()
     }
 
     /// A read under way, on a task of its own.

@@ -94,7 +94,7 @@ async fn start(deployment: &Deployment, apps: &[App]) -> Result<Process, StartEr
 async fn database(path: &Path) -> Database {
     let options = DatabaseOptions::sqlite(path, 1);
     let database = Database::open(&options).await.unwrap();
-    database.sqlite().execute(TABLES).await.unwrap();
+    database.sqlite().unwrap().execute(TABLES).await.unwrap();
     database
 }
 
@@ -122,7 +122,7 @@ impl Stage {
 
     /// Changes the data beneath the process.
     async fn sql(&self, sql: &str) {
-        soon(self.database.sqlite().execute(AssertSqlSafe(sql.to_owned()))).await.unwrap();
+        soon(self.database.sqlite().unwrap().execute(AssertSqlSafe(sql.to_owned()))).await.unwrap();
     }
 
     async fn resp(&self) -> Resp {

@@ -209,7 +209,7 @@ async fn select_picks_an_environment_with_its_own_data() {
     let folder = tempfile::tempdir().unwrap();
     let preview = folder.path().join("preview.db");
     let other = super::database(&preview).await;
-    sqlx::Executor::execute(other.sqlite(), "update items set price = 100").await.unwrap();
+    sqlx::Executor::execute(other.sqlite().unwrap(), "update items set price = 100").await.unwrap();
     let environment = format!(
         "{}[environment.preview]\ndb = 3\ndatabase.main.url = 'sqlite:{}'\n",
         super::NAMESPACES,
@@ -427,7 +427,7 @@ async fn one_request_with_a_huge_reply_is_sent_as_it_is_made() {
 #[tokio::test]
 async fn where_no_keyspace_has_the_number_keys_are_refused_and_the_numbers_named() {
     let folder = tempfile::tempdir().unwrap();
-    super::database(&folder.path().join("main.db")).await.sqlite().close().await;
+    super::database(&folder.path().join("main.db")).await.sqlite().unwrap().close().await;
     let text = super::declaration(folder.path(), "127.0.0.1:0", "127.0.0.1:0", NAMESPACES);
     let text = text.replacen("keyspace = 'shop'", "keyspace = 'shop'\ndb = 7", 1);
     let process = super::start(&super::deployment("forebay.toml", &text), &[]).await.unwrap();

@@ -25,7 +25,7 @@ async fn refuses(address: SocketAddr) -> bool {
 /// The error of a start that must fail.
 async fn failure(http: &str, resp: &str, rest: &str) -> StartError {
     let folder = tempfile::tempdir().unwrap();
-    super::database(&folder.path().join("main.db")).await.sqlite().close().await;
+    super::database(&folder.path().join("main.db")).await.sqlite().unwrap().close().await;
     let text = declaration(folder.path(), http, resp, rest);
     start(&deployment("forebay.toml", &text), &[]).await.expect_err("it must not start")
 }
@@ -181,12 +181,12 @@ async fn stopping_answers_the_resp_request_under_way() {
         Box::pin(async { Ok(Running::default()) })
     });
     let folder = tempfile::tempdir().unwrap();
-    super::database(&folder.path().join("main.db")).await.sqlite().close().await;
+    super::database(&folder.path().join("main.db")).await.sqlite().unwrap().close().await;
     let text = declaration(folder.path(), ANY, ANY, super::NAMESPACES)
         .replace("[namespace.item]", "pool = { max = 1, warm = 0 }\n[namespace.item]");
     let process = start(&deployment("apps/slow/forebay.toml", &text), &[slow]).await.unwrap();
     // The source's only connection is in our hands: no load can begin.
-    let held = soon(DATABASE.get().unwrap().sqlite().acquire()).await.unwrap();
+    let held = soon(DATABASE.get().unwrap().sqlite().unwrap().acquire()).await.unwrap();
     let (mut client, mut other) = (Resp::connect(process.resp).await, Resp::connect(process.resp).await);
     client.send(b"GET item:a\r\nPING\r\n").await;
     soon(async {
@@ -212,14 +212,14 @@ async fn a_source_that_is_busy_may_be_asked_again() {
         Box::pin(async { Ok(Running::default()) })
     });
     let folder = tempfile::tempdir().unwrap();
-    super::database(&folder.path().join("main.db")).await.sqlite().close().await;
+    super::database(&folder.path().join("main.db")).await.sqlite().unwrap().close().await;
     let text = declaration(folder.path(), ANY, ANY, super::NAMESPACES).replacen(
         "[namespace.item]",
         "pool = { max = 1, warm = 0, wait = '1s' }\n[namespace.item]",
         1,
     );
     let process = start(&deployment("apps/slow/forebay.toml", &text), &[slow]).await.unwrap();
-    let held = soon(DATABASE.get().unwrap().sqlite().acquire()).await.unwrap();
+    let held = soon(DATABASE.get().unwrap().sqlite().unwrap().acquire()).await.unwrap();
     let path = "/v1/shop/item/item:a";
     let busy = ask(process.http, "GET", path, "").await;
     assert_eq!(

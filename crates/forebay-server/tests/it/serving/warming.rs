@@ -27,7 +27,7 @@ async fn held(client: &mut Resp, keys: &str) {
 }
 
 async fn drop_items(database: &Database) {
-    database.sqlite().execute("drop table items").await.unwrap();
+    database.sqlite().unwrap().execute("drop table items").await.unwrap();
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn what_is_listed_is_answered_without_a_query_after_the_start() {
 #[tokio::test]
 async fn the_keys_read_most_are_warm_in_the_next_run() {
     let folder = tempfile::tempdir().unwrap();
-    database(&folder.path().join("main.db")).await.sqlite().close().await;
+    database(&folder.path().join("main.db")).await.sqlite().unwrap().close().await;
     let kept = folder.path().join("hottest/shop/item.json");
     let (process, mut client) = serve(folder.path(), "{ hottest = 1 }").await;
     for _ in 0..1000 {
@@ -66,7 +66,7 @@ async fn the_keys_read_most_are_warm_in_the_next_run() {
 #[tokio::test]
 async fn a_run_in_which_nothing_is_read_leaves_what_another_has_told() {
     let folder = tempfile::tempdir().unwrap();
-    database(&folder.path().join("main.db")).await.sqlite().close().await;
+    database(&folder.path().join("main.db")).await.sqlite().unwrap().close().await;
     let kept = folder.path().join("hottest/shop/item.json");
     std::fs::create_dir_all(kept.parent().unwrap()).unwrap();
     std::fs::write(&kept, "of a later version").unwrap();
@@ -81,7 +81,7 @@ async fn a_list_of_the_last_run_that_cannot_be_read_keeps_nothing_from_starting(
     for damaged in ["", "{\"version\":1,\"keys\":[\"item:a\"", "{\"version\":2,\"keys\":[\"item:a\"]}", "[]"]
     {
         let folder = tempfile::tempdir().unwrap();
-        database(&folder.path().join("main.db")).await.sqlite().close().await;
+        database(&folder.path().join("main.db")).await.sqlite().unwrap().close().await;
         std::fs::create_dir_all(folder.path().join("hottest/shop")).unwrap();
         std::fs::write(folder.path().join("hottest/shop/item.json"), damaged).unwrap();
         let (_process, mut client) = serve(folder.path(), "{ code = ['b'], hottest = 5 }").await;

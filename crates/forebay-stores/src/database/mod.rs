@@ -3,15 +3,20 @@
 //! It guarantees that a `Database` was reachable once, and that a migration is applied once, whole or not at all. What is
 //! asked of a database (loading declared queries) is the work of `source::sql`.
 
+pub(crate) mod cancel;
+mod postgres;
+mod sqlite;
+
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sqlx::Connection as _;
 use sqlx::migrate::{Migration as SqlxMigration, MigrationType, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::pool::{PoolConnectionMetadata, PoolOptions};
+use sqlx::postgres::PgPool;
+use sqlx::sqlite::SqlitePool;
+
+pub use postgres::Url;
 
 /// How a database is reached and how its pool behaves.
 #[derive(Clone, Debug)]
@@ -28,6 +33,8 @@ pub struct DatabaseOptions {
     pub pool_max_lifetime: Duration,
     /// A connection that was idle for longer is tried before it is used.
     pub pool_ping_after_idle: Duration,
+    /// The longest that PostgreSQL works at one statement before it gives up by itself.
+    pub statement_timeout: Duration,
     /// Whether a SQLite file that is missing is made. Otherwise a mistyped path is told as such.
     pub create: bool,
 }
@@ -37,6 +44,26 @@ pub struct DatabaseOptions {
 pub enum Address {
     /// A SQLite file.
     Sqlite(PathBuf),
+    /// A PostgreSQL server, and a database on it.
+    Postgres(Url),
+}
+
+/// A kind of database, and its dialect of SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// SQLite.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+}
+
+impl std::fmt::Display for Dialect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        })
+    }
 }
 
 impl DatabaseOptions {
@@ -44,15 +71,46 @@ impl DatabaseOptions {
     /// program of one's own would want: a wait of 5 s, an hour for a connection, a try after 30 s of rest.
     #[must_use]
     pub fn sqlite(path: impl Into<PathBuf>, pool_max: u32) -> Self {
+        Self::of(Address::Sqlite(path.into()), pool_max)
+    }
+
+    /// The PostgreSQL database at `url`, behind a pool of `pool_max` connections; a statement may take 30 s, all else is as for
+    /// SQLite.
+    #[must_use]
+    pub fn postgres(url: Url, pool_max: u32) -> Self {
+        Self::of(Address::Postgres(url), pool_max)
+    }
+
+    fn of(address: Address, pool_max: u32) -> Self {
         Self {
-            address: Address::Sqlite(path.into()),
+            address,
             pool_max,
             pool_warm: 0,
             pool_wait: Duration::from_secs(5),
             pool_max_lifetime: Duration::from_secs(60 * 60),
             pool_ping_after_idle: Duration::from_secs(30),
+            statement_timeout: Duration::from_secs(30),
             create: true,
         }
+    }
+
+    /// A pool as it is declared, for any kind of database.
+    fn pool<D: sqlx::Database>(&self) -> PoolOptions<D> {
+        let ping_after_idle = self.pool_ping_after_idle;
+        PoolOptions::new()
+            .max_connections(self.pool_max)
+            .min_connections(self.pool_warm)
+            .acquire_timeout(self.pool_wait)
+            .max_lifetime(self.pool_max_lifetime)
+            .test_before_acquire(false)
+            .before_acquire(move |connection: &mut D::Connection, state: PoolConnectionMetadata| {
+                Box::pin(async move {
+                    if state.idle_for >= ping_after_idle {
+                        sqlx::Connection::ping(connection).await?;
+                    }
+                    Ok(true)
+                })
+            })
     }
 }
 
@@ -70,7 +128,14 @@ pub struct Migration {
 /// An open database.
 #[derive(Clone, Debug)]
 pub struct Database {
-    pool: SqlitePool,
+    pool: Pool,
+}
+
+/// Its connections.
+#[derive(Clone, Debug)]
+pub(crate) enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
 }
 
 /// Why a database could not be used.
@@ -90,6 +155,12 @@ pub enum DatabaseError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// What is asked of it needs a database of another kind.
+    #[error("this needs a {wanted} database: declare one, or do without what asks for it")]
+    Dialect {
+        /// The kind.
+        wanted: Dialect,
+    },
     /// It could not be opened or asked.
     #[error("{0}")]
     Driver(#[from] sqlx::Error),
@@ -104,37 +175,10 @@ impl Database {
     /// # Errors
     /// When the file is missing, or cannot be made or opened.
     pub async fn open(options: &DatabaseOptions) -> Result<Self, DatabaseError> {
-        let Address::Sqlite(path) = &options.address;
-        if !options.create && !path.exists() {
-            return Err(DatabaseError::Missing { path: path.clone() });
-        }
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)
-                .map_err(|source| DatabaseError::Folder { folder: folder.to_path_buf(), source })?;
-        }
-        let connect = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(options.create)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(options.pool_wait);
-        let ping_after_idle = options.pool_ping_after_idle;
-        let pool = SqlitePoolOptions::new()
-            .max_connections(options.pool_max)
-            .min_connections(options.pool_warm)
-            .acquire_timeout(options.pool_wait)
-            .max_lifetime(options.pool_max_lifetime)
-            .test_before_acquire(false)
-            .before_acquire(move |connection, state| {
-                Box::pin(async move {
-                    if state.idle_for >= ping_after_idle {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_with(connect)
-            .await?;
+        let pool = match &options.address {
+            Address::Sqlite(path) => Pool::Sqlite(sqlite::open(path, options).await?),
+            Address::Postgres(url) => Pool::Postgres(postgres::open(url, options).await?),
+        };
         Ok(Self { pool })
     }
 
@@ -155,13 +199,46 @@ impl Database {
                 )
             })
             .collect();
-        Migrator::with_migrations(list).run(&self.pool).await?;
+        let migrator = Migrator::with_migrations(list);
+        match &self.pool {
+            Pool::Sqlite(pool) => migrator.run(pool).await?,
+            Pool::Postgres(pool) => migrator.run(pool).await?,
+        }
         Ok(())
     }
 
-    /// The SQLite pool behind it.
+    /// What it is asked in.
     #[must_use]
-    pub fn sqlite(&self) -> &SqlitePool {
+    pub fn dialect(&self) -> Dialect {
+        match &self.pool {
+            Pool::Sqlite(_) => Dialect::Sqlite,
+            Pool::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// The pool of a SQLite database.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Dialect`] of another.
+    pub fn sqlite(&self) -> Result<&SqlitePool, DatabaseError> {
+        match &self.pool {
+            Pool::Sqlite(pool) => Ok(pool),
+            Pool::Postgres(_) => Err(DatabaseError::Dialect { wanted: Dialect::Sqlite }),
+        }
+    }
+
+    /// The pool of a PostgreSQL database.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Dialect`] of another.
+    pub fn postgres(&self) -> Result<&PgPool, DatabaseError> {
+        match &self.pool {
+            Pool::Postgres(pool) => Ok(pool),
+            Pool::Sqlite(_) => Err(DatabaseError::Dialect { wanted: Dialect::Postgres }),
+        }
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
 }

@@ -1,0 +1,25 @@
+//! SQLite: a file with a write-ahead log.
+
+use std::path::Path;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
+
+use super::{DatabaseError, DatabaseOptions};
+
+/// Opens the file at `path`.
+pub(super) async fn open(path: &Path, options: &DatabaseOptions) -> Result<SqlitePool, DatabaseError> {
+    if !options.create && !path.exists() {
+        return Err(DatabaseError::Missing { path: path.to_owned() });
+    }
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)
+            .map_err(|source| DatabaseError::Folder { folder: folder.to_path_buf(), source })?;
+    }
+    let connect = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(options.create)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .busy_timeout(options.pool_wait);
+    Ok(options.pool().connect_with(connect).await?)
+}

@@ -1,0 +1,226 @@
+//! A declared query on PostgreSQL: the server itself writes each column as JSON.
+//!
+//! The query goes inside another that names its columns one by one, so that the server's own casts make exact text of whatever
+//! it holds: numbers keep their digits, times are told in UTC, arrays and JSON come as they are. The keys are bound as one array for each
+//! parameter.
+
+use std::fmt::Write as _;
+
+use forebay::LoadKey;
+use forebay::namespace::pattern::ParamKind;
+use forebay::value::Param;
+use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
+use sqlx::{Arguments, AssertSqlSafe, Column, Executor, Row as _, SqlSafeStr, SqlStr, Statement, TypeInfo};
+
+use super::cell;
+use super::{KEYS, KeyColumn, Row, SqlError, SqlQuery};
+use crate::database::cancel::Cancelling;
+
+/// A declared query as it is asked.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pool: PgPool,
+    statement: SqlStr,
+    binds_keys: bool,
+    columns: Vec<Given>,
+}
+
+/// A column of the declared query.
+#[derive(Clone, Debug)]
+struct Given {
+    name: String,
+    kind: Kind,
+}
+
+/// What a column holds, as far as it is asked for in a way of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Integer,
+    Text,
+    Float,
+    Bytes,
+    /// JSON as it was stored.
+    Json,
+    Other,
+}
+
+impl Kind {
+    fn of(type_name: &str) -> Self {
+        match type_name {
+            "INT2" | "INT4" | "INT8" | "OID" => Self::Integer,
+            "TEXT" | "VARCHAR" | "CHAR" | "BPCHAR" | "NAME" | "CITEXT" | "UUID" => Self::Text,
+            "FLOAT4" | "FLOAT8" => Self::Float,
+            "BYTEA" => Self::Bytes,
+            "JSON" | "JSONB" => Self::Json,
+            _ => Self::Other,
+        }
+    }
+
+    /// The text of JSON for the column `quoted`; NULL for what JSON has no number for.
+    fn expression(self, quoted: &str, is_decimal: bool) -> String {
+        match self {
+            _ if is_decimal => format!("{quoted}::text"),
+            Self::Json => format!("{quoted}::text"),
+            Self::Bytes => format!("to_json(translate(encode({quoted}, 'base64'), E'\\n', ''))::text"),
+            Self::Float => format!(
+                "case when {quoted} in ('NaN', 'Infinity', '-Infinity') then null else to_json({quoted})::text end"
+            ),
+            Self::Integer | Self::Text | Self::Other => format!("to_json({quoted})::text"),
+        }
+    }
+}
+
+impl Asked {
+    /// Prepares `query`.
+    ///
+    /// A `uuid` in a key may be one in its table, or text that looks like one: the server says which it takes.
+    pub(super) async fn open(pool: &PgPool, query: &SqlQuery) -> Result<Self, SqlError> {
+        let mut connection = pool.acquire().await?;
+        let kinds: Vec<ParamKind> = query.params.iter().map(|param| param.kind).collect();
+        let bound = |uuid_type| bound(&query.text, &kinds, uuid_type);
+        let (bound, columns) = match prepared(&mut connection, bound("uuid")).await {
+            Err(_) if kinds.contains(&ParamKind::Uuid) => prepared(&mut connection, bound("text")).await?,
+            outcome => outcome?,
+        };
+        query.check(&columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>())?;
+        if let Some(version) = &query.version
+            && let Some(column) = columns.iter().find(|column| column.name == *version)
+            && column.kind != Kind::Integer
+        {
+            return Err(SqlError::VersionType { column: version.clone() });
+        }
+        let statement = AssertSqlSafe(wrapped(&bound, &columns, query)).into_sql_str();
+        (&mut *connection).prepare(statement.clone()).await?;
+        Ok(Self { pool: pool.clone(), statement, binds_keys: query.text.contains(KEYS), columns })
+    }
+
+    /// The rows that belong to any of `keys`.
+    pub(super) async fn rows(&self, query: &SqlQuery, keys: &[LoadKey]) -> Result<Vec<Row>, SqlError> {
+        let mut arguments = PgArguments::default();
+        if self.binds_keys {
+            for at in 0..query.params.len() {
+                bind(&mut arguments, query.params.get(at), keys, at).map_err(sqlx::Error::Encode)?;
+            }
+        }
+        let mut cancelling = Cancelling::acquire(&self.pool).await?;
+        let asked =
+            sqlx::query_with(self.statement.clone(), arguments).fetch_all(cancelling.connection()?).await;
+        cancelling.done();
+        asked?.iter().map(|row| self.row(query, row)).collect()
+    }
+
+    fn row(&self, query: &SqlQuery, row: &PgRow) -> Result<Row, SqlError> {
+        let text = |at: usize| -> Result<Option<&str>, sqlx::Error> { row.try_get(at) };
+        let mut json = cell::Object::new();
+        for (at, column) in self.columns.iter().enumerate() {
+            match (text(at)?, query.decimals.get(&column.name)) {
+                (None, _) => json.member(&column.name, "null"),
+                (Some(held), Some(&scale)) => {
+                    json.member(&column.name, &cell::decimal(&column.name, held, scale)?)
+                }
+                (Some(held), None) => json.member(&column.name, held),
+            }
+        }
+        let mut at = self.columns.len();
+        let mut next = || {
+            at += 1;
+            text(at - 1)
+        };
+        let mut key = Some(Vec::with_capacity(query.params.len()));
+        for param in &query.params {
+            let held = next()?.and_then(|text| param_of(param, text));
+            key = key.zip(held).map(|(mut key, param)| {
+                key.push(param);
+                key
+            });
+        }
+        let version = match &query.version {
+            Some(_) => next()?.and_then(|text| text.parse().ok()),
+            None => None,
+        };
+        let mut tags = Vec::with_capacity(query.tags.len());
+        for tag in &query.tags {
+            let texts = tag.names().map(|_| next()).collect::<Result<Vec<_>, _>>()?;
+            tags.extend(cell::tag(tag, &texts));
+        }
+        Ok(Row { json: json.end(), key, version, tags })
+    }
+}
+
+fn param_of(param: &KeyColumn, text: &str) -> Option<Param> {
+    match param.kind {
+        ParamKind::Integer => text.parse().ok().map(Param::Integer),
+        ParamKind::Text | ParamKind::Uuid => Some(Param::Text(text.to_owned())),
+    }
+}
+
+/// Prepares `statement`; it, and the columns that it gives.
+async fn prepared(
+    connection: &mut PgConnection,
+    statement: String,
+) -> Result<(String, Vec<Given>), SqlError> {
+    let prepared = connection.prepare(AssertSqlSafe(statement.clone()).into_sql_str()).await?;
+    let given = |column: &sqlx::postgres::PgColumn| Given {
+        name: column.name().to_owned(),
+        kind: Kind::of(column.type_info().name()),
+    };
+    Ok((statement, prepared.columns().iter().map(given).collect()))
+}
+
+/// A declared query as PostgreSQL is asked it: `{keys}` becomes the rows of one bound array for each parameter; a `uuid` is bound
+/// as `uuid_type`.
+pub(super) fn bound(text: &str, kinds: &[ParamKind], uuid_type: &str) -> String {
+    let arrays: Vec<String> = (1..)
+        .zip(kinds)
+        .map(|(at, kind)| match kind {
+            ParamKind::Integer => format!("${at}::bigint[]"),
+            ParamKind::Text => format!("${at}::text[]"),
+            ParamKind::Uuid => format!("${at}::text[]::{uuid_type}[]"),
+        })
+        .collect();
+    text.replace(KEYS, &format!("(select * from unnest({}))", arrays.join(", ")))
+}
+
+/// The query that asks `bound` for the JSON of each column, and then for what rows are matched, ordered and tagged by.
+fn wrapped(bound: &str, columns: &[Given], query: &SqlQuery) -> String {
+    let mut asked: Vec<String> = columns
+        .iter()
+        .map(|column| {
+            column.kind.expression(&quoted(&column.name), query.decimals.contains_key(&column.name))
+        })
+        .collect();
+    let params = query.params.iter().map(|param| param.name.as_str());
+    let names = params.chain(query.version.as_deref()).chain(query.tags.iter().flat_map(|tag| tag.names()));
+    asked.extend(names.map(|name| format!("{}::text", quoted(name))));
+    let mut wrapped = String::with_capacity(bound.len() * 2);
+    let _ = write!(wrapped, "select {} from ({bound}) as asked", asked.join(", "));
+    wrapped
+}
+
+/// A column of the declared query, by name.
+fn quoted(column: &str) -> String {
+    format!("asked.\"{}\"", column.replace('"', "\"\""))
+}
+
+/// Binds the parameter at place `at` of all `keys`.
+fn bind(
+    arguments: &mut PgArguments,
+    param: Option<&KeyColumn>,
+    keys: &[LoadKey],
+    at: usize,
+) -> Result<(), sqlx::error::BoxDynError> {
+    let held = keys.iter().map(|key| key.params.get(at));
+    if param.is_some_and(|param| param.kind == ParamKind::Integer) {
+        let number = |param: Option<&Param>| match param {
+            Some(Param::Integer(number)) => Some(*number),
+            _ => None,
+        };
+        return arguments.add(held.map(number).collect::<Vec<Option<i64>>>());
+    }
+    let text = |param: Option<&Param>| match param {
+        Some(Param::Text(text)) => Some(text.clone()),
+        Some(Param::Integer(number)) => Some(number.to_string()),
+        None => None,
+    };
+    arguments.add(held.map(text).collect::<Vec<Option<String>>>())
+}
