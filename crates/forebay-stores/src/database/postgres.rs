@@ -13,13 +13,13 @@ pub(crate) const CLIENT_CHECK: Duration = Duration::from_millis(500);
 
 /// The address of a PostgreSQL database, `postgres://user:password@host:port/database`. It is shown without the password.
 #[derive(Clone)]
-pub struct Url(PgConnectOptions);
+pub struct Url(Box<PgConnectOptions>);
 
 impl FromStr for Url {
     type Err = sqlx::Error;
 
     fn from_str(text: &str) -> Result<Self, sqlx::Error> {
-        text.parse().map(Self)
+        text.parse().map(|options| Self(Box::new(options)))
     }
 }
 
@@ -46,7 +46,7 @@ impl Eq for Url {}
 
 /// Opens a pool of sessions that tell times in UTC and give up what takes too long.
 pub(super) async fn open(url: &Url, options: &DatabaseOptions) -> Result<PgPool, DatabaseError> {
-    let connect = url.0.clone().application_name("forebay").options([
+    let connect = PgConnectOptions::clone(&url.0).application_name("forebay").options([
         ("timezone", "UTC".to_owned()),
         ("datestyle", "ISO".to_owned()),
         ("client_connection_check_interval", CLIENT_CHECK.as_millis().to_string()),

@@ -1,9 +1,10 @@
 //! Declared queries on a real PostgreSQL server, each test in a database of its own.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use forebay::namespace::pattern::Pattern;
+use forebay::rt::Clock;
 use forebay::value::{Param, Version};
 use forebay::{LoadKey, Source};
 use forebay_stores::database::{Database, DatabaseError, DatabaseOptions, Migration};
@@ -146,12 +147,12 @@ async fn a_load_that_nobody_waits_for_stops_on_the_server() {
     let slow = query("select code, pg_sleep(60)::text as slept from quotes where code in {keys}", &["code"]);
     let source = SqlSource::open(&database, slow).await.unwrap();
     let keys = [text("600000")];
-    let load = tokio::time::timeout(Duration::from_millis(300), source.load("test", &keys));
-    assert!(load.await.is_err());
-    let since = Instant::now();
+    let clock = Clock::default();
+    assert!(clock.timeout(Duration::from_millis(300), source.load("test", &keys)).await.is_err());
+    let given_up = clock.now();
     while working(&database).await > 0 {
-        assert!(since.elapsed() < Duration::from_secs(20), "the server goes on");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(clock.now().since(given_up) < Duration::from_secs(20), "the server goes on");
+        clock.sleep(Duration::from_millis(20)).await;
     }
 }
 

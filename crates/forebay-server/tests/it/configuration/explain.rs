@@ -169,12 +169,10 @@ fn a_namespace_that_says_everything() {
           field         {quote}
           loaded from   the database main (***)
           one key       select symbol, p.ident as id, quote, amount, seq, venue from prices p join venues using
-                        (venue) where (symbol, p.ident) in (select json_extract(value, '$[0]'), json_extract(value,
-                        '$[1]') from json_each(?1))
+                        (venue) where (symbol, p.ident) in (select * from unnest($1::text[], $2::bigint[]))
           many keys     the same query, once for what misses together or waits for its turn
-          one field     select symbol, id, quote, amount from prices where (symbol, id, quote) in (select
-                        json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') from
-                        json_each(?1))
+          one field     select symbol, id, quote, amount from prices where (symbol, id, quote) in (select * from
+                        unnest($1::text[], $2::bigint[], $3::text[]))
           depends on    prices by symbol, id, all of venues (declared)
           loaded from   https://upstream/prices/{symbol}/{id}
 
@@ -204,9 +202,8 @@ fn a_namespace_that_says_everything() {
           warmed        at the start, in the background: 2 listed keys and the 5 keys most read in the last run
 
           not served    `kind = "hash"`, `field`, `writes = "through"`, `exists`, `depends_on`, `source.sql.fields`,
-                        `source.http`, `source.merge`, `sink`, `memory.max_age`, a `url` that is not `sqlite:` of
-                        the database main, `feed = true` of the database main: read and checked, but this version
-                        refuses to serve it
+                        `source.http`, `source.merge`, `sink`, `memory.max_age`, `feed = true` of the database main:
+                        read and checked, but this version refuses to serve it
     "#]].assert_eq(&explained("full.toml", "price"));
 }
 

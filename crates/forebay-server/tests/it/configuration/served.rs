@@ -14,24 +14,22 @@ fn what_is_not_served_is_told_with_its_line() {
         .collect();
     expect![[r#"
         13:2: `shared` is part of the language but not served by this version
-        18:7: a `url` that is not `sqlite:` is part of the language but not served by this version
-        19:8: `feed = true` is part of the language but not served by this version
-        33:8: `kind = "hash"` is part of the language but not served by this version
-        34:1: `field` is part of the language but not served by this version
-        46:10: `writes = "through"` is part of the language but not served by this version
-        47:1: `exists` is part of the language but not served by this version
-        48:1: `depends_on` is part of the language but not served by this version
-        54:1: `source.sql.fields` is part of the language but not served by this version
-        57:25: `source.http` is part of the language but not served by this version
-        63:1: `source.merge` is part of the language but not served by this version
-        65:18: `sink` is part of the language but not served by this version
-        80:1: `memory.max_age` is part of the language but not served by this version
-        86:10: `writes = "behind"` is part of the language but not served by this version
-        87:1: `aliases` is part of the language but not served by this version
-        89:1: `sink` is part of the language but not served by this version
-        94:8: `mode = "store"` is part of the language but not served by this version
-        96:1: `durability` is part of the language but not served by this version
-        100:25: a `url` that is not `sqlite:` is part of the language but not served by this version"#]]
+        20:8: `feed = true` is part of the language but not served by this version
+        34:8: `kind = "hash"` is part of the language but not served by this version
+        35:1: `field` is part of the language but not served by this version
+        47:10: `writes = "through"` is part of the language but not served by this version
+        48:1: `exists` is part of the language but not served by this version
+        49:1: `depends_on` is part of the language but not served by this version
+        55:1: `source.sql.fields` is part of the language but not served by this version
+        58:25: `source.http` is part of the language but not served by this version
+        64:1: `source.merge` is part of the language but not served by this version
+        66:18: `sink` is part of the language but not served by this version
+        81:1: `memory.max_age` is part of the language but not served by this version
+        87:10: `writes = "behind"` is part of the language but not served by this version
+        88:1: `aliases` is part of the language but not served by this version
+        90:1: `sink` is part of the language but not served by this version
+        95:8: `mode = "store"` is part of the language but not served by this version
+        97:1: `durability` is part of the language but not served by this version"#]]
     .assert_eq(&found.join("\n"));
 }
 
@@ -45,4 +43,14 @@ fn what_is_served_is_not_refused() {
                 [environment.preview]\ndb = 2\ndatabase.main.url = 'sqlite:y.db'\n[app.x]\nspeed = 1\n";
     let refused = served::refuse(&parse(text).unwrap_or_else(|report| panic!("{report}")));
     assert!(refused.is_empty(), "{}", Report::of(refused).unwrap());
+}
+
+#[test]
+fn a_database_of_another_kind_is_refused_with_what_is_served() {
+    let text = "keyspace = 'a'\n[database.main]\nurl = 'mysql://h/n'\n[environment.p]\ndb = 1\ndatabase.main.url = 'postgres://h/n'\n";
+    let refused = Report::of(served::refuse(&parse(text).unwrap())).unwrap().to_string();
+    assert!(
+        refused.contains("`url` that begins with `mysql:`") && refused.contains("`postgres:`"),
+        "{refused}"
+    );
 }
