@@ -68,6 +68,58 @@ pub enum Error {
         #[source]
         cause: Option<Cause>,
     },
+    /// As many writes wait to be applied as may, or as much; nothing was done. The sink is slow or fails.
+    #[error(
+        "namespace `{namespace}`: its queue of writes is full, since the sink does not keep up: try again after {retry_after:?}"
+    )]
+    QueueFull {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// An earlier write of the key could not be applied, and holds up the key until somebody replays or drops it; nothing was done.
+    #[error(
+        "namespace `{namespace}`: the key is parked by a write that could not be applied: replay or drop the dead letter \
+             {dead_letter} first"
+    )]
+    Parked {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// The operation id of the dead letter, as its text.
+        dead_letter: Arc<str>,
+    },
+    /// The journal did not take the write; nothing was done.
+    #[error("namespace `{namespace}`: the write could not be journaled, nothing was written")]
+    JournalFailed {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// What the journal said; for the operator, not for the caller.
+        #[source]
+        cause: Cause,
+        /// Whether the same write can succeed later without anybody's doing.
+        retry: bool,
+    },
+    /// Nobody knows whether the journal has the write: it is not applied before the next start, and may be after it.
+    #[error(
+        "namespace `{namespace}`: the journal did not confirm the write, which may be applied after a restart"
+    )]
+    JournalUnconfirmed {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// What the journal said; for the operator, not for the caller. `None` where it did not answer in time, or the engine was shut
+        /// down under it.
+        #[source]
+        cause: Option<Cause>,
+    },
+    /// The namespace journals whole values and deletes, and no changes to part of a value.
+    #[error(
+        "namespace `{namespace}` takes whole values only, since its writes go behind: write the whole value"
+    )]
+    WholeOnly {
+        /// The namespace asked.
+        namespace: Arc<str>,
+    },
     /// The value is of another kind than the verb is for.
     #[error(
         "namespace `{namespace}` holds a {found} under this key, not a {wanted}: use the verbs of its kind"
@@ -227,6 +279,7 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::SinkFirst { .. }
             | Self::SinkRefused { .. }
+            | Self::WholeOnly { .. }
             | Self::WrongKind { .. }
             | Self::RelativeRefused { .. }
             | Self::Build { .. }
@@ -237,11 +290,15 @@ impl Error {
             | Self::Overloaded { .. }
             | Self::BreakerOpen { .. }
             | Self::SinkFailed { .. }
+            | Self::QueueFull { .. }
+            | Self::Parked { .. }
             | Self::WriteUnconfirmed { cause: Some(_), .. }
             | Self::LoadLost { how: Lost::Panicked, .. } => Fault::Source,
             Self::WriteUnconfirmed { cause: None, .. }
             | Self::LoadLost { how: Lost::Ended, .. }
             | Self::Suspect { .. }
+            | Self::JournalFailed { .. }
+            | Self::JournalUnconfirmed { .. }
             | Self::Unconfirmed { .. } => Fault::Forebay,
         }
     }
@@ -250,13 +307,15 @@ impl Error {
     #[must_use]
     pub fn may_retry(&self) -> bool {
         match self {
-            Self::Source { retry, .. } => *retry,
+            Self::Source { retry, .. } | Self::JournalFailed { retry, .. } => *retry,
             Self::Timeout { .. }
             | Self::Overloaded { .. }
             | Self::BreakerOpen { .. }
             | Self::SinkFailed { .. }
+            | Self::QueueFull { .. }
             | Self::WriteUnconfirmed { .. }
             | Self::Suspect { .. }
+            | Self::JournalUnconfirmed { .. }
             | Self::Unconfirmed { .. }
             | Self::LoadLost { .. } => true,
             _ => false,

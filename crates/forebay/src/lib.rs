@@ -52,7 +52,8 @@ pub mod warming;
 pub mod writes;
 
 pub use engine::{
-    Builder, Decided, FeedStatus, FieldRead, Forebay, Keyspace, Namespace, NamespaceBuilder, Read, Warming,
+    Builder, DeadLetter, Decided, FeedStatus, FieldRead, Forebay, Keyspace, Namespace, NamespaceBuilder,
+    Read, Warming,
 };
 pub use error::{Error, Fault};
 pub use namespace::{BreakerOptions, Policy, Writes};
@@ -61,7 +62,7 @@ pub use protection::FilterOptions;
 pub use source::{LoadKey, Loaded, Source, SourceError, load_fields, load_many, load_one};
 pub use value::{Blob, Value};
 pub use warming::{Warm, WarmProgress};
-pub use writes::{Sink, SinkError, write_many, write_one};
+pub use writes::{BehindOptions, Journal, PendingWrites, Sink, SinkError, write_many, write_one};
 
 /// A span of `n` seconds, for TTLs and windows: `ttl(secs(3))`.
 #[must_use]

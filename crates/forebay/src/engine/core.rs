@@ -20,7 +20,7 @@ use crate::tier::memory::{Held, MemoryTier};
 use crate::tier::shared::Owner;
 use crate::value::{AnyCodec, Extras, Position, Tag, Value};
 use crate::warming::Sketch;
-use crate::writes::{Order, Sink};
+use crate::writes::{Behind, Order, Sink};
 
 /// Reads from a value what it says of itself: its TTL, tags and version.
 pub(super) type Decide = dyn Fn(&mut Loaded) + Send + Sync;
@@ -43,6 +43,8 @@ pub(super) struct Core {
     pub(super) source: Option<Arc<dyn Source>>,
     /// Where writes go, where they go through.
     pub(super) sink: Option<Arc<dyn Sink>>,
+    /// What is journaled and not applied, where writes go behind.
+    pub(super) behind: Option<Behind>,
     /// The writes that have not ended.
     pub(super) order: Arc<Order>,
     pub(super) decide: Option<Arc<Decide>>,
@@ -129,7 +131,9 @@ impl Core {
 
     /// What it remembers beside what it holds, in bytes.
     pub(super) fn bookkeeping_bytes(&self) -> u64 {
-        self.filter.as_ref().map_or(0, |filter| filter.weight_bytes())
+        let pending = self.behind.as_ref().map_or(0, |behind| behind.pending(self.clock.now()).bytes);
+        pending
+            + self.filter.as_ref().map_or(0, |filter| filter.weight_bytes())
             + self.sketch.as_ref().map_or(0, Sketch::weight_bytes)
     }
 
@@ -137,6 +141,9 @@ impl Core {
     /// being written.
     pub(super) fn validate_idle(&self) -> Result<(), String> {
         let taken = self.queue.taken() + self.tier_queue.taken() + *self.warming.lock();
+        if let Some(behind) = &self.behind {
+            behind.validate().map_err(|problem| format!("namespace `{}`: {problem}", self.name))?;
+        }
         let (flights, gathered) = (self.flights.len(), self.gathering.len() + self.busy.len());
         let writes = self.order.len() + self.flights.writes();
         if flights + taken + gathered + writes == 0 {

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use super::core::Core;
 use super::load::Departure;
-use super::read::{Read, Since, Standing, outcome, why_stale};
+use super::read::{Read, Since, Standing, freshness_of, outcome, why_stale};
 use crate::error::Error;
 use crate::loader::{Flight, Landing, Seat};
 use crate::observe::{Freshness, ReadOutcome, Tier, What, Why};
@@ -309,6 +309,10 @@ impl Core {
 
     /// What memory says of a hash; starts the refresh that a whole one needs.
     fn look_for_fields(self: &Arc<Self>, key: &[u8], now: Tick) -> Looked {
+        if let Some(laid) = self.laid_over(key, now) {
+            let freshness = freshness_of(&laid);
+            return Looked::Answers(laid, freshness);
+        }
         let Some(held) = self.held_now(key, now) else { return Looked::Nothing };
         match self.standing(&held, now) {
             Standing::Fresh if held.value.is_none() => Looked::Answers(held, Freshness::Absent),

@@ -293,7 +293,7 @@ impl Core {
     }
 
     /// `value` in the form that every instance reads; `None` where nobody knows how to write it.
-    fn envelope_of(&self, value: &Value) -> Option<EnvelopeValue> {
+    pub(super) fn envelope_of(&self, value: &Value) -> Option<EnvelopeValue> {
         if let Value::Blob(blob) = value {
             return Some(EnvelopeValue::Blob {
                 bytes: blob.bytes(),
@@ -305,7 +305,7 @@ impl Core {
     }
 
     /// The value of what another instance wrote; `None` where it cannot be read here.
-    fn value_of(&self, value: &EnvelopeValue) -> Option<Value> {
+    pub(super) fn value_of(&self, value: &EnvelopeValue) -> Option<Value> {
         match value {
             EnvelopeValue::Blob { bytes, content_type } => Some(Value::from(Blob::new(bytes, content_type))),
             EnvelopeValue::Encoded { kind, shape, bytes } => {

@@ -2,11 +2,13 @@
 //!
 //! Start with [`Forebay::builder`] or [`Forebay::new`]; the life of a GET is in `read.rs`, that of a load in `load.rs`.
 
+mod behind;
 mod builder;
 mod busy;
 mod collections;
 mod common;
 mod core;
+mod dead_letters;
 mod feeds;
 mod fields;
 mod fill;
@@ -32,6 +34,7 @@ mod verbs;
 mod warm;
 
 pub use builder::{Builder, Forebay};
+pub use dead_letters::DeadLetter;
 pub use feeds::FeedStatus;
 pub use fields::FieldRead;
 pub use handle::Namespace;

@@ -10,7 +10,7 @@ use super::busy::Busy;
 use super::core::{Core, Decide};
 use super::handle::Namespace;
 use super::load::Departure;
-use super::{membership, refresh};
+use super::{behind, membership, refresh};
 use crate::error::Error;
 use crate::feed::Rows;
 use crate::loader::{Flights, Gather, Queue, Throttle};
@@ -24,7 +24,7 @@ use crate::tier::memory::EvictionPolicy;
 use crate::tier::shared::Owner;
 use crate::value::{AnyCodec, Blob, Codec, Tag, Version};
 use crate::warming::Sketch;
-use crate::writes::{Order, Sink};
+use crate::writes::{Behind, BehindOptions, Journal, Order, Sink};
 
 /// Sets up a [`Namespace`]. `key` and `ttl` must be said.
 pub struct NamespaceBuilder<V> {
@@ -34,6 +34,7 @@ pub struct NamespaceBuilder<V> {
     policy: Option<Policy>,
     source: Option<Arc<dyn Source>>,
     sink: Option<Arc<dyn Sink>>,
+    behind: Option<(Arc<dyn Journal>, BehindOptions)>,
     tags: Vec<String>,
     rows: Vec<Rows>,
     decide: Option<Arc<Decide>>,
@@ -72,6 +73,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             policy: None,
             source: None,
             sink: None,
+            behind: None,
             tags: Vec::new(),
             rows: Vec::new(),
             decide: None,
@@ -288,6 +290,17 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         self
     }
 
+    /// Where writes are kept until the sink has applied them, with [`writes(Writes::Behind)`](Self::writes), and how they wait.
+    ///
+    /// The namespace claims the journal, whose writes it lays over their keys before it serves anybody, and has it for itself: one
+    /// instance at a time owns a namespace that writes behind. Values that are not [`Blob`]s need a [`codec`](Self::codec). The sink is
+    /// waited for as long as `load_timeout` says, and so is the journal.
+    #[must_use]
+    pub fn behind(mut self, journal: Arc<dyn Journal>, options: BehindOptions) -> Self {
+        self.behind = Some((journal, options));
+        self
+    }
+
     /// The namespace.
     ///
     /// # Errors
@@ -312,12 +325,18 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
                 "say its `codec`: the engine has a shared tier, and its values are not bytes".into(),
             ));
         }
+        if self.behind.is_some() && self.codec.is_none() && !is_bytes {
+            return Err(fail(
+                "say its `codec`: what is written is journaled, and its values are not bytes".into(),
+            ));
+        }
         let keyspace: Arc<str> = self.engine.keyspace_name().into();
         let common = self.engine.common;
         let memory = match self.memory {
             Some(own) => common.carve(own.bytes, own.policy).map_err(fail)?,
             None => Arc::clone(&common.memory),
         };
+        let owner = Owner { keyspace, namespace: Arc::clone(&self.name) };
         let loads_fields = self.source.as_ref().is_some_and(|source| source.fields().is_some());
         let flights = Flights::new(Arc::clone(&self.name), loads_fields);
         let core = Core {
@@ -327,7 +346,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             tier_queue: Arc::new(Queue::new(TIER_CONCURRENCY, policy.queue)),
             busy: Busy::default(),
             gathering: Gather::default(),
-            owner: Owner { keyspace, namespace: Arc::clone(&self.name) },
+            owner,
             codec: self.codec,
             filter: self.filter.map(|options| Arc::new(Filter::new(options))),
             sketch: (self.hottest > 0).then(|| Sketch::new(self.hottest)),
@@ -345,6 +364,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             rows: self.rows,
             source: self.source,
             sink: self.sink,
+            behind: self.behind.map(|(journal, options)| Behind::new(journal, options)),
             decide: self.decide,
             memory,
             groups: Arc::clone(&common.groups),
@@ -356,6 +376,10 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         let refresh_every = core.policy.refresh_every;
         let filtered = core.filter.is_some();
         let namespace = Namespace::new(core)?;
+        if let Some(behind) = &namespace.core.behind {
+            namespace.core.claim(behind)?;
+            behind::keep_applied(&namespace.core, behind);
+        }
         if filtered {
             membership::keep_built(&namespace.core);
         }
@@ -379,7 +403,8 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         if let Some(problem) = max_age_misfit(&policy, is_shared) {
             return Err(problem.into());
         }
-        match sink_misfit(policy.writes, has_sink, has_source, is_shared) {
+        let sink_misfit = sink_misfit(policy.writes, has_sink, has_source, is_shared);
+        match sink_misfit.or_else(|| journal_misfit(policy.writes, self.behind.as_ref())) {
             Some(problem) => Err(problem.into()),
             None => Ok(policy),
         }
@@ -402,15 +427,15 @@ const REFRESH_EVERY_MIN: Duration = Duration::from_secs(1);
 /// What is wrong with a sink, or the want of one.
 fn sink_misfit(writes: Writes, has_sink: bool, has_source: bool, is_shared: bool) -> Option<&'static str> {
     match (writes, has_sink) {
-        (Writes::Through, false) => {
-            Some("`writes` go through, and nowhere: give a `sink`, or leave `writes` out")
+        (Writes::Through | Writes::Behind, false) => {
+            Some("`writes` go to a sink, and there is none: give a `sink`, or leave `writes` out")
         }
-        (Writes::Through, true) if is_shared && !has_source => Some(
-            "what is written through could not be read: give a `source` too, since copies of what is written are not held where \
+        (Writes::Through | Writes::Behind, true) if is_shared && !has_source => Some(
+            "what is written could not be read: give a `source` too, since copies of what is written are not held where \
              the engine has a shared tier",
         ),
         (Writes::Refuse | Writes::Cache, true) => Some(
-            "nothing would be written to its `sink`: say `writes(Writes::Through)`, or leave the sink out",
+            "nothing would be written to its `sink`: say `writes(Writes::Through)` or `writes(Writes::Behind)`, or leave the sink out",
         ),
         _ => None,
     }
@@ -429,6 +454,23 @@ fn max_age_misfit(policy: &Policy, is_shared: bool) -> Option<&'static str> {
             "what clients write is held in memory only, and a `memory_max_age` would end it: leave one of the two out",
         ),
         _ => None,
+    }
+}
+
+/// What is wrong with a journal, or the want of one.
+fn journal_misfit(
+    writes: Writes,
+    behind: Option<&(Arc<dyn Journal>, BehindOptions)>,
+) -> Option<&'static str> {
+    match (writes, behind) {
+        (Writes::Behind, None) => Some(
+            "`writes` go behind, and nothing would keep them: say `behind(journal, BehindOptions::default())`",
+        ),
+        (Writes::Behind, Some((_, options))) => options.problem(),
+        (_, Some(_)) => Some(
+            "nothing would be written to its journal: say `writes(Writes::Behind)`, or leave `behind` out",
+        ),
+        (_, None) => None,
     }
 }
 

@@ -80,6 +80,7 @@ impl Core {
         match self.policy.writes {
             Writes::Refuse => return Err(self.writes_refused()),
             Writes::Through => return Err(self.sink_first()),
+            Writes::Behind => return Err(self.whole_only()),
             Writes::Cache => {}
         }
         self.may_exist(key);

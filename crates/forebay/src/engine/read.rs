@@ -1,6 +1,7 @@
 //! The story of a GET: every branch that a read can take is in this file, but for reads of single fields (`fields.rs`).
 //!
-//! 1. Memory. Fresh, or an absence still believed: answer, at once and without a future ([`Core::look`]).
+//! 1. A write of this instance that is not applied yet (`behind.rs`); then memory. Fresh, or an absence still believed: answer,
+//!    at once and without a future ([`Core::look`]).
 //! 2. Stale and allowed: answer, and start one refresh.
 //! 3. The membership filter may know that the key does not exist; without a source nothing can be loaded (`nowhere.rs`).
 //! 4. A fresh hash with holes: these fields alone are loaded where the source can do that, once, and then again from 1.
@@ -176,6 +177,9 @@ impl Core {
     /// Reads `key` from the source itself, past every copy and every load that began before; refreshes the copies.
     pub(super) async fn read_fresh(self: &Arc<Self>, key: &[u8]) -> Result<Read, Error> {
         let Some(load) = self.load_of(key) else { return Ok(self.counted(Self::nowhere())) };
+        if let Some(laid) = self.laid_over(key, self.clock.now()) {
+            return Ok(self.counted(from_memory(&laid, laid.began, freshness_of(&laid))));
+        }
         match self.land_after_now(key, load).await {
             Ok(landing) => Ok(self.counted(from_landing(landing, self.clock.now()))),
             Err(error) => self.failed(error),
@@ -220,6 +224,9 @@ impl Core {
         now: Tick,
         answer: impl FnOnce(&Seen<'_>, Freshness) -> A,
     ) -> Result<A, Lack> {
+        if let Some(laid) = self.laid_over(key, now) {
+            return Ok(self.answer_laid(&laid, answer));
+        }
         let take = |held: &Seen<'_>, freshness| {
             let answer = answer(held, freshness);
             Ok(Taken { answer, freshness, began: held.began, fresh_until: held.fresh_until })
@@ -543,6 +550,11 @@ pub(super) fn why_stale(error: &Error) -> Why {
         Error::BreakerOpen { .. } => Why::BreakerOpen,
         _ => Why::SourceFailed,
     }
+}
+
+/// How good a value or an absence is that is not past its TTL.
+pub(super) fn freshness_of(held: &Held) -> Freshness {
+    if held.value.is_none() { Freshness::Absent } else { Freshness::Fresh }
 }
 
 fn from_landing(landing: Landing, now: Tick) -> Read {

@@ -23,10 +23,12 @@ use crate::rt::Tick;
 use crate::source::{LoadKey, Loaded};
 use crate::tier::memory::{Admit, Filled, Held};
 use crate::value::{Extras, Hash, Position, Value};
-use crate::writes::{Applied, Change, Effect, OperationId, Place, SinkError, SinkWrite, WrongCount};
+use crate::writes::{
+    Applied, Change, Effect, OperationId, Outcomes, Place, SinkError, SinkWrite, WrongCount,
+};
 
 /// What was noted before the sink was asked.
-struct Before {
+pub(super) struct Before {
     position: Position,
     began: Tick,
     crossed: Option<Crossed>,
@@ -45,6 +47,7 @@ impl Core {
         match self.policy.writes {
             Writes::Refuse | Writes::Cache => self.put(key, value, ttl),
             Writes::Through => self.write_through(key, Change::Put(value), ttl).await,
+            Writes::Behind => self.write_behind(key, Some(value), ttl).await,
         }
     }
 
@@ -54,6 +57,7 @@ impl Core {
             Writes::Refuse => Err(self.writes_refused()),
             Writes::Cache => self.tell_key(key, Verb::Invalidate).await.map(drop),
             Writes::Through => self.write_through(key, Change::Delete, None).await,
+            Writes::Behind => self.write_behind(key, None, None).await,
         }
     }
 
@@ -76,6 +80,7 @@ impl Core {
                 Ok(())
             }
             Writes::Through => self.write_through(key, Change::Fields(fields), None).await,
+            Writes::Behind => Err(self.whole_only()),
         }
     }
 
@@ -91,6 +96,18 @@ impl Core {
         Error::SinkFirst { namespace: Arc::clone(&self.name) }
     }
 
+    /// A write of part of a value, of a namespace whose writes go behind.
+    pub(super) fn whole_only(&self) -> Error {
+        self.counters.wrote(WriteOutcome::Refused);
+        Error::WholeOnly { namespace: Arc::clone(&self.name) }
+    }
+
+    /// A key that no source or sink can be asked for.
+    pub(super) fn not_canonical(&self) -> Error {
+        let problem = "its text is not canonical for its parameters' types".to_owned();
+        Error::Key { namespace: Arc::clone(&self.name), problem }
+    }
+
     async fn write_through(
         self: &Arc<Self>,
         key: &[u8],
@@ -99,8 +116,7 @@ impl Core {
     ) -> Result<(), Error> {
         let Some(params) = self.key_of(key) else {
             self.counters.wrote(WriteOutcome::Refused);
-            let problem = "its text is not canonical for its parameters' types".to_owned();
-            return Err(Error::Key { namespace: Arc::clone(&self.name), problem });
+            return Err(self.not_canonical());
         };
         let Some(place) = self.order.enter(key) else {
             self.counters.wrote(WriteOutcome::Failed);
@@ -134,23 +150,24 @@ impl Core {
         let Ok(Some(going)) = turn else { return Err(self.too_many_writes()) };
         let before = self.before(key, &change, ttl);
         let write = SinkWrite { id: OperationId::random(), key: params, change };
-        let answered = self.ask_sink(std::slice::from_ref(&write)).await;
-        let ended = match answered {
-            Ok(applied) => self.follow(key, write.change, applied, before).await,
-            Err(SinkError { cause, effect }) => {
-                let namespace = Arc::clone(&self.name);
-                match effect {
-                    Effect::Refused => Err(Error::SinkRefused { namespace, cause }),
-                    Effect::Failed => Err(Error::SinkFailed { namespace, cause }),
-                    Effect::Unknown => {
-                        self.may_exist(key);
-                        // What the shared tier could not be told it is told later; the write is the worse news.
-                        let _ = self.make_gone(key).await;
-                        Err(Error::WriteUnconfirmed { namespace, cause: Some(cause) })
+        let answered = self.ask_sink(std::slice::from_ref(&write)).await.pop();
+        let ended =
+            match answered.unwrap_or_else(|| Err(SinkError::unknown(WrongCount { given: 1, told: 0 }))) {
+                Ok(applied) => self.follow(key, write.change, applied, before).await,
+                Err(SinkError { cause, effect }) => {
+                    let namespace = Arc::clone(&self.name);
+                    match effect {
+                        Effect::Refused => Err(Error::SinkRefused { namespace, cause }),
+                        Effect::Failed => Err(Error::SinkFailed { namespace, cause }),
+                        Effect::Unknown => {
+                            self.may_exist(key);
+                            // What the shared tier could not be told it is told later; the write is the worse news.
+                            let _ = self.make_gone(key).await;
+                            Err(Error::WriteUnconfirmed { namespace, cause: Some(cause) })
+                        }
                     }
                 }
-            }
-        };
+            };
         drop(going);
         ended
     }
@@ -159,27 +176,23 @@ impl Core {
         Error::Overloaded { namespace: Arc::clone(&self.name), retry_after: self.policy.load_timeout }
     }
 
-    /// Asks the sink to apply one write, in time. However it does not answer, the write may have been applied.
-    async fn ask_sink(&self, writes: &[SinkWrite]) -> Result<Applied, SinkError> {
+    /// Asks the sink to apply writes, in time; one outcome each. However it does not answer, they may have been applied.
+    pub(super) async fn ask_sink(&self, writes: &[SinkWrite]) -> Outcomes {
+        let all = |error: SinkError| writes.iter().map(|_| Err(error.clone())).collect();
         let Some(sink) = &self.sink else {
-            return Err(SinkError::refused(Error::WritesRefused { namespace: Arc::clone(&self.name) }));
+            return all(SinkError::refused(Error::WritesRefused { namespace: Arc::clone(&self.name) }));
         };
         let asked = catching_panic(async { sink.apply(&self.name, writes).await });
         match self.clock.timeout(self.policy.load_timeout, asked).await {
-            Err(_) => Err(SinkError::unknown(self.late())),
-            Ok(None) => Err(SinkError::unknown(Panicked)),
-            Ok(Some(mut told)) => match (told.pop(), told.len()) {
-                (Some(outcome), 0) => outcome,
-                (last, others) => {
-                    let told = others.saturating_add(usize::from(last.is_some()));
-                    Err(SinkError::unknown(WrongCount { given: writes.len(), told }))
-                }
-            },
+            Err(_) => all(SinkError::unknown(self.late())),
+            Ok(None) => all(SinkError::unknown(Panicked)),
+            Ok(Some(told)) if told.len() == writes.len() => told,
+            Ok(Some(told)) => all(SinkError::unknown(WrongCount { given: writes.len(), told: told.len() })),
         }
     }
 
     /// Notes what a write is judged by once the sink has answered.
-    fn before(&self, key: &[u8], change: &Change, ttl: Option<Duration>) -> Before {
+    pub(super) fn before(&self, key: &[u8], change: &Change, ttl: Option<Duration>) -> Before {
         let crossed = self.flights.begin_write(key);
         let (position, began) = (self.groups.newest(), self.clock.now());
         let copy = match change {
@@ -210,7 +223,7 @@ impl Core {
     }
 
     /// What is held follows a write that the sink has applied.
-    async fn follow(
+    pub(super) async fn follow(
         &self,
         key: &[u8],
         change: Change,
@@ -293,7 +306,7 @@ impl Core {
     }
 
     /// Makes what is held of a key that was written gone, here and in the shared tier, and fences off the loads that began before.
-    async fn make_gone(&self, key: &[u8]) -> Result<(), Error> {
+    pub(super) async fn make_gone(&self, key: &[u8]) -> Result<(), Error> {
         if self.common.shared.is_none() {
             invalidation::key(&self.memory, &self.flights, self.id, key);
             self.told(key, Verb::Invalidate, self.groups.newest());

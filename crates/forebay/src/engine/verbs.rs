@@ -21,7 +21,7 @@ impl Core {
     pub(super) fn put(&self, key: &[u8], value: Value, ttl: Option<Duration>) -> Result<(), Error> {
         match self.policy.writes {
             Writes::Refuse => return Err(self.writes_refused()),
-            Writes::Through => return Err(self.sink_first()),
+            Writes::Through | Writes::Behind => return Err(self.sink_first()),
             Writes::Cache => {}
         }
         let position = self.groups.newest();
@@ -121,10 +121,16 @@ impl Core {
     /// What is held for `key` and still valid.
     pub(super) fn peek(&self, key: &[u8]) -> Option<Held> {
         let now = self.clock.now();
-        let mut held = self.memory.peek(self.id, key, now)?;
-        if !self.revalidate(key, &mut held) {
-            return None;
-        }
+        let held = match self.laid_over(key, now) {
+            Some(laid) => laid,
+            None => {
+                let mut held = self.memory.peek(self.id, key, now)?;
+                if !self.revalidate(key, &mut held) {
+                    return None;
+                }
+                held
+            }
+        };
         Some(Held {
             absent: held.value.is_none(),
             age: now.since(held.began),

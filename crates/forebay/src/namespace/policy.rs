@@ -83,6 +83,8 @@ pub enum Writes {
     Cache,
     /// It goes to the namespace's sink first, and what is held follows once the sink has applied it.
     Through,
+    /// It is journaled and acknowledged; the namespace's sink applies it later, and readers of this instance see it at once.
+    Behind,
 }
 
 /// The longest that an absence is believed unless the namespace says otherwise.

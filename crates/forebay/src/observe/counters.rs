@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::{
-    Distribution, Freshness, Histogram, ReachKind, ReadFailure, ReadOutcome, RefreshEnd, Refusal, Tier, Why,
-    WriteOutcome,
+    BehindEnd, Distribution, Freshness, Histogram, ReachKind, ReadFailure, ReadOutcome, RefreshEnd, Refusal,
+    Tier, Why, WriteOutcome,
 };
 
 /// Of so many answers one has its age recorded.
@@ -143,6 +143,8 @@ counters! {
     writes_kept,
     /// Writes that the sink applied.
     writes_applied,
+    /// Writes journaled, for the sink to apply later.
+    writes_journaled,
     /// Copies dropped by a write.
     writes_dropped,
     /// Writes that invalidated.
@@ -157,6 +159,18 @@ counters! {
     writes_too_large,
     /// Writes done here and confirmed by no other.
     writes_unconfirmed,
+    /// Journaled writes that the sink has applied.
+    behind_applied,
+    /// Journaled writes without effect, since a later one of their key was to be applied.
+    behind_overtaken,
+    /// Journaled writes that the sink failed, to be tried again.
+    behind_retried,
+    /// Journaled writes that became dead letters.
+    behind_parked,
+    /// Dead letters that were to be applied again.
+    behind_revived,
+    /// Dead letters that were dropped.
+    behind_dropped,
 }
 
 /// One counter of a snapshot.
@@ -244,6 +258,7 @@ impl Counters {
         self.count(|stripe| match outcome {
             WriteOutcome::Kept => &stripe.writes_kept,
             WriteOutcome::Applied => &stripe.writes_applied,
+            WriteOutcome::Journaled => &stripe.writes_journaled,
             WriteOutcome::Dropped => &stripe.writes_dropped,
             WriteOutcome::Invalidated => &stripe.writes_invalidated,
             WriteOutcome::Expired => &stripe.writes_expired,
@@ -251,6 +266,18 @@ impl Counters {
             WriteOutcome::Failed => &stripe.writes_failed,
             WriteOutcome::TooLarge => &stripe.writes_too_large,
             WriteOutcome::Unconfirmed => &stripe.writes_unconfirmed,
+        });
+    }
+
+    /// `many` journaled writes came to `end`.
+    pub fn behind(&self, end: BehindEnd, many: u64) {
+        self.count_many(many, |stripe| match end {
+            BehindEnd::Applied => &stripe.behind_applied,
+            BehindEnd::Overtaken => &stripe.behind_overtaken,
+            BehindEnd::Retried => &stripe.behind_retried,
+            BehindEnd::Parked => &stripe.behind_parked,
+            BehindEnd::Revived => &stripe.behind_revived,
+            BehindEnd::Dropped => &stripe.behind_dropped,
         });
     }
 

@@ -158,6 +158,8 @@ words! {
         Kept = "kept",
         /// The sink applied it; what is held followed.
         Applied = "applied",
+        /// It is journaled, and readers see it; the sink applies it later.
+        Journaled = "journaled",
         /// The copy was dropped, and nothing else: the next read loads.
         Dropped = "dropped",
         /// What was held is gone, and loads that began before are fenced off.
@@ -166,7 +168,7 @@ words! {
         Expired = "expired",
         /// Nothing was done: the namespace or its sink takes no such write, or the key is none of its.
         Refused = "refused",
-        /// Nothing was done: the sink failed, too many writes wait for it, or what was to be changed is suspect.
+        /// Nothing was done: the sink or journal failed, too many writes wait for it, or what was to be changed is suspect.
         Failed = "failed",
         /// Nothing is held: the value weighs more than one entry may.
         TooLarge = "too_large",
@@ -180,7 +182,10 @@ impl From<&Error> for WriteOutcome {
     fn from(error: &Error) -> Self {
         match error {
             Error::TooLarge { .. } => Self::TooLarge,
+            Error::Parked { .. } => Self::Refused,
             Error::SinkFailed { .. }
+            | Error::QueueFull { .. }
+            | Error::JournalFailed { .. }
             | Error::Overloaded { .. }
             | Error::BreakerOpen { .. }
             | Error::Suspect { .. } => Self::Failed,
@@ -189,6 +194,24 @@ impl From<&Error> for WriteOutcome {
                 Fault::Source | Fault::Forebay => Self::Unconfirmed,
             },
         }
+    }
+}
+
+words! {
+    /// What came of a journaled write.
+    pub enum BehindEnd {
+        /// The sink has applied it.
+        Applied = "applied",
+        /// It is without effect, since a later write of its key is to be applied.
+        Overtaken = "overtaken",
+        /// The sink failed; it is tried again.
+        Retried = "retried",
+        /// It is a dead letter.
+        Parked = "parked",
+        /// It was a dead letter, and is to be applied again.
+        Revived = "revived",
+        /// It was a dead letter, and was dropped.
+        Dropped = "dropped",
     }
 }
 
@@ -278,6 +301,15 @@ mod tests {
             (Error::SinkRefused { namespace: name(), cause: Arc::new(Error::NoRuntime) }, "key", "refused"),
             (Error::SinkFailed { namespace: name(), cause: Arc::new(Error::NoRuntime) }, "source", "failed"),
             (Error::WriteUnconfirmed { namespace: name(), cause: None }, "lost", "unconfirmed"),
+            (Error::QueueFull { namespace: name(), retry_after: after }, "source", "failed"),
+            (Error::Parked { namespace: name(), dead_letter: name() }, "source", "refused"),
+            (
+                Error::JournalFailed { namespace: name(), cause: Arc::new(Error::NoRuntime), retry: true },
+                "lost",
+                "failed",
+            ),
+            (Error::JournalUnconfirmed { namespace: name(), cause: None }, "lost", "unconfirmed"),
+            (Error::WholeOnly { namespace: name() }, "key", "refused"),
             (Error::LoadLost { namespace: name(), how: Lost::Panicked }, "lost", "unconfirmed"),
             (Error::LoadLost { namespace: name(), how: Lost::Ended }, "lost", "unconfirmed"),
             (Error::Build { namespace: name(), problem: String::new() }, "key", "refused"),

@@ -50,11 +50,15 @@ pub enum Bug {
     GapNotSuspect,
     /// What the tier could not be told it is never told.
     UntoldForgotten,
+    /// A write behind is acknowledged before the journal has it.
+    AckBeforeDurable,
+    /// What a write behind laid over its key ends when the sink is asked, not when the copies know of it.
+    OverlayEndedEarly,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::NoFence,
         Self::JoinOldFlight,
         Self::FlightNotClosed,
@@ -76,6 +80,8 @@ impl Bug {
         Self::SilenceTrusted,
         Self::GapNotSuspect,
         Self::UntoldForgotten,
+        Self::AckBeforeDurable,
+        Self::OverlayEndedEarly,
     ];
 }
 

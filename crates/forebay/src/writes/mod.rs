@@ -1,12 +1,18 @@
 //! Writes by clients. In a namespace whose writes are `cache` a value is kept until its TTL or an invalidation; the source
 //! is never touched, and loads that began before the write cannot overwrite it. Where they go `through`, a [`Sink`] applies them
-//! first: its contract is here, and the order in which it is asked. What becomes of copies is told by the engine.
+//! first: its contract is here, and the order in which it is asked. Where they go `behind`, a [`Journal`] keeps them until the
+//! sink has applied them (`behind/`). What becomes of copies is told by the engine.
 
+mod behind;
 mod function;
+mod journal;
 mod order;
 mod sink;
 
+pub(crate) use behind::{Behind, Call, Failed, Job, Next, Parked, Since, Turned};
+pub use behind::{BehindOptions, PendingWrites};
 pub use function::{WriteMany, WriteOne, write_many, write_one};
+pub use journal::{Committing, Journal, JournalEntry, JournalError, Kept, KeptDead, Operation, Recovered};
 pub(crate) use order::{Order, Place};
 pub(crate) use sink::WrongCount;
 pub use sink::{Applied, Applying, Change, Effect, OperationId, Outcomes, Sink, SinkError, SinkWrite};

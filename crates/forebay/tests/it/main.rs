@@ -16,6 +16,8 @@ mod allocations;
 #[cfg(not(feature = "model"))]
 mod batches;
 #[cfg(not(feature = "model"))]
+mod behind;
+#[cfg(not(feature = "model"))]
 mod breaker;
 #[cfg(not(feature = "model"))]
 mod build;

@@ -1,0 +1,320 @@
+//! The story of a write that goes behind.
+//!
+//! 1. It is journaled. When the journal has it, it is laid over its key, and its writer is told ([`Core::write_behind`]).
+//! 2. Readers of this instance see it from then on, whatever memory, the shared tier and the source have (`read.rs`).
+//! 3. It goes to the sink, with others, after the earlier ones of its key ([`Core::apply`]).
+//! 4. The sink has applied it: copies follow, fenced, as those of a write that goes through (`through.rs`). Only after that ends
+//!    what was laid over the key: a load that began before the sink's answer is closed by then and stores nothing, and one
+//!    that begins later reads what the sink has applied. Then the journal is told.
+//! 5. The sink failed: it is tried again later, by the same id, or is a dead letter, which stays laid over its key.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::core::Core;
+use super::read::freshness_of;
+use crate::error::{Cause, Error};
+use crate::namespace::Life;
+use crate::observe::{BehindEnd, Freshness, Tier, WriteOutcome};
+use crate::rt::Tick;
+use crate::rt::planted::{Bug, planted};
+use crate::source::LoadKey;
+use crate::tier::memory::{Held, Seen};
+use crate::value::Value;
+use crate::writes::{
+    Behind, Call, Change, Effect, Failed, Job, JournalEntry, JournalError, Kept, KeptDead, Next, Operation,
+    OperationId, Parked, Recovered, Since, SinkError, SinkWrite, Turned,
+};
+
+impl Core {
+    /// What a pending write has laid over `key`, as memory would hold it: as fresh as can be, since the source has nothing newer.
+    #[inline]
+    pub(super) fn laid_over(&self, key: &[u8], now: Tick) -> Option<Held> {
+        let behind = self.behind.as_ref()?;
+        let value = behind.overlay.look(key)?;
+        let Life { fresh_until, useless_from } = match &value {
+            Some(_) => self.policy.written(now, None),
+            None => self.policy.loaded(now, true, None),
+        };
+        let position = self.groups.newest();
+        Some(Held { value, began: now, fresh_until, useless_from, position, expired: false, extras: None })
+    }
+
+    /// Answers a reader with what is laid over a key, and counts the read.
+    pub(super) fn answer_laid<A>(&self, laid: &Held, answer: impl FnOnce(&Seen<'_>, Freshness) -> A) -> A {
+        let Held { value, began, fresh_until, useless_from, position, expired, extras } = laid;
+        let (began, fresh_until, useless_from) = (*began, *fresh_until, *useless_from);
+        let (position, expired, extras) = (*position, *expired, extras.clone());
+        let seen = Seen { value, began, fresh_until, useless_from, position, expired, extras };
+        let freshness = freshness_of(laid);
+        self.counters.read_from(Tier::Memory, freshness, || Duration::ZERO);
+        answer(&seen, freshness)
+    }
+
+    /// Journals a write of the whole `value`, or of the end of `key`, for the sink to apply later.
+    pub(super) async fn write_behind(
+        self: &Arc<Self>,
+        key: &[u8],
+        value: Option<Value>,
+        ttl: Option<Duration>,
+    ) -> Result<(), Error> {
+        let journaled = self.journal(key, value, ttl).await;
+        self.counters.wrote(match &journaled {
+            Ok(()) => WriteOutcome::Journaled,
+            Err(error) => error.into(),
+        });
+        journaled
+    }
+
+    async fn journal(
+        self: &Arc<Self>,
+        key: &[u8],
+        value: Option<Value>,
+        ttl: Option<Duration>,
+    ) -> Result<(), Error> {
+        let namespace = || Arc::clone(&self.name);
+        let Some(behind) = &self.behind else { return Err(Error::WritesRefused { namespace: namespace() }) };
+        if self.key_of(key).is_none() {
+            return Err(self.not_canonical());
+        }
+        let encoded = match &value {
+            Some(value) => Some(self.envelope_of(value).ok_or_else(|| self.unwritable())?),
+            None => None,
+        };
+        let id = OperationId::random();
+        let operation = Operation { id, key: self.pattern.whole(key).into(), value: encoded };
+        let weight_bytes = operation.weight_bytes().max(value.as_ref().map_or(0, Value::weight_bytes));
+        let since = Since::ago(self.clock.now(), Duration::ZERO);
+        let told = behind.append(key, operation, Job::new(id, value, ttl, weight_bytes, since));
+        let told = told.map_err(|turned| self.turned(turned, weight_bytes));
+        self.commit();
+        let told = told?;
+        if planted(Bug::AckBeforeDurable) {
+            return Ok(());
+        }
+        match self.clock.timeout(self.policy.load_timeout, told).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(error))) => Err(self.not_journaled(error)),
+            Ok(Err(_)) | Err(_) => Err(Error::JournalUnconfirmed { namespace: namespace(), cause: None }),
+        }
+    }
+
+    /// Begins a commit, where one is due and none is under way.
+    fn commit(self: &Arc<Self>) {
+        let Some(behind) = &self.behind else { return };
+        if !behind.begin_commit() {
+            return;
+        }
+        let core = Arc::clone(self);
+        self.tasks.start(async move { core.commit_all().await });
+    }
+
+    /// Commits as long as something waits for the journal.
+    async fn commit_all(&self) {
+        let Some(behind) = &self.behind else { return };
+        loop {
+            let batch = behind.take_commit();
+            if batch.is_empty() {
+                return;
+            }
+            let overtaken = behind.commit(batch, || self.clock.now()).await;
+            self.counters.behind(BehindEnd::Overtaken, overtaken);
+        }
+    }
+
+    /// Asks the sink for whatever may go to it now. When there may be more to do, if that can be told.
+    fn work_behind(self: &Arc<Self>) -> Option<Tick> {
+        let behind = self.behind.as_ref()?;
+        loop {
+            let (next, commits) = behind.next(self.clock.now());
+            if commits {
+                let core = Arc::clone(self);
+                self.tasks.spawn(async move { core.commit_all().await });
+            }
+            match next {
+                Next::Ask(call) => {
+                    let core = Arc::clone(self);
+                    self.tasks.spawn(async move { core.apply(call).await });
+                }
+                Next::Wait(until) => return Some(until),
+                Next::Rest => return None,
+            }
+        }
+    }
+
+    /// Has the sink apply a call's writes; what is held follows each that it has applied, and then what was laid over its key ends.
+    async fn apply(&self, call: Call) {
+        let Some(behind) = &self.behind else { return };
+        let mut befores = Vec::with_capacity(call.writes.len());
+        let mut writes = Vec::with_capacity(call.writes.len());
+        for (key, job) in &call.writes {
+            if planted(Bug::OverlayEndedEarly) {
+                behind.overlay.end(key, job.id);
+            }
+            let change = job.value.clone().map_or(Change::Delete, Change::Put);
+            befores.push(self.before(key, &change, job.ttl));
+            // A text that is no key was not taken.
+            let key = self.key_of(key).unwrap_or(LoadKey { params: Vec::new() });
+            writes.push(SinkWrite { id: job.id, key, change });
+        }
+        let outcomes = self.ask_sink(&writes).await;
+        let fails_alone = outcomes.iter().all(Result::is_err);
+        let is_refusal = |error: &SinkError| error.effect == Effect::Refused;
+        let answers = outcomes.iter().any(|outcome| outcome.as_ref().map_or_else(is_refusal, |_| true));
+        for ((((key, job), before), write), outcome) in
+            call.writes.iter().zip(befores).zip(writes).zip(outcomes)
+        {
+            match outcome {
+                Ok(told) => {
+                    // A shared tier that could not be told is not asked before it was.
+                    let _ = self.follow(key, write.change, told, before).await;
+                    behind.applied(key, job.id, self.clock.now());
+                    self.counters.behind(BehindEnd::Applied, 1);
+                }
+                Err(error) => {
+                    drop(before);
+                    let failed =
+                        behind.failed(key, error.effect, &error.cause, fails_alone, self.clock.now());
+                    self.counters.behind(
+                        match failed {
+                            Failed::Retried => BehindEnd::Retried,
+                            Failed::Overtaken => BehindEnd::Overtaken,
+                            Failed::Parked => BehindEnd::Parked,
+                        },
+                        1,
+                    );
+                }
+            }
+        }
+        behind.call_over(&call, answers, self.clock.now());
+    }
+
+    /// Claims the journal, and lays what it holds over its keys, before anybody reads.
+    ///
+    /// # Errors
+    /// [`Error::Build`] where somebody else has it, it cannot be read, or it holds a write that is none of the namespace's.
+    pub(super) fn claim(&self, behind: &Behind) -> Result<(), Error> {
+        let fail = |problem: String| Error::Build { namespace: Arc::clone(&self.name), problem };
+        let recovered = behind.claim(&self.owner).map_err(|error| fail(error.to_string()))?;
+        self.recover(behind, recovered).map_err(fail)
+    }
+
+    fn recover(&self, behind: &Behind, recovered: Recovered) -> Result<(), String> {
+        let now = self.clock.now();
+        for KeptDead { operation, age, reason, attempts } in recovered.dead {
+            let since = Since::ago(now, age);
+            let (key, job) = self.job_of(&operation, since)?;
+            behind.recover_dead(Parked { key: key.into(), job, reason, attempts, since });
+        }
+        for Kept { operation, age } in recovered.pending {
+            let (key, job) = self.job_of(&operation, Since::ago(now, age))?;
+            behind.recover(&key, job, now);
+        }
+        Ok(())
+    }
+
+    /// A write of the journal, and its key without the literal that all of them begin with.
+    fn job_of(&self, operation: &Operation, since: Since) -> Result<(Vec<u8>, Job), String> {
+        let unreadable = || {
+            format!(
+                "its journal holds a write of the key \"{}\" that this declaration cannot read: start the one that wrote it once more \
+                 and let it apply what is pending",
+                String::from_utf8_lossy(&operation.key)
+            )
+        };
+        let key = self.pattern.tail(&operation.key).filter(|key| self.key_of(key).is_some());
+        let key = key.ok_or_else(unreadable)?;
+        let value = match &operation.value {
+            Some(value) => Some(self.value_of(value).ok_or_else(unreadable)?),
+            None => None,
+        };
+        let weight_bytes = operation.weight_bytes().max(value.as_ref().map_or(0, Value::weight_bytes));
+        Ok((key.to_vec(), Job::new(operation.id, value, None, weight_bytes, since)))
+    }
+
+    /// Applies a dead letter again; whether it was there.
+    pub(super) async fn revive(self: &Arc<Self>, id: OperationId) -> Result<bool, Error> {
+        let Some(behind) = self.behind.as_ref().filter(|behind| behind.key_of_dead(id).is_some()) else {
+            return Ok(false);
+        };
+        self.journal_entry(JournalEntry::Revive(id)).await?;
+        let revived = behind.revive(id, self.clock.now());
+        self.counters.behind(BehindEnd::Revived, u64::from(revived));
+        Ok(revived)
+    }
+
+    /// Drops a dead letter: what is held of its key goes, so that the next read loads. Whether it was there.
+    pub(super) async fn drop_dead(self: &Arc<Self>, id: OperationId) -> Result<bool, Error> {
+        let Some(behind) = &self.behind else { return Ok(false) };
+        let Some(key) = behind.key_of_dead(id) else { return Ok(false) };
+        self.journal_entry(JournalEntry::Settle(id)).await?;
+        // A shared tier that could not be told is not asked before it was.
+        let _ = self.make_gone(&key).await;
+        let dropped = behind.drop_dead(&key, id);
+        self.counters.behind(BehindEnd::Dropped, u64::from(dropped));
+        Ok(dropped)
+    }
+
+    /// Waits until an entry about a dead letter is durable.
+    async fn journal_entry(self: &Arc<Self>, entry: JournalEntry) -> Result<(), Error> {
+        let Some(behind) = &self.behind else { return Ok(()) };
+        let told = behind.add(entry);
+        self.commit();
+        match self.clock.timeout(self.policy.load_timeout, told).await {
+            Ok(Ok(told)) => told.map_err(|error| self.not_journaled(error)),
+            Ok(Err(_)) | Err(_) => {
+                Err(Error::JournalUnconfirmed { namespace: Arc::clone(&self.name), cause: None })
+            }
+        }
+    }
+
+    fn turned(&self, turned: Turned, weight_bytes: u64) -> Error {
+        let namespace = Arc::clone(&self.name);
+        match turned {
+            Turned::Full => Error::QueueFull { namespace, retry_after: self.policy.load_timeout },
+            Turned::Parked(id) => Error::Parked { namespace, dead_letter: id.to_string().into() },
+            Turned::TooLarge { limit_bytes } => Error::TooLarge { namespace, weight_bytes, limit_bytes },
+        }
+    }
+
+    fn not_journaled(&self, error: JournalError) -> Error {
+        let (namespace, retry) = (Arc::clone(&self.name), error.may_retry());
+        match error {
+            JournalError::Full { .. } => {
+                Error::QueueFull { namespace, retry_after: self.policy.load_timeout }
+            }
+            JournalError::Unconfirmed { cause } => {
+                Error::JournalUnconfirmed { namespace, cause: Some(cause) }
+            }
+            JournalError::Failed { cause } => Error::JournalFailed { namespace, cause, retry },
+            error => Error::JournalFailed { namespace, cause: Arc::new(error) as Cause, retry },
+        }
+    }
+
+    fn unwritable(&self) -> Error {
+        let problem = "its value cannot be written by the namespace's codec, and so not be journaled";
+        Error::Key { namespace: Arc::clone(&self.name), problem: problem.into() }
+    }
+}
+
+/// Applies what is pending in the background, as long as the namespace lives.
+pub(super) fn keep_applied(core: &Arc<Core>, behind: &Behind) {
+    if cfg!(feature = "model") {
+        return;
+    }
+    let (clock, stirred) = (core.clock.clone(), behind.stirred());
+    let namespace = Arc::downgrade(core);
+    core.common.upkeep.spawn(async move {
+        loop {
+            let Some(core) = Weak::upgrade(&namespace) else { return };
+            let next = core.work_behind();
+            drop(core);
+            match next {
+                Some(until) => {
+                    let _ = clock.timeout(until.since(clock.now()), stirred.notified()).await;
+                }
+                None => stirred.notified().await,
+            }
+        }
+    });
+}

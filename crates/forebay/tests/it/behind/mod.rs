@@ -1,0 +1,6 @@
+//! Writes that go behind: journaled, acknowledged, seen by readers, applied in order, whatever fails meanwhile.
+
+mod bank;
+mod disk;
+mod scripted;
+pub mod world;

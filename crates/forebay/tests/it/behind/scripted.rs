@@ -1,0 +1,1 @@
+//! Writes that go behind, step by step.
