@@ -234,23 +234,22 @@ impl Core {
 
     /// Applies a dead letter again; whether it was there.
     pub(super) async fn revive(self: &Arc<Self>, id: OperationId) -> Result<bool, Error> {
-        let Some(behind) = self.behind.as_ref().filter(|behind| behind.key_of_dead(id).is_some()) else {
-            return Ok(false);
-        };
+        let taken_up = self.behind.as_ref().and_then(|behind| behind.take_up(id));
+        let Some(letter) = taken_up else { return Ok(false) };
         self.journal_entry(JournalEntry::Revive(id)).await?;
-        let revived = behind.revive(id, self.clock.now());
+        let revived = letter.revive(self.clock.now());
         self.counters.behind(BehindEnd::Revived, u64::from(revived));
         Ok(revived)
     }
 
     /// Drops a dead letter: what is held of its key goes, so that the next read loads. Whether it was there.
     pub(super) async fn drop_dead(self: &Arc<Self>, id: OperationId) -> Result<bool, Error> {
-        let Some(behind) = &self.behind else { return Ok(false) };
-        let Some(key) = behind.key_of_dead(id) else { return Ok(false) };
+        let taken_up = self.behind.as_ref().and_then(|behind| behind.take_up(id));
+        let Some(letter) = taken_up else { return Ok(false) };
         self.journal_entry(JournalEntry::Settle(id)).await?;
         // A shared tier that could not be told is not asked before it was.
-        let _ = self.make_gone(&key).await;
-        let dropped = behind.drop_dead(&key, id);
+        let _ = self.make_gone(&letter.key).await;
+        let dropped = letter.end();
         self.counters.behind(BehindEnd::Dropped, u64::from(dropped));
         Ok(dropped)
     }

@@ -1,7 +1,8 @@
-//! Each planted bug is found by the general suite of histories, within a stated number of seeds.
+//! Each planted bug is found by the general suite of histories, or by that of writes behind, within a stated number of seeds.
 //!
 //! No world and no checker knows of the bugs: what finds them is what would find the next one.
 
+use crate::behind;
 use crate::history::{live, report};
 use forebay::rt::planted::{Bug, plant};
 
@@ -20,6 +21,10 @@ fn seeds(bug: Bug) -> u64 {
 /// The first seed that shows `bug`, and what it breaks.
 fn found(bug: Bug) -> Option<(u64, String)> {
     let _planted = plant(bug);
+    if matches!(bug, Bug::AckBeforeDurable | Bug::OverlayEndedEarly) {
+        return (1..=seeds(bug))
+            .find_map(|seed| Some((seed, behind::world::live(seed).0.into_iter().next()?)));
+    }
     (1..=seeds(bug)).find_map(|seed| {
         let (history, violations, _) = live(seed);
         Some((seed, report(seed, &history, violations.first()?)))

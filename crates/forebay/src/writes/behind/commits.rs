@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::super::journal::{JournalEntry, JournalError};
 use super::super::sink::OperationId;
-use super::lines::Job;
+use super::job::Job;
 use crate::rt::Tick;
 
 /// The most entries of one commit.

@@ -19,87 +19,26 @@ use std::time::Duration;
 use super::super::journal::JournalEntry;
 use super::super::sink::{Effect, OperationId};
 use super::commits::{Commits, Then};
+use super::job::{Job, Since};
 use super::options::BehindOptions;
 use crate::rt::Tick;
-use crate::value::Value;
-
-/// Since when something is so, also before this process began.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Since {
-    from: Tick,
-    before: Duration,
-}
-
-impl Since {
-    /// Since `age` before `now`.
-    pub(crate) fn ago(now: Tick, age: Duration) -> Self {
-        Self { from: now, before: age }
-    }
-
-    /// How long that is.
-    pub(crate) fn age(self, now: Tick) -> Duration {
-        self.before.saturating_add(now.since(self.from))
-    }
-}
-
-/// One write on its way to the sink.
-#[derive(Clone, Debug)]
-pub(crate) struct Job {
-    pub(crate) id: OperationId,
-    /// `None` where the key is not to exist any more.
-    pub(crate) value: Option<Value>,
-    /// The TTL that its writer asked for.
-    pub(crate) ttl: Option<Duration>,
-    pub(crate) weight_bytes: u64,
-    /// When it, or the oldest that it overtook, was acknowledged.
-    pub(crate) since: Since,
-    /// The turn in which it, or the oldest that it overtook, was acknowledged; grows.
-    turn: u64,
-    /// The commit that must be durable before it goes.
-    after: u64,
-    attempts: u32,
-    /// The sink may have applied it, or may yet.
-    unknown: bool,
-}
-
-impl Job {
-    pub(crate) fn new(
-        id: OperationId,
-        value: Option<Value>,
-        ttl: Option<Duration>,
-        weight_bytes: u64,
-        since: Since,
-    ) -> Self {
-        Self { id, value, ttl, weight_bytes, since, turn: 0, after: 0, attempts: 0, unknown: false }
-    }
-
-    /// Itself, of which an earlier process may have asked the sink.
-    pub(crate) fn maybe_sent(self) -> Self {
-        Self { unknown: true, ..self }
-    }
-
-    /// Itself, in the place of `earlier`, whose settlement has the number `settled`.
-    fn overtaking(self, earlier: &Self, settled: u64) -> Self {
-        Self { turn: earlier.turn, since: earlier.since, after: self.after.max(settled), ..self }
-    }
-}
 
 /// When something may go, and a number that tells those of one moment apart.
-type Due = (Tick, u64);
+pub(super) type Due = (Tick, u64);
 
 /// The writes of one key.
 #[derive(Debug)]
-struct Line {
-    head: Job,
-    next: Option<Job>,
-    stand: Stand,
+pub(super) struct Line {
+    pub(super) head: Job,
+    pub(super) next: Option<Job>,
+    pub(super) stand: Stand,
     /// It failed together with others: it goes alone from now on.
-    alone: bool,
+    pub(super) alone: bool,
 }
 
 /// How the head of a line stands.
 #[derive(Debug)]
-enum Stand {
+pub(super) enum Stand {
     /// It waits in `fresh`.
     Fresh(Due),
     /// It has failed, and waits in `later`.
@@ -110,20 +49,16 @@ enum Stand {
         fresh: bool,
     },
     AtSink,
-    Dead {
-        reason: Arc<str>,
-        since: Since,
-    },
+    Dead(Dead),
 }
 
-/// A dead letter, as it lies in its line.
+/// Why and since when the head of a line is a dead letter.
 #[derive(Clone, Debug)]
-pub(crate) struct Parked {
-    pub(crate) key: Arc<[u8]>,
-    pub(crate) job: Job,
-    pub(crate) reason: Arc<str>,
-    pub(crate) attempts: u32,
-    pub(crate) since: Since,
+pub(super) struct Dead {
+    pub(super) reason: Arc<str>,
+    pub(super) since: Since,
+    /// Somebody is about to replay or drop it.
+    pub(super) is_taken_up: bool,
 }
 
 /// What is to be done next.
@@ -182,19 +117,20 @@ struct Down {
 #[derive(Debug)]
 pub(crate) struct Lines {
     options: BehindOptions,
-    by_key: HashMap<Arc<[u8]>, Line>,
+    pub(super) by_key: HashMap<Arc<[u8]>, Line>,
     fresh: BTreeMap<Due, Arc<[u8]>>,
     later: BTreeMap<Due, Arc<[u8]>>,
     /// Keys that wait for a commit, by its number; some of them wait no more.
     blocked: VecDeque<(u64, Arc<[u8]>)>,
     /// The turns of the writes that live, and since when: dead letters excepted.
-    turns: BTreeMap<u64, Since>,
-    newest_turn: u64,
+    pub(super) turns: BTreeMap<u64, Since>,
+    pub(super) newest_turn: u64,
     dues: u64,
     /// Writes taken and not gone: those that are being committed, live, or are dead.
     held: usize,
     held_bytes: u64,
-    dead: usize,
+    /// The dead letters, and their keys.
+    pub(super) dead: BTreeMap<OperationId, Arc<[u8]>>,
     calls: usize,
     down: Option<Down>,
     /// How many wait for all of it to be applied.
@@ -216,7 +152,7 @@ impl Lines {
             dues: 0,
             held: 0,
             held_bytes: 0,
-            dead: 0,
+            dead: BTreeMap::new(),
             calls: 0,
             down: None,
             drains: 0,
@@ -226,7 +162,7 @@ impl Lines {
 
     /// Takes a write of `key` into the count, or turns it away.
     pub(super) fn admit(&mut self, key: &[u8], weight_bytes: u64, settling: usize) -> Result<(), Turned> {
-        if let Some(Line { head, stand: Stand::Dead { .. }, .. }) = self.by_key.get(key) {
+        if let Some(Line { head, stand: Stand::Dead(_), .. }) = self.by_key.get(key) {
             return Err(Turned::Parked(head.id));
         }
         if weight_bytes > self.options.bytes_max {
@@ -269,10 +205,10 @@ impl Lines {
             Stand::Later((due, _)) => (*due, false),
             Stand::Blocked { due, fresh } => (*due, *fresh),
             // It came before its key was parked: it was acknowledged, and is what the key is to be.
-            Stand::Dead { .. } => (now, true),
+            Stand::Dead(_) => (now, true),
             Stand::AtSink => (Tick::default(), true),
         };
-        let is_dead = matches!(line.stand, Stand::Dead { .. });
+        let is_dead = matches!(line.stand, Stand::Dead(_));
         let overtakes_head = is_dead || (now < due && !line.head.unknown && line.next.is_none());
         let place = if overtakes_head { Some(&mut line.head) } else { line.next.as_mut() };
         let Some(place) = place else {
@@ -285,7 +221,7 @@ impl Lines {
         let job = Job { after: job.after.max(settled), ..job };
         let earlier = std::mem::replace(place, job);
         if is_dead {
-            self.dead -= 1;
+            self.dead.remove(&earlier.id);
         } else {
             self.turns.remove(&turn);
         }
@@ -300,17 +236,8 @@ impl Lines {
         1
     }
 
-    /// Puts a dead letter that a journal held into the line of its key.
-    pub(super) fn lay_dead(&mut self, parked: Parked) {
-        let Parked { key, job, reason, attempts, since } = parked;
-        let job = Job { attempts, ..job };
-        self.dead += 1;
-        let stand = Stand::Dead { reason, since };
-        self.by_key.insert(key, Line { head: job, next: None, stand, alone: false });
-    }
-
     /// Puts the head of a line that is blocked where it waits.
-    fn place(&mut self, key: &Arc<[u8]>) {
+    pub(super) fn place(&mut self, key: &Arc<[u8]>) {
         let Some(line) = self.by_key.get_mut(key) else { return };
         let Stand::Blocked { due, fresh } = line.stand else { return };
         if line.head.after > self.durable {
@@ -501,57 +428,12 @@ impl Lines {
         let (id, attempts) = (line.head.id, line.head.attempts);
         let reason: Arc<str> = reason.to_string().into();
         self.turns.remove(&line.head.turn);
-        self.dead += 1;
-        line.stand = Stand::Dead { reason: Arc::clone(&reason), since: Since::ago(now, Duration::ZERO) };
+        self.dead.insert(id, Arc::clone(key));
+        let since = Since::ago(now, Duration::ZERO);
+        line.stand = Stand::Dead(Dead { reason: Arc::clone(&reason), since, is_taken_up: false });
         commits.add(JournalEntry::Park { id, reason, attempts }, Then::Nothing);
         commits.hurry();
         Failed::Parked
-    }
-
-    /// The dead letters, those that were parked first before the others.
-    pub(super) fn parked(&self, now: Tick) -> Vec<Parked> {
-        let parked = self.by_key.iter().filter_map(|(key, line)| match &line.stand {
-            Stand::Dead { reason, since } => Some(Parked {
-                key: Arc::clone(key),
-                job: line.head.clone(),
-                reason: Arc::clone(reason),
-                attempts: line.head.attempts,
-                since: *since,
-            }),
-            _ => None,
-        });
-        let mut parked: Vec<Parked> = parked.collect();
-        parked.sort_by_key(|one| (std::cmp::Reverse(one.since.age(now)), one.job.id));
-        parked
-    }
-
-    /// The key of a dead letter; `None` where it is none.
-    pub(super) fn key_of_dead(&self, id: OperationId) -> Option<Arc<[u8]>> {
-        let is_it = |line: &Line| line.head.id == id && matches!(line.stand, Stand::Dead { .. });
-        self.by_key.iter().find(|(_, line)| is_it(line)).map(|(key, _)| Arc::clone(key))
-    }
-
-    /// A dead letter is to be applied again; whether it was there.
-    pub(super) fn revive(&mut self, id: OperationId, now: Tick) -> bool {
-        let Some(key) = self.key_of_dead(id) else { return false };
-        let Some(line) = self.by_key.get_mut(&key) else { return false };
-        self.newest_turn += 1;
-        self.dead -= 1;
-        line.head.turn = self.newest_turn;
-        line.head.attempts = 0;
-        line.head.since = Since::ago(now, Duration::ZERO);
-        line.stand = Stand::Blocked { due: now, fresh: true };
-        self.turns.insert(self.newest_turn, line.head.since);
-        self.place(&key);
-        true
-    }
-
-    /// A dead letter that is settled is gone; whether it was there.
-    pub(super) fn drop_dead(&mut self, id: OperationId) -> bool {
-        let Some(line) = self.key_of_dead(id).and_then(|key| self.by_key.remove(&key)) else { return false };
-        self.dead -= 1;
-        self.release(line.head.weight_bytes);
-        true
     }
 
     /// The turn of the newest write.
@@ -568,7 +450,7 @@ impl Lines {
     /// applied.
     pub(super) fn gauges(&self, now: Tick) -> (usize, u64, usize, Duration) {
         let oldest = self.turns.values().map(|since| since.age(now)).max().unwrap_or_default();
-        (self.held - self.dead, self.held_bytes, self.dead, oldest)
+        (self.held - self.dead.len(), self.held_bytes, self.dead.len(), oldest)
     }
 
     /// Whether nothing waits to be applied.
@@ -580,7 +462,7 @@ impl Lines {
     pub(super) fn validate(&self, committing: usize) -> Result<(), String> {
         let lines = self.by_key.values();
         let jobs = lines.clone().flat_map(|line| std::iter::once(&line.head).chain(&line.next));
-        let dead = lines.filter(|line| matches!(line.stand, Stand::Dead { .. })).count();
+        let dead = lines.filter(|line| matches!(line.stand, Stand::Dead(_))).count();
         let (held, bytes) = jobs.fold((0, 0), |(many, bytes), job| (many + 1, bytes + job.weight_bytes));
         if held + committing != self.held || (committing == 0 && bytes != self.held_bytes) {
             return Err(format!(
@@ -589,10 +471,10 @@ impl Lines {
                 self.held, self.held_bytes
             ));
         }
-        if dead != self.dead || held - dead != self.turns.len() {
+        if dead != self.dead.len() || held - dead != self.turns.len() {
             return Err(format!(
                 "{dead} dead letters of {held} writes, where {} and {} are counted",
-                self.dead,
+                self.dead.len(),
                 self.turns.len()
             ));
         }
@@ -600,7 +482,7 @@ impl Lines {
             Stand::Fresh(due) => self.fresh.get(due) == Some(key),
             Stand::Later(due) => self.later.get(due) == Some(key),
             Stand::Blocked { .. } => self.blocked.iter().any(|(_, other)| other == key),
-            Stand::AtSink | Stand::Dead { .. } => true,
+            Stand::AtSink | Stand::Dead(_) => true,
         };
         let placed =
             self.by_key.values().filter(|line| matches!(line.stand, Stand::Fresh(_) | Stand::Later(_)));

@@ -6,6 +6,8 @@
 //! is asked and what becomes of copies is told by the engine (`engine/behind.rs`).
 
 mod commits;
+mod dead;
+mod job;
 mod lines;
 mod options;
 mod overlay;
@@ -16,7 +18,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 pub(crate) use commits::{Told, Waiting};
-pub(crate) use lines::{Call, Failed, Job, Next, Parked, Since, Turned};
+pub(crate) use dead::Parked;
+pub(crate) use job::{Job, Since};
+pub(crate) use lines::{Call, Failed, Next, Turned};
 pub use options::BehindOptions;
 pub(crate) use overlay::Overlay;
 
@@ -254,23 +258,10 @@ impl Behind {
         self.state.lock().lines.parked(now)
     }
 
-    /// The key of a dead letter; `None` where it is none.
-    pub(crate) fn key_of_dead(&self, id: OperationId) -> Option<Arc<[u8]>> {
-        self.state.lock().lines.key_of_dead(id)
-    }
-
-    /// A dead letter whose revival is durable is to be applied again; whether it was there.
-    pub(crate) fn revive(&self, id: OperationId, now: Tick) -> bool {
-        let revived = self.state.lock().lines.revive(id, now);
-        self.stirred.notify_one();
-        revived
-    }
-
-    /// A dead letter whose settlement is durable is gone, and what it laid over its key ends; whether it was there.
-    pub(crate) fn drop_dead(&self, key: &[u8], id: OperationId) -> bool {
-        let dropped = self.state.lock().lines.drop_dead(id);
-        self.overlay.end(key, id);
-        dropped
+    /// Takes up a dead letter, to replay or drop it; `None` where it is none, or somebody else does.
+    pub(crate) fn take_up(&self, id: OperationId) -> Option<TakenUp<'_>> {
+        let key = self.state.lock().lines.take_up(id)?;
+        Some(TakenUp { behind: self, key, id })
     }
 
     /// Waits until every write that is acknowledged now is applied or a dead letter, and the journal knows it.
@@ -312,6 +303,10 @@ impl Behind {
     /// Checks that everything adds up.
     pub(crate) fn validate(&self) -> Result<(), String> {
         let state = self.state.lock();
+        let (lines, laid) = (state.lines.by_key.len(), self.overlay.len());
+        if crate::value::length(lines) != laid {
+            return Err(format!("{laid} keys have something laid over them, where {lines} have writes"));
+        }
         state.lines.validate(state.commits.appending())
     }
 }
@@ -320,6 +315,35 @@ impl Behind {
 #[derive(Debug, thiserror::Error)]
 #[error("the journal panicked")]
 struct JournalPanicked;
+
+/// A dead letter that somebody is about to replay or drop; laid down when dropped itself.
+pub(crate) struct TakenUp<'a> {
+    behind: &'a Behind,
+    pub(crate) key: Arc<[u8]>,
+    id: OperationId,
+}
+
+impl TakenUp<'_> {
+    /// Its revival is durable: it is to be applied again. Whether it was still there.
+    pub(crate) fn revive(&self, now: Tick) -> bool {
+        let revived = self.behind.state.lock().lines.revive(self.id, now);
+        self.behind.stirred.notify_one();
+        revived
+    }
+
+    /// Its settlement is durable, and the copies are ready for it: it is gone, and what it laid over its key ends. Whether it was still
+    /// there.
+    pub(crate) fn end(&self) -> bool {
+        self.behind.overlay.end(&self.key, self.id);
+        self.behind.state.lock().lines.drop_dead(self.id)
+    }
+}
+
+impl Drop for TakenUp<'_> {
+    fn drop(&mut self) {
+        self.behind.state.lock().lines.lay_down(self.id);
+    }
+}
 
 /// Somebody waits for all of it to be applied.
 struct Draining<'a>(&'a Behind);

@@ -56,6 +56,7 @@ struct State {
     /// What a call that nobody waits for any more may yet apply.
     ghosts: Vec<(OperationId, String, String)>,
     keeps_ghosts: bool,
+    forgets_ids: bool,
     latency: Duration,
     load_latency: Duration,
     held: Option<Arc<Semaphore>>,
@@ -72,7 +73,7 @@ pub const GONE: &str = "-";
 impl State {
     /// Applies a write once.
     fn apply(&mut self, id: OperationId, key: &str, value: &str) {
-        if self.poison.contains(value) || !self.done.insert(id) {
+        if self.poison.contains(value) || (!self.done.insert(id) && !self.forgets_ids) {
             return;
         }
         if value.starts_with(GONE) {
@@ -132,19 +133,23 @@ impl Bank {
         (state.latency, state.load_latency) = (sink, source);
     }
 
-    /// Calls that hang may be applied later, by [`Bank::haunt`].
+    /// Calls that nobody waits for any more may be applied later, by [`Bank::haunt`].
     pub fn keep_ghosts(&self) {
         self.lock().keeps_ghosts = true;
     }
 
     /// What was left of a call that nobody waits for takes effect.
-    pub fn haunt(&self, which: usize) {
+    pub fn haunt(&self, back: usize) {
         let mut state = self.lock();
-        if !state.ghosts.is_empty() {
-            let at = which % state.ghosts.len();
-            let (id, key, value) = state.ghosts.swap_remove(at);
+        if let Some(at) = state.ghosts.len().checked_sub(back + 1) {
+            let (id, key, value) = state.ghosts.remove(at);
             state.apply(id, &key, &value);
         }
+    }
+
+    /// From now on it remembers no ids, and applies whatever it is given.
+    pub fn forget_ids(&self) {
+        self.lock().forgets_ids = true;
     }
 
     /// From now on calls apply what they are given and wait for [`Bank::let_go`] to answer.
@@ -218,9 +223,9 @@ impl Sink for Bank {
                 }
                 let act = state.acts.pop_front().or(state.weather).unwrap_or(Act::Apply);
                 if state.keeps_ghosts {
-                    // Whatever becomes of the call, it may have left for the table.
-                    let lost = act == Act::Hang || act == Act::LoseCall;
-                    state.ghosts.extend(told.iter().filter(|_| lost).cloned());
+                    // Whatever becomes of the call, it has left for the table, unless it is said that nothing was done.
+                    let leaves = act != Act::Fail && act != Act::First;
+                    state.ghosts.extend(told.iter().filter(|_| leaves).cloned());
                 }
                 (act, state.latency, state.held.clone(), UnderWay(self, keys))
             };

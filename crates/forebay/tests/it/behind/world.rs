@@ -26,6 +26,8 @@ struct Plan {
     ttl: Duration,
     /// Calls that nobody waits for may still be applied. Then no write runs out of retries.
     ghosts: bool,
+    /// The table applies what it is given twice twice.
+    forgets_ids: bool,
     poison_in_100: u64,
     weather_in_100: u64,
     faults_in_100: u64,
@@ -194,6 +196,7 @@ impl Plan {
             options,
             ttl: ms(pick(&mut random, &[20, 100, 2_000])),
             ghosts,
+            forgets_ids: !ghosts && random.bool(),
             poison_in_100: pick(&mut random, &[0, 0, 5, 20]),
             weather_in_100: pick(&mut random, &[0, 5, 30]),
             faults_in_100: pick(&mut random, &[0, 0, 3, 10]),
@@ -219,6 +222,9 @@ impl World {
         bank.latency(Duration::from_millis(random.u64(0..30)), Duration::from_millis(random.u64(0..30)));
         if plan.ghosts {
             bank.keep_ghosts();
+        }
+        if plan.forgets_ids {
+            bank.forget_ids();
         }
         let keys = (0..plan.keys).map(|key| (format!("k{key}"), Known::default())).collect();
         let model = Arc::new(Mutex::new(Model { keys, ..Model::default() }));
@@ -467,7 +473,9 @@ impl World {
         let keys: Vec<(String, u64)> =
             model.keys.iter().map(|(key, known)| (key.clone(), known.floor)).collect();
         for (key, floor) in keys {
-            model.effects(&key, &self.bank.effects(&key));
+            if !self.plan.forgets_ids {
+                model.effects(&key, &self.bank.effects(&key));
+            }
             model.read(&key, floor, self.bank.row(&key).as_deref());
         }
     }
