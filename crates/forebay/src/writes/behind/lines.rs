@@ -449,7 +449,7 @@ impl Lines {
     /// Writes that are to be applied, what all that is held weighs in bytes, dead letters, and the age of the oldest that is to be
     /// applied.
     pub(super) fn gauges(&self, now: Tick) -> (usize, u64, usize, Duration) {
-        let oldest = self.turns.values().map(|since| since.age(now)).max().unwrap_or_default();
+        let oldest = self.turns.first_key_value().map(|(_, since)| since.age(now)).unwrap_or_default();
         (self.held - self.dead.len(), self.held_bytes, self.dead.len(), oldest)
     }
 
