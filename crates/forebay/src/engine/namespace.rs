@@ -319,16 +319,8 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         let tags = tags.collect::<Result<_, _>>().map_err(|error| fail(error.to_string()))?;
         let rows = self.rows.iter().try_for_each(|rows| rows.check(&pattern));
         rows.map_err(|error| fail(error.to_string()))?;
-        let is_bytes = TypeId::of::<V>() == TypeId::of::<Blob>();
-        if self.engine.common.shared.is_some() && self.codec.is_none() && !is_bytes {
-            return Err(fail(
-                "say its `codec`: the engine has a shared tier, and its values are not bytes".into(),
-            ));
-        }
-        if self.behind.is_some() && self.codec.is_none() && !is_bytes {
-            return Err(fail(
-                "say its `codec`: what is written is journaled, and its values are not bytes".into(),
-            ));
+        if let Some(problem) = self.codec_misfit() {
+            return Err(fail(problem.into()));
         }
         let keyspace: Arc<str> = self.engine.keyspace_name().into();
         let common = self.engine.common;
@@ -336,7 +328,6 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             Some(own) => common.carve(own.bytes, own.policy).map_err(fail)?,
             None => Arc::clone(&common.memory),
         };
-        let owner = Owner { keyspace, namespace: Arc::clone(&self.name) };
         let loads_fields = self.source.as_ref().is_some_and(|source| source.fields().is_some());
         let flights = Flights::new(Arc::clone(&self.name), loads_fields);
         let core = Core {
@@ -346,7 +337,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             tier_queue: Arc::new(Queue::new(TIER_CONCURRENCY, policy.queue)),
             busy: Busy::default(),
             gathering: Gather::default(),
-            owner,
+            owner: Owner { keyspace, namespace: Arc::clone(&self.name) },
             codec: self.codec,
             filter: self.filter.map(|options| Arc::new(Filter::new(options))),
             sketch: (self.hottest > 0).then(|| Sketch::new(self.hottest)),
@@ -373,20 +364,21 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             tasks: common.tasks.clone(),
             common,
         };
-        let refresh_every = core.policy.refresh_every;
-        let filtered = core.filter.is_some();
         let namespace = Namespace::new(core)?;
-        if let Some(behind) = &namespace.core.behind {
-            namespace.core.claim(behind)?;
-            behind::keep_applied(&namespace.core, behind);
-        }
-        if filtered {
-            membership::keep_built(&namespace.core);
-        }
-        if let Some(every) = refresh_every {
-            refresh::keep_refreshed(&namespace.core, every);
-        }
+        set_going(&namespace.core)?;
         Ok(namespace)
+    }
+
+    /// What values that are not bytes lack to leave this process.
+    fn codec_misfit(&self) -> Option<&'static str> {
+        if self.codec.is_some() || TypeId::of::<V>() == TypeId::of::<Blob>() {
+            return None;
+        }
+        if self.engine.common.shared.is_some() {
+            return Some("say its `codec`: the engine has a shared tier, and its values are not bytes");
+        }
+        let journaled = "say its `codec`: what is written is journaled, and its values are not bytes";
+        self.behind.is_some().then_some(journaled)
     }
 
     /// Its rules, as far as they can be kept together.
@@ -417,6 +409,21 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         }
         self
     }
+}
+
+/// Starts what a namespace does in the background, after it has what was pending when it ended before.
+fn set_going(core: &Arc<Core>) -> Result<(), Error> {
+    if let Some(behind) = &core.behind {
+        core.claim(behind)?;
+        behind::keep_applied(core, behind);
+    }
+    if core.filter.is_some() {
+        membership::keep_built(core);
+    }
+    if let Some(every) = core.policy.refresh_every {
+        refresh::keep_refreshed(core, every);
+    }
+    Ok(())
 }
 
 /// How many batches are asked of the shared tier at once.

@@ -20,10 +20,12 @@ const SHARDS: usize = 16;
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
     hasher: RandomState,
-    shards: [Mutex<HashMap<Box<[u8]>, Laid, RandomState>>; SHARDS],
+    shards: [Shard; SHARDS],
     /// How many keys have something laid over them.
     keys: AtomicU64,
 }
+
+type Shard = Mutex<HashMap<Box<[u8]>, Laid, RandomState>>;
 
 /// What is laid over one key.
 #[derive(Debug)]
@@ -67,7 +69,7 @@ impl Overlay {
         self.shards.iter().map(|shard| length(shard.lock().len())).sum()
     }
 
-    fn shard(&self, key: &[u8]) -> Option<&Mutex<HashMap<Box<[u8]>, Laid, RandomState>>> {
+    fn shard(&self, key: &[u8]) -> Option<&Shard> {
         let [first, ..] = self.hasher.hash_one(key).to_le_bytes();
         self.shards.get(usize::from(first) % SHARDS)
     }

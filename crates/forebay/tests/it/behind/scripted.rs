@@ -7,7 +7,7 @@ use bytes::Bytes;
 use forebay::rt::Clock;
 use forebay::tier::shared::SharedTier;
 use forebay::value::{Codec, Hash};
-use forebay::{BehindOptions, Blob, Error, Forebay, Namespace, NamespaceBuilder, Writes};
+use forebay::{BehindOptions, Blob, Error, Forebay, Journal, Namespace, NamespaceBuilder, Writes};
 use forebay_simulated::{Partition, SimulatedTier};
 
 use super::bank::{Act, Bank, GONE};
@@ -75,7 +75,7 @@ fn set_up(engine: &Forebay, disk: &Disk, bank: &Bank, options: BehindOptions) ->
 
 impl Stage {
     async fn set(&self, id: &str, value: &str) -> Result<(), Error> {
-        self.things.set(id, Blob::opaque(value.to_owned()), 0).await
+        self.things.set(id, Blob::opaque(Bytes::copy_from_slice(value.as_bytes())), 0).await
     }
 
     fn writer(&self, id: &'static str, value: &'static str) -> Writer {
@@ -414,8 +414,9 @@ async fn a_full_queue_refuses_and_says_so_and_takes_writes_again() {
     let large = "x".repeat(70_000);
     let refused = stage.set("a", &large).await.unwrap_err();
     assert!(matches!(refused, Error::TooLarge { limit_bytes: 65_536, .. }), "{refused}");
-    stage.set("b", &large[..40_000]).await.unwrap();
-    let full = stage.set("c", &large[..40_000]).await.unwrap_err();
+    let half = "x".repeat(40_000);
+    stage.set("b", &half).await.unwrap();
+    let full = stage.set("c", &half).await.unwrap_err();
     assert!(matches!(full, Error::QueueFull { .. }), "{full}");
     stage.check().await;
 }
@@ -602,21 +603,22 @@ async fn only_whole_values_go_behind() {
 #[tokio::test]
 async fn what_contradicts_itself_is_refused_before_the_journal_is_claimed() {
     let stage = behind();
-    let journal = stage.disk.open();
+    let journal: Arc<dyn Journal> = stage.disk.open();
     let plain = || {
         let engine = Forebay::new().unwrap();
         engine.namespace::<Blob>("things").key("x:{id}").ttl(TTL).source(stage.bank.clone())
     };
-    let with =
-        |options| plain().writes(Writes::Behind).sink(stage.bank.clone()).behind(journal.clone(), options);
+    let with = |options| {
+        plain().writes(Writes::Behind).sink(stage.bank.clone()).behind(Arc::clone(&journal), options)
+    };
     for (set_up, wanted) in [
         (plain().writes(Writes::Behind), "give a `sink`"),
         (
             plain().writes(Writes::Behind).sink(stage.bank.clone()),
             "behind(journal, BehindOptions::default())",
         ),
-        (plain().behind(journal.clone(), OPTIONS), "nothing would be written to its journal"),
-        (plain().sink(stage.bank.clone()).behind(journal.clone(), OPTIONS), "Writes::Behind"),
+        (plain().behind(Arc::clone(&journal), OPTIONS), "nothing would be written to its journal"),
+        (plain().sink(stage.bank.clone()).behind(Arc::clone(&journal), OPTIONS), "Writes::Behind"),
         (with(BehindOptions { batch_max: 0, ..OPTIONS }), "`batch_max`"),
         (with(BehindOptions { linger: TTL * 9_999, ..OPTIONS }), "`linger`"),
         (with(BehindOptions { calls: 0, ..OPTIONS }), "`calls`"),
@@ -631,7 +633,7 @@ async fn what_contradicts_itself_is_refused_before_the_journal_is_claimed() {
     }
     let native =
         Forebay::new().unwrap().namespace::<String>("things").key("x:{id}").ttl(TTL).writes(Writes::Behind);
-    let native = native.sink(stage.bank.clone()).behind(journal.clone(), OPTIONS).build().unwrap_err();
+    let native = native.sink(stage.bank.clone()).behind(Arc::clone(&journal), OPTIONS).build().unwrap_err();
     assert!(native.to_string().contains("`codec`"), "{native}");
     let owner = with(OPTIONS).build().unwrap();
     let second = with(OPTIONS).build().unwrap_err().to_string();
