@@ -89,9 +89,6 @@ impl Core {
         let told = told.map_err(|turned| self.turned(turned, weight_bytes));
         self.commit();
         let told = told?;
-        if planted(Bug::AckBeforeDurable) {
-            return Ok(());
-        }
         match self.clock.timeout(self.policy.load_timeout, told).await {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(error))) => Err(self.not_journaled(error)),
