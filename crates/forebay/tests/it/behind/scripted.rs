@@ -1,6 +1,7 @@
 //! Writes that go behind, step by step.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -757,4 +758,56 @@ fn what_a_journal_keeps_is_weighed() {
     };
     assert_eq!(entry(None).weight_bytes(), 67);
     assert_eq!(entry(Some("value")).weight_bytes(), 72);
+}
+
+/// What one thread may do between two steps of another, which no test on one thread shows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_thread_reads_less_than_was_acknowledged() {
+    const WRITES: u64 = 20_000;
+    let clock = Clock::system();
+    let (disk, bank) = (Disk::new(&clock), Bank::new(&clock));
+    let options = BehindOptions { linger: Duration::ZERO, writes_max: 10_000, ..OPTIONS };
+    let stage = begin(&clock, &disk, &bank, options);
+    let told = Arc::new(AtomicU64::new(0));
+    let writer = {
+        let (things, told) = (stage.things.clone(), Arc::clone(&told));
+        tokio::spawn(async move {
+            for version in 1..=WRITES {
+                things.set("a", Blob::opaque(version.to_string()), 0).await.unwrap();
+                told.store(version, Ordering::SeqCst);
+                // What is laid over the key ends, and nothing else is laid over it meanwhile.
+                while things.pending_writes().writes > 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        })
+    };
+    let readers = (0..3).map(|reader| {
+        let (things, told) = (stage.things.clone(), Arc::clone(&told));
+        tokio::spawn(async move {
+            let mut reads = 0_u64;
+            loop {
+                let floor = told.load(Ordering::SeqCst);
+                if floor == WRITES {
+                    return reads;
+                }
+                if reader == 0 {
+                    let _ = things.drop_copy(b"a");
+                }
+                let read =
+                    things.get("a").await.unwrap().map_or(0, |blob| text(&blob).parse::<u64>().unwrap());
+                assert!(read >= floor, "read {read} after {floor} was acknowledged");
+                reads += 1;
+                tokio::task::yield_now().await;
+            }
+        })
+    });
+    let readers: Vec<_> = readers.collect();
+    writer.await.unwrap();
+    for reader in readers {
+        assert!(reader.await.unwrap() > 0, "a reader came too late to see anything");
+    }
+    assert!(stage.things.flush_writes(LATE).await);
+    assert_eq!(bank.row("a"), Some(WRITES.to_string()));
+    stage.check().await;
 }
