@@ -67,7 +67,8 @@ pub enum JournalEntry {
         /// How often it was tried.
         attempts: u32,
     },
-    /// The dead letter of this id is to be applied again, as if it had just been appended.
+    /// The dead letter of this id is to be applied again, in its old place among those that were appended: a later write of its key
+    /// may be there already.
     Revive(OperationId),
 }
 
@@ -96,7 +97,7 @@ pub struct KeptDead {
 /// What a journal held when it was claimed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// Writes that are to be applied, in the order in which they were appended or revived.
+    /// Writes that are to be applied, in the order in which they were appended.
     pub pending: Vec<Kept>,
     /// Dead letters, the oldest first.
     pub dead: Vec<KeptDead>,

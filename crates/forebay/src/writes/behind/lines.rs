@@ -122,6 +122,9 @@ pub(crate) struct Lines {
     later: BTreeMap<Due, Arc<[u8]>>,
     /// Keys that wait for a commit, by its number; some of them wait no more.
     blocked: VecDeque<(u64, Arc<[u8]>)>,
+    /// Keys whose last write is applied and not durably settled, by the number of its settlement: a write that was on its way to the
+    /// journal before that waits for it.
+    ended: HashMap<Arc<[u8]>, u64>,
     /// The turns of the writes that live, and since when: dead letters excepted.
     pub(super) turns: BTreeMap<u64, Since>,
     pub(super) newest_turn: u64,
@@ -147,6 +150,7 @@ impl Lines {
             fresh: BTreeMap::new(),
             later: BTreeMap::new(),
             blocked: VecDeque::new(),
+            ended: HashMap::new(),
             turns: BTreeMap::new(),
             newest_turn: 0,
             dues: 0,
@@ -196,7 +200,9 @@ impl Lines {
         let Some(line) = self.by_key.get_mut(key) else {
             let due = if job.unknown { now } else { now.after(self.options.linger) };
             let stand = Stand::Blocked { due, fresh: true };
-            self.by_key.insert(Arc::clone(key), Line { head: job, next: None, stand, alone: false });
+            let after = self.ended.remove(key).unwrap_or_default().max(job.after);
+            let head = Job { after, ..job };
+            self.by_key.insert(Arc::clone(key), Line { head, next: None, stand, alone: false });
             self.place(key);
             return 0;
         };
@@ -264,6 +270,7 @@ impl Lines {
     /// Every commit up to `number` is durable: what waited for them may go.
     pub(super) fn durable(&mut self, number: u64) {
         self.durable = self.durable.max(number);
+        self.ended.retain(|_, settled| *settled > number);
         let mut held_up = VecDeque::new();
         while let Some((after, key)) = self.blocked.pop_front() {
             if after > self.durable {
@@ -376,7 +383,10 @@ impl Lines {
                 std::mem::replace(&mut line.head, head)
             }
             None => match self.by_key.remove(key) {
-                Some(line) => line.head,
+                Some(line) => {
+                    self.ended.insert(Arc::clone(key), settled);
+                    line.head
+                }
                 None => return,
             },
         };

@@ -142,7 +142,14 @@ fn recovered(log: &[(JournalEntry, Tick)], now: Tick) -> Recovered {
             }
             JournalEntry::Revive(id) => {
                 let Some((KeptDead { operation, .. }, _)) = dead.remove(id) else { continue };
-                pending.push((Kept { operation, age: Duration::ZERO }, *at));
+                let place = |id: OperationId| {
+                    log.iter().position(
+                        |(entry, _)| matches!(entry, JournalEntry::Append(operation) if operation.id == id),
+                    )
+                };
+                let after = |(kept, _): &(Kept, Tick)| place(kept.operation.id) > place(*id);
+                let at_place = pending.iter().position(after).unwrap_or(pending.len());
+                pending.insert(at_place, (Kept { operation, age: Duration::ZERO }, *at));
             }
             other => panic!("no such entry: {other:?}"),
         }

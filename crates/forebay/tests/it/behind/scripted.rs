@@ -209,6 +209,31 @@ async fn writes_of_one_key_go_in_order_and_the_last_takes_the_place_of_those_bet
     stage.check().await;
 }
 
+/// Otherwise a crash could find both in the journal, the later one at the sink, and take it for one that never was there.
+#[tokio::test]
+async fn a_write_waits_for_the_settlement_of_the_one_before_it() {
+    let stage = behind_with(BehindOptions { linger: Duration::ZERO, ..OPTIONS });
+    stage.bank.hold();
+    stage.set("a", "1").await.unwrap();
+    stage.settle().await;
+    // It is on its way to the journal when the one before it is applied.
+    stage.disk.hold();
+    let writer = stage.writer("a", "2");
+    stage.settle().await;
+    stage.bank.let_go();
+    stage.settle().await;
+    assert_eq!(stage.things.pending_writes().writes, 1);
+    stage.disk.latency(LINGER);
+    stage.disk.let_go();
+    writer.await.unwrap().unwrap();
+    stage.settle().await;
+    assert_eq!(stage.bank.calls(), [["a=1"]], "it went before the earlier one was durably settled");
+    stage.pass(LINGER).await;
+    assert_eq!(stage.bank.calls(), [["a=1"], ["a=2"]]);
+    stage.pass(LINGER).await;
+    stage.check().await;
+}
+
 #[tokio::test]
 async fn writes_of_many_keys_go_together_and_a_full_batch_at_once() {
     let stage = behind_with(BehindOptions { batch_max: 3, ..OPTIONS });
