@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgPool};
 
 use super::{DatabaseError, DatabaseOptions};
@@ -36,9 +37,10 @@ impl fmt::Debug for Url {
     }
 }
 
+/// Whether they are the same in everything, also in what is not shown.
 impl PartialEq for Url {
     fn eq(&self, other: &Self) -> bool {
-        self.shown() == other.shown()
+        self.0.to_url_lossy() == other.0.to_url_lossy()
     }
 }
 

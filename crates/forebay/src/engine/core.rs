@@ -3,8 +3,8 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
-use super::busy::Busy;
 use super::common::Common;
+use super::lease_waits::Busy;
 use super::load::Departure;
 use crate::feed::Rows;
 use crate::loader::{Flights, Gather, Queue, Throttle};

@@ -12,7 +12,8 @@ use super::builder::Forebay;
 use super::common::Common;
 use super::core::Core;
 use crate::error::Error;
-use crate::feed::{Batch, Changed, Feed, Place};
+use crate::feed::{Batch, Changed, Feed, FeedError, Place, Reply};
+use crate::loader::catching_panic;
 use crate::log::{Reach, Record, SUSPECT_AFTER, Verb};
 use crate::rt::{Clock, Mutex, Tick};
 
@@ -20,11 +21,11 @@ use crate::rt::{Clock, Mutex, Tick};
 const HEARTBEAT: Duration = Duration::from_millis(250);
 /// How long a feed may take beyond that before it is given up.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
-/// How long the follower rests when the feed is out of reach.
-const RETRY: Duration = Duration::from_millis(50);
+/// How long the follower rests when the feed is out of reach, at first and at the most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
 
 /// What is known of a feed that is followed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct FeedStatus {
     /// The name of its database.
     pub database: Arc<str>,
@@ -36,6 +37,10 @@ pub struct FeedStatus {
     pub changes: u64,
     /// How often it told that changes were missed, and all that was loaded from its database was invalidated.
     pub gaps: u64,
+    /// How often it did not answer.
+    pub failures: u64,
+    /// Why it did not answer last, for the operator; `None` where it has answered since.
+    pub last_error: Option<FeedError>,
 }
 
 /// A feed that is followed, as far as readers need it.
@@ -53,11 +58,19 @@ struct Progress {
     caught_up: Option<Tick>,
     changes: u64,
     gaps: u64,
+    failures: u64,
+    last_error: Option<FeedError>,
 }
 
 impl Followed {
     fn is_of(&self, keyspace: u32, database: &str) -> bool {
         self.keyspace == keyspace && *self.database == *database
+    }
+
+    fn failed(&self, error: FeedError) {
+        let mut progress = self.progress.lock();
+        progress.failures += 1;
+        progress.last_error = Some(error);
     }
 
     /// Whether what was committed more than a moment ago is applied.
@@ -66,9 +79,17 @@ impl Followed {
     }
 
     fn status(&self, now: Tick) -> FeedStatus {
-        let Progress { applied, caught_up, changes, gaps } = *self.progress.lock();
-        let behind_for = caught_up.map(|at| now.since(at));
-        FeedStatus { database: Arc::clone(&self.database), applied, behind_for, changes, gaps }
+        let progress = self.progress.lock();
+        let Progress { applied, caught_up, changes, gaps, failures, ref last_error } = *progress;
+        FeedStatus {
+            database: Arc::clone(&self.database),
+            applied,
+            behind_for: caught_up.map(|at| now.since(at)),
+            changes,
+            gaps,
+            failures,
+            last_error: last_error.clone(),
+        }
     }
 }
 
@@ -147,6 +168,21 @@ impl Common {
         self.tell_many(&dependents.iter().map(all).collect::<Vec<_>>()).await
     }
 
+    /// A namespace that is built when a feed of what it depends on has been read already: nobody told its shared tier of what that told
+    /// before. All of it goes, and before the tier knows of that it is not asked.
+    pub(super) fn catch_up_on_feeds(&self, core: &Arc<Core>) {
+        let Some(shared) = &self.shared else { return };
+        let feeds = self.feeds.lock();
+        let was_read = |feed: &Arc<Followed>| feed.progress.lock().applied.is_some();
+        let mut read = feeds.iter().filter(|feed| was_read(feed));
+        let is_late =
+            read.any(|feed| core.rows.iter().any(|rows| feed.is_of(core.keyspace, rows.database())));
+        drop(feeds);
+        if is_late {
+            shared.tell_later(core.invalidation_of(Reach::Namespace(Arc::clone(&core.name))));
+        }
+    }
+
     fn dependents(&self, keyspace: u32, database: &str) -> Vec<Arc<Core>> {
         let mut namespaces = self.namespaces();
         namespaces.retain(|core| {
@@ -161,14 +197,23 @@ impl Core {
         Record { keyspace: Arc::clone(&self.owner.keyspace), reach, verb: Verb::Invalidate }
     }
 
-    /// Whether every feed that is followed of what it depends on has told all of it, up to a moment ago.
+    /// Whether whatever it depends on was told of up to a moment ago: by the feed that is followed here, or by all who write.
     pub(super) fn hears_feeds(&self, now: Tick) -> bool {
         let feeds = self.common.feeds.lock();
         self.rows.iter().all(|rows| {
             let followed = feeds.iter().find(|feed| feed.is_of(self.keyspace, rows.database()));
-            followed.is_none_or(|feed| feed.in_touch(now))
+            followed.map_or(rows.are_told_by_writers(), |feed| feed.in_touch(now))
         })
     }
+}
+
+/// Why there is no answer of a feed.
+#[derive(Debug, thiserror::Error)]
+enum Unanswered {
+    #[error("it did not answer within {after:?}")]
+    TimedOut { after: Duration },
+    #[error("it panicked")]
+    Panicked,
 }
 
 /// Reads a feed, as long as the engine lives.
@@ -181,17 +226,31 @@ struct Follower {
 
 impl Follower {
     async fn follow(self) {
-        let mut after = None;
+        let (mut after, mut pause) = (None, RETRY.0);
         while self.engine.strong_count() > 0 {
             let sent = self.clock.now();
-            let read = self.feed.read(after, HEARTBEAT);
-            match self.clock.timeout(HEARTBEAT + ANSWERS_WITHIN, read).await {
-                Ok(Ok(batch)) => {
+            match self.ask(HEARTBEAT + ANSWERS_WITHIN, || self.feed.read(after, HEARTBEAT)).await {
+                Ok(batch) => {
                     self.heed(&batch, sent).await;
-                    after = Some(batch.end);
+                    (after, pause) = (Some(batch.end), RETRY.0);
                 }
-                _ => self.clock.sleep(RETRY).await,
+                Err(error) => {
+                    self.followed.failed(error);
+                    self.clock.sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+                    pause = (pause * 2).min(RETRY.1);
+                }
             }
+        }
+    }
+
+    /// The answer of a feed that may take too long, or panic.
+    async fn ask<'f, T>(&self, within: Duration, ask: impl FnOnce() -> Reply<'f, T>) -> Result<T, FeedError> {
+        let asked = catching_panic(async { ask().await });
+        let failed = |failure| Err(FeedError { cause: Arc::new(failure) });
+        match self.clock.timeout(within, asked).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => failed(Unanswered::Panicked),
+            Err(_) => failed(Unanswered::TimedOut { after: within }),
         }
     }
 
@@ -209,14 +268,15 @@ impl Follower {
             progress.applied = Some(batch.end);
             progress.changes += u64::try_from(batch.changes.len()).unwrap_or(u64::MAX);
             progress.gaps += u64::from(batch.gap);
+            progress.last_error = None;
             if batch.caught_up {
                 progress.caught_up = Some(sent);
             }
         }
-        if engine.shared.as_ref().is_none_or(|shared| shared.undelivered() == 0) {
+        if engine.shared.as_ref().is_none_or(|shared| shared.has_told()) {
             drop(engine);
             // A place that could not be confirmed is confirmed with the next.
-            let _ = self.clock.timeout(ANSWERS_WITHIN, self.feed.confirm(batch.end)).await;
+            let _ = self.ask(ANSWERS_WITHIN, || self.feed.confirm(batch.end)).await;
         }
     }
 }

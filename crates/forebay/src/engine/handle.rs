@@ -40,6 +40,7 @@ impl<V: Any + Send + Sync> Namespace<V> {
     pub(super) fn new(core: Core) -> Result<Self, Error> {
         let (core, handles) = (Arc::new(core), Arc::new(Handles));
         core.common.enrol(&core, &handles)?;
+        core.common.catch_up_on_feeds(&core);
         Ok(Self { core, handles, values: PhantomData })
     }
 

@@ -1,7 +1,7 @@
 //! The shared tier's part in a load: what it holds is taken, what it lacks is loaded under its lease.
 //!
 //! A flight asks the tier before the source. The tier hands out a value, or a lease to load under, or says that another
-//! instance loads: that one is waited for (`busy.rs`), and after a while gone without. Without a lease nothing is stored in the tier.
+//! instance loads: that one is waited for (`lease_waits.rs`), and after a while gone without. Without a lease nothing is stored in the tier.
 //! Whatever the tier does not answer costs speed only (promise P6).
 
 use std::sync::Arc;

@@ -13,10 +13,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::busy::Patience;
 use super::core::Core;
 use super::fill::Beginning;
 use super::lease::Granted;
+use super::lease_waits::Patience;
 use crate::error::Error;
 use crate::loader::{self, Entered, Flight, Landing, Lead, Slot};
 use crate::namespace::pattern::ParamKind;

@@ -4,7 +4,6 @@
 
 mod behind;
 mod builder;
-mod busy;
 mod collections;
 mod common;
 mod core;
@@ -15,6 +14,7 @@ mod fill;
 mod handle;
 mod keyspace;
 mod lease;
+mod lease_waits;
 mod listing;
 mod load;
 mod membership;

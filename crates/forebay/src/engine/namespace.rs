@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::builder::Forebay;
-use super::busy::Busy;
 use super::core::{Core, Decide};
 use super::handle::Namespace;
+use super::lease_waits::Busy;
 use super::load::Departure;
 use super::{behind, membership, refresh};
 use crate::error::Error;

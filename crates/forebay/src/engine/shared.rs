@@ -222,6 +222,11 @@ impl Shared {
         self.undelivered.lock().len()
     }
 
+    /// Whether the tier was told of all that it would be told: what it refused counts as done.
+    pub(super) fn has_told(&self) -> bool {
+        self.undelivered.lock().records.is_empty()
+    }
+
     /// Whether the tier may be asked: it was heard a moment ago, and knows of every record that this engine has answered for.
     /// Before that, what it holds may be what such a record makes gone.
     pub(super) fn serves(&self) -> bool {

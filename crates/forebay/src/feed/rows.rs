@@ -27,6 +27,7 @@ pub struct Rows {
     /// Parameters of the key whose column has another name.
     columns: Vec<(Arc<str>, Arc<str>)>,
     field: Option<Arc<str>>,
+    is_told: bool,
 }
 
 /// Why a namespace cannot depend on rows as it says.
@@ -43,7 +44,13 @@ impl Rows {
     /// called as is one that a row does not tell: its changes concern all keys with the parameters before it.
     #[must_use]
     pub fn of(database: &str, table: &str) -> Self {
-        Self { database: database.into(), table: table.into(), columns: Vec::new(), field: None }
+        Self {
+            database: database.into(),
+            table: table.into(),
+            columns: Vec::new(),
+            field: None,
+            is_told: false,
+        }
     }
 
     /// The parameter `param` of the key is in the column called `column`.
@@ -58,6 +65,19 @@ impl Rows {
     pub fn field(mut self, column: &str) -> Self {
         self.field = Some(column.into());
         self
+    }
+
+    /// Whoever changes the rows tells of it by [`rows_changed`](crate::Forebay::rows_changed), so that a membership filter may deny keys
+    /// where no feed is followed.
+    #[must_use]
+    pub fn told_by_writers(mut self) -> Self {
+        self.is_told = true;
+        self
+    }
+
+    /// Whether all changes are told without a feed.
+    pub(crate) fn are_told_by_writers(&self) -> bool {
+        self.is_told
     }
 
     /// The database, by the name that its feed is followed under.

@@ -101,6 +101,62 @@ async fn what_the_feed_missed_is_not_trusted() {
 }
 
 #[tokio::test]
+async fn a_feed_that_fails_tells_why_and_is_asked_again() {
+    let (cluster, feed, a, _) = two(9);
+    cluster
+        .run(async {
+            feed.set_down(true);
+            cluster.pass(ms(3_000)).await;
+            let status = &a.engine.feeds()[0];
+            assert!((4..12).contains(&status.failures), "{status:?}");
+            assert!(status.last_error.is_some());
+            feed.set_down(false);
+            feed.commit(updated("x"));
+            cluster.pass(ms(1_000)).await;
+            let status = &a.engine.feeds()[0];
+            assert!(status.last_error.is_none() && status.changes == 1, "{status:?}");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_built_after_its_feed_was_read_trusts_no_older_copy() {
+    let (cluster, feed, a, b) = two(10);
+    cluster
+        .run(async {
+            cluster.warm(&a, &b).await;
+            let late = cluster.engine(3);
+            late.follow(DATABASE, feed.clone()).unwrap();
+            // The one that has followed so far cannot tell the tier.
+            cluster.origin.set("x", "new");
+            cluster.tier.partition(1, Some(Partition::Refused));
+            feed.commit(updated("x"));
+            cluster.pass(ms(100)).await;
+            let late = cluster.instance_of(late, dependent);
+            assert_eq!(late.get("x").await.as_deref(), Some("new"), "the tier has a copy from before");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_filter_denies_where_all_writers_tell_and_nowhere_else_without_a_feed() {
+    for (told, tier) in [(true, Tier::Nowhere), (false, Tier::Source)] {
+        let cluster = Cluster::new(11);
+        let rows = Rows::of(DATABASE, TABLE);
+        let rows = if told { rows.told_by_writers() } else { rows };
+        let a =
+            cluster.instance_with(1, |builder| builder.depends_on(rows).membership(FilterOptions::default()));
+        cluster
+            .run(async {
+                cluster.origin.set("x", "x");
+                cluster.pass(ms(2_100)).await;
+                assert_eq!(a.read("y").await, (None, tier));
+            })
+            .await;
+    }
+}
+
+#[tokio::test]
 async fn a_filter_denies_nothing_while_its_feed_is_silent() {
     let cluster = Cluster::new(4);
     let feed = SimulatedFeed::new(cluster.clock.clone(), 4);

@@ -195,7 +195,7 @@ impl Cluster {
         self.instance_of(self.engine(number), set_up)
     }
 
-    fn instance_of(
+    pub(crate) fn instance_of(
         &self,
         engine: Forebay,
         set_up: impl FnOnce(NamespaceBuilder<Blob>) -> NamespaceBuilder<Blob>,

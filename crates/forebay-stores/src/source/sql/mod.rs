@@ -153,7 +153,8 @@ impl SqlSource {
     ///
     /// # Errors
     /// When the database refuses it, or its columns cannot serve the keys.
-    pub async fn open(database: &Database, query: SqlQuery) -> Result<Self, SqlError> {
+    pub async fn open(database: &Database, mut query: SqlQuery) -> Result<Self, SqlError> {
+        query.text.truncate(query.text.trim_end().trim_end_matches(';').len());
         let asked = match database.pool() {
             Pool::Sqlite(pool) => Asked::Sqlite(sqlite::Asked::open(pool, &query).await?),
             Pool::Postgres(pool) => Asked::Postgres(postgres::Asked::open(pool, &query).await?),

@@ -193,7 +193,7 @@ fn wrapped(bound: &str, columns: &[Given], query: &SqlQuery) -> String {
     let names = params.chain(query.version.as_deref()).chain(query.tags.iter().flat_map(|tag| tag.names()));
     asked.extend(names.map(|name| format!("{}::text", quoted(name))));
     let mut wrapped = String::with_capacity(bound.len() * 2);
-    let _ = write!(wrapped, "select {} from ({bound}) as asked", asked.join(", "));
+    let _ = write!(wrapped, "select {} from (\n{bound}\n) as asked", asked.join(", "));
     wrapped
 }
 
