@@ -11,6 +11,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::asking::Asking;
 use super::core::Core;
 use super::read::freshness_of;
 use crate::error::{Cause, Error};
@@ -18,12 +19,11 @@ use crate::namespace::Life;
 use crate::observe::{BehindEnd, Freshness, Tier, WriteOutcome};
 use crate::rt::Tick;
 use crate::rt::planted::{Bug, planted};
-use crate::source::LoadKey;
 use crate::tier::memory::{Held, Seen};
 use crate::value::Value;
 use crate::writes::{
-    Behind, Call, Change, Effect, Failed, Job, JournalEntry, JournalError, Kept, KeptDead, Next, Operation,
-    OperationId, Parked, Recovered, Since, SinkError, SinkWrite, Turned,
+    Behind, Call, Change, Job, JournalEntry, JournalError, Kept, KeptDead, Next, Operation, OperationId,
+    Parked, Recovered, Since, SinkError, SinkWrite, Turned,
 };
 
 impl Core {
@@ -142,48 +142,47 @@ impl Core {
     /// Has the sink apply a call's writes; what is held follows each that it has applied, and then what was laid over its key ends.
     async fn apply(&self, call: Call) {
         let Some(behind) = &self.behind else { return };
-        let mut befores = Vec::with_capacity(call.writes.len());
+        let call = Arc::new(call);
+        let mut asking = Asking::new(self, behind, Arc::clone(&call));
+        let mut asked = Vec::with_capacity(call.writes.len());
         let mut writes = Vec::with_capacity(call.writes.len());
-        for (key, job) in &call.writes {
+        for (place, (key, job)) in call.writes.iter().enumerate() {
             if planted(Bug::OverlayEndedEarly) {
                 behind.overlay.end(key, job.id);
             }
+            let Some(params) = self.key_of(key) else {
+                asking.failed(place, &SinkError::refused(self.not_canonical()));
+                continue;
+            };
             let change = job.value.clone().map_or(Change::Delete, Change::Put);
-            befores.push(self.before(key, &change, job.ttl));
-            // A text that is no key was not taken.
-            let key = self.key_of(key).unwrap_or(LoadKey { params: Vec::new() });
-            writes.push(SinkWrite { id: job.id, key, change });
+            asked.push((place, self.before(key, &change, job.ttl)));
+            writes.push(SinkWrite { id: job.id, key: params, change });
         }
         let outcomes = self.ask_sink(&writes).await;
-        let fails_alone = outcomes.iter().all(Result::is_err);
-        let is_refusal = |error: &SinkError| error.effect == Effect::Refused;
-        let answers = outcomes.iter().any(|outcome| outcome.as_ref().map_or_else(is_refusal, |_| true));
-        for ((((key, job), before), write), outcome) in
-            call.writes.iter().zip(befores).zip(writes).zip(outcomes)
-        {
+        asking.answered(&outcomes);
+        let mut untold = Vec::new();
+        for (((place, before), write), outcome) in asked.into_iter().zip(writes).zip(outcomes) {
+            let Some((key, _)) = call.writes.get(place) else { continue };
             match outcome {
                 Ok(told) => {
-                    // A shared tier that could not be told is not asked before it was.
-                    let _ = self.follow(key, write.change, told, before).await;
-                    behind.applied(key, job.id, self.clock.now());
-                    self.counters.behind(BehindEnd::Applied, 1);
+                    if self.is_followed(key, write.change, told, before) {
+                        asking.applied(place);
+                    } else {
+                        untold.push((place, &**key));
+                    }
                 }
                 Err(error) => {
                     drop(before);
-                    let failed =
-                        behind.failed(key, error.effect, &error.cause, fails_alone, self.clock.now());
-                    self.counters.behind(
-                        match failed {
-                            Failed::Retried => BehindEnd::Retried,
-                            Failed::Overtaken => BehindEnd::Overtaken,
-                            Failed::Parked => BehindEnd::Parked,
-                        },
-                        1,
-                    );
+                    asking.failed(place, &error);
                 }
             }
         }
-        behind.call_over(&call, answers, self.clock.now());
+        let (places, keys): (Vec<usize>, Vec<&[u8]>) = untold.into_iter().unzip();
+        if !keys.is_empty() {
+            // A shared tier that could not be told is not asked before it was.
+            let _ = self.make_gone(&keys).await;
+        }
+        places.into_iter().for_each(|place| asking.applied(place));
     }
 
     /// Claims the journal, and lays what it holds over its keys, before anybody reads.
@@ -245,7 +244,7 @@ impl Core {
         let Some(letter) = taken_up else { return Ok(false) };
         self.journal_entry(JournalEntry::Settle(id)).await?;
         // A shared tier that could not be told is not asked before it was.
-        let _ = self.make_gone(&letter.key).await;
+        let _ = self.make_gone(&[&letter.key]).await;
         let dropped = letter.end();
         self.counters.behind(BehindEnd::Dropped, u64::from(dropped));
         Ok(dropped)

@@ -2,6 +2,7 @@
 //!
 //! Start with [`Forebay::builder`] or [`Forebay::new`]; the life of a GET is in `read.rs`, that of a load in `load.rs`.
 
+mod asking;
 mod behind;
 mod builder;
 mod collections;

@@ -6,6 +6,7 @@
 //! meanwhile: the key is invalidated through the log, and the next read loads. What the sink does not confirm is invalidated too.
 //! What it refused, or failed to begin, leaves what is held alone.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::core::Core;
 use crate::error::Error;
 use crate::invalidation;
 use crate::loader::{Crossed, catching_panic};
-use crate::log::{Reach, Verb};
+use crate::log::{Reach, Record, Verb};
 use crate::namespace::{Life, Writes};
 use crate::observe::{What, WriteOutcome};
 use crate::rt::Tick;
@@ -162,7 +163,7 @@ impl Core {
                         Effect::Unknown => {
                             self.may_exist(key);
                             // What the shared tier could not be told it is told later; the write is the worse news.
-                            let _ = self.make_gone(key).await;
+                            let _ = self.make_gone(&[key]).await;
                             Err(Error::WriteUnconfirmed { namespace, cause: Some(cause) })
                         }
                     }
@@ -203,14 +204,15 @@ impl Core {
     }
 
     /// What is to be held of a whole value once it is written; `None` where a load could tell more of it: tags that only the source
-    /// knows.
+    /// knows, or what the code panicked over that is to tell them.
     fn copy_of(&self, value: &Value, ttl: Option<Duration>, position: Position, began: Tick) -> Option<Held> {
         if self.source.as_ref().is_some_and(|source| source.gives_tags()) {
             return None;
         }
         let mut written = Loaded { ttl, ..Loaded::new(value.clone()) };
         if let Some(decide) = &self.decide {
-            decide(&mut written);
+            // It is the user's code: one that panics tells nothing of the value.
+            std::panic::catch_unwind(AssertUnwindSafe(|| decide(&mut written))).ok()?;
         }
         let Loaded { value, ttl: decided, tags, version } = written;
         let own = match (ttl, decided) {
@@ -223,13 +225,21 @@ impl Core {
     }
 
     /// What is held follows a write that the sink has applied.
-    pub(super) async fn follow(
+    async fn follow(
         &self,
         key: &[u8],
         change: Change,
         applied: Applied,
         before: Before,
     ) -> Result<(), Error> {
+        if self.is_followed(key, change, applied, before) {
+            return Ok(());
+        }
+        self.make_gone(&[key]).await
+    }
+
+    /// Holds what the sink has applied; `false` where what is held of the key is to be [made gone](Self::make_gone) instead.
+    pub(super) fn is_followed(&self, key: &[u8], change: Change, applied: Applied, before: Before) -> bool {
         self.may_exist(key);
         let holds = applied.as_written && self.common.shared.is_none();
         let followed = holds
@@ -240,9 +250,8 @@ impl Core {
             };
         if followed {
             self.note(key, What::Written);
-            return Ok(());
         }
-        self.make_gone(key).await
+        followed
     }
 
     /// Holds a whole value as it was written; `false` where something came across the write, or it is not to be held.
@@ -305,15 +314,22 @@ impl Core {
         in_time && crossed.is_some_and(|crossed| !crossed.is_crossed())
     }
 
-    /// Makes what is held of a key that was written gone, here and in the shared tier, and fences off the loads that began before.
-    pub(super) async fn make_gone(&self, key: &[u8]) -> Result<(), Error> {
+    /// Makes what is held of keys that were written gone, here and in the shared tier, and fences off the loads that began before.
+    pub(super) async fn make_gone(&self, keys: &[&[u8]]) -> Result<(), Error> {
         if self.common.shared.is_none() {
-            invalidation::key(&self.memory, &self.flights, self.id, key);
-            self.told(key, Verb::Invalidate, self.groups.newest());
+            for key in keys {
+                invalidation::key(&self.memory, &self.flights, self.id, key);
+                self.told(key, Verb::Invalidate, self.groups.newest());
+            }
             return Ok(());
         }
-        let reach = Reach::Key { namespace: Arc::clone(&self.name), key: self.pattern.whole(key).into() };
-        self.tell_all(reach, Verb::Invalidate).await
+        let record = |key: &&[u8]| Record {
+            keyspace: Arc::clone(&self.owner.keyspace),
+            reach: Reach::Key { namespace: Arc::clone(&self.name), key: self.pattern.whole(key).into() },
+            verb: Verb::Invalidate,
+        };
+        let records: Vec<Record> = keys.iter().map(record).collect();
+        self.common.tell_many(&records).await
     }
 }
 

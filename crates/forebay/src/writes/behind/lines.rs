@@ -414,7 +414,7 @@ impl Lines {
         &mut self,
         key: &Arc<[u8]>,
         effect: Effect,
-        reason: &dyn std::fmt::Display,
+        reason: Arc<str>,
         fails_alone: bool,
         now: Tick,
         commits: &mut Commits,
@@ -436,7 +436,6 @@ impl Lines {
             return Failed::Retried;
         }
         let (id, attempts) = (line.head.id, line.head.attempts);
-        let reason: Arc<str> = reason.to_string().into();
         self.turns.remove(&line.head.turn);
         self.dead.insert(id, Arc::clone(key));
         let since = Since::ago(now, Duration::ZERO);

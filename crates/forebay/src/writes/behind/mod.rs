@@ -244,7 +244,7 @@ impl Behind {
         &self,
         key: &Arc<[u8]>,
         effect: Effect,
-        reason: &dyn std::fmt::Display,
+        reason: Arc<str>,
         fails_alone: bool,
         now: Tick,
     ) -> Failed {

@@ -3,4 +3,5 @@
 mod bank;
 mod disk;
 mod scripted;
+mod trouble;
 pub mod world;

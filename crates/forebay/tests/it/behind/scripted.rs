@@ -15,11 +15,11 @@ use super::bank::{Act, Bank, GONE};
 use super::disk::{Disk, Fault};
 use crate::scripted::text;
 
-const TTL: Duration = Duration::from_secs(3);
-const LINGER: Duration = Duration::from_millis(10);
-const LATE: Duration = Duration::from_secs(5);
+pub(super) const TTL: Duration = Duration::from_secs(3);
+pub(super) const LINGER: Duration = Duration::from_millis(10);
+pub(super) const LATE: Duration = Duration::from_secs(5);
 
-const OPTIONS: BehindOptions = BehindOptions {
+pub(super) const OPTIONS: BehindOptions = BehindOptions {
     batch_max: 256,
     linger: LINGER,
     calls: 4,
@@ -31,38 +31,44 @@ const OPTIONS: BehindOptions = BehindOptions {
 };
 
 /// One process, its disk and its table.
-struct Stage {
-    clock: Clock,
-    disk: Disk,
-    bank: Bank,
-    engine: Forebay,
-    things: Namespace<Blob>,
+pub(super) struct Stage {
+    pub(super) clock: Clock,
+    pub(super) disk: Disk,
+    pub(super) bank: Bank,
+    pub(super) engine: Forebay,
+    pub(super) things: Namespace<Blob>,
 }
 
-type Set = NamespaceBuilder<Blob>;
-type Writer = tokio::task::JoinHandle<Result<(), Error>>;
+pub(super) type Set = NamespaceBuilder<Blob>;
+pub(super) type Writer = tokio::task::JoinHandle<Result<(), Error>>;
 
-fn behind() -> Stage {
+pub(super) fn behind() -> Stage {
     behind_with(OPTIONS)
 }
 
-fn behind_with(options: BehindOptions) -> Stage {
+pub(super) fn behind_with(options: BehindOptions) -> Stage {
     let clock = Clock::simulated();
     begin(&clock, &Disk::new(&clock), &Bank::new(&clock), options)
 }
 
 /// A process that begins on `disk`, whatever ran there before.
-fn begin(clock: &Clock, disk: &Disk, bank: &Bank, options: BehindOptions) -> Stage {
+pub(super) fn begin(clock: &Clock, disk: &Disk, bank: &Bank, options: BehindOptions) -> Stage {
     let engine = Forebay::builder().clock(clock.clone()).build().unwrap();
     begin_on(clock, disk, bank, options, engine)
 }
 
-fn begin_on(clock: &Clock, disk: &Disk, bank: &Bank, options: BehindOptions, engine: Forebay) -> Stage {
+pub(super) fn begin_on(
+    clock: &Clock,
+    disk: &Disk,
+    bank: &Bank,
+    options: BehindOptions,
+    engine: Forebay,
+) -> Stage {
     let things = set_up(&engine, disk, bank, options).build().unwrap();
     Stage { clock: clock.clone(), disk: disk.clone(), bank: bank.clone(), engine, things }
 }
 
-fn set_up(engine: &Forebay, disk: &Disk, bank: &Bank, options: BehindOptions) -> Set {
+pub(super) fn set_up(engine: &Forebay, disk: &Disk, bank: &Bank, options: BehindOptions) -> Set {
     engine
         .namespace("things")
         .key("{id}")
@@ -75,45 +81,45 @@ fn set_up(engine: &Forebay, disk: &Disk, bank: &Bank, options: BehindOptions) ->
 }
 
 impl Stage {
-    async fn set(&self, id: &str, value: &str) -> Result<(), Error> {
+    pub(super) async fn set(&self, id: &str, value: &str) -> Result<(), Error> {
         self.things.set(id, Blob::opaque(Bytes::copy_from_slice(value.as_bytes())), 0).await
     }
 
-    fn writer(&self, id: &'static str, value: &'static str) -> Writer {
+    pub(super) fn writer(&self, id: &'static str, value: &'static str) -> Writer {
         let things = self.things.clone();
         tokio::spawn(async move { things.set(id, Blob::opaque(value), 0).await })
     }
 
-    async fn get(&self, id: &str) -> Option<String> {
+    pub(super) async fn get(&self, id: &str) -> Option<String> {
         self.things.get(id).await.unwrap().map(|blob| text(&blob))
     }
 
-    async fn settle(&self) {
+    pub(super) async fn settle(&self) {
         for _ in 0..64 {
             tokio::task::yield_now().await;
         }
     }
 
-    async fn pass(&self, span: Duration) {
+    pub(super) async fn pass(&self, span: Duration) {
         self.settle().await;
         self.clock.advance(span);
         self.settle().await;
     }
 
     /// The process begins anew, after a crash that nothing of a commit survives.
-    fn restarted(self) -> Self {
+    pub(super) fn restarted(self) -> Self {
         let Self { clock, disk, bank, .. } = self;
         disk.crash(0);
         begin(&clock, &disk, &bank, OPTIONS)
     }
 
-    async fn check(&self) {
+    pub(super) async fn check(&self) {
         self.engine.idle().await;
         self.engine.validate().unwrap();
     }
 
     /// Parks a write of `id` whose value the table refuses.
-    async fn park(&self, id: &str) {
+    pub(super) async fn park(&self, id: &str) {
         self.bank.poison("bad");
         self.set(id, "bad").await.unwrap();
         self.pass(LINGER).await;
