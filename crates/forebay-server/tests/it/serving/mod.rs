@@ -4,6 +4,7 @@
 
 mod declared;
 mod http;
+mod postgres;
 mod resp;
 mod start;
 mod warming;
