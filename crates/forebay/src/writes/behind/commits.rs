@@ -2,7 +2,8 @@
 //! time. So a sync is shared by all who wrote while the one before it was under way.
 //!
 //! Entries that somebody waits for begin a commit. Settlements do not: they go with the next one, unless there are many of them
-//! or something is held up by them.
+//! or something is held up by them. Where the journal has no room for what was to be appended, one commit without appends
+//! comes next, however many want to: what was settled makes room.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub(super) struct Commits {
     is_poisoned: bool,
     /// When to ask a journal again that failed.
     retry_at: Option<Tick>,
+    /// The journal had no room for what was to be appended.
+    is_full: bool,
 }
 
 /// An entry that waits, and what follows from it.
@@ -51,6 +54,17 @@ pub(crate) struct Waiting {
     pub(crate) number: u64,
     pub(crate) entry: JournalEntry,
     pub(crate) then: Then,
+}
+
+impl Waiting {
+    pub(super) fn appends(&self) -> bool {
+        matches!(self.entry, JournalEntry::Append(_))
+    }
+
+    /// Whether somebody waits for it.
+    fn is_waited_for(&self) -> bool {
+        !matches!(self.then, Then::Nothing)
+    }
 }
 
 /// What follows once an entry is durable.
@@ -112,7 +126,7 @@ impl Commits {
         Some(told)
     }
 
-    /// It is known what became of the entries up to `number`.
+    /// It is known what became of the entries up to `number`, or they are appends that a full journal has let wait.
     fn done(&mut self, number: u64) {
         self.done = self.done.max(number);
         for (_, tell) in self.barriers.extract_if(.., |(until, _)| *until <= number) {
@@ -144,9 +158,21 @@ impl Commits {
             self.is_running = false;
             return Vec::new();
         }
+        if std::mem::take(&mut self.is_full) && !self.waiting.iter().all(Waiting::appends) {
+            let (appends, others) = self.waiting.drain(..).partition::<VecDeque<_>, _>(Waiting::appends);
+            let rest = others.len().saturating_sub(COMMIT_MAX);
+            self.waiting = others;
+            let taken = self.waiting.drain(..self.waiting.len() - rest).collect();
+            self.waiting.extend(appends);
+            return self.taken(taken);
+        }
         let many = self.waiting.len().min(COMMIT_MAX);
-        let taken: Vec<Waiting> = self.waiting.drain(..many).collect();
-        self.waited_for -= taken.iter().filter(|one| !matches!(one.then, Then::Nothing)).count();
+        let taken = self.waiting.drain(..many).collect();
+        self.taken(taken)
+    }
+
+    fn taken(&mut self, taken: Vec<Waiting>) -> Vec<Waiting> {
+        self.waited_for -= taken.iter().filter(|one| one.is_waited_for()).count();
         if self.waiting.is_empty() {
             self.hurries = false;
         }
@@ -160,13 +186,15 @@ impl Commits {
     }
 
     /// The commit of the entries up to `number` was not carried out. Those of which nobody was told wait on, before all that came
-    /// after them; `retry_at` is when to ask again.
+    /// after them; `retry_at` is when to ask again, at once where the journal had only no room for what was to be appended.
     pub(super) fn put_back(&mut self, number: u64, undone: Vec<Waiting>, retry_at: Option<Tick>) {
         self.retry_at = retry_at;
+        self.is_full = retry_at.is_none();
         if undone.is_empty() {
             return self.done(number);
         }
         self.hurries = true;
+        self.waited_for += undone.iter().filter(|one| one.is_waited_for()).count();
         for one in undone.into_iter().rev() {
             self.waiting.push_front(one);
         }

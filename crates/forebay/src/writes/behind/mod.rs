@@ -144,7 +144,8 @@ impl Behind {
     fn committed(&self, batch: Vec<Waiting>, committed: Told, now: Tick) -> u64 {
         let mut state = self.state.lock();
         let State { commits, lines } = &mut *state;
-        let Some(number) = batch.last().map(|last| last.number) else { return 0 };
+        // Appends that a full journal has let wait may come after entries that are younger.
+        let Some(number) = batch.iter().map(|one| one.number).max() else { return 0 };
         let error = match committed {
             Ok(()) => {
                 lines.durable(number);
@@ -154,14 +155,15 @@ impl Behind {
             }
             Err(error) => error,
         };
+        // Full is full for what is appended: the rest goes at once, without it.
+        let is_full = matches!(error, JournalError::Full { .. }) && batch.iter().any(Waiting::appends);
         let mut undone = Vec::new();
-        let mut appended = false;
         for one in batch {
             match one.then {
                 Then::Nothing => undone.push(one),
+                Then::Tell(_) if is_full => undone.push(one),
                 Then::Tell(tell) => drop(tell.send(Err(error.clone()))),
                 Then::Lay { job, tell, .. } => {
-                    appended = true;
                     commits.append_ended();
                     lines.release(job.weight_bytes);
                     drop(tell.send(Err(error.clone())));
@@ -171,9 +173,7 @@ impl Behind {
         if error.is_final() {
             commits.poison();
         } else {
-            // Full is full for what is appended: the rest goes at once.
-            let at_once = appended && matches!(error, JournalError::Full { .. });
-            commits.put_back(number, undone, (!at_once).then(|| now.after(JOURNAL_RETRY)));
+            commits.put_back(number, undone, (!is_full).then(|| now.after(JOURNAL_RETRY)));
         }
         0
     }

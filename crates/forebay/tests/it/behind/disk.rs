@@ -194,7 +194,12 @@ impl Journal for SimulatedJournal {
                 Some(Fault::Hang) => return std::future::pending().await,
                 _ => {}
             }
-            self.fits(entries)?;
+            if let Err(full) = self.fits(entries) {
+                if !latency.is_zero() {
+                    inner.clock.sleep(latency).await;
+                }
+                return Err(full);
+            }
             inner.state.lock().unwrap().unsynced = entries.to_vec();
             if !latency.is_zero() {
                 inner.clock.sleep(latency).await;

@@ -3,14 +3,15 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use forebay::rt::Clock;
-use forebay::{Blob, Forebay, SinkError, Writes};
+use forebay::{Blob, Error, Forebay, SinkError, Writes};
 
 use super::bank::Bank;
 use super::disk::Disk;
-use super::scripted::{LATE, LINGER, OPTIONS, Stage, TTL, set_up};
+use super::scripted::{LATE, LINGER, OPTIONS, Stage, TTL, behind, set_up};
 
 #[tokio::test]
 async fn a_decision_that_panics_costs_a_copy_and_no_write() {
@@ -75,5 +76,46 @@ async fn a_panic_after_the_sinks_answer_leaves_no_write_at_the_sink() {
     }
     assert_eq!(stage.things.pending_writes(), forebay::PendingWrites::default());
     assert!(applied.lock().unwrap().iter().any(|id| id == "b"));
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn a_full_journal_is_told_what_was_settled_however_many_want_to_write() {
+    const SYNC: Duration = Duration::from_millis(5);
+    let stage = behind();
+    stage.disk.latency(SYNC);
+    stage.disk.limit_bytes(Some(140));
+    let first = [stage.writer("a", "1"), stage.writer("b", "1")];
+    stage.pass(SYNC).await;
+    stage.pass(SYNC).await;
+    for writer in first {
+        writer.await.unwrap().unwrap();
+    }
+    let taken = Arc::new(AtomicU64::new(0));
+    let writers = ["x", "y", "z"].map(|id| {
+        let (things, taken) = (stage.things.clone(), Arc::clone(&taken));
+        tokio::spawn(async move {
+            loop {
+                match things.set(id, Blob::opaque("1"), 0).await {
+                    Ok(()) => drop(taken.fetch_add(1, Ordering::SeqCst)),
+                    Err(error) => assert!(matches!(error, Error::QueueFull { .. }), "{error}"),
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+    });
+    for _ in 0..100 {
+        stage.pass(SYNC).await;
+    }
+    for writer in writers {
+        writer.abort();
+    }
+    assert_eq!((stage.bank.effects("a"), stage.bank.effects("b")), (vec!["1".into()], vec!["1".into()]));
+    assert!(taken.load(Ordering::SeqCst) > 10, "{} writes were taken", taken.load(Ordering::SeqCst));
+    for _ in 0..10 {
+        stage.pass(SYNC * 2).await;
+    }
+    assert!(stage.things.flush_writes(LATE).await);
+    assert!(stage.disk.holds().pending.is_empty());
     stage.check().await;
 }
