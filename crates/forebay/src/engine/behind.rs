@@ -22,8 +22,8 @@ use crate::rt::planted::{Bug, planted};
 use crate::tier::memory::{Held, Seen};
 use crate::value::Value;
 use crate::writes::{
-    Behind, Call, Change, Job, JournalEntry, JournalError, Kept, KeptDead, Next, Operation, OperationId,
-    Parked, Recovered, Since, SinkError, SinkWrite, Turned,
+    Behind, Call, Change, Job, JournalError, Kept, KeptDead, Next, Operation, OperationId, Parked, Recovered,
+    Since, SinkError, SinkWrite, Turned,
 };
 
 impl Core {
@@ -72,8 +72,9 @@ impl Core {
         value: Option<Value>,
         ttl: Option<Duration>,
     ) -> Result<(), Error> {
-        let namespace = || Arc::clone(&self.name);
-        let Some(behind) = &self.behind else { return Err(Error::WritesRefused { namespace: namespace() }) };
+        let Some(behind) = &self.behind else {
+            return Err(Error::WritesRefused { namespace: Arc::clone(&self.name) });
+        };
         if self.key_of(key).is_none() {
             return Err(self.not_canonical());
         }
@@ -92,12 +93,12 @@ impl Core {
         match self.clock.timeout(self.policy.load_timeout, told).await {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(error))) => Err(self.not_journaled(error)),
-            Ok(Err(_)) | Err(_) => Err(Error::JournalUnconfirmed { namespace: namespace(), cause: None }),
+            Ok(Err(_)) | Err(_) => Err(self.journal_silent()),
         }
     }
 
     /// Begins a commit, where one is due and none is under way.
-    fn commit(self: &Arc<Self>) {
+    pub(super) fn commit(self: &Arc<Self>) {
         let Some(behind) = &self.behind else { return };
         if !behind.begin_commit() {
             return;
@@ -228,41 +229,6 @@ impl Core {
         Ok((key.to_vec(), Job::new(operation.id, value, None, weight_bytes, since)))
     }
 
-    /// Applies a dead letter again; whether it was there.
-    pub(super) async fn revive(self: &Arc<Self>, id: OperationId) -> Result<bool, Error> {
-        let taken_up = self.behind.as_ref().and_then(|behind| behind.take_up(id));
-        let Some(letter) = taken_up else { return Ok(false) };
-        self.journal_entry(JournalEntry::Revive(id)).await?;
-        let revived = letter.revive(self.clock.now());
-        self.counters.behind(BehindEnd::Revived, u64::from(revived));
-        Ok(revived)
-    }
-
-    /// Drops a dead letter: what is held of its key goes, so that the next read loads. Whether it was there.
-    pub(super) async fn drop_dead(self: &Arc<Self>, id: OperationId) -> Result<bool, Error> {
-        let taken_up = self.behind.as_ref().and_then(|behind| behind.take_up(id));
-        let Some(letter) = taken_up else { return Ok(false) };
-        self.journal_entry(JournalEntry::Settle(id)).await?;
-        // A shared tier that could not be told is not asked before it was.
-        let _ = self.make_gone(&[&letter.key]).await;
-        let dropped = letter.end();
-        self.counters.behind(BehindEnd::Dropped, u64::from(dropped));
-        Ok(dropped)
-    }
-
-    /// Waits until an entry about a dead letter is durable.
-    async fn journal_entry(self: &Arc<Self>, entry: JournalEntry) -> Result<(), Error> {
-        let Some(behind) = &self.behind else { return Ok(()) };
-        let told = behind.add(entry);
-        self.commit();
-        match self.clock.timeout(self.policy.load_timeout, told).await {
-            Ok(Ok(told)) => told.map_err(|error| self.not_journaled(error)),
-            Ok(Err(_)) | Err(_) => {
-                Err(Error::JournalUnconfirmed { namespace: Arc::clone(&self.name), cause: None })
-            }
-        }
-    }
-
     fn turned(&self, turned: Turned, weight_bytes: u64) -> Error {
         let namespace = Arc::clone(&self.name);
         match turned {
@@ -272,7 +238,12 @@ impl Core {
         }
     }
 
-    fn not_journaled(&self, error: JournalError) -> Error {
+    /// What whoever waited for the journal is told, when it has not answered in time.
+    pub(super) fn journal_silent(&self) -> Error {
+        Error::JournalUnconfirmed { namespace: Arc::clone(&self.name), cause: None }
+    }
+
+    pub(super) fn not_journaled(&self, error: JournalError) -> Error {
         let (namespace, retry) = (Arc::clone(&self.name), error.may_retry());
         match error {
             JournalError::Full { .. } => {

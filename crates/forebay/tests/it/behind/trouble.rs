@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use forebay::rt::Clock;
+use forebay::tier::shared::SharedTier;
 use forebay::{Blob, Error, Forebay, SinkError, Writes};
 
 use super::bank::Bank;
 use super::disk::Disk;
-use super::scripted::{LATE, LINGER, OPTIONS, Stage, TTL, behind, set_up};
+use forebay_simulated::{Faults, SimulatedTier};
+
+use super::scripted::{LATE, LINGER, OPTIONS, Stage, TTL, begin_on, behind, set_up};
 
 #[tokio::test]
 async fn a_decision_that_panics_costs_a_copy_and_no_write() {
@@ -118,4 +121,107 @@ async fn a_full_journal_is_told_what_was_settled_however_many_want_to_write() {
     assert!(stage.things.flush_writes(LATE).await);
     assert!(stage.disk.holds().pending.is_empty());
     stage.check().await;
+}
+
+#[tokio::test]
+async fn what_is_done_about_a_dead_letter_takes_effect_whoever_waits_for_it() {
+    for (drops, goes_away) in [(false, false), (false, true), (true, false), (true, true)] {
+        let stage = behind();
+        stage.bank.set("a", "old");
+        stage.park("a").await;
+        stage.bank.heal();
+        let id = stage.things.dead_letters().remove(0).id;
+        stage.disk.hold();
+        let things = stage.things.clone();
+        let operator = tokio::spawn(async move {
+            if drops { things.drop_dead_letter(id).await } else { things.replay_dead_letter(id).await }
+        });
+        stage.settle().await;
+        if goes_away {
+            operator.abort();
+        } else {
+            stage.pass(LATE).await;
+            let unknown = operator.await.unwrap().unwrap_err();
+            assert!(matches!(unknown, Error::JournalUnconfirmed { cause: None, .. }), "{unknown}");
+        }
+        stage.settle().await;
+        assert_eq!(stage.get("a").await.as_deref(), Some("bad"), "not known, and seen");
+        // The journal may know it by now: what it does not hold cannot be brought back.
+        let others = {
+            let things = stage.things.clone();
+            tokio::spawn(
+                async move { (things.replay_dead_letter(id).await, things.drop_dead_letter(id).await) },
+            )
+        };
+        stage.settle().await;
+        stage.disk.let_go();
+        let (replayed, dropped) = others.await.unwrap();
+        assert_eq!((replayed.unwrap(), dropped.unwrap()), (false, false), "{drops} {goes_away}");
+        stage.pass(LINGER).await;
+        assert!(stage.things.dead_letters().is_empty());
+        let now = if drops { "old" } else { "bad" };
+        assert_eq!(stage.get("a").await.as_deref(), Some(now));
+        assert_eq!(stage.bank.row("a").as_deref(), Some(now));
+        stage.set("a", "1").await.unwrap();
+        stage.pass(LINGER).await;
+        assert_eq!(stage.bank.row("a").as_deref(), Some("1"));
+        assert!(stage.disk.holds().pending.is_empty() && stage.disk.holds().dead.is_empty());
+        stage.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_dead_letter_takes_the_copy_along_that_it_lay_over() {
+    let stage = behind();
+    stage.bank.set("a", "old");
+    assert_eq!(stage.get("a").await.as_deref(), Some("old"));
+    stage.park("a").await;
+    stage.bank.set("a", "newer");
+    let id = stage.things.dead_letters().remove(0).id;
+    assert!(stage.things.drop_dead_letter(id).await.unwrap());
+    assert_eq!(stage.get("a").await.as_deref(), Some("newer"));
+    stage.check().await;
+}
+
+#[tokio::test]
+async fn a_shared_tier_is_told_at_once_of_all_that_a_call_has_applied() {
+    let clock = Clock::simulated();
+    let tier = SimulatedTier::new(clock.clone(), 1);
+    let (disk, bank) = (Disk::new(&clock), Bank::new(&clock));
+    let link: Arc<dyn SharedTier> = Arc::new(tier.link(1));
+    let engine = Forebay::builder().clock(clock.clone()).shared_tier(link).build().unwrap();
+    let stage = begin_on(&clock, &disk, &bank, OPTIONS, engine);
+    for _ in 0..20 {
+        stage.pass(Duration::from_millis(1)).await;
+    }
+    tier.set_faults(Faults { delay_ms_max: 10, ..Faults::default() });
+    for id in 0..40 {
+        stage.set(&format!("k{id}"), "1").await.unwrap();
+    }
+    // One exchange: a way there and one back.
+    for _ in 0..LINGER.as_millis() + 25 {
+        stage.pass(Duration::from_millis(1)).await;
+    }
+    assert_eq!(bank.calls().len(), 1);
+    assert_eq!(stage.things.pending_writes().writes, 0);
+}
+
+#[tokio::test]
+async fn namespaces_are_flushed_together() {
+    let stuck = behind();
+    stuck.bank.hold();
+    let (disk, bank) = (Disk::new(&stuck.clock), Bank::new(&stuck.clock));
+    let other = stuck.engine.keyspace("other");
+    let options = forebay::BehindOptions { linger: LATE, ..OPTIONS };
+    let other = begin_on(&stuck.clock, &disk, &bank, options, other);
+    stuck.set("a", "1").await.unwrap();
+    other.set("a", "1").await.unwrap();
+    let engine = stuck.engine.clone();
+    let flush = tokio::spawn(async move { engine.flush_writes(LATE).await });
+    stuck.settle().await;
+    assert_eq!(bank.effects("a"), ["1"], "it waited for another namespace");
+    stuck.pass(LATE).await;
+    assert!(!flush.await.unwrap(), "one of them was not flushed");
+    stuck.bank.let_go();
+    assert!(stuck.engine.flush_writes(LATE).await);
 }
