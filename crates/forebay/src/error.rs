@@ -100,10 +100,9 @@ pub enum Error {
         /// Whether the same write can succeed later without anybody's doing.
         retry: bool,
     },
-    /// Nobody knows whether the journal has the write: it is not applied before the next start, and may be after it.
-    #[error(
-        "namespace `{namespace}`: the journal did not confirm the write, which may be applied after a restart"
-    )]
+    /// Nobody knows whether the journal has the write. Where there is a cause it is not applied before the next start, and may be
+    /// after it; where there is none the journal has not answered yet, and the write may be applied at any time.
+    #[error("namespace `{namespace}`: {}", unconfirmed(.cause.as_ref()))]
     JournalUnconfirmed {
         /// The namespace asked.
         namespace: Arc<str>,
@@ -269,6 +268,16 @@ pub enum Fault {
     Forebay,
 }
 
+/// What is to be said of a write that a journal did not confirm.
+fn unconfirmed(cause: Option<&Cause>) -> &'static str {
+    match cause {
+        Some(_) => "the journal did not confirm the write, which may be applied after a restart",
+        None => {
+            "the journal has not answered yet, the write may be applied at any time: read before you write again"
+        }
+    }
+}
+
 impl Error {
     /// Whose fault it is.
     #[must_use]
@@ -315,7 +324,7 @@ impl Error {
             | Self::QueueFull { .. }
             | Self::WriteUnconfirmed { .. }
             | Self::Suspect { .. }
-            | Self::JournalUnconfirmed { .. }
+            | Self::JournalUnconfirmed { cause: None, .. }
             | Self::Unconfirmed { .. }
             | Self::LoadLost { .. } => true,
             _ => false,

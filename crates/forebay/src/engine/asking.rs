@@ -54,7 +54,7 @@ impl<'a> Asking<'a> {
     /// The sink has not confirmed the write at `place`.
     pub(super) fn failed(&mut self, place: usize, error: &SinkError) {
         // The user's code, before anything changes.
-        let reason: Arc<str> = error.cause.to_string().into();
+        let reason = error.reason();
         if !self.end(place) {
             return;
         }

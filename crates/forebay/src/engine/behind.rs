@@ -20,24 +20,27 @@ use crate::observe::{BehindEnd, Freshness, Tier, WriteOutcome};
 use crate::rt::Tick;
 use crate::rt::planted::{Bug, planted};
 use crate::tier::memory::{Held, Seen};
-use crate::value::Value;
+use crate::tier::shared::EnvelopeValue;
+use crate::value::{Value, length};
 use crate::writes::{
-    Behind, Call, Change, Job, JournalError, Kept, KeptDead, Next, Operation, OperationId, Parked, Recovered,
-    Since, SinkError, SinkWrite, Turned,
+    Behind, Call, Change, Job, JournalError, Kept, KeptDead, Laid, Next, Operation, OperationId, Parked,
+    Recovered, Since, SinkError, SinkWrite, Turned, weight_bytes,
 };
 
 impl Core {
-    /// What a pending write has laid over `key`, as memory would hold it: as fresh as can be, since the source has nothing newer.
+    /// What a pending write has laid over `key`, as memory would hold it. Its TTL counts from the write; past it, it is served all the
+    /// same, since the source has nothing newer.
     #[inline]
     pub(super) fn laid_over(&self, key: &[u8], now: Tick) -> Option<Held> {
         let behind = self.behind.as_ref()?;
-        let value = behind.overlay.look(key)?;
+        let Laid { value, written, ttl, .. } = behind.overlay.look(key)?;
+        let began = now.before(written.age(now));
         let Life { fresh_until, useless_from } = match &value {
-            Some(_) => self.policy.written(now, None),
-            None => self.policy.loaded(now, true, None),
+            Some(_) => self.policy.written(began, ttl),
+            None => self.policy.loaded(began, true, None),
         };
         let position = self.groups.newest();
-        Some(Held { value, began: now, fresh_until, useless_from, position, expired: false, extras: None })
+        Some(Held { value, began, fresh_until, useless_from, position, expired: false, extras: None })
     }
 
     /// Answers a reader with what is laid over a key, and counts the read.
@@ -83,8 +86,8 @@ impl Core {
             None => None,
         };
         let id = OperationId::random();
-        let operation = Operation { id, key: self.pattern.whole(key).into(), value: encoded };
-        let weight_bytes = operation.weight_bytes().max(value.as_ref().map_or(0, Value::weight_bytes));
+        let operation = Operation { id, key: self.pattern.whole(key).into(), value: encoded, ttl };
+        let weight_bytes = pending_bytes(&operation, value.as_ref());
         let since = Since::ago(self.clock.now(), Duration::ZERO);
         let told = behind.append(key, operation, Job::new(id, value, ttl, weight_bytes, since));
         let told = told.map_err(|turned| self.turned(turned, weight_bytes));
@@ -156,7 +159,7 @@ impl Core {
                 continue;
             };
             let change = job.value.clone().map_or(Change::Delete, Change::Put);
-            asked.push((place, self.before(key, &change, job.ttl)));
+            asked.push((place, self.before(key, &change, job.ttl_left(self.clock.now()))));
             writes.push(SinkWrite { id: job.id, key: params, change });
         }
         let outcomes = self.ask_sink(&writes).await;
@@ -225,8 +228,8 @@ impl Core {
             Some(value) => Some(self.value_of(value).ok_or_else(unreadable)?),
             None => None,
         };
-        let weight_bytes = operation.weight_bytes().max(value.as_ref().map_or(0, Value::weight_bytes));
-        Ok((key.to_vec(), Job::new(operation.id, value, None, weight_bytes, since)))
+        let weight_bytes = pending_bytes(operation, value.as_ref());
+        Ok((key.to_vec(), Job::new(operation.id, value, operation.ttl, weight_bytes, since)))
     }
 
     fn turned(&self, turned: Turned, weight_bytes: u64) -> Error {
@@ -261,6 +264,13 @@ impl Core {
         let problem = "its value cannot be written by the namespace's codec, and so not be journaled";
         Error::Key { namespace: Arc::clone(&self.name), problem: problem.into() }
     }
+}
+
+/// What a write weighs while it waits: the larger of its value and what a journal is given of it counts, as often they share their
+/// bytes.
+fn pending_bytes(operation: &Operation, value: Option<&Value>) -> u64 {
+    let encoded = operation.value.as_ref().map_or(0, EnvelopeValue::len);
+    weight_bytes(&operation.key, length(encoded).max(value.map_or(0, Value::weight_bytes)))
 }
 
 /// Applies what is pending in the background, as long as the namespace lives.

@@ -178,7 +178,7 @@ impl Core {
     pub(super) async fn read_fresh(self: &Arc<Self>, key: &[u8]) -> Result<Read, Error> {
         let Some(load) = self.load_of(key) else { return Ok(self.counted(Self::nowhere())) };
         if let Some(laid) = self.laid_over(key, self.clock.now()) {
-            return Ok(self.counted(from_memory(&laid, laid.began, freshness_of(&laid))));
+            return Ok(self.counted(from_memory(&laid, self.clock.now(), freshness_of(&laid))));
         }
         match self.land_after_now(key, load).await {
             Ok(landing) => Ok(self.counted(from_landing(landing, self.clock.now()))),

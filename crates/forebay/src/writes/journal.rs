@@ -39,6 +39,9 @@ pub struct Operation {
     pub key: Bytes,
     /// The value; `None` where the key is not to exist any more.
     pub value: Option<EnvelopeValue>,
+    /// The TTL that its writer asked for, from when it is appended; `None` for that of the namespace. The age that a journal tells
+    /// is taken off it.
+    pub ttl: Option<Duration>,
 }
 
 impl Operation {
@@ -62,7 +65,7 @@ pub enum JournalEntry {
     Park {
         /// Whose it is.
         id: OperationId,
-        /// What the sink said last, for the operator.
+        /// What the sink said last, for the operator: little more than 1 KiB at most.
         reason: Arc<str>,
         /// How often it was tried.
         attempts: u32,

@@ -9,7 +9,7 @@ mod journal;
 mod order;
 mod sink;
 
-pub(crate) use behind::{Behind, Call, Failed, Job, Next, Parked, Since, Turned};
+pub(crate) use behind::{Behind, Call, Failed, Job, Laid, Next, Parked, Since, Turned, weight_bytes};
 pub use behind::{BehindOptions, PendingWrites};
 pub use function::{WriteMany, WriteOne, write_many, write_one};
 pub use journal::{Committing, Journal, JournalEntry, JournalError, Kept, KeptDead, Operation, Recovered};

@@ -111,7 +111,8 @@ pub trait Sink: Send + Sync + 'static {
     /// one that fails does not keep the others from being applied.
     ///
     /// The next write of a key comes after this one's outcome is told. A call that is dropped was not waited for any longer, and
-    /// counts as unknown: whatever it has under way must end soon, applied or not, since it may not come after the next write.
+    /// counts as unknown: whatever it has under way must end soon, applied or not, since it may not come after the next write. A
+    /// sink that refuses a write of which an earlier attempt may still be under way says that this one is not applied either.
     fn apply<'a>(&'a self, namespace: &'a str, writes: &'a [SinkWrite]) -> Applying<'a>;
 }
 
@@ -153,6 +154,29 @@ impl SinkError {
     #[must_use]
     pub fn unknown(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self { cause: Arc::new(cause), effect: Effect::Unknown }
+    }
+
+    /// What it says, cut at [`REASON_BYTES_MAX`].
+    pub(crate) fn reason(&self) -> Arc<str> {
+        let mut reason = Reason(String::new());
+        // It stops where nothing more fits.
+        let _ = fmt::write(&mut reason, format_args!("{}", self.cause));
+        reason.0.into()
+    }
+}
+
+/// The most that is kept of what an error says, in bytes.
+const REASON_BYTES_MAX: usize = 1_024;
+
+/// The beginning of what an error says.
+struct Reason(String);
+
+impl fmt::Write for Reason {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = REASON_BYTES_MAX - self.0.len();
+        let fits = text.floor_char_boundary(room);
+        self.0.push_str(text.get(..fits).unwrap_or_default());
+        if fits == text.len() { Ok(()) } else { Err(fmt::Error) }
     }
 }
 

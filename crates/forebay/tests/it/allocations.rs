@@ -232,3 +232,58 @@ fn a_million_typed_hits_allocate_nothing() {
         },
     );
 }
+
+/// A journal that keeps nothing.
+struct Forgets;
+
+impl forebay::Journal for Forgets {
+    fn claim(
+        &self,
+        _: &forebay::tier::shared::Owner,
+    ) -> Result<forebay::writes::Recovered, forebay::writes::JournalError> {
+        Ok(forebay::writes::Recovered::default())
+    }
+
+    fn commit<'a>(&'a self, _: &'a [forebay::writes::JournalEntry]) -> forebay::writes::Committing<'a> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[test]
+fn writes_that_wait_weigh_what_they_take() {
+    for (writes, key_bytes) in [(3_000, 4), (4_000, 100), (7_000, 16), (14_000, 16)] {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let engine = Forebay::builder().clock(Clock::simulated()).build().unwrap();
+            let sink = forebay::write_one(|_: String, _: Option<std::sync::Arc<Blob>>| async {
+                Err(forebay::SinkError::failed(forebay::Error::NoRuntime))
+            });
+            let options = forebay::BehindOptions {
+                linger: Duration::from_secs(3_600),
+                batch_max: 65_536,
+                ..Default::default()
+            };
+            let builder = engine.namespace::<Blob>("things").key("{id}").ttl(Duration::from_secs(60));
+            let builder = builder.writes(forebay::Writes::Behind).sink(sink);
+            let things = builder.behind(std::sync::Arc::new(Forgets), options).build().unwrap();
+            let mut bytes = 0;
+            for number in 0..writes {
+                let key = format!("{number:0key_bytes$}");
+                let mut writing = Box::pin(things.set(&key, Blob::opaque("x"), 0));
+                let counted = measure(|| {
+                    let polled = std::future::Future::poll(
+                        writing.as_mut(),
+                        &mut std::task::Context::from_waker(std::task::Waker::noop()),
+                    );
+                    assert!(polled.is_ready());
+                });
+                bytes += counted.bytes_current;
+                if number % 100 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            let (says, counted) = (things.pending_writes().bytes, u64::try_from(bytes).unwrap());
+            assert!(counted <= says && says <= counted * 2, "it says {says} bytes, {counted} were allocated");
+        });
+    }
+}

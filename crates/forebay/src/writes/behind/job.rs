@@ -34,6 +34,8 @@ pub(crate) struct Job {
     /// The TTL that its writer asked for.
     pub(crate) ttl: Option<Duration>,
     pub(crate) weight_bytes: u64,
+    /// When it was written, which its TTL counts from.
+    pub(crate) written: Since,
     /// When it, or the oldest that it overtook, was acknowledged.
     pub(crate) since: Since,
     /// The turn in which it, or the oldest that it overtook, was acknowledged; grows.
@@ -53,7 +55,13 @@ impl Job {
         weight_bytes: u64,
         since: Since,
     ) -> Self {
-        Self { id, value, ttl, weight_bytes, since, turn: 0, after: 0, attempts: 0, unknown: false }
+        let written = since;
+        Self { id, value, ttl, weight_bytes, written, since, turn: 0, after: 0, attempts: 0, unknown: false }
+    }
+
+    /// What is left of the TTL that its writer asked for.
+    pub(crate) fn ttl_left(&self, now: Tick) -> Option<Duration> {
+        self.ttl.map(|ttl| ttl.saturating_sub(self.written.age(now)))
     }
 
     /// Itself, of which an earlier process may have asked the sink.

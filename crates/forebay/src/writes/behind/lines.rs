@@ -3,8 +3,11 @@
 //!
 //! The *head* of a line is the write that goes next, or is at the sink. Later writes of the key go into the *next* place, each
 //! in place of the one before it, since a whole value makes an earlier one without effect. A head that nobody has sent, and whose
-//! time has not come, is overtaken in the same way; one whose outcome is unknown never is: it goes again, by its own id, before
-//! anything else of its key.
+//! time has not come, is overtaken in the same way; one whose outcome is unknown is not: it goes again, by its own id, before
+//! anything else of its key. The one exception is a head that is over, refused or out of retries, behind which an acknowledged write
+//! waits. To park it would park that one too, which nobody has refused, so the later one goes, after a pause. That an
+//! earlier attempt does not come after it then rests on the sink alone, which must end what it has under way when its call is
+//! dropped.
 //!
 //! A write goes only when what it overtook or follows is *durably* settled. Otherwise the journal could be found with the
 //! earlier write still in it and the later one applied, which a sink that remembers ids would then leave as the earlier one made it.
@@ -18,13 +21,33 @@ use std::time::Duration;
 
 use super::super::journal::JournalEntry;
 use super::super::sink::{Effect, OperationId};
+use super::PendingWrites;
 use super::commits::{Commits, Then};
 use super::job::{Job, Since};
 use super::options::BehindOptions;
+use super::overlay::Laid;
 use crate::rt::Tick;
+use crate::value::length;
 
 /// When something may go, and a number that tells those of one moment apart.
 pub(super) type Due = (Tick, u64);
+
+/// What a dead letter says beside what the sink said last.
+const MAYBE_APPLIED: &str = " (of an earlier attempt nobody knows whether it was applied)";
+
+/// What a write takes that waits, beside its key and value, in bytes: its line and what it lays over its key, in tables that are
+/// half full at worst; its turn and its place in a queue, in trees that are so; and the head of its key's text.
+const WRITE_BYTES: usize = 2 * size_of::<(Arc<[u8]>, Line)>()
+    + 2 * size_of::<(Box<[u8]>, Laid)>()
+    + 2 * size_of::<(u64, Since)>()
+    + 2 * size_of::<(Due, Arc<[u8]>)>()
+    + 16;
+
+/// What a write of `key` weighs while it waits, in bytes: its text lies in its line, over the base and, until it is durable, in its
+/// journal's entry.
+pub(crate) fn weight_bytes(key: &[u8], value_bytes: u64) -> u64 {
+    length(WRITE_BYTES).saturating_add(length(key.len()).saturating_mul(3)).saturating_add(value_bytes)
+}
 
 /// The writes of one key.
 #[derive(Debug)]
@@ -435,7 +458,8 @@ impl Lines {
             self.place(key);
             return Failed::Retried;
         }
-        let (id, attempts) = (line.head.id, line.head.attempts);
+        let (id, attempts, unknown) = (line.head.id, line.head.attempts, line.head.unknown);
+        let reason = if unknown { format!("{reason}{MAYBE_APPLIED}").into() } else { reason };
         self.turns.remove(&line.head.turn);
         self.dead.insert(id, Arc::clone(key));
         let since = Since::ago(now, Duration::ZERO);
@@ -455,11 +479,19 @@ impl Lines {
         self.turns.first_key_value().is_none_or(|(first, _)| *first > turn)
     }
 
-    /// Writes that are to be applied, what all that is held weighs in bytes, dead letters, and the age of the oldest that is to be
-    /// applied.
-    pub(super) fn gauges(&self, now: Tick) -> (usize, u64, usize, Duration) {
-        let oldest = self.turns.first_key_value().map(|(_, since)| since.age(now)).unwrap_or_default();
-        (self.held - self.dead.len(), self.held_bytes, self.dead.len(), oldest)
+    /// What waits now.
+    pub(super) fn gauges(&self, now: Tick) -> PendingWrites {
+        let waits = |(after, key): &&(u64, Arc<[u8]>)| {
+            let line = self.by_key.get(key);
+            line.is_some_and(|line| line.head.after == *after && matches!(line.stand, Stand::Blocked { .. }))
+        };
+        PendingWrites {
+            writes: self.held - self.dead.len(),
+            bytes: self.held_bytes,
+            oldest: self.turns.first_key_value().map(|(_, since)| since.age(now)).unwrap_or_default(),
+            dead_letters: self.dead.len(),
+            held_up: self.blocked.iter().filter(waits).count(),
+        }
     }
 
     /// Whether nothing waits to be applied.

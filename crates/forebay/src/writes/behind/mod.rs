@@ -20,9 +20,9 @@ use tokio::sync::{Notify, oneshot};
 pub(crate) use commits::{Told, Waiting};
 pub(crate) use dead::Parked;
 pub(crate) use job::{Job, Since};
-pub(crate) use lines::{Call, Failed, Next, Turned};
+pub(crate) use lines::{Call, Failed, Next, Turned, weight_bytes};
 pub use options::BehindOptions;
-pub(crate) use overlay::Overlay;
+pub(crate) use overlay::{Laid, Overlay};
 
 use super::journal::{Journal, JournalEntry, JournalError, Operation, Recovered};
 use super::sink::{Effect, OperationId};
@@ -57,12 +57,15 @@ struct State {
 pub struct PendingWrites {
     /// Writes that are to be applied.
     pub writes: usize,
-    /// What they and the dead letters weigh, in bytes: keys, values, and 64 bytes each.
+    /// What they and the dead letters weigh in memory, in bytes: keys, values, and what goes with them.
     pub bytes: u64,
     /// How long ago the oldest of them was acknowledged.
     pub oldest: Duration,
     /// Writes that are parked.
     pub dead_letters: usize,
+    /// Writes that wait until the journal has durably forgotten an earlier one of their key. Where the journal works that is soon; after
+    /// a failed sync of it they wait for a restart.
+    pub held_up: usize,
 }
 
 impl Behind {
@@ -188,7 +191,7 @@ impl Behind {
             }
             Then::Lay { key, job, tell } => {
                 commits.append_ended();
-                self.overlay.lay(&key, job.id, job.value.clone());
+                self.overlay.lay(&key, &job);
                 let overtaken = lines.lay(&key, *job, now, commits);
                 // A writer who has gone away is told nothing.
                 drop(tell.send(Ok(())));
@@ -202,7 +205,7 @@ impl Behind {
         let mut state = self.state.lock();
         let State { commits, lines } = &mut *state;
         lines.hold(job.weight_bytes);
-        self.overlay.lay(key, job.id, job.value.clone());
+        self.overlay.lay(key, &job);
         lines.lay(&key.into(), job.maybe_sent(), now, commits);
     }
 
@@ -210,7 +213,7 @@ impl Behind {
     pub(crate) fn recover_dead(&self, parked: Parked) {
         let lines = &mut self.state.lock().lines;
         lines.hold(parked.job.weight_bytes);
-        self.overlay.lay(&parked.key, parked.job.id, parked.job.value.clone());
+        self.overlay.lay(&parked.key, &parked.job);
         lines.lay_dead(parked);
     }
 
@@ -303,8 +306,7 @@ impl Behind {
 
     /// What waits now.
     pub(crate) fn pending(&self, now: Tick) -> PendingWrites {
-        let (writes, bytes, dead_letters, oldest) = self.state.lock().lines.gauges(now);
-        PendingWrites { writes, bytes, oldest, dead_letters }
+        self.state.lock().lines.gauges(now)
     }
 
     /// Checks that everything adds up.

@@ -15,8 +15,8 @@ pub struct BehindOptions {
     /// The most writes that are held until they are settled, dead letters included; beyond it a write is refused
     /// ([`Error::QueueFull`](crate::Error::QueueFull)). Default 100,000; at least 1.
     pub writes_max: usize,
-    /// The most that they may weigh together, in bytes: keys, values, and 64 bytes each. They lie in memory beside its budget, and in the
-    /// journal. Default 64 MiB; at least 64 KiB.
+    /// The most that they may weigh together in memory, in bytes: values, keys three times, and about 1 KiB each. They lie there beside
+    /// its budget. Default 64 MiB; at least 64 KiB.
     pub bytes_max: u64,
     /// How often a write that failed is tried again before it becomes a dead letter; one that the sink refuses becomes one at once.
     /// Counted anew after a restart. Default 5,000, which with the pauses below takes more than 41 hours.

@@ -1,14 +1,16 @@
 //! The overlay: what was written and is not in the base yet, as readers of this instance see it.
 //!
 //! What is laid over a key hides whatever memory, the shared tier or the source have, until whoever laid it ends it. It is
-//! not evicted, does not expire and cannot be invalidated. While nothing is laid over any key, a look costs one atomic load.
+//! not evicted, does not expire and cannot be invalidated: past its TTL it is still what the source will be given. While nothing is laid over any key, a look costs one atomic load.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
 use super::super::sink::OperationId;
+use super::job::{Job, Since};
 use crate::rt::Mutex;
 use crate::rt::atomic::{AtomicU64, Ordering};
 use crate::value::{Value, length};
@@ -28,28 +30,33 @@ pub(crate) struct Overlay {
 type Shard = Mutex<HashMap<Box<[u8]>, Laid, RandomState>>;
 
 /// What is laid over one key.
-#[derive(Debug)]
-struct Laid {
+#[derive(Clone, Debug)]
+pub(crate) struct Laid {
     by: OperationId,
     /// `None` where the key does not exist.
-    value: Option<Value>,
+    pub(crate) value: Option<Value>,
+    /// When it was written.
+    pub(crate) written: Since,
+    /// The TTL that its writer asked for.
+    pub(crate) ttl: Option<Duration>,
 }
 
 impl Overlay {
     /// What is laid over `key`: a value, or that there is none; `None` where nothing is.
     #[inline]
-    pub(crate) fn look(&self, key: &[u8]) -> Option<Option<Value>> {
+    pub(crate) fn look(&self, key: &[u8]) -> Option<Laid> {
         // Who lays something counts it before the write is acknowledged: a reader that begins after that sees it.
         if self.keys.load(Ordering::Acquire) == 0 {
             return None;
         }
-        self.shard(key)?.lock().get(key).map(|laid| laid.value.clone())
+        self.shard(key)?.lock().get(key).cloned()
     }
 
-    /// Lays the write `by` over `key`, in place of an earlier one.
-    pub(crate) fn lay(&self, key: &[u8], by: OperationId, value: Option<Value>) {
+    /// Lays a write over `key`, in place of an earlier one.
+    pub(crate) fn lay(&self, key: &[u8], job: &Job) {
         let Some(shard) = self.shard(key) else { return };
-        if shard.lock().insert(key.into(), Laid { by, value }).is_none() {
+        let laid = Laid { by: job.id, value: job.value.clone(), written: job.written, ttl: job.ttl };
+        if shard.lock().insert(key.into(), laid).is_none() {
             self.keys.fetch_add(1, Ordering::AcqRel);
         }
     }

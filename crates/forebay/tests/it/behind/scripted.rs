@@ -24,7 +24,7 @@ pub(super) const OPTIONS: BehindOptions = BehindOptions {
     linger: LINGER,
     calls: 4,
     writes_max: 100,
-    bytes_max: 64 * 1024,
+    bytes_max: 1024 * 1024,
     retries: 3,
     pause_first: Duration::from_millis(100),
     pause_max: Duration::from_millis(100),
@@ -442,7 +442,7 @@ async fn a_full_queue_refuses_and_says_so_and_takes_writes_again() {
         assert_eq!(stage.bank.row("c").as_deref(), Some("1"));
         stage.check().await;
     }
-    let stage = behind();
+    let stage = behind_with(BehindOptions { bytes_max: 64 * 1024, ..OPTIONS });
     let large = "x".repeat(70_000);
     let refused = stage.set("a", &large).await.unwrap_err();
     assert!(matches!(refused, Error::TooLarge { limit_bytes: 65_536, .. }), "{refused}");
@@ -479,6 +479,7 @@ async fn a_failed_sync_ends_the_journal_until_it_is_opened_anew() {
         stage.disk.next(Fault::SyncFails);
         let unknown = stage.set("b", "1").await.unwrap_err();
         assert!(matches!(unknown, Error::JournalUnconfirmed { cause: Some(_), .. }), "{unknown}");
+        assert!(!unknown.may_retry() && unknown.to_string().contains("after a restart"), "{unknown}");
         assert_eq!(stage.get("b").await, None, "what nobody knows of is seen");
         let refused = stage.set("c", "1").await.unwrap_err();
         assert!(matches!(refused, Error::JournalFailed { retry: false, .. }), "{refused}");
@@ -506,6 +507,7 @@ async fn a_journal_that_does_not_answer_holds_up_a_writer_no_longer_than_is_said
     stage.pass(LATE).await;
     let unknown = writer.await.unwrap().unwrap_err();
     assert!(matches!(unknown, Error::JournalUnconfirmed { cause: None, .. }), "{unknown}");
+    assert!(unknown.may_retry() && unknown.to_string().contains("not answered yet"), "{unknown}");
 }
 
 #[tokio::test]
@@ -786,6 +788,7 @@ fn what_a_journal_keeps_is_weighed() {
             bytes: Bytes::copy_from_slice(value.as_bytes()),
             content_type: "text/plain".into(),
         }),
+        ttl: None,
     };
     assert_eq!(entry(None).weight_bytes(), 67);
     assert_eq!(entry(Some("value")).weight_bytes(), 72);

@@ -10,8 +10,8 @@ use forebay::rt::Clock;
 use forebay::tier::shared::SharedTier;
 use forebay::{Blob, Error, Forebay, SinkError, Writes};
 
-use super::bank::Bank;
-use super::disk::Disk;
+use super::bank::{Act, Bank};
+use super::disk::{Disk, Fault};
 use forebay_simulated::{Faults, SimulatedTier};
 
 use super::scripted::{LATE, LINGER, OPTIONS, Stage, TTL, begin_on, behind, set_up};
@@ -224,4 +224,104 @@ async fn namespaces_are_flushed_together() {
     assert!(!flush.await.unwrap(), "one of them was not flushed");
     stuck.bank.let_go();
     assert!(stuck.engine.flush_writes(LATE).await);
+}
+
+#[tokio::test]
+async fn what_follows_another_write_of_its_key_waits_for_a_journal_that_works() {
+    let stage = behind();
+    stage.bank.hold();
+    for id in ["a", "b"] {
+        stage.set(id, "1").await.unwrap();
+    }
+    stage.pass(LINGER).await;
+    stage.set("a", "2").await.unwrap();
+    stage.disk.next(Fault::SyncFails);
+    stage.set("c", "1").await.unwrap_err();
+    assert_eq!(stage.things.pending_writes().held_up, 0);
+    stage.bank.let_go();
+    stage.pass(LATE).await;
+    let pending = stage.things.pending_writes();
+    assert_eq!((pending.writes, pending.held_up), (1, 1));
+    assert_eq!((stage.bank.effects("a"), stage.get("a").await.as_deref()), (vec!["1".into()], Some("2")));
+    stage.check().await;
+    let stage = stage.restarted();
+    stage.pass(LINGER).await;
+    stage.pass(LINGER).await;
+    assert_eq!(stage.bank.effects("a"), ["1", "2"]);
+    assert_eq!(stage.things.pending_writes().held_up, 0);
+}
+
+#[tokio::test]
+async fn the_ttl_of_a_pending_write_counts_from_when_it_was_written() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let ages = |stage: &Stage| stage.things.peek(b"a").map(|held| (held.age, held.fresh_for));
+    for asked in [None, Some(SECOND * 2)] {
+        let stage = behind();
+        let ttl = asked.unwrap_or(TTL);
+        stage.bank.weather(Some(Act::Fail));
+        let value = Blob::opaque("1");
+        match asked {
+            Some(ttl) => stage.things.set_key(b"a", value.into(), Some(ttl)).await.unwrap(),
+            None => stage.things.set("a", value, 0).await.unwrap(),
+        }
+        assert_eq!(ages(&stage), Some((Duration::ZERO, ttl)));
+        stage.clock.advance(SECOND);
+        assert_eq!(ages(&stage), Some((SECOND, ttl - SECOND)));
+        let read = stage.things.read_now(b"a").unwrap().outcome;
+        assert_eq!((read.age, read.fresh_for), (SECOND, ttl - SECOND));
+        let read = stage.things.read_fresh(b"a").await.unwrap().outcome;
+        assert_eq!((read.age, read.fresh_for), (SECOND, ttl - SECOND));
+        let stage = stage.restarted();
+        // The clock goes on where it was, as the journal's would.
+        assert_eq!(ages(&stage), Some((SECOND, ttl - SECOND)), "after a restart");
+        stage.bank.heal();
+        stage.pass(LINGER).await;
+        assert_eq!(stage.bank.effects("a"), ["1"]);
+        let left = ages(&stage).map(|(_, left)| left);
+        assert_eq!(left, Some(asked.map_or(TTL, |ttl| ttl - SECOND) - LINGER), "of what is held");
+        // Past it the write is seen all the same, until it is applied.
+        stage.bank.weather(Some(Act::Fail));
+        stage.things.set_key(b"b", Blob::opaque("1").into(), Some(SECOND)).await.unwrap();
+        stage.pass(SECOND * 9).await;
+        assert_eq!(stage.get("b").await.as_deref(), Some("1"));
+        assert_eq!(stage.things.peek(b"b").unwrap().fresh_for, Duration::ZERO);
+        stage.bank.heal();
+        stage.pass(OPTIONS.pause_max).await;
+        assert_eq!(stage.bank.effects("b"), ["1"]);
+        assert!(stage.things.peek(b"b").is_none(), "held past the TTL that was asked for");
+        stage.check().await;
+    }
+}
+
+#[tokio::test]
+async fn a_dead_letter_keeps_a_kibibyte_of_what_the_sink_said_and_tells_what_nobody_knows() {
+    #[derive(Debug)]
+    struct Long;
+    impl fmt::Display for Long {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            (0..9_999).try_for_each(|_| f.write_str("Füll"))
+        }
+    }
+    impl std::error::Error for Long {}
+    let clock = Clock::simulated();
+    let (disk, bank) = (Disk::new(&clock), Bank::new(&clock));
+    let engine = Forebay::builder().clock(clock.clone()).build().unwrap();
+    let asked = Arc::new(AtomicU64::new(0));
+    let sink = forebay::write_one(move |_: String, _: Option<Arc<Blob>>| {
+        let first = asked.fetch_add(1, Ordering::SeqCst) == 0;
+        async move { Err(if first { SinkError::unknown(Long) } else { SinkError::refused(Long) }) }
+    });
+    let builder = engine.namespace::<Blob>("things").key("{id}").ttl(TTL).load_timeout(LATE);
+    let things = builder.writes(Writes::Behind).sink(sink).behind(disk.open(), OPTIONS).build().unwrap();
+    let stage = Stage { clock, disk, bank, engine, things };
+    stage.set("a", "1").await.unwrap();
+    stage.pass(LINGER).await;
+    stage.pass(OPTIONS.pause_max).await;
+    stage.set("b", "1").await.unwrap();
+    stage.pass(LINGER).await;
+    let reasons: Vec<Arc<str>> =
+        stage.things.dead_letters().into_iter().map(|letter| letter.reason).collect();
+    let [unknown, refused] = reasons.as_slice() else { panic!("{reasons:?}") };
+    assert!((1_020..=1_024).contains(&refused.len()), "{} bytes", refused.len());
+    assert!(unknown.starts_with(&**refused) && unknown.ends_with("nobody knows whether it was applied)"));
 }
