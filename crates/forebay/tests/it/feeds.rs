@@ -284,7 +284,7 @@ async fn no_reader_sees_what_was_before_a_confirmed_change() {
             .run(async {
                 let mut confirmed = Confirmed::default();
                 let mut elsewhere: Vec<(u64, BTreeMap<String, u64>)> = Vec::new();
-                for now in (0..6_000).step_by(20) {
+                for at_ms in (0..6_000).step_by(20) {
                     let id = ["x", "y", "z"][chance.usize(0..3)];
                     if chance.u8(0..4) == 0 {
                         last += 1;
@@ -292,8 +292,8 @@ async fn no_reader_sees_what_was_before_a_confirmed_change() {
                         confirmed.told.push((feed.commit(updated(id)), id.into(), last));
                     }
                     let here = confirmed.up_to(feed.confirmed());
-                    elsewhere.push((now, here.clone()));
-                    let there = elsewhere.iter().rfind(|(at, _)| at + 1_050 <= now).map(|(_, rows)| rows);
+                    elsewhere.push((at_ms, here.clone()));
+                    let there = elsewhere.iter().rfind(|(at, _)| at + 1_050 <= at_ms).map(|(_, rows)| rows);
                     for (instance, least) in [(&a, Some(&here)), (&b, there)] {
                         let Ok(read) = instance.rows.get(("g", id)).await else { continue };
                         let seen: u64 = read.map_or(0, |blob| crate::scripted::text(&blob).parse().unwrap());
