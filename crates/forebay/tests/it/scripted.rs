@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use forebay::rt::Clock;
-use forebay::value::{Key, Param, Tag, Version};
-use forebay::{Blob, Error, Forebay, LoadKey, Loaded, Namespace, NamespaceBuilder, Source, SourceError};
+use forebay::value::{Codec, Hash, Key, Param, Tag, Version};
+use forebay::{
+    Blob, Error, Forebay, LoadKey, Loaded, Namespace, NamespaceBuilder, Source, SourceError, Value,
+};
 use tokio::sync::Semaphore;
 
 pub const TTL: Duration = Duration::from_secs(3);
@@ -288,5 +291,25 @@ pub fn scanned(namespace: &Namespace<Blob>, limit: usize) -> (BTreeSet<Vec<u8>>,
             return (all, pages);
         }
         cursor = next;
+    }
+}
+
+/// Writes whole hashes, for a shared tier or a journal: a line for each field.
+pub struct WholeHash;
+
+impl Codec<Hash> for WholeHash {
+    fn encode(&self, hash: &Hash) -> Option<Bytes> {
+        hash.len()?;
+        let line = |(field, value): (&[u8], &Bytes)| [field, b"=", value, b"\n"].concat();
+        Some(hash.iter().flat_map(line).collect())
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Option<(Hash, u64)> {
+        let lines = std::str::from_utf8(bytes).ok()?.lines();
+        let fields: Option<Vec<_>> = lines.map(|line| line.split_once('=')).collect();
+        let owned = |(field, value): (&str, &str)| (field.to_owned(), Bytes::from(value.to_owned()));
+        let hash = Hash::whole(fields?.into_iter().map(owned));
+        let weight_bytes = Value::from(hash.clone()).weight_bytes();
+        Some((hash, weight_bytes))
     }
 }

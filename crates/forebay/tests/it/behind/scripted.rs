@@ -7,13 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use forebay::rt::Clock;
 use forebay::tier::shared::SharedTier;
-use forebay::value::{Codec, Hash};
+use forebay::value::Hash;
 use forebay::{BehindOptions, Blob, Error, Forebay, Journal, Namespace, NamespaceBuilder, Writes};
 use forebay_simulated::{Partition, SimulatedTier};
 
 use super::bank::{Act, Bank, GONE};
 use super::disk::{Disk, Fault};
-use crate::scripted::text;
+use crate::scripted::{WholeHash, text};
 
 pub(super) const TTL: Duration = Duration::from_secs(3);
 pub(super) const LINGER: Duration = Duration::from_millis(10);
@@ -687,23 +687,6 @@ async fn a_journal_of_another_declaration_is_not_served() {
     assert_eq!(stage.disk.holds().pending.len(), 1);
 }
 
-/// Writes a hash as lines.
-struct Lines;
-
-impl Codec<Hash> for Lines {
-    fn encode(&self, hash: &Hash) -> Option<Bytes> {
-        let line = |(field, value): (&[u8], &Bytes)| [field, b"=", value, b"\n"].concat();
-        Some(hash.iter().flat_map(line).collect())
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Option<(Hash, u64)> {
-        let lines = std::str::from_utf8(bytes).ok()?.lines();
-        let fields: Option<Vec<_>> = lines.map(|line| line.split_once('=')).collect();
-        let owned = |(field, value): (&str, &str)| (field.to_owned(), Bytes::from(value.to_owned()));
-        Some((Hash::whole(fields?.into_iter().map(owned)), 0))
-    }
-}
-
 #[tokio::test]
 async fn fields_of_a_pending_hash_are_seen_also_after_a_restart() {
     let clock = Clock::simulated();
@@ -719,7 +702,7 @@ async fn fields_of_a_pending_hash_are_seen_also_after_a_restart() {
     let begin = || {
         let engine = Forebay::builder().clock(clock.clone()).build().unwrap();
         let builder =
-            engine.namespace::<Hash>("things").key("{id}").ttl(TTL).writes(Writes::Behind).codec(Lines);
+            engine.namespace::<Hash>("things").key("{id}").ttl(TTL).writes(Writes::Behind).codec(WholeHash);
         builder.source(forebay::load_one(rows)).sink(sink()).behind(disk.open(), OPTIONS).build().unwrap()
     };
     let things = begin();

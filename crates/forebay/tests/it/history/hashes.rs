@@ -5,13 +5,14 @@
 
 use bytes::Bytes;
 use forebay::source::{FieldKey, FieldSource, Loading, LoadingFields};
-use forebay::value::{Codec, FieldState, Hash};
-use forebay::{Error, Forebay, LoadKey, Loaded, Namespace, Read, ReadOutcome, Source, SourceError, Value};
+use forebay::value::{Codec as _, FieldState, Hash};
+use forebay::{Error, Forebay, LoadKey, Loaded, Namespace, Read, ReadOutcome, Source, SourceError};
 
 use super::instance::{DECLARED, Scripted, answered, failed, policy, tag_name};
 use super::record::{Answer, Ended, Got, KeyIndex};
 use super::wire::Rows;
 use super::world::{TAGS, World};
+use crate::scripted::WholeHash;
 
 /// The hashes of one engine.
 #[derive(Clone)]
@@ -142,25 +143,5 @@ impl Source for Fields {
 impl FieldSource for Fields {
     fn load_fields<'a>(&'a self, _: &'a str, fields: &'a [FieldKey]) -> LoadingFields<'a> {
         Box::pin(self.fields(fields))
-    }
-}
-
-/// Writes whole hashes for the shared tier: a line for each field.
-struct WholeHash;
-
-impl Codec<Hash> for WholeHash {
-    fn encode(&self, hash: &Hash) -> Option<Bytes> {
-        hash.len()?;
-        let line = |(field, value): (&[u8], &Bytes)| [field, b"=", value, b"\n"].concat();
-        Some(hash.iter().flat_map(line).collect())
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Option<(Hash, u64)> {
-        let lines = std::str::from_utf8(bytes).ok()?.lines();
-        let fields: Option<Vec<_>> = lines.map(|line| line.split_once('=')).collect();
-        let owned = |(field, value): (&str, &str)| (field.to_owned(), Bytes::from(value.to_owned()));
-        let hash = Hash::whole(fields?.into_iter().map(owned));
-        let weight_bytes = Value::from(hash.clone()).weight_bytes();
-        Some((hash, weight_bytes))
     }
 }
