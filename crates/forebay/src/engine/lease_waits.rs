@@ -1,8 +1,9 @@
-//! Keys that another instance loads: they are waited for together, by one task of their namespace, however many they are.
+//! Keys that another instance loads: they are waited for together, under one watch of their namespace, however many they are.
 //!
-//! The task looks at each key again after a pause that grows, at those that are due in one call, until the key's time is over: then
-//! it is loaded without a lease. [`WAITING_MAX`] keys may wait so. What is more goes to the source at once, as what finds no place
-//! before the tier does: the other instance may load it too, and the queue before the source bounds it.
+//! The watch has each key looked at again after a pause that grows, until the key's time is over: then it is loaded without a lease.
+//! Those that are due go in one call, by a task of its own: no look waits for the answer of another. [`WAITING_MAX`] keys may wait
+//! so. What is more goes to the source at once, as what finds no place before the tier does: the other instance may load it too, and
+//! the queue before the source bounds it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,7 @@ struct Waiting {
     waits: Vec<Wait>,
     /// How many of those that wait the tier is being asked for.
     asked: usize,
-    /// Whether there is a task for them: always, while there are any.
+    /// Whether there is a watch: always, while there are any.
     is_watched: bool,
 }
 
@@ -81,39 +82,53 @@ impl Busy {
         (departures.collect(), begins)
     }
 
-    /// When the next look is due; `None` where nobody waits, and the task is over.
-    fn next_look(&self) -> Option<Tick> {
+    /// When the next look is due, as far as is known at `now`; `None` where nobody waits, and the watch is over.
+    fn next_look(&self, now: Tick) -> Option<Tick> {
         let mut waiting = self.0.lock();
         let next = waiting.waits.iter().map(|wait| wait.look_at).min();
+        // Those that are asked for may come back.
+        let next = next.or_else(|| (waiting.asked > 0).then(|| now.after(LOOK_AGAIN.0)));
         waiting.is_watched = next.is_some();
         next
     }
 
-    /// Those that are due, to ask for: they keep their places until [`Self::again`].
+    /// Those that are due, to ask for: they keep their places until [`Self::answered`].
     fn take_due(&self, now: Tick) -> Vec<Departure> {
         let mut waiting = self.0.lock();
         let due = waiting.waits.extract_if(.., |wait| wait.look_at <= now);
         let due: Vec<Departure> = due.map(|wait| wait.departure).collect();
-        waiting.asked = due.len();
+        waiting.asked += due.len();
         due
     }
 
-    /// Those that were asked for are; these of them wait on.
-    fn again(&self, departures: Vec<Departure>, now: Tick) {
+    /// Lets those wait on that were asked for; all of them come back where there is no watch any more.
+    fn again(&self, departures: Vec<Departure>, now: Tick) -> Vec<Departure> {
         let mut waiting = self.0.lock();
-        waiting.asked = 0;
+        if !waiting.is_watched {
+            return departures;
+        }
         waiting.waits.extend(departures.into_iter().map(|departure| Wait::new(departure, now)));
+        Vec::new()
     }
 
-    /// The task has ended before its time: nobody looks for those that wait.
+    /// So many that were asked for are answered.
+    fn answered(&self, many: usize) {
+        let mut waiting = self.0.lock();
+        waiting.asked = waiting.asked.saturating_sub(many);
+    }
+
+    /// The watch has ended before its time: nobody looks for those that wait.
     fn abandon(&self) {
-        let Waiting { waits, .. } = std::mem::take(&mut *self.0.lock());
+        let mut waiting = self.0.lock();
+        waiting.is_watched = false;
+        let waits = std::mem::take(&mut waiting.waits);
+        drop(waiting);
         // Outside of the lock: dropped, they are landed.
         drop(waits);
     }
 }
 
-/// A task that looks for those that wait. Ended from outside, it leaves nobody waiting.
+/// The task that has those looked at that wait. Ended from outside, it leaves nobody waiting.
 struct Watch {
     core: Arc<Core>,
     is_over: bool,
@@ -124,6 +139,18 @@ impl Drop for Watch {
         if !self.is_over {
             self.core.busy.abandon();
         }
+    }
+}
+
+/// A look at so many keys. However it ends, they are not asked for any more.
+struct Look {
+    core: Arc<Core>,
+    many: usize,
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.core.busy.answered(self.many);
     }
 }
 
@@ -146,44 +173,39 @@ impl Core {
     }
 
     async fn look_for_leases(self: &Arc<Self>, shared: &Arc<Shared>) {
-        while let Some(next) = self.busy.next_look() {
+        while let Some(next) = self.busy.next_look(self.clock.now()) {
             // Who comes meanwhile may be due before.
             let nap = next.since(self.clock.now()).min(LOOK_AGAIN.0);
             self.clock.sleep(nap).await;
             let due = self.busy.take_due(self.clock.now());
-            if due.is_empty() {
-                continue;
+            // One call has as much time as who has least of those in it: it is not to be all of them.
+            let soon = self.clock.now().after(LOOK_AGAIN.1);
+            let (short, long): (Vec<_>, Vec<_>) =
+                due.into_iter().partition(|one| one.asks_tier_until() <= soon);
+            for due in [short, long].into_iter().filter(|due| !due.is_empty()) {
+                let look = Look { core: Arc::clone(self), many: due.len() };
+                let shared = Arc::clone(shared);
+                self.tasks.spawn(async move { look.core.look_again(&shared, due).await });
             }
-            let (load, again) = self.look_again(shared, due).await;
-            self.busy.again(again, self.clock.now());
-            self.depart_to_source(load);
         }
     }
 
-    /// Looks at keys once more: those to load now, and those to wait for.
-    async fn look_again(
-        self: &Arc<Self>,
-        shared: &Arc<Shared>,
-        mut due: Vec<Departure>,
-    ) -> (Vec<Departure>, Vec<Departure>) {
-        let (mut load, mut again) = (Vec::new(), Vec::new());
-        // One call has as much time as who has least of those in it: it is not to be all of them.
+    /// Looks at keys once more: some are loaded now, and some wait on.
+    async fn look_again(self: &Arc<Self>, shared: &Arc<Shared>, mut due: Vec<Departure>) {
         due.sort_by_key(Departure::asks_tier_until);
-        let soon = self.clock.now().after(LOOK_AGAIN.1);
-        let (short, long): (Vec<_>, Vec<_>) = due.into_iter().partition(|one| one.asks_tier_until() <= soon);
-        for due in [short, long] {
-            for said in self.ask_tier(shared, due).await {
-                match said {
-                    Said::Landed => {}
-                    Said::Load(departure) | Said::Useless(departure) => load.push(departure),
-                    Said::Busy(departure) => {
-                        let now = self.clock.now();
-                        let is_over = departure.patience().is_none_or(|patience| now >= patience.until);
-                        if is_over { &mut load } else { &mut again }.push(departure);
-                    }
+        let (mut load, mut again) = (Vec::new(), Vec::new());
+        for said in self.ask_tier(shared, due).await {
+            match said {
+                Said::Landed => {}
+                Said::Load(departure) | Said::Useless(departure) => load.push(departure),
+                Said::Busy(departure) => {
+                    let now = self.clock.now();
+                    let is_over = departure.patience().is_none_or(|patience| now >= patience.until);
+                    if is_over { &mut load } else { &mut again }.push(departure);
                 }
             }
         }
-        (load, again)
+        load.extend(self.busy.again(again, self.clock.now()));
+        self.depart_to_source(load);
     }
 }

@@ -349,7 +349,7 @@ async fn both_load(cluster: &Cluster, keys: usize) -> (Instance, [tokio::task::J
 }
 
 #[tokio::test]
-async fn keys_that_another_instance_loads_are_waited_for_by_one_task() {
+async fn keys_that_another_instance_loads_are_waited_for_by_few_tasks() {
     let cluster = Cluster::new(43);
     let keys = 2_000;
     cluster
@@ -377,6 +377,45 @@ async fn no_more_keys_than_are_declared_wait_for_another_instance() {
             for reader in readers {
                 assert_eq!(reader.await.unwrap(), keys);
             }
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn no_key_waits_for_a_lost_answer_about_others() {
+    let cluster = Cluster::new(45);
+    let a = cluster.instance_with(1, |builder| builder.load_timeout(ms(4_000)));
+    let b = cluster.instance_with(2, |builder| builder.load_timeout(ms(400)));
+    let later: Vec<String> = (0..50).map(|id| id.to_string()).collect();
+    for id in later.iter().map(String::as_str).chain(["x"]) {
+        cluster.origin.set(id, id);
+    }
+    cluster
+        .run(async {
+            cluster.pass(ms(10)).await;
+            cluster.origin.takes(ms(3_000));
+            let (rows, ids) = (a.rows.clone(), later.clone());
+            let keys = move || ids.clone().into_iter().chain(["x".into()]).map(|id| ("g".to_owned(), id));
+            let first = tokio::spawn(async move { rows.get_many(keys()).await.map(|rows| rows.len()) });
+            cluster.pass(ms(50)).await;
+            cluster.origin.takes(ms(0));
+            let (own, clock) = (b.clone(), cluster.clock.clone());
+            let early = tokio::spawn(async move {
+                let asked = clock.now();
+                (own.read("x").await, clock.now().since(asked))
+            });
+            cluster.pass(ms(100)).await;
+            let (rows, ids) = (b.rows.clone(), later.clone());
+            let keys = move || ids.clone().into_iter().map(|id| ("g".to_owned(), id));
+            let others = tokio::spawn(async move { rows.get_many(keys()).await.map(|rows| rows.len()) });
+            // From now on, shortly before the first key's time is over, whatever is asked of the tier is lost.
+            cluster.pass(ms(80)).await;
+            cluster.tier.partition(2, Some(Partition::Answers));
+            let (read, waited) = early.await.unwrap();
+            assert_eq!(read, (Some("x".into()), Tier::Source));
+            assert!(waited <= ms(220), "it left after {waited:?}, and half of its time is 200 ms");
+            assert_eq!(others.await.unwrap().unwrap(), later.len());
+            assert_eq!(first.await.unwrap().unwrap(), later.len() + 1);
         })
         .await;
 }
