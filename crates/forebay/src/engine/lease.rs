@@ -42,6 +42,8 @@ pub(super) enum Said {
     Busy(Departure),
     /// The tier holds what is not to be trusted or read, and gave no lease to replace it.
     Useless(Departure),
+    /// Nothing yet: the time of another one in its call was over, and its own is not.
+    CutShort(Departure),
 }
 
 /// A question that the tier has answered.
@@ -78,8 +80,11 @@ impl Core {
             for said in self.ask_tier(shared, batch).await {
                 match said {
                     Said::Landed => {}
-                    // What is of no use was asked for a lease too: there is none to be had.
-                    Said::Load(departure) | Said::Useless(departure) => load.push(departure),
+                    // What is of no use was asked for a lease too: there is none to be had. What was cut short goes without:
+                    // the tier is slow.
+                    Said::Load(departure) | Said::Useless(departure) | Said::CutShort(departure) => {
+                        load.push(departure);
+                    }
                     Said::Busy(departure) => busy.push(departure),
                 }
             }
@@ -139,9 +144,15 @@ impl Core {
         }
         let sent = self.clock.now();
         // A lease that is granted too late ends by itself.
-        let answers = self.clock.timeout(left(), shared.tier.get(&self.owner, &keys, Some(terms))).await;
-        let answers = answers.ok().and_then(Result::ok);
-        let placed = answers.and_then(|answers| Some((self.groups.place(answers.tail)?, answers)));
+        let asked = self.clock.timeout(left(), shared.tier.get(&self.owner, &keys, Some(terms))).await;
+        let Ok(answers) = asked else {
+            let now = self.clock.now();
+            let cut = |one: Departure| {
+                if now < one.asks_tier_until() { Said::CutShort(one) } else { Said::Load(one) }
+            };
+            return call.into_iter().map(cut).collect();
+        };
+        let placed = answers.ok().and_then(|answers| Some((self.groups.place(answers.tail)?, answers)));
         let Some((position, answers)) = placed else { return call.into_iter().map(Said::Load).collect() };
         let asked = Asked { sent, noted: answers.tail, position };
         for departure in &call {

@@ -198,7 +198,7 @@ impl Core {
             match said {
                 Said::Landed => {}
                 Said::Load(departure) | Said::Useless(departure) => load.push(departure),
-                Said::Busy(departure) => {
+                Said::Busy(departure) | Said::CutShort(departure) => {
                     let now = self.clock.now();
                     let is_over = departure.patience().is_none_or(|patience| now >= patience.until);
                     if is_over { &mut load } else { &mut again }.push(departure);
