@@ -191,11 +191,26 @@ fn alive_in(group: u32) -> Vec<String> {
     let processes = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(is_process);
     processes
         .filter(|process| group_of(process) == Some(group))
-        .map(|process| {
-            let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).replace('\0', " ").trim().to_owned()
-        })
+        .map(|process| command_line(&process))
         .collect()
+}
+
+/// The command line of a process; its name in brackets where it has none.
+fn command_line(process: &str) -> String {
+    let until = now() + LOOK_EVERY;
+    loop {
+        let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ").trim().to_owned();
+        if !line.is_empty() {
+            return line;
+        }
+        // At the moment of its exec a process has none.
+        if now() > until {
+            let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+            return format!("[{}]", name.trim());
+        }
+        thread::park_timeout(Duration::from_millis(1));
+    }
 }
 
 /// The group of a process; `None` where it is gone, or dead and only not yet collected.
