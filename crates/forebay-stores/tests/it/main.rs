@@ -1,8 +1,9 @@
-//! Databases and sources, on a real SQLite file in a fresh folder and on a real PostgreSQL server.
+//! Databases and sources, on a real SQLite file in a fresh folder, on a real PostgreSQL server, and before a scripted HTTP origin.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::string_slice,
     clippy::panic,
     missing_docs,
     unreachable_pub,
@@ -10,8 +11,12 @@
 )]
 
 mod database;
+mod http;
+mod merge;
 mod postgres;
+mod proxy;
 mod sql;
+mod withstanding;
 
 use std::time::Duration;
 

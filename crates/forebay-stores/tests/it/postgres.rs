@@ -12,19 +12,25 @@ use forebay_stores::source::sql::{SqlError, SqlQuery, SqlSource};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPool;
 
+use crate::proxy::Proxy;
 use crate::sql::{columns, load, text};
+use crate::withstanding::withstand;
 
-/// The options of a new database with the schema `sql`.
-async fn options(sql: &'static str) -> DatabaseOptions {
+/// The address of a new database with the schema `sql`.
+async fn address(sql: &'static str) -> String {
     let url = xtask::services::url("postgres").unwrap();
     let server = PgPool::connect(&url).await.unwrap();
     let name = format!("forebay_{:016x}", fastrand::u64(..));
     sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&server).await.unwrap();
     let own = url.rsplit_once('/').unwrap().0.to_owned() + "/" + &name;
-    let options = DatabaseOptions::postgres(own.parse().unwrap(), 4);
-    let database = Database::open(&options).await.unwrap();
+    let database = Database::open(&DatabaseOptions::postgres(own.parse().unwrap(), 1)).await.unwrap();
     sqlx::raw_sql(sql).execute(database.postgres().unwrap()).await.unwrap();
-    options
+    own
+}
+
+/// The options of a new database with the schema `sql`.
+async fn options(sql: &'static str) -> DatabaseOptions {
+    DatabaseOptions::postgres(address(sql).await.parse().unwrap(), 4)
 }
 
 async fn database(sql: &'static str) -> Database {
@@ -213,4 +219,20 @@ async fn migrations_are_applied_once() {
     let url = |text: &str| text.parse::<forebay_stores::database::Url>().unwrap();
     assert_eq!(url("postgres://user:a@host/db"), url("postgres://user:a@host:5432/db"));
     assert_ne!(url("postgres://user:a@host/db"), url("postgres://user:b@host/db"), "another password");
+}
+
+#[tokio::test]
+async fn the_engine_withstands_a_broken_database() {
+    let address = address(QUOTES).await;
+    let (login, rest) = address.split_once('@').unwrap();
+    let (server, name) = rest.split_once('/').unwrap();
+    let server = tokio::net::lookup_host(server).await.unwrap().next().unwrap();
+    let proxy = Proxy::before(server).await;
+    let url = format!("{login}@{}/{name}", proxy.address);
+    let source = async || {
+        let database = Database::open(&DatabaseOptions::postgres(url.parse().unwrap(), 4)).await.unwrap();
+        let asked = query("select code, name from quotes where code in {keys}", &["code"]);
+        SqlSource::open(&database, asked).await.unwrap()
+    };
+    withstand(&proxy, "600000", source().await, source().await).await;
 }

@@ -1,0 +1,206 @@
+//! A TCP proxy that does what networks and servers do when they fail, for tests before a database and before an HTTP origin.
+//!
+//! A fault holds from the moment it is set, for the connections that are open and for those that come. Open connections are counted, so that a
+//! test waits for events and not for time.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use forebay::rt::{Clock, Tasks};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+
+/// What a connection suffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// Every answer comes so much later.
+    Delay(Duration),
+    /// Connections are refused, and those that are open end.
+    Refuse,
+    /// Everything is accepted and read, and nothing is ever answered.
+    BlackHole,
+    /// Connections are reset as soon as something is asked.
+    Reset,
+    /// A connection ends after so many bytes of its answers.
+    Cut(usize),
+    /// Answers come one byte at a time, so far apart.
+    Drip(Duration),
+}
+
+impl Fault {
+    /// Every fault after which nothing is answered in time.
+    pub const DEADLY: [Self; 6] = [
+        Self::Delay(Duration::from_secs(60)),
+        Self::Refuse,
+        Self::BlackHole,
+        Self::Reset,
+        Self::Cut(3),
+        Self::Drip(Duration::from_millis(40)),
+    ];
+}
+
+/// A proxy before one server; it ends when it is dropped.
+pub struct Proxy {
+    /// Where it is reached.
+    pub address: SocketAddr,
+    fault: watch::Sender<Fault>,
+    open: Arc<AtomicU64>,
+    _tasks: Tasks,
+}
+
+impl Proxy {
+    /// Stands before `server`, with no fault.
+    pub async fn before(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (fault, faults) = watch::channel(Fault::None);
+        let open = Arc::new(AtomicU64::new(0));
+        let tasks = Tasks::current().unwrap();
+        let own = Tasks::current().unwrap();
+        let count = Arc::clone(&open);
+        tasks.spawn(async move { listen(Some(listener), address, server, faults, count, own).await });
+        Self { address, fault, open, _tasks: tasks }
+    }
+
+    /// Sets a fault.
+    pub fn set(&self, fault: Fault) {
+        self.fault.send_replace(fault);
+    }
+
+    /// Connections that are open.
+    pub fn open(&self) -> u64 {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// Waits until no connection is open any more.
+    pub async fn closed(&self) {
+        let clock = Clock::default();
+        let began = clock.now();
+        while self.open() > 0 {
+            assert!(clock.now().since(began) < Duration::from_secs(10), "{} connections stay", self.open());
+            clock.sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+async fn listen(
+    mut listener: Option<TcpListener>,
+    address: SocketAddr,
+    server: SocketAddr,
+    mut faults: watch::Receiver<Fault>,
+    open: Arc<AtomicU64>,
+    tasks: Tasks,
+) {
+    loop {
+        let refuses = *faults.borrow_and_update() == Fault::Refuse;
+        if refuses {
+            listener = None;
+        } else if listener.is_none() {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_reuseaddr(true).unwrap();
+            socket.bind(address).unwrap();
+            listener = Some(socket.listen(64).unwrap());
+        }
+        let Some(listening) = &listener else {
+            if faults.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
+        tokio::select! {
+            changed = faults.changed() => if changed.is_err() { return },
+            Ok((client, _)) = listening.accept() => {
+                open.fetch_add(1, Ordering::SeqCst);
+                let (faults, open) = (faults.clone(), Arc::clone(&open));
+                tasks.spawn(async move {
+                    let _ = carry(client, server, faults).await;
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        }
+    }
+}
+
+/// Carries one connection until it ends.
+async fn carry(client: TcpStream, server: SocketAddr, mut faults: watch::Receiver<Fault>) -> io::Result<()> {
+    client.set_nodelay(true)?;
+    let upstream = TcpStream::connect(server).await?;
+    upstream.set_nodelay(true)?;
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = upstream.into_split();
+    let (mut asked, mut answered) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
+    let mut told = 0_usize;
+    let clock = Clock::default();
+    loop {
+        tokio::select! {
+            changed = faults.changed() => {
+                told = 0;
+                if changed.is_err() || *faults.borrow_and_update() == Fault::Refuse {
+                    return Ok(());
+                }
+            }
+            read = from_client.read(&mut asked) => {
+                let read = read?;
+                if read == 0 {
+                    return Ok(());
+                }
+                let fault = *faults.borrow();
+                match fault {
+                    Fault::BlackHole => {}
+                    Fault::Reset => {
+                        let client = from_client.reunite(to_client).map_err(io::Error::other)?;
+                        client.set_zero_linger()?;
+                        return Ok(());
+                    }
+                    _ => to_server.write_all(&asked[..read]).await?,
+                }
+            }
+            read = from_server.read(&mut answered) => {
+                let read = read?;
+                if read == 0 {
+                    return Ok(());
+                }
+                let fault = *faults.borrow();
+                let answer = &answered[..read];
+                match fault {
+                    Fault::BlackHole => {}
+                    Fault::Cut(most) => {
+                        to_client.write_all(&answer[..read.min(most - told)]).await?;
+                        told += read.min(most - told);
+                        if told == most {
+                            return Ok(());
+                        }
+                    }
+                    Fault::Drip(apart) => {
+                        for byte in answer {
+                            to_client.write_all(&[*byte]).await?;
+                            if gone(&mut from_client, &clock, apart).await {
+                                return Ok(());
+                            }
+                        }
+                    }
+                    Fault::Delay(span) => {
+                        if gone(&mut from_client, &clock, span).await {
+                            return Ok(());
+                        }
+                        to_client.write_all(answer).await?;
+                    }
+                    _ => to_client.write_all(answer).await?,
+                }
+            }
+        }
+    }
+}
+
+/// Whether the client goes away within `span`; what it says meanwhile is lost.
+async fn gone(client: &mut tokio::net::tcp::OwnedReadHalf, clock: &Clock, span: Duration) -> bool {
+    let mut ignored = [0; 256];
+    let read = async { while !matches!(client.read(&mut ignored).await, Ok(0) | Err(_)) {} };
+    clock.timeout(span, read).await.is_ok()
+}
