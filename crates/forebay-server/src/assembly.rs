@@ -13,10 +13,11 @@ use forebay::rt::{Clock, Tasks};
 use forebay::tier::memory::EvictionPolicy;
 use forebay::{Blob, BreakerOptions, Forebay, Keyspace, Namespace, NamespaceBuilder, Policy, Writes};
 use forebay_stores::database::{Address, Database, DatabaseError, DatabaseOptions};
-use forebay_stores::source::sql::{KeyColumn, SqlError, SqlQuery, SqlSource};
+use forebay_stores::source::episodes::Episodes;
 
 use crate::app::{App, AppError, Progress, Setup};
 use crate::configuration::{self, Deployment, Report, Ttl};
+use crate::sources::{self, SourceFault, is_of_key};
 
 /// Keyspaces ready to be read, and what apps brought with them.
 #[derive(Debug)]
@@ -55,27 +56,15 @@ pub enum AssemblyError {
         /// What the database said.
         source: DatabaseError,
     },
-    /// A declared query cannot work.
-    #[error("namespace `{namespace}` of keyspace `{keyspace}`: its query cannot work: {source}")]
-    Query {
+    /// A declared source cannot work.
+    #[error("namespace `{namespace}` of keyspace `{keyspace}`: {source}")]
+    Source {
         /// The keyspace.
         keyspace: String,
         /// The namespace.
         namespace: String,
         /// What is wrong.
-        source: SqlError,
-    },
-    /// A namespace's source names a database that is not open.
-    #[error(
-        "namespace `{namespace}` of keyspace `{keyspace}` loads from the database `{database}`, which is not declared"
-    )]
-    NoDatabase {
-        /// The keyspace.
-        keyspace: String,
-        /// The namespace.
-        namespace: String,
-        /// The database's name.
-        database: String,
+        source: SourceFault,
     },
     /// An app brings a schema and its declaration no database for it.
     #[error("app `{app}` needs a database `main`: declare [database.main] with a url")]
@@ -106,8 +95,10 @@ pub async fn assemble(
     if let Some(report) = Report::of(refused) {
         return Err(AssemblyError::NotServed(report));
     }
-    let engine =
-        Forebay::builder().memory_budget_bytes(deployment.memory.budget_bytes).clock(clock).build()?;
+    let engine = Forebay::builder()
+        .memory_budget_bytes(deployment.memory.budget_bytes)
+        .clock(clock.clone())
+        .build()?;
     let mut assembly =
         Assembly { keyspaces: BTreeMap::new(), engine, routes: axum::Router::new(), notes: Vec::new() };
     writable(&deployment.server.data)?;
@@ -130,7 +121,8 @@ pub async fn assemble(
             };
             assembly.start(app, declared, setup).await?;
         }
-        let keyspace = assembly.keyspace(declared, deployment.memory.budget_bytes, &databases).await?;
+        let keyspace =
+            assembly.keyspace(declared, deployment.memory.budget_bytes, &databases, &clock).await?;
         assembly.keyspaces.insert(u32::from(declared.db), Arc::new(keyspace));
     }
     Ok(assembly)
@@ -166,13 +158,14 @@ impl Assembly {
         declared: &configuration::Keyspace,
         memory_bytes: u64,
         databases: &BTreeMap<String, Database>,
+        clock: &Clock,
     ) -> Result<Keyspace, AssemblyError> {
         let mut keyspace = Keyspace::new(&declared.name);
         // Tags, and what is done to everything, are the keyspace's own.
         let engine = self.engine.keyspace(&declared.name);
         for (name, namespace) in declared.namespaces.iter() {
             let builder = ruled(engine.namespace(name), namespace, memory_bytes);
-            keyspace.add(built(builder, declared, namespace, databases).await?)?;
+            keyspace.add(built(builder, declared, namespace, databases, clock.clone()).await?)?;
         }
         Ok(keyspace)
     }
@@ -183,28 +176,17 @@ async fn built(
     declared: &configuration::Keyspace,
     namespace: &configuration::Namespace,
     databases: &BTreeMap<String, Database>,
+    clock: Clock,
 ) -> Result<Namespace<Blob>, AssemblyError> {
-    let Some(sql) = namespace.source.as_ref().and_then(|source| source.sql.as_ref()) else {
-        return Ok(builder.build()?);
-    };
-    let query = SqlQuery {
-        text: sql.query.text.expose().to_owned(),
-        params: KeyColumn::all_of(&namespace.key),
-        decimals: sql.decimals.clone(),
-        version: namespace.version.clone(),
-        tags: namespace.tags.iter().filter(|tag| !is_of_key(tag, namespace)).cloned().collect(),
-    };
-    let database = databases.get(&sql.database).ok_or_else(|| AssemblyError::NoDatabase {
-        keyspace: declared.name.clone(),
-        namespace: namespace.name.clone(),
-        database: sql.database.clone(),
-    })?;
-    let source = SqlSource::open(database, query).await.map_err(|source| AssemblyError::Query {
+    let source = sources::of(namespace, databases).await.map_err(|source| AssemblyError::Source {
         keyspace: declared.name.clone(),
         namespace: namespace.name.clone(),
         source,
     })?;
-    Ok(builder.source(source).build()?)
+    Ok(match source {
+        Some(source) => builder.source(Episodes::new(source, clock)).build()?,
+        None => builder.build()?,
+    })
 }
 
 /// `builder` with everything that is declared of `namespace` but its source; `memory_bytes` is the budget that shares are of.
@@ -225,11 +207,6 @@ fn ruled(
         Some(keys) => builder.count_hottest(usize::try_from(keys).unwrap_or(usize::MAX)),
         None => builder,
     }
-}
-
-/// Whether a tag is known from the key alone; others are made of columns, by the source.
-fn is_of_key(tag: &Pattern, namespace: &configuration::Namespace) -> bool {
-    tag.names().all(|name| namespace.key.names().any(|parameter| parameter == name))
 }
 
 fn eviction(declared: configuration::EvictionPolicy) -> EvictionPolicy {

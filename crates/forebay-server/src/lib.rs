@@ -12,6 +12,7 @@ mod http;
 pub mod problem;
 pub mod process;
 mod resp;
+pub mod sources;
 mod stop;
 #[cfg(test)]
 mod tests;

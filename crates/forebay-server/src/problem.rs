@@ -62,9 +62,7 @@ impl Problem {
 
     /// An engine's error: its own message, which names no secret; the source's words are logged and stay here.
     pub(crate) fn engine(error: &Error) -> Self {
-        if let Some(cause) = std::error::Error::source(error) {
-            tracing::warn!(%error, %cause, "a read failed");
-        }
+        told(error);
         let (status, code) = match (error, error.fault()) {
             (Error::Timeout { .. }, _) => (StatusCode::GATEWAY_TIMEOUT, "source_timeout"),
             (Error::Overloaded { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
@@ -79,6 +77,15 @@ impl Problem {
             _ => RETRY_AFTER_S,
         });
         Self { retry_after_s, ..Self::new(status, code, error.to_string()) }
+    }
+}
+
+/// Tells the log of an error that a client gets. A source that fails has a line of its own once an episode, not at every read.
+pub(crate) fn told(error: &Error) {
+    match std::error::Error::source(error) {
+        Some(cause) if error.fault() == Fault::Source => tracing::debug!(%error, %cause, "a read failed"),
+        Some(cause) => tracing::warn!(%error, %cause, "a read failed"),
+        None => {}
     }
 }
 

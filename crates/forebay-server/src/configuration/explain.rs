@@ -10,7 +10,7 @@ use forebay_stores::source::sql;
 
 use super::checked::{
     Breaker, Budget, Database, DatabaseKind, DatabaseUrl, Declaration, Durability, EvictionPolicy, Kind,
-    Mode, Namespace, Sink, SqlSource, Ttl, Writes,
+    Mode, Namespace, Sink, SourceKind, SqlSource, Ttl, Writes,
 };
 use super::raw::Table;
 use super::served;
@@ -131,6 +131,17 @@ impl Explained<'_> {
         }
         if let Some(http) = &source.http {
             page.line("loaded from", &http.url.shown());
+            let asked = if http.template.takes_many() {
+                format!("in one request, up to {}", http.keys_max)
+            } else {
+                "a request each".into()
+            };
+            page.line("many keys", &asked);
+        }
+        if let [SourceKind::Sql, SourceKind::Http] = source.order.as_slice() {
+            page.line("merged", "both are asked at once; members of the answer are laid over the row");
+        } else if source.order.len() == 2 {
+            page.line("merged", "both are asked at once; columns of the row are laid over the answer");
         }
     }
 

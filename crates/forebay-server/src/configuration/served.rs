@@ -38,8 +38,6 @@ const UNSERVED: &[Unserved] = &[
     Unserved { path: "namespace.*.mode", values: Values::Only(&["store"]) },
     Unserved { path: "namespace.*.writes", values: Values::Only(&["through", "behind"]) },
     Unserved { path: "namespace.*.source.sql.fields", values: Values::All },
-    Unserved { path: "namespace.*.source.http", values: Values::All },
-    Unserved { path: "namespace.*.source.merge", values: Values::All },
     Unserved { path: "namespace.*.aliases", values: Values::All },
     Unserved { path: "namespace.*.sink", values: Values::All },
     Unserved { path: "namespace.*.durability", values: Values::All },

@@ -260,9 +260,7 @@ fn refuse(error: &Error, out: &mut BytesMut) {
         Error::Unconfirmed { .. } => "FBUNCONFIRMED",
         _ => "ERR",
     };
-    if let Some(cause) = std::error::Error::source(error) {
-        tracing::warn!(%error, %cause, "a read failed");
-    }
+    crate::problem::told(error);
     reply::error(out, &format!("{code} {error}"));
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A load that was dropped, as the loader does with one that takes too long, is a failure too.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use forebay::rt::{Clock, Mutex, Tick};
@@ -9,8 +10,8 @@ use forebay::source::{FieldSource, Listing, Loading};
 use forebay::{LoadKey, Source};
 
 /// A source whose episodes of failures are told to the log.
-pub struct Episodes<S> {
-    source: S,
+pub struct Episodes {
+    source: Arc<dyn Source>,
     clock: Clock,
     episode: Mutex<Option<Episode>>,
 }
@@ -21,9 +22,10 @@ struct Episode {
     failures: u64,
 }
 
-impl<S: Source> Episodes<S> {
+impl Episodes {
     /// `source`, whose episodes are measured by `clock`.
-    pub fn new(source: S, clock: Clock) -> Self {
+    #[must_use]
+    pub fn new(source: Arc<dyn Source>, clock: Clock) -> Self {
         Self { source, clock, episode: Mutex::default() }
     }
 
@@ -45,7 +47,7 @@ impl<S: Source> Episodes<S> {
     }
 }
 
-impl<S: Source> Source for Episodes<S> {
+impl Source for Episodes {
     fn load<'a>(&'a self, namespace: &'a str, keys: &'a [LoadKey]) -> Loading<'a> {
         Box::pin(async move {
             let mut watch = Watch { episodes: self, namespace, ended: false };
@@ -78,13 +80,13 @@ impl<S: Source> Source for Episodes<S> {
 }
 
 /// A load under way.
-struct Watch<'a, S: Source> {
-    episodes: &'a Episodes<S>,
+struct Watch<'a> {
+    episodes: &'a Episodes,
     namespace: &'a str,
     ended: bool,
 }
 
-impl<S: Source> Drop for Watch<'_, S> {
+impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if !self.ended {
             self.episodes.failed(self.namespace, &"a load did not end in time");

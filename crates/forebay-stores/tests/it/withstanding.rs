@@ -74,9 +74,13 @@ pub async fn withstand(proxy: &Proxy, held: &str, strict: impl Source, lenient: 
     let _guard = tracing::subscriber::set_default(subscriber);
     let clock = Clock::default();
     let engine = Forebay::builder().clock(clock.clone()).build().unwrap();
-    let strict = namespace(&engine, "strict", Duration::ZERO, Episodes::new(strict, clock.clone()));
-    let lenient =
-        namespace(&engine, "lenient", Duration::from_secs(3_600), Episodes::new(lenient, clock.clone()));
+    let strict = namespace(&engine, "strict", Duration::ZERO, Episodes::new(Arc::new(strict), clock.clone()));
+    let lenient = namespace(
+        &engine,
+        "lenient",
+        Duration::from_secs(3_600),
+        Episodes::new(Arc::new(lenient), clock.clone()),
+    );
     for (episode, fault) in (1..).zip(Fault::DEADLY) {
         for namespace in [&strict, &lenient] {
             recovers(namespace, held, &clock).await;

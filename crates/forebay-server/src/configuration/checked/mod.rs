@@ -6,6 +6,7 @@
 
 mod database;
 mod environment;
+mod http;
 mod keys;
 mod loader;
 mod memory;
@@ -21,13 +22,14 @@ use std::sync::Arc;
 
 pub use database::{Database, DatabaseKind, DatabaseUrl, Pool};
 pub use environment::DeclaredEnvironment;
+pub use http::HttpSource;
 pub use loader::{Breaker, Loader};
 pub use memory::{Budget, EvictionPolicy, NamespaceMemory};
 pub(crate) use memory::{COMMON_BYTES_MIN, OWN_BYTES_MIN};
 pub use namespace::{Durability, Exists, Kind, Mode, Namespace, Ttl, Writes};
 pub use server::{Memory, Server, Shared};
 pub use sink::{HttpSink, Sink, SqlSink};
-pub use source::{HttpSource, Source, SourceKind, SqlSource};
+pub use source::{Source, SourceKind, SqlSource};
 pub use warm::Warm;
 
 use super::fault::ValueFault;

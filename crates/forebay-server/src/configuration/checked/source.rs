@@ -9,6 +9,7 @@ use super::super::query::{Query, check_keys};
 use super::super::raw::{Entry, Table, nearest};
 use super::super::report::Findings;
 use super::super::secrets::Text;
+use super::http::{HttpSource, http};
 use super::{Context, keys, required};
 
 /// Where a missing key is loaded from: one source, or both in an order.
@@ -18,7 +19,7 @@ pub struct Source {
     pub sql: Option<SqlSource>,
     /// A request.
     pub http: Option<HttpSource>,
-    /// The order in which they are asked; members of the later are laid over the earlier.
+    /// The order in which they are laid: members of the later over the earlier.
     pub order: Vec<SourceKind>,
 }
 
@@ -44,17 +45,6 @@ pub struct SqlSource {
     pub decimals: BTreeMap<String, u8>,
 }
 
-/// A request that gives the value of one key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpSource {
-    /// `http://` or `https://`, with parameters of the key in braces.
-    pub url: Text,
-    /// Headers sent along.
-    pub headers: BTreeMap<String, Text>,
-    /// Whether the answer's `Cache-Control` may shorten the TTL. Default: no.
-    pub cache_control: bool,
-}
-
 /// What a source must know of its namespace.
 pub(super) struct KeyNames<'n> {
     pub(super) key: Option<&'n Pattern>,
@@ -68,7 +58,7 @@ impl KeyNames<'_> {
     }
 
     /// The parameters of the key, then those of the field.
-    fn with_field(&self) -> Option<Vec<&str>> {
+    pub(super) fn with_field(&self) -> Option<Vec<&str>> {
         let field = self.field.into_iter().flat_map(Pattern::names);
         Some(self.key?.names().chain(field).collect())
     }
@@ -179,15 +169,7 @@ pub(super) fn known_databases(name: &str, known: &[String]) -> String {
     }
 }
 
-fn http(table: &Table, names: &KeyNames<'_>, findings: &mut Findings) -> Option<HttpSource> {
-    Some(HttpSource {
-        url: http_url(table, names, findings)?,
-        headers: headers(table),
-        cache_control: table.flag("cache_control").unwrap_or(false),
-    })
-}
-
-/// The url of an HTTP source or sink.
+/// The url of an HTTP sink.
 pub(super) fn http_url(table: &Table, names: &KeyNames<'_>, findings: &mut Findings) -> Option<Text> {
     required(table, "url", "write `url = \"https://HOST/PATH/{PARAMETER}\"`", findings)?;
     let entry = table.get("url")?;

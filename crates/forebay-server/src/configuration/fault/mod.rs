@@ -6,6 +6,7 @@ mod key;
 mod memory;
 mod policy;
 mod query;
+mod request;
 mod value;
 
 use forebay::namespace::pattern::PatternError;
@@ -15,6 +16,7 @@ pub(crate) use key::KeyFault;
 pub(crate) use memory::MemoryFault;
 pub(crate) use policy::PolicyFault;
 pub(crate) use query::QueryFault;
+pub(crate) use request::RequestFault;
 pub(crate) use value::ValueFault;
 
 use super::secrets::SecretError;

@@ -88,7 +88,7 @@ impl PolicyFault {
             }
             Self::BadMerge { is_alone: false } => advice(
                 "not the sources",
-                "write `merge = [\"sql\", \"http\"]`, in the order they are asked in",
+                "write `merge = [\"sql\", \"http\"]`, the one that is laid over the other last",
             ),
             Self::NotShorter { option, ttl, .. } => {
                 advice("too long", format!("write `{option}` shorter than {ttl}, or a longer `ttl`"))

@@ -191,7 +191,8 @@ static SOURCE: Section = Section {
             name: "merge",
             kind: Kind::Texts(TextKind::Name),
             default: "with both sources it must be given",
-            effect: "`[\"sql\", \"http\"]` or the other way round: asked in this order, members of the later laid over the earlier.",
+            effect: "`[\"sql\", \"http\"]` or the other way round: both are asked at once, and members of the later are laid over the earlier. A key exists \
+                     where either has it.",
         },
     ],
 };
@@ -230,25 +231,154 @@ static SOURCE_SQL: Section = Section {
 
 static SOURCE_HTTP: Section = Section {
     path: "namespace.NAME.source.http",
-    about: "A request that gives the value of one key.",
+    about: "A request that gives the value of one key, or of many.",
     options: &[
         Opt {
             name: "url",
             kind: Kind::Text(TextKind::Url),
             default: REQUIRED,
-            effect: "`http://` or `https://`, with parameters of the key in braces.",
+            effect: "`http://` or `https://`, with parameters of the key in braces in its path and query: one request a key. With `{keys}` \
+                     in their place, one request for many keys of one parameter.",
+        },
+        Opt {
+            name: "keys",
+            kind: Kind::Choice(&["joined", "repeated"]),
+            default: "`\"joined\"`",
+            effect: "How `{keys}` is written: with commas between them, or by repeating their pair of the query.",
+        },
+        Opt {
+            name: "keys_max",
+            kind: Kind::Integer { min: 1, max: 256 },
+            default: "100",
+            effect: "Most keys in one request.",
+        },
+        Opt {
+            name: "failover",
+            kind: Kind::Texts(TextKind::Url),
+            default: NONE,
+            effect: "Other origins (`https://HOST`) that are asked with the same path and query when the first fails, in this order.",
+        },
+        Opt {
+            name: "health",
+            kind: Kind::Table(&SOURCE_HTTP_HEALTH),
+            default: NONE,
+            effect: "How the origins are probed.",
         },
         Opt {
             name: "headers",
             kind: Kind::Map("HEADER", &Kind::Text(TextKind::Any)),
             default: NONE,
-            effect: "Headers sent along.",
+            effect: "Headers sent along; they are never shown.",
+        },
+        Opt {
+            name: "pointer",
+            kind: Kind::Text(TextKind::Any),
+            default: "the whole answer",
+            effect: "A JSON pointer (RFC 6901) to the value, or to the array or object that holds the values of many keys. Where it leads to \
+                     nothing or `null` there is no value.",
+        },
+        Opt {
+            name: "absent",
+            kind: Kind::Texts(TextKind::Name),
+            default: NONE,
+            effect: "Statuses that say that there is no value, beside 404: `[\"410\"]`.",
         },
         Opt {
             name: "cache_control",
             kind: Kind::Flag,
             default: "false",
-            effect: "The answer's `Cache-Control` may shorten the TTL.",
+            effect: "The answer's `Cache-Control`, `Expires` and `Age` may shorten the TTL.",
+        },
+        Opt {
+            name: "remember",
+            kind: Kind::Size { min: 0, max: 1 << 30 },
+            default: "1 MiB",
+            effect: "Room for answers with an `ETag` or `Last-Modified`, which the origin may confirm instead of sending them again.",
+        },
+        Opt {
+            name: "size_max",
+            kind: Kind::Size { min: 1, max: 1 << 28 },
+            default: "1 MiB",
+            effect: "The largest answer.",
+        },
+        Opt {
+            name: "timeout",
+            kind: between(millis(1), days(1)),
+            default: "2s, at most two fifths of `loader.timeout`",
+            effect: "The longest that one request takes; all of them together take no longer than `loader.timeout`.",
+        },
+        Opt {
+            name: "connect_timeout",
+            kind: between(millis(1), days(1)),
+            default: "1s",
+            effect: "The longest for a connection: name, TCP and TLS.",
+        },
+        Opt {
+            name: "retries",
+            kind: Kind::Integer { min: 0, max: 10 },
+            default: "2",
+            effect: "How often a request is made again whose failure may pass.",
+        },
+        Opt {
+            name: "retry_budget",
+            kind: Kind::Percent,
+            default: "10 %",
+            effect: "Retries as a share of all requests; three a second may always be made.",
+        },
+        Opt {
+            name: "redirects",
+            kind: Kind::Integer { min: 0, max: 10 },
+            default: "3",
+            effect: "Most redirects that are followed, within the origin.",
+        },
+        Opt {
+            name: "connections",
+            kind: Kind::Integer { min: 1, max: 1_000 },
+            default: "16",
+            effect: "Most requests in flight, and most idle connections to an origin.",
+        },
+        Opt {
+            name: "idle_timeout",
+            kind: between(millis(1), days(1)),
+            default: "30s",
+            effect: "How long an idle connection is kept.",
+        },
+        Opt {
+            name: "allow_private",
+            kind: Kind::Flag,
+            default: "false",
+            effect: "Loopback and private addresses may be reached; link-local ones and metadata services never.",
+        },
+        Opt {
+            name: "allow",
+            kind: Kind::Texts(TextKind::Any),
+            default: NONE,
+            effect: "Networks of loopback and private addresses that may be reached: `[\"10.1.0.0/16\"]`.",
+        },
+        Opt {
+            name: "ca_file",
+            kind: Kind::Text(TextKind::Path),
+            default: NONE,
+            effect: "A file of authorities (PEM) to trust beside those that browsers trust.",
+        },
+    ],
+};
+
+static SOURCE_HTTP_HEALTH: Section = Section {
+    path: "namespace.NAME.source.http.health",
+    about: "How the origins of a request are probed; one that fails two probes in a row is asked last.",
+    options: &[
+        Opt {
+            name: "path",
+            kind: Kind::Text(TextKind::Any),
+            default: REQUIRED,
+            effect: "A path that an origin answers with success while it is well.",
+        },
+        Opt {
+            name: "every",
+            kind: between(millis(100), days(1)),
+            default: "5s",
+            effect: "How often it is asked, give or take a fifth.",
         },
     ],
 };

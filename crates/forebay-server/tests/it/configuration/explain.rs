@@ -175,6 +175,8 @@ fn a_namespace_that_says_everything() {
                         unnest($1::text[], $2::bigint[], $3::text[]))
           depends on    prices by symbol, id, all of venues (declared)
           loaded from   https://upstream/prices/{symbol}/{id}
+          many keys     a request each
+          merged        both are asked at once; columns of the row are laid over the answer
 
           fresh         for 5m, counted from the moment its load began, up to 10s less by chance
           refreshed     in the background, by a read in the last 30s before that
@@ -202,8 +204,8 @@ fn a_namespace_that_says_everything() {
           warmed        at the start, in the background: 2 listed keys and the 5 keys most read in the last run
 
           not served    `kind = "hash"`, `field`, `writes = "through"`, `exists`, `depends_on`, `source.sql.fields`,
-                        `source.http`, `source.merge`, `sink`, `memory.max_age`, `feed = true` of the database main:
-                        read and checked, but this version refuses to serve it
+                        `sink`, `memory.max_age`, `feed = true` of the database main: read and checked, but this
+                        version refuses to serve it
     "#]].assert_eq(&explained("full.toml", "price"));
 }
 

@@ -106,10 +106,17 @@ fn the_page_tells_the_real_defaults() {
         });
         format!("[{section}]\n{}", lines.collect::<String>())
     };
-    let base = "keyspace = 'a'\n[database.NAME]\nurl = 'sqlite:x'\n[namespace.NAME]\nkey = '{x}'\nttl = '1h'\n\
+    let base = "keyspace = 'a'\n[database.NAME]\nurl = 'sqlite:x'\n[namespace.NAME]\nkey = 'a:{x}'\nttl = '1h'\n\
                 stale_if_error = '1h'\nsource.sql = { database = 'NAME', query = 'select x from t where x in {keys}' }\n";
+    let web =
+        "[namespace.web]\nkey = 'w:{x}'\nttl = '1h'\n[namespace.web.source.http]\nurl = 'https://h/{keys}'\n";
+    let sized = ["keys", "keys_max", "remember", "size_max", "connect_timeout", "retries", "retry_budget"];
+    let of_requests = text("namespace.NAME.source.http", &sized)
+        + &text("namespace.NAME.source.http", &["redirects", "connections", "idle_timeout"]);
+    let of_requests: Vec<&str> = of_requests.lines().filter(|line| !line.starts_with('[')).collect();
+    let base = format!("{base}{web}");
     let said = [
-        base.to_owned(),
+        format!("{base}{}\n", of_requests.join("\n")),
         text("server", &["http", "resp", "data"]),
         text("memory", &["budget"]),
         text("database.NAME.pool", &["max", "wait", "max_lifetime", "ping_after_idle"]),
@@ -118,7 +125,7 @@ fn the_page_tells_the_real_defaults() {
         text("namespace.NAME.memory", &["policy"]),
     ]
     .concat();
-    let (said, unsaid) = (parse(&said).unwrap_or_else(|report| panic!("{report}")), parse(base).unwrap());
+    let (said, unsaid) = (parse(&said).unwrap_or_else(|report| panic!("{report}")), parse(&base).unwrap());
     assert_eq!(said.server.unwrap(), Default::default());
     assert_eq!(said.memory.unwrap(), Default::default());
     assert_eq!(said.databases, unsaid.databases);

@@ -21,15 +21,13 @@ fn what_is_not_served_is_told_with_its_line() {
         48:1: `exists` is part of the language but not served by this version
         49:1: `depends_on` is part of the language but not served by this version
         55:1: `source.sql.fields` is part of the language but not served by this version
-        58:25: `source.http` is part of the language but not served by this version
-        64:1: `source.merge` is part of the language but not served by this version
-        66:18: `sink` is part of the language but not served by this version
-        81:1: `memory.max_age` is part of the language but not served by this version
-        87:10: `writes = "behind"` is part of the language but not served by this version
-        88:1: `aliases` is part of the language but not served by this version
-        90:1: `sink` is part of the language but not served by this version
-        95:8: `mode = "store"` is part of the language but not served by this version
-        97:1: `durability` is part of the language but not served by this version"#]]
+        82:18: `sink` is part of the language but not served by this version
+        97:1: `memory.max_age` is part of the language but not served by this version
+        103:10: `writes = "behind"` is part of the language but not served by this version
+        104:1: `aliases` is part of the language but not served by this version
+        106:1: `sink` is part of the language but not served by this version
+        116:8: `mode = "store"` is part of the language but not served by this version
+        118:1: `durability` is part of the language but not served by this version"#]]
     .assert_eq(&found.join("\n"));
 }
 

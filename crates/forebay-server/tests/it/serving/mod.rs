@@ -5,6 +5,7 @@
 mod declared;
 mod http;
 mod postgres;
+mod request;
 mod resp;
 mod start;
 mod warming;

@@ -60,7 +60,7 @@ async fn a_query_that_cannot_work_is_told_before_a_port_opens() {
         source.sql = { database = 'main', query = 'select code from nowhere where code in {keys}' }\n";
     let error = failure(&http.to_string(), &resp.to_string(), namespace).await;
     let message = error.to_string();
-    let StartError::Assembly(AssemblyError::Query { keyspace, namespace, .. }) = error else {
+    let StartError::Assembly(AssemblyError::Source { keyspace, namespace, .. }) = error else {
         panic!("{message}")
     };
     assert_eq!((keyspace.as_str(), namespace.as_str()), ("shop", "item"));
@@ -83,7 +83,7 @@ async fn columns_that_a_star_does_not_give_are_told_before_a_port_opens() {
         );
         let error = failure(ANY, ANY, &namespace).await;
         let message = error.to_string();
-        assert!(matches!(error, StartError::Assembly(AssemblyError::Query { .. })), "{message}");
+        assert!(matches!(error, StartError::Assembly(AssemblyError::Source { .. })), "{message}");
         assert!(message.contains(told), "{message}");
     }
 }

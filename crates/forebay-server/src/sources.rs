@@ -1,0 +1,92 @@
+//! From a declared source to one that loads: a query, a request, or both merged.
+//!
+//! It guarantees that what it gives can load: a query has been prepared against its database, a request is whole. An origin of requests
+//! is not asked: it may come up later.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use forebay::Source;
+use forebay::namespace::pattern::Pattern;
+use forebay_stores::database::Database;
+use forebay_stores::source::http::{HttpSource, OpenError};
+use forebay_stores::source::merge::Merged;
+use forebay_stores::source::sql::{KeyColumn, SqlError, SqlQuery, SqlSource};
+
+use crate::configuration::{self, Namespace, SourceKind};
+
+/// Why a declared source cannot load.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceFault {
+    /// Its query cannot work.
+    #[error("its query cannot work: {0}")]
+    Query(#[from] SqlError),
+    /// Its request cannot be made.
+    #[error("its request cannot be made: {0}")]
+    Request(#[from] OpenError),
+    /// It names a database that is not open.
+    #[error("it loads from the database `{database}`, which is not declared")]
+    NoDatabase {
+        /// The database's name.
+        database: String,
+    },
+}
+
+/// The source of `namespace`, if one is declared.
+pub(crate) async fn of(
+    namespace: &Namespace,
+    databases: &BTreeMap<String, Database>,
+) -> Result<Option<Arc<dyn Source>>, SourceFault> {
+    let Some(declared) = &namespace.source else { return Ok(None) };
+    let mut merged: Option<Arc<dyn Source>> = None;
+    for kind in &declared.order {
+        let next: Option<Arc<dyn Source>> = match (kind, &declared.sql, &declared.http) {
+            (SourceKind::Sql, Some(declared), _) => {
+                Some(Arc::new(sql(declared, namespace, databases).await?))
+            }
+            (SourceKind::Http, sql, Some(declared)) => {
+                Some(Arc::new(http(declared, namespace, sql.is_none())?))
+            }
+            _ => None,
+        };
+        merged = match (merged, next) {
+            (Some(earlier), Some(later)) => Some(Arc::new(Merged::new(earlier, later))),
+            (earlier, later) => earlier.or(later),
+        };
+    }
+    Ok(merged)
+}
+
+async fn sql(
+    declared: &configuration::SqlSource,
+    namespace: &Namespace,
+    databases: &BTreeMap<String, Database>,
+) -> Result<SqlSource, SourceFault> {
+    let query = SqlQuery {
+        text: declared.query.text.expose().to_owned(),
+        params: KeyColumn::all_of(&namespace.key),
+        decimals: declared.decimals.clone(),
+        version: namespace.version.clone(),
+        tags: namespace.tags.iter().filter(|tag| !is_of_key(tag, namespace)).cloned().collect(),
+    };
+    let database = databases
+        .get(&declared.database)
+        .ok_or_else(|| SourceFault::NoDatabase { database: declared.database.clone() })?;
+    Ok(SqlSource::open(database, query).await?)
+}
+
+/// `is_alone`: no query is merged with it, so that the version is a member of its answers.
+fn http(
+    declared: &configuration::HttpSource,
+    namespace: &Namespace,
+    is_alone: bool,
+) -> Result<HttpSource, OpenError> {
+    let mut options = declared.options(namespace.loader.timeout);
+    options.version = namespace.version.clone().filter(|_| is_alone);
+    HttpSource::open(options, &namespace.key.names().collect::<Vec<_>>())
+}
+
+/// Whether a tag is known from the key alone; others are made of columns, by the source.
+pub(crate) fn is_of_key(tag: &Pattern, namespace: &Namespace) -> bool {
+    tag.names().all(|name| namespace.key.names().any(|parameter| parameter == name))
+}
