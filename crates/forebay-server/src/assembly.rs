@@ -178,7 +178,7 @@ async fn built(
     databases: &BTreeMap<String, Database>,
     clock: Clock,
 ) -> Result<Namespace<Blob>, AssemblyError> {
-    let source = sources::of(namespace, databases).await.map_err(|source| AssemblyError::Source {
+    let source = sources::of(namespace, databases, &clock).await.map_err(|source| AssemblyError::Source {
         keyspace: declared.name.clone(),
         namespace: namespace.name.clone(),
         source,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use forebay::Source;
 use forebay::namespace::pattern::Pattern;
+use forebay::rt::Clock;
 use forebay_stores::database::Database;
 use forebay_stores::source::http::{HttpSource, OpenError};
 use forebay_stores::source::merge::Merged;
@@ -32,10 +33,11 @@ pub enum SourceFault {
     },
 }
 
-/// The source of `namespace`, if one is declared.
+/// The source of `namespace`, if one is declared; its times are measured by `clock`.
 pub(crate) async fn of(
     namespace: &Namespace,
     databases: &BTreeMap<String, Database>,
+    clock: &Clock,
 ) -> Result<Option<Arc<dyn Source>>, SourceFault> {
     let Some(declared) = &namespace.source else { return Ok(None) };
     let mut merged: Option<Arc<dyn Source>> = None;
@@ -45,7 +47,7 @@ pub(crate) async fn of(
                 Some(Arc::new(sql(declared, namespace, databases).await?))
             }
             (SourceKind::Http, sql, Some(declared)) => {
-                Some(Arc::new(http(declared, namespace, sql.is_none())?))
+                Some(Arc::new(http(declared, namespace, sql.is_none(), clock)?))
             }
             _ => None,
         };
@@ -80,10 +82,11 @@ fn http(
     declared: &configuration::HttpSource,
     namespace: &Namespace,
     is_alone: bool,
+    clock: &Clock,
 ) -> Result<HttpSource, OpenError> {
     let mut options = declared.options(namespace.loader.timeout);
     options.version = namespace.version.clone().filter(|_| is_alone);
-    HttpSource::open(options, &namespace.key.names().collect::<Vec<_>>())
+    HttpSource::open(options, &namespace.key.names().collect::<Vec<_>>(), clock.clone())
 }
 
 /// Whether a tag is known from the key alone; others are made of columns, by the source.

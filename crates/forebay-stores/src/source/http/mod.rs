@@ -66,14 +66,14 @@ pub struct HttpSource {
 }
 
 impl HttpSource {
-    /// Makes ready what `options` declare, for keys with the parameters `params`; nothing is asked yet.
+    /// Makes ready what `options` declare, for keys with the parameters `params`; its times are measured by `clock`. Nothing is asked
+    /// yet.
     ///
     /// # Errors
     /// When a header cannot be sent, or the authorities to trust cannot be read.
-    pub fn open(options: HttpOptions, params: &[&str]) -> Result<Self, OpenError> {
+    pub fn open(options: HttpOptions, params: &[&str], clock: Clock) -> Result<Self, OpenError> {
         let (probes, connections) = Tasks::current().zip(Tasks::current()).ok_or(OpenError::NoRuntime)?;
-        let clock = options.clock.clone();
-        let fetch = Arc::new(fetch_of(&options, connections)?);
+        let fetch = Arc::new(fetch_of(&options, connections, clock.clone())?);
         if let Some(health) = options.health {
             probes.spawn(Arc::clone(&fetch).probe(health));
         }
@@ -221,8 +221,7 @@ impl Source for HttpSource {
     }
 }
 
-fn fetch_of(options: &HttpOptions, connections: Tasks) -> Result<Fetch, OpenError> {
-    let clock = options.clock.clone();
+fn fetch_of(options: &HttpOptions, connections: Tasks, clock: Clock) -> Result<Fetch, OpenError> {
     let tcp = TcpConnector {
         resolver: Arc::clone(&options.resolver),
         policy: Arc::new(AddressPolicy::clone(&options.addresses)),

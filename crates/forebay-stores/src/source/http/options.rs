@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay::rt::Clock;
 use hyper::StatusCode;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 
@@ -76,8 +75,6 @@ pub struct HttpOptions {
     pub ca_file: Option<PathBuf>,
     /// How origins are probed. Default: not at all.
     pub health: Option<HealthOptions>,
-    /// What times are measured by. Default: the system's.
-    pub clock: Clock,
     /// What names are resolved by. Default: the system's.
     pub resolver: Arc<dyn Resolve>,
 }
@@ -149,7 +146,6 @@ impl HttpOptions {
             addresses: AddressPolicy::default(),
             ca_file: None,
             health: None,
-            clock: Clock::default(),
             resolver: Arc::new(SystemResolver),
         }
     }

@@ -25,7 +25,11 @@ async fn an_origin_proves_who_it_is() {
         assert!(matches!(error, HttpError::Certificate { .. }) && !retry, "{error}");
     }
     let open = |path: PathBuf| {
-        HttpSource::open(HttpOptions { ca_file: Some(path), ..options("https://h/", &[]) }, &[])
+        HttpSource::open(
+            HttpOptions { ca_file: Some(path), ..options("https://h/", &[]) },
+            &[],
+            Clock::default(),
+        )
     };
     for path in [AUTHORITY.replace("authority", "nowhere"), AUTHORITY.replace("authority", "key")] {
         assert!(matches!(open(path.into()), Err(OpenError::Tls(_))));

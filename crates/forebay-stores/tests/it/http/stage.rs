@@ -216,7 +216,7 @@ pub fn options(url: &str, params: &[&str]) -> HttpOptions {
 }
 
 pub fn open(options: HttpOptions) -> HttpSource {
-    HttpSource::open(options, &["code"]).unwrap()
+    HttpSource::open(options, &["code"], Clock::default()).unwrap()
 }
 
 pub fn key(text: &str) -> LoadKey {
