@@ -11,6 +11,7 @@
 )]
 
 mod database;
+mod episodes;
 mod http;
 mod merge;
 mod postgres;

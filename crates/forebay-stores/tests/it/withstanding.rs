@@ -23,7 +23,7 @@ const PATIENCE: u32 = 5;
 
 /// Lines of the log, as a test reads them.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -37,7 +37,20 @@ impl io::Write for Lines {
 }
 
 impl Lines {
-    fn with(&self, told: &str) -> usize {
+    /// Those of this thread, from now on until the guard is dropped.
+    pub fn of_this_thread() -> (Self, tracing::subscriber::DefaultGuard) {
+        let lines = Self::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+            .with_writer(move || writer.clone())
+            .finish();
+        (lines, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// How many hold `told`.
+    pub fn with(&self, told: &str) -> usize {
         String::from_utf8_lossy(&self.0.lock()).lines().filter(|line| line.contains(told)).count()
     }
 }
@@ -64,14 +77,7 @@ fn namespace(engine: &Forebay, name: &str, stale: Duration, source: impl Source)
 ///
 /// Runs on a runtime of one thread, whose log it reads.
 pub async fn withstand(proxy: &Proxy, held: &str, strict: impl Source, lenient: impl Source) {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (lines, _guard) = Lines::of_this_thread();
     let clock = Clock::default();
     let engine = Forebay::builder().clock(clock.clone()).build().unwrap();
     let strict = namespace(&engine, "strict", Duration::ZERO, Episodes::new(Arc::new(strict), clock.clone()));

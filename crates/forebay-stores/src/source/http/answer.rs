@@ -37,7 +37,7 @@ impl Answer<'_> {
         HttpError::NotJson {
             origin: Arc::clone(self.origin),
             problem: error.to_string(),
-            maybe_cut: self.maybe_cut || error.is_eof(),
+            maybe_cut: self.maybe_cut,
         }
     }
 
