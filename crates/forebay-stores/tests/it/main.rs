@@ -1,4 +1,4 @@
-//! Databases and sources, on a real SQLite file in a fresh folder and on a real PostgreSQL server.
+//! Databases, sources and journals, on a real SQLite file in a fresh folder and on a real PostgreSQL server.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,6 +10,7 @@
 )]
 
 mod database;
+mod journal;
 mod postgres;
 mod sql;
 
