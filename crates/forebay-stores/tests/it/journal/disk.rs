@@ -239,8 +239,11 @@ impl Disk {
             let mut state = lost.lock();
             let state = &mut *state;
             let survive = random.usize(..=state.name_changes.len());
-            for change in state.name_changes.drain(..).take(survive) {
-                change.apply(&mut state.durable_names);
+            for (at, change) in state.name_changes.drain(..).enumerate() {
+                // Removals may come to the disk in any order.
+                if at < survive || (matches!(change, NameChange::Remove(_)) && random.bool()) {
+                    change.apply(&mut state.durable_names);
+                }
             }
             state.names = state.durable_names.clone();
             for file in state.files.values_mut() {

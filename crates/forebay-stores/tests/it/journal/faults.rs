@@ -88,6 +88,12 @@ async fn check(disk: &Disk, told: &Told, when: &str) {
     drop(journal);
     let (_, again) = opened(disk).await.unwrap();
     assert_eq!(again.pending.len(), holds.pending.len() + 1, "{when}");
+    // What was found is on the disk by then, also what was left in memory by a sync that failed.
+    for seed in 0..3 {
+        let lost = disk.power_loss(&mut fastrand::Rng::with_seed(seed));
+        let (_, holds) = opened(&lost).await.unwrap_or_else(|error| panic!("{when}: later, {error}"));
+        assert_eq!(holds, again, "{when}: found, and lost later");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn everything() -> Vec<Vec<JournalEntry>> {
         vec![append(1, "order:1", Some(br#"{"total":"9.90"}"#)), append(2, "order:2", None)],
         vec![append_encoded(0xabcdef, "order:3", &[0, 1, 255], Duration::new(60, 5)), settle(1)],
         vec![park(2, "a total may not be negative", 3), append(4, "order:4", Some(b"[]"))],
-        vec![park(4, "no", u32::MAX), revive(4), settle(9)],
+        vec![park(4, "no", u32::MAX), revive(4), settle(9), append(5, "order:5", Some(b"{}"))],
     ]
 }
 
@@ -95,6 +95,27 @@ fn a_flipped_bit_is_found_or_changes_nothing() {
                     Err(error) => panic!("byte {at}, bit {bit}: {error}"),
                 }
             }
+        }
+    });
+}
+
+#[test]
+fn zeros_that_were_written_are_told_from_those_of_a_disk() {
+    run(async {
+        let disk = Disk::default();
+        let (journal, _) = opened(&disk).await.unwrap();
+        journal.commit(&[append(1, "a", None)]).await.unwrap();
+        let before = disk.bytes(FIRST).len();
+        journal.commit(&[append(2, "b", Some(&[0; 2_000]))]).await.unwrap();
+        drop(journal);
+        let bytes = disk.bytes(FIRST);
+        for at in before..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 4;
+            let broken = disk.copy();
+            broken.put(FIRST, flipped);
+            let error = opened(&broken).await.unwrap_err();
+            assert!(matches!(error, OpenError::Damaged { .. }), "byte {at}: {error}");
         }
     });
 }
