@@ -12,6 +12,7 @@
 mod database;
 mod journal;
 mod postgres;
+mod sink;
 mod sql;
 
 use std::time::Duration;

@@ -14,14 +14,18 @@ use sqlx::postgres::PgPool;
 
 use crate::sql::{columns, load, text};
 
-/// The options of a new database with the schema `sql`.
-async fn options(sql: &'static str) -> DatabaseOptions {
+/// The address of a new database.
+pub async fn new_database() -> String {
     let url = xtask::services::url("postgres").unwrap();
     let server = PgPool::connect(&url).await.unwrap();
     let name = format!("forebay_{:016x}", fastrand::u64(..));
     sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&server).await.unwrap();
-    let own = url.rsplit_once('/').unwrap().0.to_owned() + "/" + &name;
-    let options = DatabaseOptions::postgres(own.parse().unwrap(), 4);
+    url.rsplit_once('/').unwrap().0.to_owned() + "/" + &name
+}
+
+/// The options of a new database with the schema `sql`.
+pub async fn options(sql: &'static str) -> DatabaseOptions {
+    let options = DatabaseOptions::postgres(new_database().await.parse().unwrap(), 4);
     let database = Database::open(&options).await.unwrap();
     sqlx::raw_sql(sql).execute(database.postgres().unwrap()).await.unwrap();
     options
