@@ -11,6 +11,43 @@
 //!
 //! Rows come from the members of JSON objects and from the key; they are bound, never pasted. How a database is asked is in a file of its
 //! own.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use forebay::{BehindOptions, Blob, Forebay, Writes, secs};
+//! use forebay::namespace::pattern::Pattern;
+//! use forebay_stores::database::{Database, DatabaseOptions};
+//! use forebay_stores::journal::{FileJournal, JournalOptions};
+//! use forebay_stores::sink::sql::{REMEMBERED, SqlSink, SqlStatements};
+//! use forebay_stores::source::sql::{KeyColumn, SqlQuery, SqlSource};
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! let database = Database::open(&DatabaseOptions::sqlite(folder.join("orders.db"), 4)).await?;
+//! # sqlx::raw_sql("create table orders (id integer primary key, total text)").execute(database.sqlite()?).await?;
+//! let params = KeyColumn::all_of(&Pattern::parse("order:{id:integer}")?);
+//! let query = "select id, total from orders where id in {keys}";
+//! let query = SqlQuery { text: query.into(), params: params.clone(), ..SqlQuery::default() };
+//! let write = "insert into orders (id, total) values {rows} on conflict (id) do update set total = excluded.total";
+//! let delete = Some("delete from orders where id in {keys}".into());
+//! let statements = SqlStatements { write: write.into(), delete, params, remember: REMEMBERED };
+//! let journal = FileJournal::open(folder.join("journal"), JournalOptions::default()).await?;
+//! let orders = Forebay::new()?
+//!     .namespace::<Blob>("orders")
+//!     .key("order:{id:integer}")
+//!     .ttl(secs(60))
+//!     .source(SqlSource::open(&database, query).await?)
+//!     .writes(Writes::Behind)
+//!     .sink(SqlSink::open(&database, statements).await?)
+//!     .behind(Arc::new(journal), BehindOptions::default())
+//!     .build()?;
+//!
+//! orders.set(7, Blob::json(r#"{"total": 9.90}"#), 15).await?;
+//! assert!(orders.flush_writes(secs(5)).await);
+//! assert_eq!(orders.get(7).await?.unwrap().bytes(), r#"{"id":7,"total":"9.90"}"#);
+//! # Ok(()) }
+//! ```
 
 mod postgres;
 mod row;

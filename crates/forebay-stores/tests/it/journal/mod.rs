@@ -5,3 +5,4 @@ mod faults;
 mod files;
 mod model;
 mod random;
+mod world;
