@@ -1,4 +1,5 @@
-//! Databases and sources, on a real SQLite file in a fresh folder, on a real PostgreSQL server, and before a scripted HTTP origin.
+//! Databases, sources, sinks and journals: on a real SQLite file in a fresh folder, on a real PostgreSQL server, before a scripted
+//! HTTP origin.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,9 +14,11 @@
 mod database;
 mod episodes;
 mod http;
+mod journal;
 mod merge;
 mod postgres;
 mod proxy;
+mod sink;
 mod sql;
 mod withstanding;
 

@@ -16,20 +16,25 @@ use crate::proxy::Proxy;
 use crate::sql::{columns, load, text};
 use crate::withstanding::withstand;
 
-/// The address of a new database with the schema `sql`.
-async fn address(sql: &'static str) -> String {
+/// The address of a new database.
+pub async fn new_database() -> String {
     let url = xtask::services::url("postgres").unwrap();
     let server = PgPool::connect(&url).await.unwrap();
     let name = format!("forebay_{:016x}", fastrand::u64(..));
     sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&server).await.unwrap();
-    let own = url.rsplit_once('/').unwrap().0.to_owned() + "/" + &name;
+    url.rsplit_once('/').unwrap().0.to_owned() + "/" + &name
+}
+
+/// The address of a new database with the schema `sql`.
+async fn address(sql: &'static str) -> String {
+    let own = new_database().await;
     let database = Database::open(&DatabaseOptions::postgres(own.parse().unwrap(), 1)).await.unwrap();
     sqlx::raw_sql(sql).execute(database.postgres().unwrap()).await.unwrap();
     own
 }
 
 /// The options of a new database with the schema `sql`.
-async fn options(sql: &'static str) -> DatabaseOptions {
+pub async fn options(sql: &'static str) -> DatabaseOptions {
     DatabaseOptions::postgres(address(sql).await.parse().unwrap(), 4)
 }
 

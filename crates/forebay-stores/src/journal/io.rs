@@ -1,0 +1,196 @@
+//! The journal's door to the disk: every call that it makes there, so that each can be made to fail in a test.
+//!
+//! Paths come from the journal, which joins them to its folder. An implementation tells errors as the system does, and tries nothing
+//! again except what was interrupted.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+/// A folder on a disk, and the time of day.
+pub trait Io: Send + Sync + 'static {
+    /// Makes a folder that is missing, durably.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn make_folder(&self, folder: &Path) -> io::Result<()>;
+
+    /// Takes the lock at `path` for as long as what is given lives, and leaves `who` in it.
+    ///
+    /// # Errors
+    /// [`Locked::Taken`] where another has it.
+    fn lock(&self, path: &Path, who: &str) -> Result<Box<dyn Send>, Locked>;
+
+    /// The names in `folder`, in any order.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
+
+    /// The whole content of a file.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// An empty file; one that was there is emptied.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn IoFile>>;
+
+    /// Gives a file another name, in place of what has it.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes durable what files the folder has.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+
+    /// Milliseconds since 1970 by the clock of the machine, for ages only.
+    fn now_ms(&self) -> u64;
+}
+
+/// A file being written; it keeps its name when it is renamed.
+pub trait IoFile: Send {
+    /// Writes a beginning of `bytes` at the end; how much of it.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Makes durable what was written.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Cuts the file to its first `length` bytes.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn truncate(&mut self, length: u64) -> io::Result<()>;
+}
+
+/// Why a lock was not taken.
+#[derive(Debug)]
+pub enum Locked {
+    /// Another has it.
+    Taken {
+        /// What that one left in it.
+        by: String,
+    },
+    /// It could not be tried.
+    Failed(io::Error),
+}
+
+/// The disk of the machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemIo;
+
+impl Io for SystemIo {
+    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        if folder.is_dir() {
+            return Ok(());
+        }
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+        self.make_folder(&parent)?;
+        match std::fs::create_dir(folder) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            _ => self.sync_folder(&parent),
+        }
+    }
+
+    fn lock(&self, path: &Path, who: &str) -> Result<Box<dyn Send>, Locked> {
+        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let mut file = options.map_err(Locked::Failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(error)) => return Err(Locked::Failed(error)),
+            Err(TryLockError::WouldBlock) => {
+                let mut by = String::new();
+                // Who has it may be about to write who that is.
+                let read = file.read_to_string(&mut by);
+                let is_told = read.is_ok() && !by.is_empty();
+                return Err(Locked::Taken { by: if is_told { by } else { "another process".into() } });
+            }
+        }
+        file.set_len(0).and_then(|()| file.write_all(who.as_bytes())).map_err(Locked::Failed)?;
+        Ok(Box::new(file))
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let names = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name()));
+        names.map(|name| name.map(|name| name.to_string_lossy().into_owned())).collect()
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        std::fs::read(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn IoFile>> {
+        Ok(Box::new(SystemFile(File::create(path)?)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    #[cfg(unix)]
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        File::open(folder)?.sync_all()
+    }
+
+    /// Such systems have no way to ask for it.
+    #[cfg(not(unix))]
+    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn now_ms(&self) -> u64 {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "ages outlive the process: no monotonic clock tells them"
+        )]
+        let now = std::time::SystemTime::now();
+        let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+struct SystemFile(File);
+
+impl IoFile for SystemFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                written => return written,
+            }
+        }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)?;
+        self.0.seek(SeekFrom::Start(length)).map(drop)
+    }
+}

@@ -1,0 +1,3 @@
+//! Sinks: declared statements behind the engine's [`Sink`](forebay::Sink).
+
+pub mod sql;
