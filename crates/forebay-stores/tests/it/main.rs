@@ -1,4 +1,4 @@
-//! Databases and sources, on a real SQLite file in a fresh folder and on a real PostgreSQL server.
+//! Databases and sources, on a real SQLite file in a fresh folder and on a real PostgreSQL server; the disk, in fresh folders.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,6 +10,7 @@
 )]
 
 mod database;
+mod disk;
 mod postgres;
 mod sql;
 
