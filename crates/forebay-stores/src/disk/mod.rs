@@ -59,6 +59,10 @@ const QUEUE_PLACES: usize = QUEUE_BYTES / QUEUE_UNIT_BYTES;
 const READERS: usize = 4;
 /// The row that says which run of which machine has the folder.
 const RUN_KEY: &[u8] = b"run";
+/// The row that is written after a compaction, so that there are commits after it.
+const COMPACTED_KEY: &[u8] = b"compacted";
+/// What stands in it before the name of the machine's start: whether it ended well, and the number of the run.
+const RUN_BYTES: usize = 9;
 
 /// When a write is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +126,8 @@ pub struct Opened {
     /// Everything is there that was ever answered: it was closed, or the machine has run on since. Otherwise it is only sure
     /// of what was synced.
     pub kept_all: bool,
+    /// How often the folder was opened before: what was written when it was opened for the `n`th time was written in run `n`.
+    pub run: u64,
     /// The machine, as of then.
     pub machine: Machine,
 }
@@ -171,7 +177,6 @@ struct Threads {
     places: Arc<Semaphore>,
     /// Those that read, and the one that compacts and backs up.
     pools: Arc<[Pool; 2]>,
-    /// The store, for numbers that cost no reading; gone with the writer.
     clock: Clock,
     answer_within: Duration,
 }
@@ -205,7 +210,7 @@ impl Disk {
     /// A disk without a folder, on a machine that says this of itself.
     #[must_use]
     pub fn memory_on(machine: Machine) -> Self {
-        let opened = Opened { is_new: true, kept_all: true, machine };
+        let opened = Opened { is_new: true, kept_all: true, run: 1, machine };
         Self(Arc::new(Inner { backing: Backing::Memory(Mutex::default()), opened, status: Arc::default() }))
     }
 
@@ -339,7 +344,12 @@ impl Disk {
         let Backing::Folder(threads) = &self.0.backing else { return self.is_open() };
         let [_, upkeep] = &*threads.pools;
         let spaces = spaces.to_vec();
-        upkeep.run(move |store| spaces.into_iter().try_for_each(|space| store.compact(space))).await
+        upkeep.run(move |store| store.compact(&spaces)).await?;
+        for _ in 0..2 {
+            let step = |changes: &mut Changes<'_>| changes.put(Space::State, COMPACTED_KEY, Bytes::new());
+            self.change(0, Durability::OsWritten, step).await?;
+        }
+        upkeep.run(Store::flush).await
     }
 
     /// Writes what stores hold, as of one moment, to the folder `to`, which must be empty or not there; writes go on. Copies are
@@ -448,20 +458,23 @@ impl Threads {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Run {
     is_clean: bool,
+    number: u64,
     boot_id: String,
 }
 
 impl Run {
     fn read(store: &Store) -> Result<Option<Self>, DiskError> {
         let Some(content) = rows::Base::get(store, Space::State, RUN_KEY)? else { return Ok(None) };
-        let Some((clean, boot_id)) = content.split_first() else {
-            return Err(DiskError::record(Space::State, RUN_KEY, "it is empty; restore a backup"));
+        let Some((&[clean, ref number @ ..], boot_id)) = content.split_first_chunk::<RUN_BYTES>() else {
+            return Err(DiskError::record(Space::State, RUN_KEY, "it is cut short; restore a backup"));
         };
-        Ok(Some(Self { is_clean: *clean == 1, boot_id: String::from_utf8_lossy(boot_id).into_owned() }))
+        let boot_id = String::from_utf8_lossy(boot_id).into_owned();
+        Ok(Some(Self { is_clean: clean == 1, number: u64::from_le_bytes(*number), boot_id }))
     }
 
     fn put(&self, changes: &mut Overlay) {
-        let content = [&[u8::from(self.is_clean)][..], self.boot_id.as_bytes()].concat();
+        let number = self.number.to_le_bytes();
+        let content = [&[u8::from(self.is_clean)][..], &number, self.boot_id.as_bytes()].concat();
         changes.set(Space::State, Bytes::from_static(RUN_KEY), Some(content.into()));
     }
 }
@@ -490,14 +503,15 @@ fn prepare(path: &Path, options: DiskOptions) -> Result<Prepared, DiskError> {
     let has_run_on = |run: &Run| run.is_clean || (!run.boot_id.is_empty() && run.boot_id == machine.boot_id);
     let kept_all = before.as_ref().is_none_or(has_run_on);
     let (progress_file, progress) = reached(&folder, &store, kept_all)?;
-    let opened = Opened { is_new: folder.is_new, kept_all, machine };
+    let number = before.map_or(0, |run| run.number) + 1;
+    let opened = Opened { is_new: folder.is_new, kept_all, run: number, machine };
 
     let status = Arc::<Status>::default();
     let (readers, mut threads) = Pool::start("disk-reader", READERS, &store)?;
     let (upkeep, more) = Pool::start("disk-upkeep", 1, &store)?;
     threads.extend(more);
     let pools = Arc::new([readers, upkeep]);
-    let run = Run { is_clean: false, boot_id: opened.machine.boot_id.clone() };
+    let run = Run { is_clean: false, number, boot_id: opened.machine.boot_id.clone() };
     let clock = Clock::system();
     let mut writer = Writer {
         store,

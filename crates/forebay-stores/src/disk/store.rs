@@ -89,15 +89,24 @@ impl Store {
         Look { store: self, snapshot: self.database.snapshot() }
     }
 
-    /// Rewrites the tables of a space without what was deleted or replaced.
-    pub(super) fn compact(&self, space: Space) -> Result<(), DiskError> {
-        let keyspace = self.space(space)?;
-        keyspace.rotate_memtable().map_err(DiskError::unreadable)?;
-        while keyspace.sealed_memtable_count() > 0 {
+    /// Rewrites the tables of these spaces without what was deleted or replaced. The old ones go with the next
+    /// [`flush`](Self::flush) that comes after other commits.
+    pub(super) fn compact(&self, spaces: &[Space]) -> Result<(), DiskError> {
+        self.flush()?;
+        spaces.iter().try_for_each(|space| self.space(*space)?.major_compact().map_err(DiskError::unreadable))
+    }
+
+    /// Writes what all spaces hold in memory to tables, so that no journal is needed, and lets go of tables that were replaced
+    /// before the last commits.
+    pub(super) fn flush(&self) -> Result<(), DiskError> {
+        for keyspace in self.spaces.values() {
+            keyspace.rotate_memtable().map_err(DiskError::unreadable)?;
+        }
+        while self.spaces.values().any(|keyspace| keyspace.sealed_memtable_count() > 0) {
             self.is_alive()?;
             std::thread::park_timeout(LOOK_AGAIN);
         }
-        keyspace.major_compact().map_err(DiskError::unreadable)
+        Ok(())
     }
 
     /// What its files take, in bytes.

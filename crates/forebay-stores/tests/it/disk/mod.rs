@@ -140,7 +140,7 @@ async fn a_folder_that_is_not_ours_or_newer_is_refused() {
 }
 
 /// The rows of a closed folder, as the store has them.
-fn raw(folder: &Path, space: Space, change: impl FnOnce(&fjall::Keyspace)) {
+pub fn raw(folder: &Path, space: Space, change: impl FnOnce(&fjall::Keyspace)) {
     let database = fjall::Database::builder(folder.join("data")).open().unwrap();
     let keyspace = database.keyspace(space.name(), fjall::KeyspaceCreateOptions::default).unwrap();
     change(&keyspace);
