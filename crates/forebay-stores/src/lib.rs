@@ -8,3 +8,4 @@
 pub mod database;
 pub mod disk;
 pub mod source;
+pub mod tier;

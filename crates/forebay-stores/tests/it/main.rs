@@ -11,6 +11,7 @@
 
 mod database;
 mod disk;
+mod embedded;
 mod postgres;
 mod sql;
 
