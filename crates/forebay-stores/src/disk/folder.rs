@@ -21,6 +21,8 @@ const FORMAT_FILE: &str = "format";
 const LOCK_FILE: &str = "lock";
 const PROGRESS_FILE: &str = "progress";
 const DATA_FOLDER: &str = "data";
+/// What the store writes last when it makes its folder.
+const STORE_MARKER: &str = "version";
 /// How the format file begins.
 const FORMAT_WORDS: &str = "forebay disk ";
 /// The most that is read of a small file that says something.
@@ -58,8 +60,14 @@ impl Folder {
         Ok(Self { path: path.to_owned(), is_new, _lock: lock })
     }
 
-    pub(super) fn data(&self) -> PathBuf {
-        self.path.join(DATA_FOLDER)
+    /// The folder of the store, without what a process left that ended while it made the first one.
+    pub(super) fn data(&self) -> Result<PathBuf, DiskError> {
+        let data = self.path.join(DATA_FOLDER);
+        let was_used = data.join(STORE_MARKER).exists() || self.path.join(PROGRESS_FILE).exists();
+        if !was_used && data.exists() {
+            std::fs::remove_dir_all(&data).map_err(DiskError::io("empty", &data))?;
+        }
+        Ok(data)
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -106,7 +106,7 @@ pub struct DiskOptions {
     /// What blocks of tables may take in memory, in bytes. Default 16 MiB. Beside it each of the seven spaces holds up to 16 MiB of
     /// what was written last.
     pub cache_bytes: u64,
-    /// How long a caller waits for an answer before it is told that there is none. Default 30 s.
+    /// How long a caller waits for an answer before it is told that there is none. Default 5 s.
     pub answer_within: Duration,
     /// What the machine says of itself; default: it is asked. Tests play another.
     pub machine: Option<Machine>,
@@ -114,7 +114,7 @@ pub struct DiskOptions {
 
 impl Default for DiskOptions {
     fn default() -> Self {
-        Self { cache_bytes: CACHE_BYTES, answer_within: Duration::from_secs(30), machine: None }
+        Self { cache_bytes: CACHE_BYTES, answer_within: Duration::from_secs(5), machine: None }
     }
 }
 
@@ -498,7 +498,8 @@ type Prepared = (Disk, Writer, std::sync::mpsc::Receiver<Job>);
 fn prepare(path: &Path, options: DiskOptions) -> Result<Prepared, DiskError> {
     let machine = options.machine.unwrap_or_else(Machine::ask);
     let folder = Folder::own(path, &machine)?;
-    let store = Store::open(&folder.data(), options.cache_bytes)?;
+    let data = folder.data()?;
+    let store = Store::open(&data, options.cache_bytes)?;
     let before = Run::read(&store)?;
     let has_run_on = |run: &Run| run.is_clean || (!run.boot_id.is_empty() && run.boot_id == machine.boot_id);
     let kept_all = before.as_ref().is_none_or(has_run_on);
@@ -552,7 +553,7 @@ fn reached(
     let expected = if kept_all { said.handed } else { said.synced };
     if group < expected {
         return Err(DiskError::Damaged {
-            place: format!("the journal in {}", folder.data().display()),
+            place: format!("the journal of {}", folder.path().display()),
             problem: format!(
                 "its last {} groups of writes are missing; restore a backup, or delete the file `progress` to go on without them",
                 expected - group

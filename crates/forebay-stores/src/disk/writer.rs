@@ -236,7 +236,9 @@ impl Writer {
             }
             write.answer(committed.clone());
         }
-        if synced.is_empty() {
+        // Where writes come without a pause the queue is never waited for.
+        let is_due = self.sync_due.is_some_and(|due| due <= self.clock.now());
+        if synced.is_empty() && !is_due {
             return;
         }
         let done = committed.and_then(|()| self.sync());

@@ -11,6 +11,9 @@ use super::open;
 /// Tells a copy of this test binary that it is the process to be killed, and its folder.
 const FOLDER: &str = "FOREBAY_TEST_DISK_FOLDER";
 
+/// The same of the process whose files are limited.
+const LIMITED: &str = "FOREBAY_TEST_LIMITED_FOLDER";
+
 /// The process that is killed: it writes numbered rows, each to two spaces, and says which were acknowledged.
 #[tokio::test]
 async fn child() {
@@ -26,6 +29,51 @@ async fn child() {
         writeln!(out, "\nacknowledged {number}").unwrap();
         out.flush().unwrap();
     }
+}
+
+/// A process whose files may not grow beyond some size: a write fails, and from then on all of them.
+#[tokio::test]
+async fn limited_child() {
+    let Some(folder) = std::env::var_os(LIMITED) else { return };
+    let disk = open(Path::new(&folder)).await;
+    let mut written = 0_u32;
+    let failed = loop {
+        let mut batch = Batch::new();
+        batch.put(Space::Stores, format!("{written:06}"), vec![b'x'; 10_000]);
+        match disk.write(batch, Durability::OsWritten).await {
+            Ok(()) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(failed, DiskError::Poisoned { .. }) && failed.unknown_outcome(), "{failed:?}");
+    let refused = disk.write(Batch::new(), Durability::OsWritten).await;
+    assert!(matches!(refused, Err(DiskError::Poisoned { .. })), "{refused:?}");
+    assert!(disk.stats().await.is_poisoned);
+    let rows = disk.scan(super::all_of(Space::Stores)).await.unwrap().rows;
+    assert_eq!(rows.len(), written as usize, "reads go on");
+    assert!(matches!(disk.close().await, Err(DiskError::Poisoned { .. })));
+    println!("\nacknowledged {written}");
+}
+
+#[tokio::test]
+async fn after_a_write_that_failed_none_is_taken_until_the_folder_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).await.close().await.unwrap();
+    let mut command = Command::new("sh");
+    // A file may have 2 MiB; the signal is ignored, so that the write fails instead.
+    command.args([
+        "-c",
+        "trap '' XFSZ; ulimit -f 4096; exec \"$0\" disk::killed::limited_child --exact --nocapture",
+    ]);
+    let done = command.arg(std::env::current_exe().unwrap()).env(LIMITED, folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
+    let written = said.lines().find_map(number).expect("it wrote some");
+    assert!(written > 50, "{written}");
+    let disk = open(folder.path()).await;
+    let rows = disk.scan(super::all_of(Space::Stores)).await.unwrap().rows;
+    assert_eq!(rows.len(), written as usize);
+    super::put(&disk, "more", "1", Durability::Always).await;
 }
 
 fn start(folder: &Path) -> Child {

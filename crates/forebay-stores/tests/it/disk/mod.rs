@@ -5,10 +5,12 @@ mod killed;
 mod model;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay_stores::disk::{Batch, Disk, DiskError, DiskOptions, Durability, Machine, Scan, Space};
+use forebay_stores::disk::{Batch, Changes, Disk, DiskError, DiskOptions, Durability, Machine, Scan, Space};
 use tokio::task::JoinSet;
 
 pub async fn open(folder: &Path) -> Disk {
@@ -82,6 +84,39 @@ async fn one_sync_serves_all_who_wait_and_an_interval_is_kept() {
 }
 
 #[tokio::test]
+async fn an_interval_is_kept_where_writes_come_without_a_pause() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = open(folder.path()).await;
+    let before = disk.stats().await.syncs;
+    let (go, wait) = std::sync::mpsc::sync_channel(1);
+    let mut writes = JoinSet::new();
+    let first = disk.clone();
+    writes.spawn(async move {
+        let step = move |_: &mut Changes<'_>| {
+            wait.recv().unwrap();
+            Ok(())
+        };
+        first.change(0, Durability::OsWritten, step).await.unwrap();
+    });
+    // More than are committed together wait when the writer goes on.
+    let asked = Arc::new(AtomicU64::new(0));
+    for _ in 0..14_000 {
+        let (disk, asked) = (disk.clone(), Arc::clone(&asked));
+        writes.spawn(async move {
+            asked.fetch_add(1, Ordering::Relaxed);
+            put(&disk, "k", "x", Durability::Interval(Duration::ZERO)).await;
+        });
+    }
+    while asked.load(Ordering::Relaxed) < 14_000 {
+        tokio::task::yield_now().await;
+    }
+    go.send(()).unwrap();
+    writes.join_all().await;
+    let syncs = disk.stats().await.syncs - before;
+    assert!(syncs >= 3, "{syncs}");
+}
+
+#[tokio::test]
 async fn a_step_sees_all_steps_before_it_and_one_that_fails_changes_nothing() {
     for disk in [Disk::memory(), open(tempfile::tempdir().unwrap().path()).await] {
         let mut steps = JoinSet::new();
@@ -91,7 +126,10 @@ async fn a_step_sees_all_steps_before_it_and_one_that_fails_changes_nothing() {
                 disk.change(8, Durability::OsWritten, move |changes| {
                     let count = changes.get(Space::Stores, b"count")?;
                     let count = count.map_or(0, |count| u64::from_be_bytes(count[..].try_into().unwrap()));
-                    changes.put(Space::Stores, "count", (count + 1).to_be_bytes().to_vec())?;
+                    let next = (count + 1).to_be_bytes();
+                    changes.put(Space::Stores, "count", next.to_vec())?;
+                    assert_eq!(changes.get(Space::Stores, b"count")?.unwrap(), &next[..]);
+                    assert_eq!(changes.scan(&all_of(Space::Stores))?.rows[0].1, &next[..]);
                     match number % 10 {
                         0 => Err(DiskError::Refused { problem: "a test".into() }),
                         5 => panic!("a test"),
@@ -137,6 +175,28 @@ async fn a_folder_that_is_not_ours_or_newer_is_refused() {
     std::fs::write(folder.path().join("format"), "forebay dusk 1\n").unwrap();
     let refused = Disk::open(folder.path(), DiskOptions::default()).await.unwrap_err();
     assert!(matches!(refused, DiskError::Damaged { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_folder_whose_making_was_cut_short_is_made_again() {
+    let made = tempfile::tempdir().unwrap();
+    open(made.path()).await.close().await.unwrap();
+    for steps in 0..4 {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = |name: &str| std::fs::copy(made.path().join(name), folder.path().join(name)).unwrap();
+        std::fs::write(folder.path().join("lock"), "process 1").unwrap();
+        if steps > 0 {
+            copy("format");
+        }
+        if steps > 1 {
+            std::fs::create_dir_all(folder.path().join("data/keyspaces")).unwrap();
+        }
+        if steps > 2 {
+            copy("data/0.jnl");
+        }
+        let disk = open(folder.path()).await;
+        put(&disk, "a", "1", Durability::Always).await;
+    }
 }
 
 /// The rows of a closed folder, as the store has them.
