@@ -8,7 +8,10 @@
 //!
 //! `state.rs` is the server as a plain value, `link.rs` the network before it. [`SimulatedFeed`] is as unhelpful in telling what
 //! changed in a database.
+//!
+//! [`conformance`] holds any shared tier to its contract.
 
+pub mod conformance;
 mod faults;
 mod feed;
 mod link;

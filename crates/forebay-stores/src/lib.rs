@@ -1,10 +1,15 @@
-//! The outside world behind Forebay's traits: databases, the sources that load from them, the sinks that write to them, journals
-//! on the disk.
+//! The outside world behind Forebay's traits: databases, the sources that load from them, the sinks that write to them, journals, a
+//! disk, and the tiers on it.
 //!
-//! It is: pools opened as declared, migrations, declared queries and statements made into sources and sinks, a log that survives
-//! crashes. It is not: a rule of caching; whether and when any of them is asked is the engine's business (crate `forebay`).
+//! It is: pools opened as declared, migrations, declared queries, requests and statements made into sources and sinks, a log that
+//! survives crashes, copies and stored values on disk. It is not: a rule of caching; whether and when any of them is asked is the
+//! engine's business (crate `forebay`).
+//!
+//! [`disk`] is a room of its own below the others: ordered, durable maps of bytes in a folder that one process owns.
 
 pub mod database;
+pub mod disk;
 pub mod journal;
 pub mod sink;
 pub mod source;
+pub mod tier;

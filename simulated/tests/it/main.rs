@@ -6,6 +6,7 @@
     reason = "tests may stop at the first surprise"
 )]
 
+mod conformance;
 mod faults;
 mod leases;
 mod log;

@@ -1,5 +1,5 @@
 //! Databases, sources, sinks and journals: on a real SQLite file in a fresh folder, on a real PostgreSQL server, before a scripted
-//! HTTP origin.
+//! HTTP origin; the disk and the embedded tier, in fresh folders.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,6 +12,8 @@
 )]
 
 mod database;
+mod disk;
+mod embedded;
 mod episodes;
 mod http;
 mod journal;

@@ -1,0 +1,3 @@
+//! Tiers that instances share, between their memories and the sources.
+
+pub mod embedded;

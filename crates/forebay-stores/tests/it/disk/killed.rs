@@ -1,0 +1,140 @@
+//! The end of a process by SIGKILL: what it acknowledged is there, and what it had begun is there whole or not at all.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use forebay_stores::disk::{Batch, Disk, DiskError, DiskOptions, Durability, Space};
+
+use super::open;
+
+/// Tells a copy of this test binary that it is the process to be killed, and its folder.
+const FOLDER: &str = "FOREBAY_TEST_DISK_FOLDER";
+
+/// The same of the process whose files are limited.
+const LIMITED: &str = "FOREBAY_TEST_LIMITED_FOLDER";
+
+/// The process that is killed: it writes numbered rows, each to two spaces, and says which were acknowledged.
+#[tokio::test]
+async fn child() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let disk = open(Path::new(&folder)).await;
+    for number in 0_u32.. {
+        let mut batch = Batch::new();
+        let key = format!("{number:06}");
+        batch.put(Space::Stores, key.clone(), vec![b'x'; 100]).put(Space::Hot, key, "y");
+        let durability = if number.is_multiple_of(3) { Durability::Always } else { Durability::OsWritten };
+        disk.write(batch, durability).await.unwrap();
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "\nacknowledged {number}").unwrap();
+        out.flush().unwrap();
+    }
+}
+
+/// A process whose files may not grow beyond some size: a write fails, and from then on all of them.
+#[tokio::test]
+async fn limited_child() {
+    let Some(folder) = std::env::var_os(LIMITED) else { return };
+    let disk = open(Path::new(&folder)).await;
+    let mut written = 0_u32;
+    let failed = loop {
+        let mut batch = Batch::new();
+        batch.put(Space::Stores, format!("{written:06}"), vec![b'x'; 10_000]);
+        match disk.write(batch, Durability::OsWritten).await {
+            Ok(()) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(failed, DiskError::Poisoned { .. }) && failed.unknown_outcome(), "{failed:?}");
+    let refused = disk.write(Batch::new(), Durability::OsWritten).await;
+    assert!(matches!(refused, Err(DiskError::Poisoned { .. })), "{refused:?}");
+    assert!(disk.stats().await.is_poisoned);
+    let rows = disk.scan(super::all_of(Space::Stores)).await.unwrap().rows;
+    assert_eq!(rows.len(), written as usize, "reads go on");
+    assert!(matches!(disk.close().await, Err(DiskError::Poisoned { .. })));
+    println!("\nacknowledged {written}");
+}
+
+#[tokio::test]
+async fn after_a_write_that_failed_none_is_taken_until_the_folder_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).await.close().await.unwrap();
+    let mut command = Command::new("sh");
+    // A file may have 2 MiB; the signal is ignored, so that the write fails instead.
+    command.args([
+        "-c",
+        "trap '' XFSZ; ulimit -f 4096; exec \"$0\" disk::killed::limited_child --exact --nocapture",
+    ]);
+    let done = command.arg(std::env::current_exe().unwrap()).env(LIMITED, folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
+    let written = said.lines().find_map(number).expect("it wrote some");
+    assert!(written > 50, "{written}");
+    let disk = open(folder.path()).await;
+    let rows = disk.scan(super::all_of(Space::Stores)).await.unwrap().rows;
+    assert_eq!(rows.len(), written as usize);
+    super::put(&disk, "more", "1", Durability::Always).await;
+}
+
+fn start(folder: &Path) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["disk::killed::child", "--exact", "--nocapture"]).env(FOLDER, folder);
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn number(line: &str) -> Option<u32> {
+    line.strip_prefix("acknowledged ")?.parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_process_acknowledged_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut written = 0;
+    for round in 0..4_u32 {
+        let mut child = start(folder.path());
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let enough = 20 + 37 * round;
+        let reached =
+            lines.by_ref().map_while(Result::ok).filter_map(|line| number(&line)).find(|n| *n >= enough);
+        assert!(reached.is_some(), "the child ended before it was killed");
+        if round == 0 {
+            let refused = Disk::open(folder.path(), DiskOptions::default()).await.unwrap_err();
+            let DiskError::InUse { holder, .. } = &refused else { panic!("{refused}") };
+            assert!(holder.starts_with(&format!("process {} since 20", child.id())), "{holder}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let last = lines.map_while(Result::ok).filter_map(|line| number(&line)).last().or(reached).unwrap();
+
+        let disk = open(folder.path()).await;
+        assert!(disk.opened().kept_all, "the machine has run on");
+        let rows = disk.scan(super::all_of(Space::Stores)).await.unwrap().rows;
+        let others = disk.scan(super::all_of(Space::Hot)).await.unwrap().rows;
+        assert_eq!(rows.len(), others.len(), "half a batch is there");
+        assert!(rows.len() > last as usize, "{last} was acknowledged, and there are {}", rows.len());
+        for (at, (key, _)) in rows.iter().enumerate() {
+            assert_eq!(key[..], *format!("{at:06}").as_bytes(), "one is missing");
+        }
+        written = written.max(rows.len());
+        disk.close().await.unwrap();
+    }
+    assert!(written > 100);
+}
+
+#[tokio::test]
+async fn after_a_start_of_the_machine_only_what_was_synced_is_sure() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    let disk = super::open_after_start(folder.path(), "first").await.unwrap();
+    super::put(&disk, "a", "1", Durability::Always).await;
+    super::put(&disk, "b", "2", Durability::OsWritten).await;
+    // As a machine leaves it that stops now.
+    super::copy_all(folder.path(), copy.path());
+    disk.close().await.unwrap();
+    let same = tempfile::tempdir().unwrap();
+    super::copy_all(copy.path(), same.path());
+    assert!(super::open_after_start(same.path(), "first").await.unwrap().opened().kept_all);
+    let other = super::open_after_start(copy.path(), "second").await.unwrap();
+    assert!(!other.opened().kept_all && !other.opened().is_new);
+    assert_eq!(super::text(&other, "a").await.as_deref(), Some("1"));
+}
