@@ -7,7 +7,7 @@
 //! same faults. [`SimulatedTier::fired`] counts what happened, so that a test can see that it was not spared.
 //!
 //! `state.rs` is the server as a plain value, `link.rs` the network before it. [`SimulatedFeed`] is as unhelpful in telling what
-//! changed in a database.
+//! changed in a database, and [`SimulatedStore`] in keeping what it is given.
 //!
 //! [`conformance`] holds any shared tier to its contract.
 
@@ -16,7 +16,9 @@ mod faults;
 mod feed;
 mod link;
 mod state;
+mod store;
 
 pub use faults::{Faults, Fired, Partition};
 pub use feed::SimulatedFeed;
 pub use link::{ANSWER_WITHIN, Link, SimulatedTier};
+pub use store::{SimulatedDisk, SimulatedStore, StoreFaults};

@@ -30,9 +30,9 @@ pub enum Error {
         /// The namespace asked.
         namespace: Arc<str>,
     },
-    /// The namespace writes to its sink, which has to be waited for; this door does not.
+    /// The namespace writes to its sink or store, which has to be waited for; this door does not.
     #[error(
-        "namespace `{namespace}` writes to its sink: use `set`, `delete` and their like, which wait for it"
+        "namespace `{namespace}` writes to its sink or store: use `set`, `delete` and their like, which wait for it"
     )]
     SinkFirst {
         /// The namespace asked.
@@ -108,6 +108,28 @@ pub enum Error {
         namespace: Arc<str>,
         /// What the journal said; for the operator, not for the caller. `None` where it did not answer in time, or the engine was shut
         /// down under it.
+        #[source]
+        cause: Option<Cause>,
+    },
+    /// The store did not do what it was asked; nothing was written.
+    #[error("namespace `{namespace}`: the store failed, nothing was written")]
+    StoreFailed {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// What the store said; for the operator, not for the caller.
+        #[source]
+        cause: Cause,
+        /// Whether the same can succeed later without anybody's doing.
+        retry: bool,
+    },
+    /// Nobody knows whether the store has the write, or whether that outlives the loss of power.
+    #[error(
+        "namespace `{namespace}`: the store did not confirm the write, which may have been made: read the key, or write again"
+    )]
+    StoreUnconfirmed {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// What the store said; for the operator, not for the caller. `None` where it did not answer in time.
         #[source]
         cause: Option<Cause>,
     },
@@ -307,6 +329,8 @@ impl Error {
             | Self::LoadLost { how: Lost::Ended, .. }
             | Self::Suspect { .. }
             | Self::JournalFailed { .. }
+            | Self::StoreFailed { .. }
+            | Self::StoreUnconfirmed { .. }
             | Self::JournalUnconfirmed { .. }
             | Self::Unconfirmed { .. } => Fault::Forebay,
         }
@@ -316,7 +340,9 @@ impl Error {
     #[must_use]
     pub fn may_retry(&self) -> bool {
         match self {
-            Self::Source { retry, .. } | Self::JournalFailed { retry, .. } => *retry,
+            Self::Source { retry, .. }
+            | Self::JournalFailed { retry, .. }
+            | Self::StoreFailed { retry, .. } => *retry,
             Self::Timeout { .. }
             | Self::Overloaded { .. }
             | Self::BreakerOpen { .. }

@@ -2,6 +2,7 @@
 //! A whole value is read, put and invalidated as any other (`handle.rs`).
 
 use std::any::Any;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -136,5 +137,38 @@ impl<V: Any + Send + Sync> Namespace<V> {
     /// namespace, or the value became too large to be kept: then it is gone. [`Error::Suspect`] out of touch with a shared tier.
     pub fn change<R>(&self, key: impl Key, change: impl FnOnce(&mut Option<Value>) -> R) -> Result<R, Error> {
         self.core.change(&self.tail(&key)?, change)
+    }
+
+    /// Changes the value of `key` in the namespace's [store](super::NamespaceBuilder::store), atomically: `change` is shown `None` where
+    /// nothing is there, and leaves `None`, or an empty collection, where nothing is to be there. Changes of one key are made one
+    /// after the other. What is different goes to the store, so that a small change of a large collection is a small write. Without a
+    /// store it is what [`change`](Self::change) is.
+    ///
+    /// # Errors
+    /// [`Error::StoreFailed`] and [`Error::Overloaded`]: nothing was done. [`Error::StoreUnconfirmed`]: it is done, and not known to be
+    /// durable. As [`change`](Self::change) without a store.
+    pub async fn update<R>(
+        &self,
+        key: impl Key,
+        change: impl FnOnce(&mut Option<Value>) -> R,
+    ) -> Result<R, Error> {
+        self.core.update(&self.tail(&key)?, change).await
+    }
+
+    /// Lets the value of `key` end after `ttl`, or never; whether there is one. Zero ends it now. Of a copy the end is moved, no later
+    /// than the namespace says.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub async fn live_for(&self, key: impl Key, ttl: Option<Duration>) -> Result<bool, Error> {
+        self.core.live_for(&self.tail(&key)?, ttl).await
+    }
+
+    /// Deletes all that the namespace's store has; of a namespace without one, what is held.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update); [`Error::Unconfirmed`] when the shared tier could not be told.
+    pub async fn clear(&self) -> Result<(), Error> {
+        self.core.clear().await
     }
 }

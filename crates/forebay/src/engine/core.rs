@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::common::Common;
 use super::lease_waits::Busy;
 use super::load::Departure;
+use super::shared::Shared;
+use super::store::Stored;
 use crate::feed::Rows;
 use crate::loader::{Flights, Gather, Queue, Throttle};
 use crate::log::{About, Groups, SUSPECT_AFTER, Verdict as Validity};
@@ -43,6 +45,8 @@ pub(super) struct Core {
     pub(super) source: Option<Arc<dyn Source>>,
     /// Where writes go, where they go through.
     pub(super) sink: Option<Arc<dyn Sink>>,
+    /// What its values are stored in, where they are the truth; then it is its source too.
+    pub(super) store: Option<Stored>,
     /// What is journaled and not applied, where writes go behind.
     pub(super) behind: Option<Behind>,
     /// The writes that have not ended.
@@ -74,6 +78,12 @@ pub(super) struct Core {
 }
 
 impl Core {
+    /// The tier that it shares with other instances; what is the truth is in its store.
+    #[inline]
+    pub(super) fn shared(&self) -> Option<&Arc<Shared>> {
+        self.common.shared.as_ref().filter(|_| self.store.is_none())
+    }
+
     /// Moves `held` to the newest log position where no record makes it invalid, marks it where one makes it stale; `false`
     /// where one makes it gone. Called under the lock of its entry.
     #[inline]
@@ -98,7 +108,7 @@ impl Core {
     /// log, and the load is not of the last moment.
     #[inline]
     pub(super) fn suspects<V>(&self, held: &Held<V>, now: Tick) -> bool {
-        let Some(shared) = &self.common.shared else { return false };
+        let Some(shared) = self.shared() else { return false };
         !planted(Bug::SilenceTrusted) && !shared.in_touch(now) && now.since(held.began) >= SUSPECT_AFTER
     }
 

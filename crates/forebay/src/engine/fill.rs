@@ -39,6 +39,9 @@ impl Core {
         let mut held = self.held(departure, beginning, loaded);
         if held.value.is_some() {
             self.may_exist(key);
+            if let Some(stored) = self.store.as_ref().filter(|_| self.policy.idle.is_some()) {
+                stored.uses.add(key);
+            }
         }
         if let Some(sketch) = &self.sketch {
             sketch.count(key);

@@ -243,7 +243,7 @@ impl Core {
     /// Has leases live as long as the load of `batch` may take, which begins now. Granted after its flight was boarded, a lease
     /// outlives the time that this is waited for, but not always that of the youngest, as long as which they are all loaded.
     pub(super) fn renew_leases(self: &Arc<Self>, batch: &[Departure]) {
-        let Some(shared) = self.common.shared.clone() else { return };
+        let Some(shared) = self.shared().cloned() else { return };
         let last = batch.iter().map(Departure::due).max().unwrap_or_default();
         let ends_early = |departure: &&Departure| departure.due().after(LEASE_MARGIN / 2) <= last;
         let lease =
@@ -263,7 +263,7 @@ impl Core {
 
     /// Stores in the tier what loads under leases brought.
     pub(super) fn fill_tier(self: &Arc<Self>, fills: Vec<Fill>) {
-        let Some(shared) = self.common.shared.clone().filter(|_| !fills.is_empty()) else { return };
+        let Some(shared) = self.shared().cloned().filter(|_| !fills.is_empty()) else { return };
         let core = Arc::clone(self);
         self.tasks.spawn(async move {
             for call in fills.chunks(shared.tier.capabilities().batch_max.max(1)) {
@@ -297,7 +297,7 @@ impl Core {
 
     /// Gives back the lease of a load that brought nothing to store.
     pub(super) fn give_back(self: &Arc<Self>, departure: &Departure) {
-        let Some((shared, granted)) = self.common.shared.clone().zip(departure.granted()) else { return };
+        let Some((shared, granted)) = self.shared().cloned().zip(departure.granted()) else { return };
         let (core, key) = (Arc::clone(self), self.pattern.whole(departure.key()));
         // A lease that cannot be given back ends by itself.
         self.tasks.spawn(async move { drop(shared.tier.release(&core.owner, &key, granted.lease).await) });

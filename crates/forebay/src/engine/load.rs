@@ -187,7 +187,7 @@ impl Core {
     /// Sends flights off: to the shared tier where there is one, else to the source. The tier holds whole values: a single field is
     /// asked of the source.
     pub(super) fn depart(self: &Arc<Self>, departures: Vec<Departure>) {
-        match &self.common.shared {
+        match self.shared() {
             Some(shared) if !departures.is_empty() => {
                 let (fields, wholes) = apart(departures);
                 self.depart_to_source(fields);

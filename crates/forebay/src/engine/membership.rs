@@ -21,7 +21,7 @@ impl Core {
     /// Whether the filter knows that `key` does not exist. Out of touch with the log nobody knows what others have added.
     pub(super) fn cannot_exist(&self, key: &[u8]) -> bool {
         let Some(filter) = &self.filter else { return false };
-        let hears = self.common.shared.as_ref().is_none_or(|shared| shared.in_touch(self.clock.now()));
+        let hears = self.shared().is_none_or(|shared| shared.in_touch(self.clock.now()));
         hears && self.hears_feeds(self.clock.now()) && filter.answer(key) == Answer::Absent
     }
 

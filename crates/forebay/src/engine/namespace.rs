@@ -10,7 +10,10 @@ use super::core::{Core, Decide};
 use super::handle::Namespace;
 use super::lease_waits::Busy;
 use super::load::Departure;
-use super::{behind, membership, refresh};
+use super::rules::Asked;
+use super::store::Stored;
+use super::store_source::StoreSource;
+use super::{behind, membership, refresh, store_uses};
 use crate::error::Error;
 use crate::feed::Rows;
 use crate::loader::{Flights, Gather, Queue, Throttle};
@@ -22,7 +25,8 @@ use crate::rt::Mutex;
 use crate::source::{Loaded, Source};
 use crate::tier::memory::EvictionPolicy;
 use crate::tier::shared::Owner;
-use crate::value::{AnyCodec, Blob, Codec, Tag, Version};
+use crate::tier::store::{Durability, Ends, Store};
+use crate::value::{AnyCodec, Blob, Codec, Hash, SortedSet, Tag, Version};
 use crate::warming::Sketch;
 use crate::writes::{Behind, BehindOptions, Journal, Order, Sink};
 
@@ -35,6 +39,7 @@ pub struct NamespaceBuilder<V> {
     source: Option<Arc<dyn Source>>,
     sink: Option<Arc<dyn Sink>>,
     behind: Option<(Arc<dyn Journal>, BehindOptions)>,
+    store: Option<(Arc<dyn Store>, Durability)>,
     tags: Vec<String>,
     rows: Vec<Rows>,
     decide: Option<Arc<Decide>>,
@@ -74,6 +79,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             source: None,
             sink: None,
             behind: None,
+            store: None,
             tags: Vec::new(),
             rows: Vec::new(),
             decide: None,
@@ -301,6 +307,19 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         self
     }
 
+    /// Where its values are stored, which are the truth then: no source is behind them, nothing of them is lost that was acknowledged as
+    /// `durability` says, and memory has copies that follow every write. A new value ends after `ttl`, which need not be given: then
+    /// it does not end. With [`sliding`](Self::sliding) it ends unused.
+    ///
+    /// Values that are not [`Blob`]s, hashes, sorted sets or counters need a [`codec`](Self::codec). The store is waited for as long as
+    /// `load_timeout` says. Rules about a source, and about copies that grow stale, are refused.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>, durability: Durability) -> Self {
+        self.store = Some((store, durability));
+        self.policy.get_or_insert_with(|| Policy::new(Duration::MAX));
+        self
+    }
+
     /// The namespace.
     ///
     /// # Errors
@@ -314,7 +333,18 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         }
         let key = self.key.as_ref().ok_or_else(|| fail("say its `key`, such as \"stock:{code}\"".into()))?;
         let pattern = Pattern::parse(key).map_err(|error| fail(format!("key \"{key}\": {error}")))?;
-        let policy = self.checked_policy().map_err(fail)?;
+        let asked = Asked {
+            policy: self.policy.as_ref().ok_or_else(|| fail("say its `ttl`".into()))?,
+            has_source: self.source.is_some(),
+            has_sink: self.sink.is_some(),
+            has_filter: self.filter.is_some(),
+            is_shared: self.engine.common.shared.is_some(),
+            behind: self.behind.as_ref().map(|(_, options)| options),
+        };
+        let (policy, ends) = match &self.store {
+            Some(_) => asked.of_store().map_err(fail)?,
+            None => (asked.of_copies().map_err(fail)?, Ends::Never),
+        };
         let tags = self.tags.iter().map(|tag| TagTemplate::parse(tag, &pattern));
         let tags = tags.collect::<Result<_, _>>().map_err(|error| fail(error.to_string()))?;
         let rows = self.rows.iter().try_for_each(|rows| rows.check(&pattern));
@@ -328,7 +358,22 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             Some(own) => common.carve(own.bytes, own.policy).map_err(fail)?,
             None => Arc::clone(&common.memory),
         };
-        let loads_fields = self.source.as_ref().is_some_and(|source| source.fields().is_some());
+        let owner = Owner { keyspace, namespace: Arc::clone(&self.name) };
+        let (store, source) = match self.store {
+            Some((store, durability)) => {
+                let source = StoreSource {
+                    store: Arc::clone(&store),
+                    owner: owner.clone(),
+                    pattern: pattern.clone(),
+                    codec: self.codec.clone(),
+                    shape: policy.shape,
+                };
+                let source: Arc<dyn Source> = Arc::new(source);
+                (Some(Stored::new(store, durability, ends)), Some(source))
+            }
+            None => (None, self.source),
+        };
+        let loads_fields = source.as_ref().is_some_and(|source| source.fields().is_some());
         let flights = Flights::new(Arc::clone(&self.name), loads_fields);
         let core = Core {
             flights: Arc::new(if self.sink.is_some() { flights.noting_writes() } else { flights }),
@@ -337,7 +382,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             tier_queue: Arc::new(Queue::new(TIER_CONCURRENCY, policy.queue)),
             busy: Busy::default(),
             gathering: Gather::default(),
-            owner: Owner { keyspace, namespace: Arc::clone(&self.name) },
+            owner,
             codec: self.codec,
             filter: self.filter.map(|options| Arc::new(Filter::new(options))),
             sketch: (self.hottest > 0).then(|| Sketch::new(self.hottest)),
@@ -346,15 +391,15 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             breaker: Arc::new(Breaker::new(policy.breaker)),
             id: common.namespace(),
             keyspace: self.engine.keyspace_id,
-            gives_tags: self.decide.is_some()
-                || self.source.as_ref().is_some_and(|source| source.gives_tags()),
+            gives_tags: self.decide.is_some() || source.as_ref().is_some_and(|source| source.gives_tags()),
             name: self.name,
             pattern,
             policy,
             tags,
             rows: self.rows,
-            source: self.source,
+            source,
             sink: self.sink,
+            store,
             behind: self.behind.map(|(journal, options)| Behind::new(journal, options)),
             decide: self.decide,
             memory,
@@ -374,32 +419,16 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         if self.codec.is_some() || TypeId::of::<V>() == TypeId::of::<Blob>() {
             return None;
         }
+        if self.store.is_some() {
+            let kinds = [TypeId::of::<Hash>(), TypeId::of::<SortedSet>(), TypeId::of::<i64>()];
+            let stored = "say its `codec`: its values are stored, and they are none that a store can write";
+            return (!kinds.contains(&TypeId::of::<V>())).then_some(stored);
+        }
         if self.engine.common.shared.is_some() {
             return Some("say its `codec`: the engine has a shared tier, and its values are not bytes");
         }
         let journaled = "say its `codec`: what is written is journaled, and its values are not bytes";
         self.behind.is_some().then_some(journaled)
-    }
-
-    /// Its rules, as far as they can be kept together.
-    fn checked_policy(&self) -> Result<Policy, String> {
-        let mut policy = self.policy.clone().ok_or("say its `ttl`")?;
-        if let Some(problem) = out_of_limits(&policy) {
-            return Err(problem.into());
-        }
-        let (has_source, has_sink) = (self.source.is_some(), self.sink.is_some());
-        if !has_source && policy.writes == Writes::Refuse {
-            policy.writes = Writes::Cache;
-        }
-        let is_shared = self.engine.common.shared.is_some();
-        if let Some(problem) = max_age_misfit(&policy, is_shared) {
-            return Err(problem.into());
-        }
-        let sink_misfit = sink_misfit(policy.writes, has_sink, has_source, is_shared);
-        match sink_misfit.or_else(|| journal_misfit(policy.writes, self.behind.as_ref())) {
-            Some(problem) => Err(problem.into()),
-            None => Ok(policy),
-        }
     }
 
     fn rule(mut self, option: &str, set: impl FnOnce(&mut Policy)) -> Self {
@@ -417,6 +446,9 @@ fn set_going(core: &Arc<Core>) -> Result<(), Error> {
         core.claim(behind)?;
         behind::keep_applied(core, behind);
     }
+    if let (Some(_), Some(idle)) = (&core.store, core.policy.idle) {
+        store_uses::keep_told(core, idle);
+    }
     if core.filter.is_some() {
         membership::keep_built(core);
     }
@@ -428,92 +460,3 @@ fn set_going(core: &Arc<Core>) -> Result<(), Error> {
 
 /// How many batches are asked of the shared tier at once.
 const TIER_CONCURRENCY: usize = 8;
-/// What is held is refreshed no more often than this.
-const REFRESH_EVERY_MIN: Duration = Duration::from_secs(1);
-
-/// What is wrong with a sink, or the want of one.
-fn sink_misfit(writes: Writes, has_sink: bool, has_source: bool, is_shared: bool) -> Option<&'static str> {
-    match (writes, has_sink) {
-        (Writes::Through | Writes::Behind, false) => {
-            Some("`writes` go to a sink, and there is none: give a `sink`, or leave `writes` out")
-        }
-        (Writes::Through | Writes::Behind, true) if is_shared && !has_source => Some(
-            "what is written could not be read: give a `source` too, since copies of what is written are not held where \
-             the engine has a shared tier",
-        ),
-        (Writes::Refuse | Writes::Cache, true) => Some(
-            "nothing would be written to its `sink`: say `writes(Writes::Through)` or `writes(Writes::Behind)`, or leave the sink out",
-        ),
-        _ => None,
-    }
-}
-
-/// What is wrong with how long copies stay in memory.
-fn max_age_misfit(policy: &Policy, is_shared: bool) -> Option<&'static str> {
-    match policy.memory_max_age? {
-        Duration::ZERO => {
-            Some("a `memory_max_age` of zero holds nothing in memory: give how long a copy may stay there")
-        }
-        _ if !is_shared => {
-            Some("without a shared tier memory has the only copy: shorten `ttl` in place of `memory_max_age`")
-        }
-        _ if policy.writes == Writes::Cache => Some(
-            "what clients write is held in memory only, and a `memory_max_age` would end it: leave one of the two out",
-        ),
-        _ => None,
-    }
-}
-
-/// What is wrong with a journal, or the want of one.
-fn journal_misfit(
-    writes: Writes,
-    behind: Option<&(Arc<dyn Journal>, BehindOptions)>,
-) -> Option<&'static str> {
-    match (writes, behind) {
-        (Writes::Behind, None) => Some(
-            "`writes` go behind, and nothing would keep them: say `behind(journal, BehindOptions::default())`",
-        ),
-        (Writes::Behind, Some((_, options))) => options.problem(),
-        (_, Some(_)) => Some(
-            "nothing would be written to its journal: say `writes(Writes::Behind)`, or leave `behind` out",
-        ),
-        (_, None) => None,
-    }
-}
-
-fn out_of_limits(policy: &Policy) -> Option<&'static str> {
-    if policy.ttl.is_zero() {
-        return Some("a `ttl` of zero caches nothing: give the longest age that readers may see");
-    }
-    if policy.load_timeout.is_zero() {
-        return Some("a `load_timeout` of zero lets no load finish: give the longest that a reader may wait");
-    }
-    if policy.concurrency == 0 {
-        return Some("a `concurrency` of zero lets no load begin: give how many may run at once");
-    }
-    if policy.jitter > policy.ttl {
-        return Some("`jitter` is longer than `ttl`: it can only take away from it");
-    }
-    if policy.refresh_every.is_some_and(|every| every < REFRESH_EVERY_MIN) {
-        return Some("a `refresh_every` of less than 1 s is a load test of the source: give 1 s or more");
-    }
-    if policy.breaker.failures == 0 || policy.breaker.successes == 0 {
-        return Some("a `breaker` needs at least one failure to open and one success to close");
-    }
-    let stale = policy.stale_while_revalidate.max(policy.stale_if_error);
-    match policy.idle {
-        Some(idle) if idle.is_zero() || idle > policy.ttl => {
-            Some("the `idle` of a sliding TTL must be more than zero and no longer than its `max`")
-        }
-        Some(_) if !stale.is_zero() => Some(
-            "a sliding TTL has no stale windows: leave out `stale_while_revalidate` and `stale_if_error`",
-        ),
-        Some(_) if policy.refresh_ahead >= policy.ttl => Some(
-            "`refresh_ahead` is not shorter than the `max` of the sliding TTL: every read would start a refresh",
-        ),
-        None if policy.refresh_ahead >= policy.ttl => {
-            Some("`refresh_ahead` is not shorter than `ttl`: every read would start a refresh")
-        }
-        _ => None,
-    }
-}

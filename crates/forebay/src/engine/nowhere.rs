@@ -33,7 +33,7 @@ impl Core {
     /// The answer for a key that memory cannot answer for and that cannot be loaded. What is kept of it without a source is withheld
     /// while it is suspect, as anything suspect is: that is told.
     pub(super) fn not_loaded(&self, key: &[u8], now: Tick) -> Read {
-        let kept = self.common.shared.as_ref().and_then(|_| self.memory.peek(self.id, key, now));
+        let kept = self.shared().and_then(|_| self.memory.peek(self.id, key, now));
         if kept.is_some_and(|held| held.value.is_some() && self.withholds(key, &held)) {
             self.counters.withheld();
             self.note(key, What::Withheld);

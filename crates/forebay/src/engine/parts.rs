@@ -21,7 +21,7 @@ impl Core {
     /// namespace, it is removed. Whether anything was held for the key here.
     pub(super) async fn tell_field(&self, key: &[u8], field: &[u8]) -> Result<bool, Error> {
         let field = Bytes::copy_from_slice(field);
-        if self.common.shared.is_none() {
+        if self.shared().is_none() {
             let held = self.peek(key).is_some();
             self.drop_field(key, &field);
             self.counters.wrote(WriteOutcome::Invalidated);
@@ -79,7 +79,7 @@ impl Core {
     pub(super) fn put_field(&self, key: &[u8], field: &[u8], value: Bytes) -> Result<(), Error> {
         match self.policy.writes {
             Writes::Refuse => return Err(self.writes_refused()),
-            Writes::Through => return Err(self.sink_first()),
+            Writes::Through | Writes::Store => return Err(self.sink_first()),
             Writes::Behind => return Err(self.whole_only()),
             Writes::Cache => {}
         }
@@ -189,7 +189,7 @@ impl Core {
         version: Version,
         changes: &[MemberChange],
     ) -> Result<(), Error> {
-        if self.common.shared.is_some() {
+        if self.shared().is_some() {
             return self.tell_key(key, Verb::Invalidate).await.map(drop);
         }
         self.may_exist(key);

@@ -363,7 +363,7 @@ impl Core {
     /// What a reader who begins now must see.
     pub(super) fn since(&self) -> Since {
         let now = self.clock.now();
-        let silent = self.common.shared.as_ref().is_some_and(|shared| !shared.in_touch(now));
+        let silent = self.shared().is_some_and(|shared| !shared.in_touch(now));
         Since {
             began: now,
             position: self.groups.newest(),
@@ -414,8 +414,13 @@ impl Core {
                 return None;
             }
             // What is not served is not used either.
-            if self.policy.idle.is_some() && matches!(self.standing(held, now), Standing::Fresh) {
+            if let Some(idle) = self.policy.idle
+                && matches!(self.standing(held, now), Standing::Fresh)
+            {
                 let Seen { fresh_until, useless_from, .. } = *held;
+                if let Some(stored) = &self.store {
+                    stored.uses.note(key, held, idle, now);
+                }
                 held.useless_from = self.policy.used(now, Life { fresh_until, useless_from });
             }
             Some(take(held))

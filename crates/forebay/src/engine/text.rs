@@ -124,6 +124,46 @@ impl<V> Namespace<V> {
         }
     }
 
+    /// Changes the value of `key` in the namespace's store, atomically, as [`update`](Self::update); without a store it is what
+    /// [`modify`](Self::modify) is.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update); when the key is not one of the namespace.
+    pub async fn update_key<R>(
+        &self,
+        key: &[u8],
+        change: impl FnOnce(&mut Option<Value>) -> R,
+    ) -> Result<R, Error> {
+        match self.core.pattern.tail(key) {
+            Some(key) => self.core.update(key, change).await,
+            None => Err(self.core.not_a_key()),
+        }
+    }
+
+    /// Lets the value of `key` end after `ttl`, or never, as [`live_for`](Self::live_for); whether there is one.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub async fn live_key_for(&self, key: &[u8], ttl: Option<Duration>) -> Result<bool, Error> {
+        match self.core.pattern.tail(key) {
+            Some(key) => self.core.live_for(key, ttl).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Up to `limit` keys of the namespace's store that come after `after` and begin with `prefix`, in the order of their bytes.
+    ///
+    /// # Errors
+    /// When the store cannot be read; [`Error::Build`] where there is none.
+    pub async fn stored_keys(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Box<[u8]>>, Error> {
+        self.core.stored_keys(prefix, after, limit).await
+    }
+
     /// Makes what is held for `key` gone, here and in the shared tier, and keeps loads that began before from bringing it back;
     /// whether anything was held here.
     ///

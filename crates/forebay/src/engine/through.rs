@@ -49,6 +49,10 @@ impl Core {
             Writes::Refuse | Writes::Cache => self.put(key, value, ttl),
             Writes::Through => self.write_through(key, Change::Put(value), ttl).await,
             Writes::Behind => self.write_behind(key, Some(value), ttl).await,
+            Writes::Store => match &self.store {
+                Some(stored) => self.set_stored(stored, key, value, ttl).await,
+                None => Err(self.writes_refused()),
+            },
         }
     }
 
@@ -59,6 +63,10 @@ impl Core {
             Writes::Cache => self.tell_key(key, Verb::Invalidate).await.map(drop),
             Writes::Through => self.write_through(key, Change::Delete, None).await,
             Writes::Behind => self.write_behind(key, None, None).await,
+            Writes::Store => match &self.store {
+                Some(stored) => self.delete_stored(stored, key).await,
+                None => Err(self.writes_refused()),
+            },
         }
     }
 
@@ -82,6 +90,7 @@ impl Core {
             }
             Writes::Through => self.write_through(key, Change::Fields(fields), None).await,
             Writes::Behind => Err(self.whole_only()),
+            Writes::Store => self.update(key, |held| self.write_fields(held, fields)).await?,
         }
     }
 
@@ -173,7 +182,7 @@ impl Core {
         ended
     }
 
-    fn too_many_writes(&self) -> Error {
+    pub(super) fn too_many_writes(&self) -> Error {
         Error::Overloaded { namespace: Arc::clone(&self.name), retry_after: self.policy.load_timeout }
     }
 
@@ -241,7 +250,7 @@ impl Core {
     /// Holds what the sink has applied; `false` where what is held of the key is to be [made gone](Self::make_gone) instead.
     pub(super) fn is_followed(&self, key: &[u8], change: Change, applied: Applied, before: Before) -> bool {
         self.may_exist(key);
-        let holds = applied.as_written && self.common.shared.is_none();
+        let holds = applied.as_written && self.shared().is_none();
         let followed = holds
             && match change {
                 Change::Put(_) => self.hold_written(key, applied, before),
@@ -316,7 +325,7 @@ impl Core {
 
     /// Makes what is held of keys that were written gone, here and in the shared tier, and fences off the loads that began before.
     pub(super) async fn make_gone(&self, keys: &[&[u8]]) -> Result<(), Error> {
-        if self.common.shared.is_none() {
+        if self.shared().is_none() {
             for key in keys {
                 invalidation::key(&self.memory, &self.flights, self.id, key);
                 self.told(key, Verb::Invalidate, self.groups.newest());

@@ -21,7 +21,7 @@ impl Core {
     pub(super) fn put(&self, key: &[u8], value: Value, ttl: Option<Duration>) -> Result<(), Error> {
         match self.policy.writes {
             Writes::Refuse => return Err(self.writes_refused()),
-            Writes::Through | Writes::Behind => return Err(self.sink_first()),
+            Writes::Through | Writes::Behind | Writes::Store => return Err(self.sink_first()),
             Writes::Cache => {}
         }
         let position = self.groups.newest();
@@ -141,7 +141,7 @@ impl Core {
 
     /// Invalidates, or makes stale, `key` here and in the shared tier; whether anything was held here.
     pub(super) async fn tell_key(&self, key: &[u8], verb: Verb) -> Result<bool, Error> {
-        if self.common.shared.is_none() {
+        if self.shared().is_none() {
             return Ok(match verb {
                 Verb::Invalidate => self.drop_copy(key, WriteOutcome::Invalidated),
                 Verb::Expire => self.expire_copy(key),
@@ -251,7 +251,7 @@ impl Core {
         }
     }
 
-    fn drop_where(&self, verb: Verb, takes_in: impl FnMut(&[u8], &memory::Held) -> bool) {
+    pub(super) fn drop_where(&self, verb: Verb, takes_in: impl FnMut(&[u8], &memory::Held) -> bool) {
         self.others_may_exist();
         self.flights.close_all();
         match verb {

@@ -85,6 +85,8 @@ pub enum Writes {
     Through,
     /// It is journaled and acknowledged; the namespace's sink applies it later, and readers of this instance see it at once.
     Behind,
+    /// It is written to the namespace's store, which is the truth. The only one where there is a store.
+    Store,
 }
 
 /// The longest that an absence is believed unless the namespace says otherwise.

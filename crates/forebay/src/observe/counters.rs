@@ -143,6 +143,8 @@ counters! {
     writes_kept,
     /// Writes that the sink applied.
     writes_applied,
+    /// Writes that a store took.
+    writes_stored,
     /// Writes journaled, for the sink to apply later.
     writes_journaled,
     /// Copies dropped by a write.
@@ -258,6 +260,7 @@ impl Counters {
         self.count(|stripe| match outcome {
             WriteOutcome::Kept => &stripe.writes_kept,
             WriteOutcome::Applied => &stripe.writes_applied,
+            WriteOutcome::Stored => &stripe.writes_stored,
             WriteOutcome::Journaled => &stripe.writes_journaled,
             WriteOutcome::Dropped => &stripe.writes_dropped,
             WriteOutcome::Invalidated => &stripe.writes_invalidated,

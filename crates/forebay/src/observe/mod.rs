@@ -158,6 +158,8 @@ words! {
         Kept = "kept",
         /// The sink applied it; what is held followed.
         Applied = "applied",
+        /// The store took it, which is the truth; what is held followed.
+        Stored = "stored",
         /// It is journaled, and readers see it; the sink applies it later.
         Journaled = "journaled",
         /// The copy was dropped, and nothing else: the next read loads.
@@ -186,6 +188,7 @@ impl From<&Error> for WriteOutcome {
             Error::SinkFailed { .. }
             | Error::QueueFull { .. }
             | Error::JournalFailed { .. }
+            | Error::StoreFailed { .. }
             | Error::Overloaded { .. }
             | Error::BreakerOpen { .. }
             | Error::Suspect { .. } => Self::Failed,

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use super::length;
 use super::name::{Alias, Name, Page, Sought, scan};
-use super::tree::{Iter, Tree, Weigh};
+use super::tree::{Change, Iter, Tree, Weigh};
 use crate::rt::Tick;
 
 /// What is known of a field.
@@ -342,6 +342,21 @@ impl Hash {
     #[must_use]
     pub fn scan(&self, cursor: u64, count: usize) -> Page<(&[u8], &Bytes)> {
         scan(&self.known, cursor, count)
+    }
+
+    /// What makes `old` this, of two hashes that are known whole: fields with their values, `None` where a field is gone. Where one is
+    /// a clone of the other that was changed, what they share is not looked at.
+    #[must_use]
+    pub fn changes_since(&self, old: &Self) -> Vec<(Bytes, Option<Bytes>)> {
+        let mut changes = Vec::new();
+        let name = |name: &Name| Bytes::copy_from_slice(name.bytes());
+        self.known.changes_since(&old.known, |change| {
+            changes.push(match change {
+                Change::Put(field, value) => (name(field), Some(value.clone())),
+                Change::Removed(field) => (name(field), None),
+            });
+        });
+        changes
     }
 
     /// What it weighs, in bytes; what it shares with clones is counted in each.

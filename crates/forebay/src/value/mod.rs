@@ -27,9 +27,10 @@ pub use hash::{FieldState, Fields, Hash};
 pub use key::{FromParam, FromParams, Key, KeyBuf, KeyPart, Param, TakeParts};
 pub use name::Page;
 pub use origin::{Extras, Position, Tag, Version};
-pub use overtaken::MemberChange;
 pub(crate) use overtaken::{Overtaken, apply_changes};
-pub use sorted_set::{Aggregate, Direction, Members, Score, ScoreError, SortedSet, Taken, Upsert};
+pub use sorted_set::{
+    Aggregate, Direction, MemberChange, Members, Score, ScoreError, SortedSet, Taken, Upsert,
+};
 
 /// A cached value.
 #[derive(Clone)]

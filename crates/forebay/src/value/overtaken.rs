@@ -12,26 +12,8 @@ use bytes::Bytes;
 
 use super::hash::Hash;
 use super::origin::Version;
-use super::sorted_set::{Score, SortedSet};
+use super::sorted_set::{MemberChange, SortedSet};
 use super::{FieldState, Value};
-
-/// A member of a sorted set as it is from some version on, however often it is applied.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MemberChange {
-    /// The member.
-    pub member: Bytes,
-    /// Its score; `None` takes it out.
-    pub score: Option<Score>,
-}
-
-impl MemberChange {
-    fn apply(&self, set: &mut SortedSet) {
-        match self.score {
-            Some(score) => drop(set.upsert(&self.member, score)),
-            None => drop(set.remove(&self.member)),
-        }
-    }
-}
 
 /// Applies the changes of `version` to a set of version `of`, unless it knows them; whether it did.
 pub(crate) fn apply_changes(

@@ -16,9 +16,11 @@ use std::iter::FusedIterator;
 use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::length;
 use super::name::{Alias, Name, Page, Sought, scan};
-use super::tree::{Iter, Tree, Weigh};
+use super::tree::{Change, Iter, Tree, Weigh};
 
 /// Why a score was refused.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
@@ -158,6 +160,25 @@ pub enum Direction {
 
 /// A member that was taken out, and its score.
 pub type Taken = (Arc<[u8]>, Score);
+
+/// A member of a sorted set as it is from some version on, however often it is applied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberChange {
+    /// The member.
+    pub member: Bytes,
+    /// Its score; `None` takes it out.
+    pub score: Option<Score>,
+}
+
+impl MemberChange {
+    /// Makes the member of `set` so.
+    pub(super) fn apply(&self, set: &mut SortedSet) {
+        match self.score {
+            Some(score) => drop(set.upsert(&self.member, score)),
+            None => drop(set.remove(&self.member)),
+        }
+    }
+}
 
 /// Members with scores.
 ///
@@ -428,6 +449,21 @@ impl SortedSet {
     pub fn scan(&self, cursor: u64, count: usize) -> Page<(&[u8], Score)> {
         let Page { cursor, entries } = scan(&self.scores, cursor, count);
         Page { cursor, entries: entries.into_iter().map(|(member, score)| (member, *score)).collect() }
+    }
+
+    /// What makes `old` this: members with their scores, `None` where a member is gone. Where one is a clone of the other that was
+    /// changed, what they share is not looked at.
+    #[must_use]
+    pub fn changes_since(&self, old: &Self) -> Vec<MemberChange> {
+        let mut changes = Vec::new();
+        self.scores.changes_since(&old.scores, |change| {
+            let (member, score) = match change {
+                Change::Put(member, score) => (member, Some(*score)),
+                Change::Removed(member) => (member, None),
+            };
+            changes.push(MemberChange { member: Bytes::copy_from_slice(member.bytes()), score });
+        });
+        changes
     }
 
     /// What it weighs, in bytes; what it shares with clones is counted in each.

@@ -11,6 +11,8 @@
 //!
 //! What is sought is told by a function, as with `slice::binary_search_by`: `order(key)` says how `key` stands to it.
 
+mod changes;
+
 use std::cmp::Ordering;
 use std::iter::FusedIterator;
 use std::ops::Range;
@@ -19,6 +21,8 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::length;
+
+pub(super) use changes::Change;
 
 /// One side may be heavier than the other by this factor: Δ.
 const HEAVIER_MAX: usize = 3;

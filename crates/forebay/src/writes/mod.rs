@@ -13,7 +13,7 @@ pub(crate) use behind::{Behind, Call, Failed, Job, Laid, Next, Parked, Since, Tu
 pub use behind::{BehindOptions, PendingWrites};
 pub use function::{WriteMany, WriteOne, write_many, write_one};
 pub use journal::{Committing, Journal, JournalEntry, JournalError, Kept, KeptDead, Operation, Recovered};
-pub(crate) use order::{Order, Place};
+pub(crate) use order::{Going, Order, Place};
 pub(crate) use sink::WrongCount;
 pub use sink::{Applied, Applying, Change, Effect, OperationId, Outcomes, Sink, SinkError, SinkWrite};
 

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::rt::Mutex;
 
@@ -15,7 +15,7 @@ use crate::rt::Mutex;
 #[derive(Debug)]
 pub(crate) struct Order {
     lines: Mutex<Lines>,
-    at_once: Semaphore,
+    at_once: Arc<Semaphore>,
     writes_max: usize,
 }
 
@@ -69,8 +69,8 @@ impl Drop for Turn {
 
 /// What a write needs to go to the sink; given up when dropped.
 #[derive(Debug)]
-pub(crate) struct Going<'a> {
-    _slot: Option<SemaphorePermit<'a>>,
+pub(crate) struct Going {
+    _slot: Option<OwnedSemaphorePermit>,
     _turn: Turn,
     _counted: Counted,
 }
@@ -79,7 +79,7 @@ impl Order {
     /// An order that lets `at_once` writes go beside each other and holds `writes_max` in all.
     #[must_use]
     pub(crate) fn new(at_once: usize, writes_max: usize) -> Self {
-        let at_once = Semaphore::new(at_once.min(Semaphore::MAX_PERMITS));
+        let at_once = Arc::new(Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)));
         Self { lines: Mutex::default(), at_once, writes_max }
     }
 
@@ -127,7 +127,7 @@ impl Order {
     }
 
     /// Waits for the turn of `place`, and for a slot. Dropped, the place is given up.
-    pub(crate) async fn go(&self, place: Place) -> Option<Going<'_>> {
+    pub(crate) async fn go(&self, place: Place) -> Option<Going> {
         let Place { turn, counted } = place;
         let turn = match turn {
             Wait::Over(turn) => turn,
@@ -135,7 +135,7 @@ impl Order {
             Wait::For(turn) => turn.await.ok()?,
         };
         // It is never closed.
-        let slot = self.at_once.acquire().await.ok();
+        let slot = Arc::clone(&self.at_once).acquire_owned().await.ok();
         Some(Going { _slot: slot, _turn: turn, _counted: counted })
     }
 

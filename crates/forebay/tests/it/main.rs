@@ -66,8 +66,9 @@ mod sliding;
 #[cfg(not(feature = "model"))]
 mod slow;
 #[cfg(not(feature = "model"))]
-mod through;
+mod store;
 #[cfg(not(feature = "model"))]
+mod through;
 mod versions;
 #[cfg(not(feature = "model"))]
 mod warming;
