@@ -1,9 +1,9 @@
-//! What every shared tier keeps, as one function that tests call: [`check_shared_tier`].
+//! What every shared tier keeps, as one function that tests call: [`check_shared_tier`]; and what every store keeps: [`check_store`].
 //!
 //! Each rule is run on a tier of its own, which the caller makes; it panics at the first rule that does not hold. Times are
 //! compared with some slack, so that a tier may keep the time of a server. Faults are not its business: the tiers it is given answer.
 //!
-//! `entries.rs` has the rules of entries and leases, `log.rs` those of the log, `restarts.rs` what outlives which end.
+//! `entries.rs` has the rules of entries and leases, `log.rs` those of the log, `restarts.rs` what outlives which end, `store.rs` those of stores.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,6 +15,7 @@
 mod entries;
 mod log;
 mod restarts;
+mod store;
 
 use std::fmt;
 use std::future::Future;
@@ -28,6 +29,8 @@ use forebay::log::{Cursor, Reach, Record, Verb};
 use forebay::tier::shared::{
     Answer, Envelope, EnvelopeValue, Fill, Filled, Lease, LeaseTerms, Owner, SharedTier,
 };
+
+pub use store::{StoreSubject, check_store};
 
 /// Something that takes its time.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -1,3 +1,4 @@
-//! Tiers that instances share, between their memories and the sources.
+//! Tiers on a disk of this process: copies that outlive it, and values that are the truth.
 
 pub mod embedded;
+pub mod store;

@@ -22,6 +22,7 @@ mod postgres;
 mod proxy;
 mod sink;
 mod sql;
+mod store;
 mod withstanding;
 
 use std::time::Duration;

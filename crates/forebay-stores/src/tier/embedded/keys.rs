@@ -57,7 +57,7 @@ pub(super) fn second(ms: u64) -> u64 {
     ms.div_ceil(1000)
 }
 
-pub(super) fn put_owner(at: &mut BytesMut, owner: &Owner) {
+pub(in crate::tier) fn put_owner(at: &mut BytesMut, owner: &Owner) {
     put_name(at, &owner.keyspace);
     put_name(at, &owner.namespace);
 }

@@ -21,7 +21,7 @@
 
 mod entry;
 mod groups;
-mod keys;
+pub(super) mod keys;
 mod state;
 mod steps;
 mod sweep;

@@ -1,0 +1,188 @@
+//! The embedded store: its contract, an engine over it, and what it leaves on the disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use forebay::rt::Clock;
+use forebay::tier::shared::Owner;
+use forebay::tier::store::{Change, Durability, Ends, Store, StoreError, StoredValue, What};
+use forebay::value::{Blob, Hash};
+use forebay::{Forebay, Namespace, Value};
+use forebay_simulated::conformance::{StoreSubject, check_store};
+use forebay_stores::disk::{Batch, Disk, Durability as DiskDurability, Scan, Space};
+use forebay_stores::tier::store::{EmbeddedStore, StoreOptions};
+
+use crate::embedded::{MORNING_MS, disk};
+
+fn open(disk: &Disk, clock: &Clock) -> Arc<EmbeddedStore> {
+    let unix_ms = Some(MORNING_MS + clock.now().as_ms());
+    Arc::new(EmbeddedStore::open(disk.clone(), StoreOptions { clock: clock.clone(), unix_ms }).unwrap())
+}
+
+fn pass(clock: &Clock) -> Box<dyn Fn(Duration) -> forebay_simulated::conformance::Later<()> + Send + Sync> {
+    let clock = clock.clone();
+    Box::new(move |time| {
+        clock.advance(time);
+        Box::pin(async {})
+    })
+}
+
+#[tokio::test]
+async fn a_store_in_memory_conforms() {
+    check_store(|| async {
+        let (disk, clock) = (Disk::memory(), Clock::simulated());
+        StoreSubject { store: open(&disk, &clock), pass: pass(&clock), restart: None }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_in_a_folder_conforms() {
+    check_store(|| async {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let clock = Clock::simulated();
+        let on = disk(folder.path(), "boot").await;
+        let store = open(&on, &clock);
+        let now = Arc::new(tokio::sync::Mutex::new(on));
+        StoreSubject {
+            store,
+            pass: pass(&clock),
+            restart: Some(Box::new(move || {
+                let (folder, clock, now) = (Arc::clone(&folder), clock.clone(), Arc::clone(&now));
+                Box::pin(async move {
+                    let mut now = now.lock().await;
+                    now.close().await.unwrap();
+                    *now = disk(folder.path(), "boot").await;
+                    open(&now, &clock) as Arc<dyn Store>
+                })
+            })),
+        }
+    })
+    .await;
+}
+
+fn owner() -> Owner {
+    Owner { keyspace: Arc::from("shop"), namespace: Arc::from("things") }
+}
+
+async fn put(store: &EmbeddedStore, key: &str, value: StoredValue, ends: Ends) {
+    let change = Change { key: key.as_bytes().into(), what: What::Put(value), ends };
+    store.append(&owner(), vec![change], Durability::None).await.unwrap();
+}
+
+fn hash(fields: usize) -> StoredValue {
+    let fields = (0..fields).map(|field| (field.to_string(), Bytes::from(vec![b'x'; 100])));
+    StoredValue::Hash(Arc::new(Hash::whole(fields)))
+}
+
+async fn rows(disk: &Disk, space: Space) -> usize {
+    let scan = Scan { space, prefix: Bytes::new(), after: None, limit: 100_000 };
+    disk.scan(scan).await.unwrap().rows.len()
+}
+
+/// Lets the background work until the disk has so many rows.
+async fn swept_to(disk: &Disk, clock: &Clock, wanted: [usize; 2]) {
+    for _ in 0..2_000 {
+        clock.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+        if [rows(disk, Space::Stores).await, rows(disk, Space::StoreExpiry).await] == wanted {
+            return;
+        }
+    }
+    panic!("{} rows, {} ends", rows(disk, Space::Stores).await, rows(disk, Space::StoreExpiry).await);
+}
+
+#[tokio::test]
+async fn what_is_gone_leaves_nothing_on_the_disk() {
+    let (disk, clock) = (Disk::memory(), Clock::simulated());
+    let store = open(&disk, &clock);
+    put(&store, "deleted", hash(1_000), Ends::After(Duration::from_secs(100_000))).await;
+    put(&store, "replaced", hash(600), Ends::Never).await;
+    put(&store, "replaced", StoredValue::Counter(1), Ends::Never).await;
+    put(&store, "ended", hash(700), Ends::After(Duration::from_secs(5))).await;
+    put(&store, "ended too", StoredValue::Counter(1), Ends::After(Duration::from_secs(5))).await;
+    let gone = Change { key: b"deleted"[..].into(), what: What::Delete, ends: Ends::Never };
+    store.append(&owner(), vec![gone], Durability::None).await.unwrap();
+    swept_to(&disk, &clock, [1, 0]).await;
+    for number in 0..600 {
+        put(&store, &number.to_string(), hash(1), Ends::After(Duration::from_secs(100_000))).await;
+    }
+    store.clear(&owner(), Durability::None).await.unwrap();
+    // What stays is the number of the epoch.
+    swept_to(&disk, &clock, [1, 0]).await;
+}
+
+#[tokio::test]
+async fn a_damaged_value_is_named_and_can_be_replaced() {
+    let (disk, clock) = (Disk::memory(), Clock::simulated());
+    let store = open(&disk, &clock);
+    put(&store, "x", StoredValue::Counter(1), Ends::Never).await;
+    put(&store, "y", StoredValue::Counter(2), Ends::Never).await;
+    let scan = Scan { space: Space::Stores, prefix: Bytes::new(), after: None, limit: 9 };
+    let (at, _) = disk.scan(scan).await.unwrap().rows.remove(0);
+    let mut batch = Batch::new();
+    batch.put(Space::Stores, at, Bytes::from_static(b"\x07rubbish"));
+    disk.write(batch, DiskDurability::OsWritten).await.unwrap();
+    let damaged = store.load(&owner(), &[b"x"]).await.unwrap_err();
+    assert!(matches!(&damaged, StoreError::Damaged { place, .. } if place.contains('x')), "{damaged}");
+    assert!(!damaged.may_retry() && !damaged.unknown_outcome());
+    let stays = Change { key: b"x"[..].into(), what: What::Stays, ends: Ends::Never };
+    assert!(store.append(&owner(), vec![stays], Durability::None).await.is_err());
+    assert!(store.load(&owner(), &[b"y"]).await.unwrap()[0].is_some(), "another value was touched");
+    put(&store, "x", StoredValue::Counter(3), Ends::Never).await;
+    assert!(store.load(&owner(), &[b"x"]).await.unwrap()[0].is_some());
+}
+
+async fn things(engine: &Forebay, store: &Arc<EmbeddedStore>) -> Namespace<Blob> {
+    let builder = engine.namespace("things").key("thing:{id}");
+    builder
+        .store(Arc::clone(store) as Arc<dyn Store>, Durability::Interval(Duration::from_secs(1)))
+        .build()
+        .unwrap()
+}
+
+/// Many tasks change fields of one hash through an engine, whose copies are dropped meanwhile; then the process starts anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_over_it_loses_nothing_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let on = disk(folder.path(), "boot").await;
+    let engine = Forebay::builder().build().unwrap();
+    let namespace = things(&engine, &open(&on, &clock)).await;
+    let tasks = (0..4).map(|task| {
+        let namespace = namespace.clone();
+        tokio::spawn(async move {
+            for number in 0..100 {
+                let field = (number % 10).to_string();
+                let add = |held: &mut Option<Value>| {
+                    let value = held.get_or_insert_with(|| Value::from(Hash::whole::<&[u8]>([])));
+                    let hash = value.hash_mut().unwrap();
+                    let before = hash
+                        .state(field.as_bytes())
+                        .known()
+                        .map_or(0, |text| std::str::from_utf8(text).unwrap().parse::<u32>().unwrap());
+                    hash.set(field.as_bytes(), Bytes::from((before + 1).to_string()));
+                };
+                namespace.update_key(b"thing:hash", add).await.unwrap();
+                if (number + task) % 7 == 0 {
+                    let _ = namespace.drop_copy(b"thing:hash");
+                }
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    namespace.set_key(b"thing:blob", Value::from(Blob::json("{}")), None).await.unwrap();
+    drop((namespace, engine));
+    on.close().await.unwrap();
+    let on = disk(folder.path(), "boot").await;
+    let engine = Forebay::builder().build().unwrap();
+    let namespace = things(&engine, &open(&on, &clock)).await;
+    let read = namespace.read(b"thing:hash").await.unwrap().value.unwrap();
+    let values: Vec<_> = read.as_hash().unwrap().iter().map(|(_, value)| value.clone()).collect();
+    assert_eq!(values, vec![Bytes::from_static(b"40"); 10]);
+    assert!(namespace.get("blob").await.unwrap().is_some());
+    assert_eq!(engine.validate(), Ok(()));
+}
