@@ -1,11 +1,12 @@
 //! A store in memory that fails, waits and crashes when a test says so.
+#![expect(clippy::panic, reason = "a change that the contract does not allow ends the test")]
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay::rt::{Clock, Tick};
+use forebay::rt::{Clock, Mutex, MutexGuard, Tick};
 use forebay::tier::shared::Owner;
 use forebay::tier::store::{
     Change, Durability, Ends, Reply, Store, StoreError, StoreLimits, Stored, StoredValue, What,
@@ -92,7 +93,7 @@ impl SimulatedDisk {
     }
 
     fn lock(&self) -> MutexGuard<'_, Disk> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// What is held, made of all that was taken.
@@ -228,7 +229,7 @@ impl SimulatedStore {
     }
 
     fn poisoned(&self) -> MutexGuard<'_, bool> {
-        self.is_poisoned.lock().unwrap_or_else(PoisonError::into_inner)
+        self.is_poisoned.lock()
     }
 
     async fn take(&self, of: &Owner, step: Step, durability: Durability) -> Result<(), StoreError> {
@@ -278,7 +279,7 @@ impl SimulatedStore {
 
 impl Store for SimulatedStore {
     fn limits(&self) -> StoreLimits {
-        StoreLimits { key_bytes_max: 1_024, value_bytes_max: 1 << 20, batch_max: 16 }
+        StoreLimits { key_bytes_max: 1_024, value_bytes_max: usize::MAX, batch_max: 16 }
     }
 
     fn load<'a>(&'a self, of: &'a Owner, keys: &'a [&'a [u8]]) -> Reply<'a, Vec<Option<Stored>>> {
@@ -320,6 +321,12 @@ impl Store for SimulatedStore {
 
     fn append<'a>(&'a self, of: &'a Owner, changes: Vec<Change>, durability: Durability) -> Reply<'a, ()> {
         Box::pin(async move {
+            let limit = self.limits().key_bytes_max;
+            if let Some(Change { key, .. }) = changes.iter().find(|change| change.key.len() > limit) {
+                let number = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+                let (bytes, limit_bytes) = (number(key.len()), number(limit));
+                return Err(StoreError::TooLarge { what: "key", bytes, limit_bytes });
+            }
             let at = self.clock.now();
             let changes = changes.into_iter().map(|change| (change, at)).collect();
             self.take(of, Step::Changes(changes), durability).await

@@ -30,7 +30,7 @@ use forebay::tier::shared::{
     Answer, Envelope, EnvelopeValue, Fill, Filled, Lease, LeaseTerms, Owner, SharedTier,
 };
 
-pub use store::{StoreSubject, check_store};
+pub use store::{Reopens, StoreSubject, check_store};
 
 /// Something that takes its time.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;

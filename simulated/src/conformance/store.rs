@@ -13,14 +13,17 @@ use forebay::value::{Blob, Hash, Kind, MemberChange, Score, SortedSet};
 
 use super::Later;
 
+/// Ends the process that has a store, and opens that again; the store then.
+pub type Reopens = Box<dyn Fn() -> Later<Arc<dyn Store>> + Send + Sync>;
+
 /// A store under test, without faults and empty, and what can be done to it.
 pub struct StoreSubject {
     /// The store.
     pub store: Arc<dyn Store>,
     /// Lets time pass, as the store counts it.
     pub pass: Box<dyn Fn(Duration) -> Later<()> + Send + Sync>,
-    /// Ends the process that has the store, and opens it again; the store then. `None` where nothing outlives that.
-    pub restart: Option<Box<dyn Fn() -> Later<Arc<dyn Store>> + Send + Sync>>,
+    /// `None` where nothing outlives the process.
+    pub restart: Option<Reopens>,
 }
 
 impl fmt::Debug for StoreSubject {

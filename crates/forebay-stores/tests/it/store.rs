@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay::rt::Clock;
+use forebay::rt::{Clock, Mutex};
 use forebay::tier::shared::Owner;
 use forebay::tier::store::{Change, Durability, Ends, Store, StoreError, StoredValue, What};
 use forebay::value::{Blob, Hash};
@@ -44,17 +44,18 @@ async fn a_store_in_a_folder_conforms() {
         let clock = Clock::simulated();
         let on = disk(folder.path(), "boot").await;
         let store = open(&on, &clock);
-        let now = Arc::new(tokio::sync::Mutex::new(on));
+        let now = Arc::new(Mutex::new(Some(on)));
         StoreSubject {
             store,
             pass: pass(&clock),
             restart: Some(Box::new(move || {
                 let (folder, clock, now) = (Arc::clone(&folder), clock.clone(), Arc::clone(&now));
                 Box::pin(async move {
-                    let mut now = now.lock().await;
-                    now.close().await.unwrap();
-                    *now = disk(folder.path(), "boot").await;
-                    open(&now, &clock) as Arc<dyn Store>
+                    let before = now.lock().take().unwrap();
+                    before.close().await.unwrap();
+                    let on = disk(folder.path(), "boot").await;
+                    *now.lock() = Some(on.clone());
+                    open(&on, &clock) as Arc<dyn Store>
                 })
             })),
         }
@@ -150,9 +151,10 @@ async fn an_engine_over_it_loses_nothing_over_a_restart() {
     let on = disk(folder.path(), "boot").await;
     let engine = Forebay::builder().build().unwrap();
     let namespace = things(&engine, &open(&on, &clock)).await;
-    let tasks = (0..4).map(|task| {
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..4 {
         let namespace = namespace.clone();
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             for number in 0..100 {
                 let field = (number % 10).to_string();
                 let add = |held: &mut Option<Value>| {
@@ -169,10 +171,10 @@ async fn an_engine_over_it_loses_nothing_over_a_restart() {
                     let _ = namespace.drop_copy(b"thing:hash");
                 }
             }
-        })
-    });
-    for task in tasks.collect::<Vec<_>>() {
-        task.await.unwrap();
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
     }
     namespace.set_key(b"thing:blob", Value::from(Blob::json("{}")), None).await.unwrap();
     drop((namespace, engine));

@@ -51,6 +51,15 @@ pub struct NamespaceBuilder<V> {
     values: PhantomData<fn() -> V>,
 }
 
+/// What a namespace is to be, checked.
+struct Checked {
+    pattern: Pattern,
+    policy: Policy,
+    /// When a stored value ends that is new.
+    ends: Ends,
+    tags: Vec<TagTemplate>,
+}
+
 /// Memory that a namespace has for itself.
 #[derive(Clone, Copy, Debug)]
 struct OwnMemory {
@@ -327,52 +336,27 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
     /// somebody has a handle of a namespace of this name in this keyspace: two would hold copies of their own under one name, in
     /// memory as in a shared tier.
     pub fn build(self) -> Result<Namespace<V>, Error> {
-        let fail = |problem: String| Error::Build { namespace: Arc::clone(&self.name), problem };
-        if let Some(problem) = &self.problem {
-            return Err(fail(problem.clone()));
-        }
-        let key = self.key.as_ref().ok_or_else(|| fail("say its `key`, such as \"stock:{code}\"".into()))?;
-        let pattern = Pattern::parse(key).map_err(|error| fail(format!("key \"{key}\": {error}")))?;
-        let asked = Asked {
-            policy: self.policy.as_ref().ok_or_else(|| fail("say its `ttl`".into()))?,
-            has_source: self.source.is_some(),
-            has_sink: self.sink.is_some(),
-            has_filter: self.filter.is_some(),
-            is_shared: self.engine.common.shared.is_some(),
-            behind: self.behind.as_ref().map(|(_, options)| options),
-        };
-        let (policy, ends) = match &self.store {
-            Some(_) => asked.of_store().map_err(fail)?,
-            None => (asked.of_copies().map_err(fail)?, Ends::Never),
-        };
-        let tags = self.tags.iter().map(|tag| TagTemplate::parse(tag, &pattern));
-        let tags = tags.collect::<Result<_, _>>().map_err(|error| fail(error.to_string()))?;
-        let rows = self.rows.iter().try_for_each(|rows| rows.check(&pattern));
-        rows.map_err(|error| fail(error.to_string()))?;
-        if let Some(problem) = self.codec_misfit() {
-            return Err(fail(problem.into()));
-        }
+        let Checked { pattern, policy, ends, tags } = self.checked()?;
         let keyspace: Arc<str> = self.engine.keyspace_name().into();
         let common = self.engine.common;
         let memory = match self.memory {
-            Some(own) => common.carve(own.bytes, own.policy).map_err(fail)?,
+            Some(own) => common
+                .carve(own.bytes, own.policy)
+                .map_err(|problem| Error::Build { namespace: Arc::clone(&self.name), problem })?,
             None => Arc::clone(&common.memory),
         };
         let owner = Owner { keyspace, namespace: Arc::clone(&self.name) };
-        let (store, source) = match self.store {
-            Some((store, durability)) => {
-                let source = StoreSource {
-                    store: Arc::clone(&store),
-                    owner: owner.clone(),
-                    pattern: pattern.clone(),
-                    codec: self.codec.clone(),
-                    shape: policy.shape,
-                };
-                let source: Arc<dyn Source> = Arc::new(source);
-                (Some(Stored::new(store, durability, ends)), Some(source))
-            }
-            None => (None, self.source),
+        let store = self.store.map(|(store, durability)| Stored::new(store, durability, ends));
+        let as_source = |stored: &Stored| -> Arc<dyn Source> {
+            Arc::new(StoreSource {
+                store: Arc::clone(&stored.store),
+                owner: owner.clone(),
+                pattern: pattern.clone(),
+                codec: self.codec.clone(),
+                shape: policy.shape,
+            })
         };
+        let source = store.as_ref().map(as_source).or(self.source);
         let loads_fields = source.as_ref().is_some_and(|source| source.fields().is_some());
         let flights = Flights::new(Arc::clone(&self.name), loads_fields);
         let core = Core {
@@ -412,6 +396,36 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         let namespace = Namespace::new(core)?;
         set_going(&namespace.core)?;
         Ok(namespace)
+    }
+
+    /// What was asked, as far as it can be kept together.
+    fn checked(&self) -> Result<Checked, Error> {
+        let fail = |problem: String| Error::Build { namespace: Arc::clone(&self.name), problem };
+        if let Some(problem) = &self.problem {
+            return Err(fail(problem.clone()));
+        }
+        let key = self.key.as_ref().ok_or_else(|| fail("say its `key`, such as \"stock:{code}\"".into()))?;
+        let pattern = Pattern::parse(key).map_err(|error| fail(format!("key \"{key}\": {error}")))?;
+        let asked = Asked {
+            policy: self.policy.as_ref().ok_or_else(|| fail("say its `ttl`".into()))?,
+            has_source: self.source.is_some(),
+            has_sink: self.sink.is_some(),
+            has_filter: self.filter.is_some(),
+            is_shared: self.engine.common.shared.is_some(),
+            behind: self.behind.as_ref().map(|(_, options)| options),
+        };
+        let (policy, ends) = match &self.store {
+            Some(_) => asked.of_store().map_err(fail)?,
+            None => (asked.of_copies().map_err(fail)?, Ends::Never),
+        };
+        let tags = self.tags.iter().map(|tag| TagTemplate::parse(tag, &pattern));
+        let tags = tags.collect::<Result<_, _>>().map_err(|error| fail(error.to_string()))?;
+        let rows = self.rows.iter().try_for_each(|rows| rows.check(&pattern));
+        rows.map_err(|error| fail(error.to_string()))?;
+        if let Some(problem) = self.codec_misfit() {
+            return Err(fail(problem.into()));
+        }
+        Ok(Checked { pattern, policy, ends, tags })
     }
 
     /// What values that are not bytes lack to leave this process.

@@ -74,13 +74,13 @@ impl Core {
         let Some(stored) = &self.store else { return };
         let used = stored.uses.take();
         for keys in used.chunks(stored.store.limits().batch_max.max(1)) {
-            let change = |key: &Box<[u8]>| Change {
+            let change = |key: &[u8]| Change {
                 key: self.pattern.whole(key).into(),
                 what: What::Stays,
                 ends: Ends::Used(stored_idle(idle)),
             };
             // What cannot be told is told with the next use; until then it is the slack that counts.
-            drop(stored.append(&self.owner, keys.iter().map(change).collect()).await);
+            drop(stored.append(&self.owner, keys.iter().map(|key| change(key)).collect()).await);
         }
     }
 }

@@ -451,9 +451,10 @@ fn parts(value: Option<&Value>) -> Option<BTreeMap<String, i64>> {
         Value::Hash(hash) => {
             hash.iter().map(|(field, value)| (string(field), counter::parse(value).unwrap())).collect()
         }
-        Value::SortedSet(set) => {
-            set.iter().map(|(member, score)| (string(member), score.get() as i64)).collect()
-        }
+        Value::SortedSet(set) => set
+            .iter()
+            .map(|(member, score)| (string(member), score.get().to_string().parse().unwrap()))
+            .collect(),
         other => panic!("{other:?}"),
     })
 }
