@@ -163,6 +163,8 @@ fn cycle(address: &str, folder: &Path, told: &mut Told, random: &mut fastrand::R
         .args(["--exact", "sink::crash::the_process_that_is_killed", "--nocapture", "--test-threads", "1"])
         .env(DATABASE, address)
         .env(JOURNAL, folder)
+        // What its database keeps for a moment goes with the folder, for it cannot clean up.
+        .env("TMPDIR", folder.parent().unwrap())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
