@@ -1,6 +1,6 @@
 //! `forebay check` and `forebay explain`.
 
-use crate::running::{run, stderr, stdout};
+use crate::running::{forebay, run, stderr, stdout};
 
 const GOOD: &str = "keyspace = \"shop\"\n[namespace.a]\nkey = \"a:{x}\"\nmode = \"cache\"\nttl = \"3s\"\n";
 
@@ -57,4 +57,18 @@ fn every_app_can_be_explained() {
     assert!(stderr(&output).contains("STOCK_CACHE"), "the namespaces there are, are not named");
     let output = run(folder.path(), &["explain", "--app", "orders", "nothing"]);
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_reader_who_has_gone_away_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = forebay(folder.path())
+        .args(["explain", "--app", "stocks", "STOCK_CACHE"])
+        .stdout(writer)
+        .stderr(std::process::Stdio::piped())
+        .output()
+        .unwrap();
+    assert!(output.status.success() && stderr(&output).is_empty(), "{}", stderr(&output));
 }
