@@ -69,6 +69,7 @@ mod slow;
 mod store;
 #[cfg(not(feature = "model"))]
 mod through;
+#[cfg(not(feature = "model"))]
 mod versions;
 #[cfg(not(feature = "model"))]
 mod warming;
