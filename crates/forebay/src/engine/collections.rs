@@ -145,8 +145,8 @@ impl<V: Any + Send + Sync> Namespace<V> {
     /// store it is what [`change`](Self::change) is.
     ///
     /// # Errors
-    /// [`Error::StoreFailed`] and [`Error::Overloaded`]: nothing was done. [`Error::StoreUnconfirmed`]: it is done, and not known to be
-    /// durable. As [`change`](Self::change) without a store.
+    /// [`Error::StoreFailed`] and [`Error::Overloaded`]: nothing was done. [`Error::StoreUnconfirmed`]: it may have been done, and may
+    /// not be durable. As [`change`](Self::change) without a store.
     pub async fn update<R>(
         &self,
         key: impl Key,

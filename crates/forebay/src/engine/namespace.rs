@@ -411,6 +411,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             has_source: self.source.is_some(),
             has_sink: self.sink.is_some(),
             has_filter: self.filter.is_some(),
+            tells_of_source: self.decide.is_some() || !self.rows.is_empty(),
             is_shared: self.engine.common.shared.is_some(),
             behind: self.behind.as_ref().map(|(_, options)| options),
         };

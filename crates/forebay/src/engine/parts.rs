@@ -189,6 +189,9 @@ impl Core {
         version: Version,
         changes: &[MemberChange],
     ) -> Result<(), Error> {
+        if self.store.is_some() {
+            return Err(self.sink_first());
+        }
         if self.shared().is_some() {
             return self.tell_key(key, Verb::Invalidate).await.map(drop);
         }

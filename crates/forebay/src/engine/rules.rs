@@ -8,7 +8,7 @@ use crate::writes::BehindOptions;
 
 /// What is said of a rule that a store has no use for.
 const STORE_MISFIT: &str = "it has a `store`, which is the truth: leave out the rules of copies (absences, stale windows, jitter, refreshes, \
-     `memory_max_age`, a membership filter)";
+     `memory_max_age`, a membership filter, `decide`, `depends_on`)";
 /// What is held is refreshed no more often than this.
 const REFRESH_EVERY_MIN: Duration = Duration::from_secs(1);
 
@@ -18,6 +18,8 @@ pub(super) struct Asked<'a> {
     pub(super) has_source: bool,
     pub(super) has_sink: bool,
     pub(super) has_filter: bool,
+    /// Whether a value says of itself how long it is fresh, or rows that it is made of were named.
+    pub(super) tells_of_source: bool,
     /// Whether the engine has a shared tier.
     pub(super) is_shared: bool,
     /// How writes wait in its journal, where it has one.
@@ -60,7 +62,7 @@ impl Asked<'_> {
         if !matches!(given.writes, Writes::Refuse | Writes::Store) {
             return Err("it has a `store`, where its writes go: leave out `writes`".into());
         }
-        if self.has_filter || rules_copies(given) {
+        if self.has_filter || self.tells_of_source || rules_copies(given) {
             return Err(STORE_MISFIT.into());
         }
         if let Some(problem) = out_of_limits(given) {

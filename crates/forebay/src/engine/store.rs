@@ -2,9 +2,9 @@
 //!
 //! 1. Writers of one key go one after the other, in the order in which they came; who clears the namespace goes alone.
 //! 2. What is there is looked up in memory, which has nothing but the truth, and else in the store.
-//! 3. The change is made, and told to the store by what is different. The store takes it, or the write ends without an effect.
-//! 4. Memory follows, and loads that began before are fenced off. Then the next writer of the key goes on. From 3 on a task of the
-//!    engine's does this: a writer who goes away leaves memory and store agreed.
+//! 3. The change is made, and what is different is told to the store, which takes it, or the write ends without an effect.
+//! 4. Memory follows, and loads that began before are fenced off. Then the next writer of the key goes on. A task of the engine's
+//!    tells the store and waits for its answer: a writer who goes away leaves memory and store agreed.
 //!
 //! Reads are those of any namespace (`read.rs`): the store is in the place of the source (`store_source.rs`).
 
@@ -20,6 +20,7 @@ use super::store_source;
 use super::store_uses::{Uses, stored_idle};
 use crate::error::Error;
 use crate::invalidation;
+use crate::loader::catching_panic;
 use crate::log::Verb;
 use crate::namespace::Life;
 use crate::observe::{What as Happened, WriteOutcome};
@@ -163,7 +164,9 @@ impl Core {
             let core = Arc::clone(self);
             let clear = async move {
                 let Some(stored) = &core.store else { return Ok(()) };
-                let cleared = stored.store.clear(&core.owner, stored.durability).await;
+                let clear = async { stored.store.clear(&core.owner, stored.durability).await };
+                let panicked = || Err(StoreError::Unconfirmed { cause: Arc::new(Panicked) });
+                let cleared = catching_panic(clear).await.unwrap_or_else(panicked);
                 if cleared.as_ref().map_or_else(StoreError::unknown_outcome, |()| true) {
                     core.drop_where(Verb::Invalidate, |_, _| true);
                 }
@@ -227,7 +230,8 @@ impl Core {
                 ends => ends,
             };
             let change = Change { key: core.pattern.whole(&key).into(), what, ends };
-            let taken = stored.append(&core.owner, vec![change]).await;
+            let taken = catching_panic(async { stored.append(&core.owner, vec![change]).await }).await;
+            let taken = taken.unwrap_or_else(|| Err(StoreError::Unconfirmed { cause: Arc::new(Panicked) }));
             match &taken {
                 Ok(()) => core.hold_stored(&key, after, life),
                 Err(error) if error.unknown_outcome() => {
@@ -368,6 +372,11 @@ impl Core {
         ended
     }
 }
+
+/// The store's code panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("the store panicked")]
+struct Panicked;
 
 /// One write, ready to be taken.
 struct Write {

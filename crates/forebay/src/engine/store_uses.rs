@@ -37,7 +37,7 @@ impl Uses {
     pub(super) fn note(&self, key: &[u8], held: &Seen<'_>, idle: Duration, now: Tick) {
         let last = held.useless_from.before(idle);
         let beat = |at: Tick| at.since(Tick::default()).as_millis() / (idle / BEAT).as_millis().max(1);
-        if beat(last) != beat(now) {
+        if held.value().is_some() && beat(last) != beat(now) {
             self.add(key);
         }
     }
@@ -79,8 +79,11 @@ impl Core {
                 what: What::Stays,
                 ends: Ends::Used(stored_idle(idle)),
             };
-            // What cannot be told is told with the next use; until then it is the slack that counts.
-            drop(stored.append(&self.owner, keys.iter().map(|key| change(key)).collect()).await);
+            let told = stored.append(&self.owner, keys.iter().map(|key| change(key)).collect()).await;
+            if told.is_err() {
+                // Once more later; until then it is the slack that counts.
+                keys.iter().for_each(|key| stored.uses.add(key));
+            }
         }
     }
 }

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use forebay::feed::Rows;
 use forebay::rt::Clock;
 use forebay::tier::store::Durability;
-use forebay::value::{Codec, Hash, Score, SortedSet, counter};
+use forebay::value::{Codec, Hash, MemberChange, Score, SortedSet, Version, counter};
 use forebay::{Blob, Error, Forebay, Namespace, Value, Writes, secs};
 use forebay_simulated::{SimulatedDisk, SimulatedTier, StoreFaults};
 
@@ -213,6 +214,47 @@ async fn what_is_used_lives_on_also_after_a_restart() {
 }
 
 #[tokio::test]
+async fn an_absence_is_no_use_and_a_use_is_told_until_it_is_taken() {
+    let (disk, clock) = (SimulatedDisk::new(), Clock::simulated());
+    let process = Process::at(&disk, &clock);
+    let builder = process.engine.namespace::<i64>("sessions").key("session:{id}");
+    let store = Arc::new(disk.open(clock.clone()));
+    let sessions = builder.store(store, Durability::None).sliding(secs(80), secs(1_000)).build().unwrap();
+    sessions.update("x", add(1)).await.unwrap();
+    let taken = disk.unsynced();
+    process
+        .run(async {
+            for _ in 0..20 {
+                assert!(sessions.get("nobody").await.unwrap().is_none());
+                clock.sleep(secs(2)).await;
+            }
+            assert_eq!(disk.unsynced(), taken, "the store was told of a use of nothing");
+            disk.set_faults(StoreFaults { failing_append: 1, ..StoreFaults::default() });
+            assert!(sessions.get("x").await.unwrap().is_some());
+            clock.sleep(secs(20)).await;
+            disk.set_faults(StoreFaults::default());
+            clock.sleep(secs(20)).await;
+            assert_eq!(disk.unsynced(), taken + 1, "the store was not told again");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn verbs_that_do_not_wait_leave_the_truth_alone() {
+    let process = Process::on(&SimulatedDisk::new());
+    let sets = process.things::<SortedSet>(Durability::None);
+    let member = MemberChange { member: Bytes::from_static(b"ada"), score: Some(Score::from(1)) };
+    let refused = sets.upsert_members("x", Version(1), &[member]).await;
+    assert!(matches!(refused, Err(Error::SinkFirst { .. })), "{refused:?}");
+    let blob = Value::from(Blob::json("1"));
+    assert!(matches!(sets.write(b"thing:y", blob.clone(), None), Err(Error::SinkFirst { .. })));
+    sets.set_key(b"thing:y", blob, None).await.unwrap();
+    assert!(!sets.end_after(b"thing:y", secs(1)));
+    process.clock.advance(secs(2));
+    assert!(sets.read(b"thing:y").await.unwrap().value.is_some());
+}
+
+#[tokio::test]
 async fn what_the_store_does_not_take_is_not_seen() {
     let disk = SimulatedDisk::new();
     let process = Process::on(&disk);
@@ -293,6 +335,8 @@ async fn options_that_a_store_has_no_use_for_are_refused() {
         builder().jitter(secs(1)).build(),
         builder().refresh_every(secs(1)).build(),
         builder().membership(forebay::FilterOptions::default()).build(),
+        builder().decide(|_| forebay::Decided::default()).build(),
+        builder().depends_on(Rows::of("main", "things").column("id", "id")).build(),
     ];
     for problem in problems {
         let problem = problem.unwrap_err().to_string();
