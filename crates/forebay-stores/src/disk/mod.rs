@@ -247,21 +247,34 @@ impl Disk {
         durability: Durability,
         step: impl FnOnce(&mut Changes<'_>) -> Result<T, DiskError> + Send + 'static,
     ) -> Result<T, DiskError> {
+        match &self.0.backing {
+            Backing::Memory(_) => self.change_for_sure(bytes, durability, step).await,
+            Backing::Folder(threads) => threads.in_time(self.change_for_sure(bytes, durability, step)).await,
+        }
+    }
+
+    /// As [`change`](Self::change), for who must know what became of it: waits for the answer however long that takes.
+    ///
+    /// # Errors
+    /// As [`change`](Self::change), but for [`DiskError::Timeout`].
+    pub async fn change_for_sure<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        durability: Durability,
+        step: impl FnOnce(&mut Changes<'_>) -> Result<T, DiskError> + Send + 'static,
+    ) -> Result<T, DiskError> {
         let threads = match &self.0.backing {
             Backing::Memory(rows) => return self.change_memory(rows, step),
             Backing::Folder(threads) => threads,
         };
-        let written = async {
-            let units = bytes.div_ceil(QUEUE_UNIT_BYTES).clamp(1, QUEUE_PLACES);
-            let units = u32::try_from(units).unwrap_or(u32::MAX);
-            let places = Arc::clone(&threads.places).acquire_many_owned(units).await;
-            let places = places.map_err(|_| DiskError::Closed)?;
-            let (asked, answer) = Asked::new(step, durability);
-            // Whoever has a permit finds a place.
-            threads.jobs.try_send(Job::Write(Box::new(asked), places)).map_err(|_| DiskError::Closed)?;
-            answer.await.unwrap_or(Err(DiskError::Closed))
-        };
-        threads.in_time(written).await
+        let units = bytes.div_ceil(QUEUE_UNIT_BYTES).clamp(1, QUEUE_PLACES);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let places = Arc::clone(&threads.places).acquire_many_owned(units).await;
+        let places = places.map_err(|_| DiskError::Closed)?;
+        let (asked, answer) = Asked::new(step, durability);
+        // Whoever has a permit finds a place.
+        threads.jobs.try_send(Job::Write(Box::new(asked), places)).map_err(|_| DiskError::Closed)?;
+        answer.await.unwrap_or(Err(DiskError::Closed))
     }
 
     fn change_memory<T>(

@@ -105,13 +105,43 @@ async fn what_is_gone_leaves_nothing_on_the_disk() {
     put(&store, "ended too", StoredValue::Counter(1), Ends::After(Duration::from_secs(5))).await;
     let gone = Change { key: b"deleted"[..].into(), what: What::Delete, ends: Ends::Never };
     store.append(&owner(), vec![gone], Durability::None).await.unwrap();
-    swept_to(&disk, &clock, [1, 0]).await;
+    // What stays is the counter and the number that collections are given.
+    swept_to(&disk, &clock, [2, 0]).await;
     for number in 0..600 {
         put(&store, &number.to_string(), hash(1), Ends::After(Duration::from_secs(100_000))).await;
     }
     store.clear(&owner(), Durability::None).await.unwrap();
-    // What stays is the number of the epoch.
-    swept_to(&disk, &clock, [1, 0]).await;
+    // What stays is the number of the epoch, and that of collections.
+    swept_to(&disk, &clock, [2, 0]).await;
+}
+
+#[tokio::test]
+async fn collections_stay_apart_after_another_opening_and_a_restore() {
+    let (memory, clock) = (Disk::memory(), Clock::simulated());
+    for key in ["a", "b"] {
+        put(&open(&memory, &clock), key, hash(2), Ends::Never).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let on = disk(&at("first"), "boot").await;
+    put(&open(&on, &clock), "a", hash(2), Ends::Never).await;
+    on.backup(at("backup")).await.unwrap();
+    on.close().await.unwrap();
+    Disk::restore(at("backup"), at("second")).await.unwrap();
+    let on = disk(&at("second"), "boot").await;
+    put(&open(&on, &clock), "b", hash(2), Ends::Never).await;
+    for on in [memory, on] {
+        let store = open(&on, &clock);
+        let field = vec![(Bytes::from_static(b"only here"), Some(Bytes::new()))];
+        let change = Change { key: b"b"[..].into(), what: What::Fields(field), ends: Ends::AsBefore };
+        store.append(&owner(), vec![change], Durability::None).await.unwrap();
+        let all = store.load(&owner(), &[b"a", b"b"]).await.unwrap();
+        let lengths = all.into_iter().map(|stored| match stored.unwrap().value {
+            StoredValue::Hash(hash) => hash.len(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(lengths.collect::<Vec<_>>(), [Some(2), Some(3)]);
+    }
 }
 
 #[tokio::test]
@@ -120,7 +150,7 @@ async fn a_damaged_value_is_named_and_can_be_replaced() {
     let store = open(&disk, &clock);
     put(&store, "x", StoredValue::Counter(1), Ends::Never).await;
     put(&store, "y", StoredValue::Counter(2), Ends::Never).await;
-    let scan = Scan { space: Space::Stores, prefix: Bytes::new(), after: None, limit: 9 };
+    let scan = Scan { space: Space::Stores, prefix: Bytes::from_static(&[0]), after: None, limit: 9 };
     let (at, _) = disk.scan(scan).await.unwrap().rows.remove(0);
     let mut batch = Batch::new();
     batch.put(Space::Stores, at, Bytes::from_static(b"\x07rubbish"));

@@ -70,7 +70,7 @@ pub(super) fn list(
 
 fn current_epoch(view: &View<'_>, owner: &Owner) -> Result<u64, DiskError> {
     let at = rows::epoch(owner);
-    rows::of_epoch(view.get(Space::Stores, &at)?, &at)
+    rows::number(view.get(Space::Stores, &at)?, &at)
 }
 
 fn stored(view: &View<'_>, head: Head, now_ms: u64) -> Result<Stored, DiskError> {

@@ -18,7 +18,7 @@ mod sweep;
 
 use std::sync::Arc;
 
-use forebay::rt::atomic::{AtomicBool, AtomicU64, Ordering};
+use forebay::rt::atomic::{AtomicBool, Ordering};
 use forebay::rt::{Clock, Tasks};
 use forebay::tier::shared::Owner;
 use forebay::tier::store::{
@@ -65,8 +65,6 @@ struct Shared {
     clock: Clock,
     /// The time of day at tick zero of the clock.
     unix_ms_at_zero: u64,
-    /// The last number that a collection was given.
-    generation: AtomicU64,
     /// A write has failed, so that nothing more is taken.
     is_poisoned: AtomicBool,
 }
@@ -84,8 +82,6 @@ impl EmbeddedStore {
         let shared = Arc::new(Shared {
             unix_ms_at_zero: unix_ms.saturating_sub(now.as_ms()),
             clock: options.clock,
-            // No other run of the disk gives the same.
-            generation: AtomicU64::new(disk.opened().run << 32),
             is_poisoned: AtomicBool::new(false),
             disk,
         });
@@ -109,7 +105,8 @@ impl EmbeddedStore {
         };
         let shared = Arc::clone(&self.shared);
         let step = move |changes: &mut Changes<'_>| step(&shared, changes);
-        let changed = self.shared.disk.change(bytes, durability, step).await;
+        // The engine changes the key no further before it knows, and bounds its caller's wait itself.
+        let changed = self.shared.disk.change_for_sure(bytes, durability, step).await;
         changed.map_err(|error| {
             if matches!(error, DiskError::Poisoned { .. }) {
                 self.shared.is_poisoned.store(true, Ordering::Release);
@@ -130,10 +127,6 @@ impl EmbeddedStore {
 impl Shared {
     fn now_ms(&self) -> u64 {
         self.unix_ms_at_zero.saturating_add(self.clock.now().as_ms())
-    }
-
-    fn next_generation(&self) -> rows::Generation {
-        self.generation.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 }
 

@@ -6,6 +6,7 @@
 //! garbage   2; generation: 8                    →  (nothing)
 //! epoch     3; owner                            →  epoch: 8
 //! cleared   4; owner; epoch: 8                  →  (nothing)
+//! last      5                                   →  the generation that was given last: 8
 //!
 //! end       second: 8; the key of a value       →  (nothing)          in a space of its own
 //!
@@ -39,6 +40,8 @@ const PART_ROW: u8 = 1;
 const GARBAGE_ROW: u8 = 2;
 const EPOCH_ROW: u8 = 3;
 const CLEARED_ROW: u8 = 4;
+/// Where the generation lies that was given last.
+pub(super) const LAST_GENERATION: &[u8] = &[5];
 
 /// What a number takes in a key.
 const NUMBER_BYTES: usize = 8;
@@ -239,11 +242,11 @@ pub(super) fn epoch(owner: &Owner) -> Bytes {
     owned(EPOCH_ROW, owner).freeze()
 }
 
-/// The epoch that was found.
+/// The number that was found, of an epoch or a generation; 0 where there is none.
 ///
 /// # Errors
 /// [`DiskError::Damaged`].
-pub(super) fn of_epoch(found: Option<Bytes>, at: &[u8]) -> Result<u64, DiskError> {
+pub(super) fn number(found: Option<Bytes>, at: &[u8]) -> Result<u64, DiskError> {
     found.map_or(Ok(0), |mut row| row.try_get_u64_le().map_err(|_| unreadable(at)))
 }
 

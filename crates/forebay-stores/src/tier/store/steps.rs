@@ -21,6 +21,7 @@ impl Shared {
         let epoch = current_epoch(rows, owner)?;
         let at = rows::value(owner, epoch, &change.key);
         let found = rows.get(Space::Stores, &at).and_then(|found| Head::read(found, &at));
+        let is_damaged = matches!(found, Err(DiskError::Damaged { .. }));
         let replaces = matches!(change.what, What::Put(_) | What::Delete);
         let old = match found {
             // What cannot be read may be replaced, and not changed.
@@ -31,7 +32,7 @@ impl Shared {
         let content = match &change.what {
             What::Delete => None,
             What::Stays => there.map(|there| there.content.clone()),
-            What::Put(value) => Some(self.put(rows, value)?),
+            What::Put(value) => Some(put(rows, value)?),
             What::Fields(fields) => {
                 let content = there.map(|there| there.content.clone());
                 let Some(Content::Hash(generation)) = content else { return Err(other_kind(&change.key)) };
@@ -56,6 +57,9 @@ impl Shared {
             let (at_most_ms, unused_ms) = ends(change.ends, before, now_ms);
             Head { at_most_ms, unused_ms, content }
         });
+        if is_damaged && head.is_none() {
+            return rows.delete(Space::Stores, at);
+        }
         replace(rows, &at, old.as_ref(), head.as_ref())
     }
 
@@ -66,35 +70,44 @@ impl Shared {
         let next = epoch.saturating_add(1).to_le_bytes();
         rows.put(Space::Stores, rows::epoch(owner), Bytes::copy_from_slice(&next))
     }
+}
 
-    /// Writes the parts of a value that is put whole, under a generation of its own.
-    fn put(&self, rows: &mut Changes<'_>, value: &StoredValue) -> Result<Content, DiskError> {
-        Ok(match value {
-            StoredValue::Blob(blob) => Content::Blob(blob.clone()),
-            StoredValue::Counter(number) => Content::Counter(*number),
-            StoredValue::Encoded { shape, bytes } => Content::Encoded { shape: *shape, bytes: bytes.clone() },
-            StoredValue::Hash(hash) => {
-                let generation = self.next_generation();
-                for (field, value) in hash.iter() {
-                    set_part(rows, generation, field, Some(value.clone()))?;
-                }
-                Content::Hash(generation)
+/// Writes the parts of a value that is put whole, under a generation of its own.
+fn put(rows: &mut Changes<'_>, value: &StoredValue) -> Result<Content, DiskError> {
+    Ok(match value {
+        StoredValue::Blob(blob) => Content::Blob(blob.clone()),
+        StoredValue::Counter(number) => Content::Counter(*number),
+        StoredValue::Encoded { shape, bytes } => Content::Encoded { shape: *shape, bytes: bytes.clone() },
+        StoredValue::Hash(hash) => {
+            let generation = next_generation(rows)?;
+            for (field, value) in hash.iter() {
+                set_part(rows, generation, field, Some(value.clone()))?;
             }
-            StoredValue::SortedSet(set) => {
-                let generation = self.next_generation();
-                for (member, score) in set.iter() {
-                    set_part(rows, generation, member, Some(rows::of_score(score)))?;
-                }
-                Content::SortedSet(generation)
+            Content::Hash(generation)
+        }
+        StoredValue::SortedSet(set) => {
+            let generation = next_generation(rows)?;
+            for (member, score) in set.iter() {
+                set_part(rows, generation, member, Some(rows::of_score(score)))?;
             }
-        })
-    }
+            Content::SortedSet(generation)
+        }
+    })
+}
+
+/// A number that no collection has had. The last one lies among the values, so that a backup has it too.
+fn next_generation(rows: &mut Changes<'_>) -> Result<Generation, DiskError> {
+    let last = rows::number(rows.get(Space::Stores, rows::LAST_GENERATION)?, rows::LAST_GENERATION)?;
+    let next = last.saturating_add(1);
+    let row = Bytes::copy_from_slice(&next.to_le_bytes());
+    rows.put(Space::Stores, Bytes::from_static(rows::LAST_GENERATION), row)?;
+    Ok(next)
 }
 
 /// The epoch that an owner's values are of.
 fn current_epoch(rows: &Changes<'_>, owner: &Owner) -> Result<u64, DiskError> {
     let at = rows::epoch(owner);
-    rows::of_epoch(rows.get(Space::Stores, &at)?, &at)
+    rows::number(rows.get(Space::Stores, &at)?, &at)
 }
 
 fn set_part(
@@ -134,7 +147,7 @@ pub(super) fn replace(
     match new {
         Some(new) if old == Some(new) => Ok(()),
         Some(new) => rows.put(Space::Stores, at.clone(), new.encode()),
-        None if old.is_none() => rows.delete(Space::Stores, at.clone()),
+        None if old.is_none() => Ok(()),
         None => rows.delete(Space::Stores, at.clone()),
     }
 }

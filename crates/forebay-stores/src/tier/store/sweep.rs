@@ -82,6 +82,7 @@ impl Shared {
         for (at, found) in &page.rows {
             let head = Head::read(Some(found.clone()), at).unwrap_or(None);
             replace(changes, at, head.as_ref(), None)?;
+            changes.delete(Space::Stores, at.clone())?;
         }
         if !page.more {
             changes.delete(Space::Stores, row.clone())?;
