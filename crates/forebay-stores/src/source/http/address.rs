@@ -53,20 +53,21 @@ impl fmt::Display for Class {
     }
 }
 
-/// Addresses of clouds' metadata services that no wider range has.
-const METADATA: [IpAddr; 6] = [
+/// Addresses of clouds' metadata services that no wider range has; those of EC2 by IPv6 are a range of their own.
+const METADATA: [IpAddr; 5] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
 ];
 
 /// What `address` is. An IPv6 address that stands for one of IPv4 (mapped, compatible, NAT64, 6to4) is what that is.
 #[must_use]
 pub fn class(address: IpAddr) -> Class {
-    if METADATA.contains(&address) {
+    let is_of_ec2 =
+        matches!(address, IpAddr::V6(address) if matches!(address.segments(), [0xfd00, 0xec2, ..]));
+    if is_of_ec2 || METADATA.contains(&address) {
         return Class::Metadata;
     }
     match address {

@@ -210,11 +210,11 @@ impl Place {
         let (location, _) = location.split_once('#').unwrap_or((location, ""));
         let next = self.joined(location).ok_or_else(|| failed("", RedirectFault::NoPlace))?;
         let to = &next.origin;
-        if to.is_same(declared) || to.is_same(&self.origin) {
-            return Ok(next);
-        }
         if self.origin.is_tls && !to.is_tls {
             return Err(failed(&to.shown, RedirectFault::Downgrade));
+        }
+        if to.is_same(declared) || to.is_same(&self.origin) {
+            return Ok(next);
         }
         let is_upgrade = to.is_tls && !declared.is_tls && to.is_host_of(declared);
         if is_upgrade && (declared.port(), to.port()) == (80, 443) {

@@ -55,7 +55,8 @@ impl Fetch {
             let now = self.clock.now();
             if error.is_of_origin() {
                 self.origins.failed(at, now)
-            } else {
+            } else if !matches!(error, HttpError::Busy { .. }) {
+                // Where no place was free, nobody asked it.
                 self.origins.answered(at)
             }
             let has_other = self.origins.pick(now, Some(at)).is_some_and(|(next, _)| next != at);

@@ -55,6 +55,8 @@ fn addresses_are_what_the_registries_say() {
         ("fe80::1", LinkLocal),
         ("febf::1", LinkLocal),
         ("fd00:ec2::254", Metadata),
+        ("fd00:ec2::23", Metadata),
+        ("fd00:ec3::23", Private),
         ("fd20:ce::254", Metadata),
         ("ff02::1", Multicast),
         ("2001::1", Reserved),
