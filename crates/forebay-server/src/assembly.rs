@@ -1,8 +1,8 @@
 //! From a checked deployment to keyspaces that can be read: databases are opened, migrated and filled, queries prepared,
 //! namespaces built.
 //!
-//! It guarantees that what it hands out can be served: every declared query has been prepared against its database, and
-//! every app has been started. It opens no port.
+//! It guarantees that what it hands out can be served: every declared query has been prepared against its database, every
+//! folder that is declared to keep something is open, and every app has been started. It opens no port.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,15 @@ use std::sync::Arc;
 use forebay::namespace::pattern::Pattern;
 use forebay::rt::{Clock, Tasks};
 use forebay::tier::memory::EvictionPolicy;
+use forebay::tier::store::Durability;
 use forebay::{Blob, BreakerOptions, Forebay, Keyspace, Namespace, NamespaceBuilder, Policy, Writes};
 use forebay_stores::database::{Address, Database, DatabaseError, DatabaseOptions};
+use forebay_stores::disk::DiskError;
 use forebay_stores::source::episodes::Episodes;
 
 use crate::app::{App, AppError, Progress, Setup};
-use crate::configuration::{self, Deployment, Report, Ttl};
+use crate::configuration::{self, Deployment, Mode, Report, Ttl};
+use crate::disks::Disks;
 use crate::sources::{self, SourceFault, is_of_key};
 
 /// Keyspaces ready to be read, and what apps brought with them.
@@ -26,6 +29,8 @@ pub struct Assembly {
     pub keyspaces: BTreeMap<u32, Arc<Keyspace>>,
     /// The engine behind them.
     pub engine: Forebay,
+    /// What they keep on disk.
+    pub disks: Disks,
     /// The apps' HTTP routes.
     pub routes: axum::Router,
     /// The apps' lines for the start-up message.
@@ -45,6 +50,14 @@ pub enum AssemblyError {
         folder: PathBuf,
         /// The system's own words.
         source: std::io::Error,
+    },
+    /// The disk of a data folder could not be opened.
+    #[error("the stores of keyspace `{keyspace}`: {source}")]
+    Disk {
+        /// The keyspace.
+        keyspace: String,
+        /// What keeps it from being opened, and what to do.
+        source: DiskError,
     },
     /// A database could not be opened.
     #[error("database `{database}` of keyspace `{keyspace}`: {source}")]
@@ -99,8 +112,13 @@ pub async fn assemble(
         .memory_budget_bytes(deployment.memory.budget_bytes)
         .clock(clock.clone())
         .build()?;
-    let mut assembly =
-        Assembly { keyspaces: BTreeMap::new(), engine, routes: axum::Router::new(), notes: Vec::new() };
+    let mut assembly = Assembly {
+        keyspaces: BTreeMap::new(),
+        engine,
+        disks: Disks::default(),
+        routes: axum::Router::new(),
+        notes: Vec::new(),
+    };
     writable(&deployment.server.data)?;
     for declared in &deployment.keyspaces {
         writable(&declared.data)?;
@@ -154,7 +172,7 @@ impl Assembly {
     }
 
     async fn keyspace(
-        &self,
+        &mut self,
         declared: &configuration::Keyspace,
         memory_bytes: u64,
         databases: &BTreeMap<String, Database>,
@@ -165,6 +183,14 @@ impl Assembly {
         let engine = self.engine.keyspace(&declared.name);
         for (name, namespace) in declared.namespaces.iter() {
             let builder = ruled(engine.namespace(name), namespace, memory_bytes);
+            let builder = match (namespace.mode, namespace.durability) {
+                (Mode::Store, Some(durability)) => {
+                    let store = self.disks.store(&declared.data, clock).await;
+                    let failed = |source| AssemblyError::Disk { keyspace: declared.name.clone(), source };
+                    builder.store(store.map_err(failed)?, durable(durability))
+                }
+                _ => builder,
+            };
             keyspace.add(built(builder, declared, namespace, databases, clock.clone()).await?)?;
         }
         Ok(keyspace)
@@ -217,15 +243,34 @@ fn eviction(declared: configuration::EvictionPolicy) -> EvictionPolicy {
     }
 }
 
+fn durable(declared: configuration::Durability) -> Durability {
+    match declared {
+        configuration::Durability::Always => Durability::Always,
+        configuration::Durability::Interval(span) => Durability::Interval(span),
+        configuration::Durability::None => Durability::None,
+    }
+}
+
+/// How many writes of a store are at its disk at once: all of them share a sync.
+const STORE_CONCURRENCY: usize = 256;
+/// How many writes of a store may wait, more than there are connections.
+const STORE_QUEUE: usize = 16_384;
+
 /// The engine's rules for a declared namespace.
 fn policy(namespace: &configuration::Namespace) -> Policy {
     let unruled = Policy::new(namespace.ttl.longest());
+    let idle = match namespace.ttl {
+        Ttl::Sliding { idle, .. } => Some(idle),
+        Ttl::Fixed(_) => None,
+    };
+    if namespace.mode == Mode::Store {
+        // What is said of copies has no meaning there.
+        let (concurrency, queue) = (STORE_CONCURRENCY, STORE_QUEUE);
+        return Policy { idle, concurrency, queue, shape: namespace.shape, ..unruled };
+    }
     let loader = &namespace.loader;
     Policy {
-        idle: match namespace.ttl {
-            Ttl::Sliding { idle, .. } => Some(idle),
-            Ttl::Fixed(_) => None,
-        },
+        idle,
         absent_ttl: namespace.absent_ttl,
         stale_while_revalidate: namespace.stale_while_revalidate,
         stale_if_error: namespace.stale_if_error,

@@ -60,31 +60,64 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad_key", detail)
     }
 
+    pub(crate) fn body_too_large(limit_bytes: usize) -> Self {
+        let detail = format!("a value over HTTP has at most {limit_bytes} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+    }
+
+    /// The body did not come whole.
+    pub(crate) fn no_body() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "no_body",
+            "the body ended before its length: send it again".into(),
+        )
+    }
+
     /// An engine's error: its own message, which names no secret; the source's words are logged and stay here.
     pub(crate) fn engine(error: &Error) -> Self {
         told(error);
-        let (status, code) = match (error, error.fault()) {
-            (Error::Timeout { .. }, _) => (StatusCode::GATEWAY_TIMEOUT, "source_timeout"),
-            (Error::Overloaded { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
-            (Error::BreakerOpen { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "breaker_open"),
-            (Error::Unconfirmed { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "unconfirmed"),
-            (_, Fault::Source) => (StatusCode::BAD_GATEWAY, "source_failed"),
-            (_, Fault::Caller) => (StatusCode::BAD_REQUEST, "refused"),
-            (_, Fault::Forebay) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-        };
+        let (status, code) = kind(error);
         let retry_after_s = error.may_retry().then(|| match error {
-            Error::BreakerOpen { retry_after, .. } => retry_after.as_secs().max(RETRY_AFTER_S),
+            Error::BreakerOpen { retry_after, .. }
+            | Error::Overloaded { retry_after, .. }
+            | Error::QueueFull { retry_after, .. } => retry_after.as_secs().max(RETRY_AFTER_S),
             _ => RETRY_AFTER_S,
         });
         Self { retry_after_s, ..Self::new(status, code, error.to_string()) }
     }
 }
 
-/// Tells the log of an error that a client gets. A source that fails has a line of its own once an episode, not at every read.
+/// The status and the code of an engine's error.
+fn kind(error: &Error) -> (StatusCode, &'static str) {
+    match (error, error.fault()) {
+        (Error::Timeout { .. }, _) => (StatusCode::GATEWAY_TIMEOUT, "source_timeout"),
+        (Error::Overloaded { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+        (Error::BreakerOpen { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "breaker_open"),
+        (Error::Unconfirmed { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "unconfirmed"),
+        (Error::WritesRefused { .. }, _) => (StatusCode::FORBIDDEN, "writes_refused"),
+        (Error::TooLarge { .. }, _) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        (Error::SinkRefused { .. }, _) => (StatusCode::UNPROCESSABLE_ENTITY, "sink_refused"),
+        (Error::SinkFailed { .. }, _) => (StatusCode::BAD_GATEWAY, "sink_failed"),
+        (Error::WriteUnconfirmed { .. }, _) => (StatusCode::GATEWAY_TIMEOUT, "write_unconfirmed"),
+        (Error::QueueFull { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "queue_full"),
+        (Error::Parked { .. }, _) => (StatusCode::CONFLICT, "parked"),
+        (Error::JournalFailed { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "journal_failed"),
+        (Error::JournalUnconfirmed { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "journal_unconfirmed"),
+        (Error::StoreFailed { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "store_failed"),
+        (Error::StoreUnconfirmed { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "store_unconfirmed"),
+        (_, Fault::Source) => (StatusCode::BAD_GATEWAY, "source_failed"),
+        (_, Fault::Caller) => (StatusCode::BAD_REQUEST, "refused"),
+        (_, Fault::Forebay) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    }
+}
+
+/// Tells the log of an error that a client gets. A source that fails has a line of its own once an episode, not at every read; what a
+/// sink refuses is the client's own.
 pub(crate) fn told(error: &Error) {
     match std::error::Error::source(error) {
-        Some(cause) if error.fault() == Fault::Source => tracing::debug!(%error, %cause, "a read failed"),
-        Some(cause) => tracing::warn!(%error, %cause, "a read failed"),
+        Some(cause) if error.fault() == Fault::Forebay => tracing::warn!(%error, %cause, "a request failed"),
+        Some(cause) => tracing::debug!(%error, %cause, "a request failed"),
         None => {}
     }
 }

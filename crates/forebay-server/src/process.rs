@@ -7,18 +7,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use forebay::Forebay;
 use forebay::rt::{Clock, Tasks};
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::app::{App, Progress};
 use crate::assembly::{self, Assembly, AssemblyError};
 use crate::configuration::Deployment;
+use crate::disks::Disks;
 use crate::stop::{self, StopSender};
 use crate::warming::{self, Warmer};
 use crate::{http, resp};
 
 /// The longest that requests under way are waited for when the process ends.
 const DRAIN: Duration = Duration::from_secs(10);
+/// The longest that what is under way without a client is waited for after that.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 /// Connections that the system holds until they are accepted.
 const BACKLOG: u32 = 1024;
 
@@ -59,6 +63,8 @@ pub struct Process {
     stop: StopSender,
     listeners: Tasks,
     warmer: Warmer,
+    engine: Forebay,
+    disks: Disks,
     /// The apps' tasks, which end with the process.
     _apps: Tasks,
 }
@@ -91,7 +97,7 @@ pub async fn start_by(
     let app_tasks = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
     let listeners = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
     let warm_tasks = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
-    let Assembly { keyspaces, engine, routes, notes } =
+    let Assembly { keyspaces, engine, disks, routes, notes } =
         assembly::assemble(deployment, apps, &app_tasks, &progress, clock).await?;
 
     let (stop, stopped) = stop::channel();
@@ -105,16 +111,26 @@ pub async fn start_by(
     let service = resp::Service::new(keyspaces, engine.clock().clone());
     listeners.spawn(resp::serve(resp, Arc::new(service), stopped));
     tracing::info!(http = %addresses.0, resp = %addresses.1, "serving");
-    Ok(Process { http: addresses.0, resp: addresses.1, notes, stop, listeners, warmer, _apps: app_tasks })
+    let (http, resp) = addresses;
+    Ok(Process { http, resp, notes, stop, listeners, warmer, engine, disks, _apps: app_tasks })
 }
 
 impl Process {
-    /// Stops accepting, waits for requests under way, at most ten seconds, writes down which keys were read most, and ends;
-    /// whether all were answered.
+    /// Stops accepting, waits for requests under way, at most ten seconds, writes down which keys were read most, closes the disks,
+    /// and ends; whether all were answered.
     pub async fn stop(self) -> bool {
-        self.stop.stop();
-        let drained = Clock::system().timeout(DRAIN, self.listeners.idle()).await.is_ok();
-        self.warmer.remember().await;
+        let Self { stop, listeners, warmer, engine, disks, _apps: apps, .. } = self;
+        stop.stop();
+        let drained = Clock::system().timeout(DRAIN, listeners.idle()).await.is_ok();
+        drop(listeners);
+        warmer.remember().await;
+        drop((warmer, apps));
+        if !disks.is_empty() {
+            // Writes whose clients have gone away get a moment too, before their disk is closed.
+            let _ = Clock::system().timeout(LAST_WRITES, engine.idle()).await;
+        }
+        drop(engine);
+        disks.close().await;
         tracing::info!(drained, "stopped");
         drained
     }

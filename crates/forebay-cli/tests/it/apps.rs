@@ -62,7 +62,7 @@ fn what_is_not_served_is_known() {
         stocks: nothing
         orders: 1 `feed = true`, 1 `field`, 1 `kind = "hash"`, 1 `source.sql.fields`
         checkin: 3 `depends_on`, 1 `feed = true`, 2 `field`, 2 `kind = "hash"`, 1 `kind = "sorted_set"`, 2 `source.sql.fields`
-        launchpad: 1 `aliases`, 1 `feed = true`, 2 `mode = "store"`
+        launchpad: 1 `aliases`, 1 `feed = true`
         quant: 1 `feed = true`
     "#]]
     .assert_eq(&said);

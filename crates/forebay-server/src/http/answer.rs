@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use forebay::{Blob, Freshness, Read, ReadOutcome, Tier, Why};
+use forebay::{Blob, Freshness, Read, ReadOutcome, Tier, Why, Writes};
 use twox_hash::XxHash3_128;
 
 use crate::problem::Problem;
@@ -14,8 +14,11 @@ const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 /// RFC 9211.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// The reply to a read that was asked for with the headers `asked`.
-pub(super) fn answer(read: &Read, asked: &HeaderMap) -> Response {
+/// What stays fresh for longer does not end: 100,000 years.
+const TOLD_MAX: Duration = Duration::from_secs(100_000 * 365 * 24 * 60 * 60);
+
+/// The reply to a read that was asked for with the headers `asked`, of a namespace whose writes go where `writes` says.
+pub(super) fn answer(read: &Read, writes: Writes, asked: &HeaderMap) -> Response {
     let mut response = match read.value.as_ref().and_then(|value| value.as_blob()) {
         Some(blob) => value(blob, asked),
         None => Problem::absent().into_response(),
@@ -24,10 +27,12 @@ pub(super) fn answer(read: &Read, asked: &HeaderMap) -> Response {
     let outcome = &read.outcome;
     headers.insert(X_CACHE, HeaderValue::from_static(x_cache(outcome)));
     headers.insert(header::AGE, HeaderValue::from(outcome.age.as_secs()));
-    for (name, text) in [
-        (CACHE_STATUS, cache_status(outcome)),
-        (header::CACHE_CONTROL, format!("max-age={}", max_age(outcome).as_secs())),
-    ] {
+    let cache_control = match writes {
+        // The truth may change at any time: a cache in front asks whether it is still the same.
+        Writes::Store => "no-cache".to_owned(),
+        _ => format!("max-age={}", max_age(outcome).as_secs()),
+    };
+    for (name, text) in [(CACHE_STATUS, cache_status(outcome)), (header::CACHE_CONTROL, cache_control)] {
         // Both are ASCII.
         if let Ok(text) = HeaderValue::from_str(&text) {
             headers.insert(name, text);
@@ -82,6 +87,7 @@ fn cache_status(outcome: &ReadOutcome) -> String {
             past => format!("forebay; hit; ttl=-{past}; detail={detail}"),
         },
         (_, Tier::Source) => format!("forebay; fwd=miss; detail={detail}"),
+        _ if outcome.fresh_for > TOLD_MAX => format!("forebay; hit; detail={detail}"),
         _ => format!("forebay; hit; ttl={}; detail={detail}", outcome.fresh_for.as_secs()),
     }
 }

@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
-use forebay::{Blob, Keyspace, Namespace};
+use forebay::{Blob, Keyspace, Namespace, Value, Writes};
 use tokio::net::TcpListener;
 
 use crate::problem::Problem;
@@ -24,11 +25,15 @@ use crate::stop::Stop;
 /// Keyspaces by name.
 type Keyspaces = Arc<BTreeMap<String, Arc<Keyspace>>>;
 
+/// The largest value that is taken, in bytes.
+const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// The routes of the keyspaces.
 pub(crate) fn router(keyspaces: BTreeMap<String, Arc<Keyspace>>) -> Router {
+    let of_key = get(read).put(write).delete(delete).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     Router::new()
         .route("/health", get(async || "ok\n"))
-        .route("/v1/{keyspace}/{namespace}/{*key}", get(read).delete(invalidate))
+        .route("/v1/{keyspace}/{namespace}/{*key}", of_key)
         .fallback(async || Problem::no_such_path())
         .method_not_allowed_fallback(async || Problem::no_such_method())
         .with_state(Arc::new(keyspaces))
@@ -62,14 +67,43 @@ async fn read(
         namespace.read(key.as_bytes()).await
     };
     let read = read.map_err(|error| Problem::engine(&error))?;
-    Ok(answer::answer(&read, &headers))
+    Ok(answer::answer(&read, namespace.policy().writes, &headers))
 }
 
-/// Drops every copy; the next read loads.
-async fn invalidate(State(keyspaces): State<Keyspaces>, path: KeyPath) -> Result<Response, Problem> {
+/// Gives the key the body as its value, where the namespace's writes go.
+async fn write(
+    State(keyspaces): State<Keyspaces>,
+    path: KeyPath,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
     let Path((keyspace, namespace, key)) = path.map_err(|_| Problem::bad_path())?;
     let namespace = find(&keyspaces, &keyspace, &namespace, &key)?;
-    namespace.invalidate_key(key.as_bytes()).await.map_err(|error| Problem::engine(&error))?;
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::body_too_large(BODY_BYTES_MAX),
+        _ => Problem::no_body(),
+    })?;
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let value = Value::from(match (namespace.policy().writes, content_type) {
+        // A sink takes rows, which are JSON objects.
+        (Writes::Through | Writes::Behind, _) => Blob::json(body),
+        (_, Some(content_type)) => Blob::new(body, content_type),
+        (_, None) => Blob::opaque(body),
+    });
+    namespace.set_key(key.as_bytes(), value, None).await.map_err(|error| Problem::engine(&error))?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Deletes the key where the namespace's writes go; of a cache it drops every copy, and the next read loads.
+async fn delete(State(keyspaces): State<Keyspaces>, path: KeyPath) -> Result<Response, Problem> {
+    let Path((keyspace, namespace, key)) = path.map_err(|_| Problem::bad_path())?;
+    let namespace = find(&keyspaces, &keyspace, &namespace, &key)?;
+    let key = key.as_bytes();
+    let deleted = match namespace.policy().writes {
+        Writes::Through | Writes::Behind | Writes::Store => namespace.delete_key(key).await,
+        Writes::Refuse | Writes::Cache => namespace.invalidate_key(key).await.map(drop),
+    };
+    deleted.map_err(|error| Problem::engine(&error))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

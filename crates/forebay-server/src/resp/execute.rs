@@ -69,11 +69,24 @@ async fn carry_out(
             None => reply::null(out, session.version),
         },
         Command::Set(asked) => set(&asked, session, out).await,
-        // A remembered absence is dropped too, but it is no value that was deleted.
-        Command::Del { keys } | Command::Unlink { keys } => {
-            drop_copies(&keys, session, Counts::Values, out).await
+        Command::Del { keys } | Command::Unlink { keys } => delete(&keys, session, out).await,
+        Command::Expire { key, ttl_ms } => expire(&key, ttl_ms, session, out).await,
+        Command::Persist { key } => live_for(&key, None, session, out).await,
+        Command::Exists { keys } => exists(&keys, session, out).await,
+        Command::Ttl { key } => {
+            // Rounded as Redis does, so that a TTL just set reads as it was given.
+            let seconds = |span: Duration| whole(span.saturating_add(Duration::from_millis(500)).as_secs());
+            ttl(&key, seconds, session, out).await;
         }
-        Command::FbInvalidate { keys } => drop_copies(&keys, session, Counts::Copies, out).await,
+        Command::PTtl { key } => {
+            let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+            ttl(&key, millis, session, out).await;
+        }
+        Command::Type { key } => match remaining(&key, session).await {
+            Ok(left) => reply::simple(out, if left.is_some() { "string" } else { "none" }),
+            Err(error) => refuse(&error, out),
+        },
+        Command::FbInvalidate { keys } => drop_copies(&keys, session, out).await,
         Command::FbExpire { keys } => expire_copies(&keys, session, out).await,
         command => at_once(command, service, session, out),
     }
@@ -89,21 +102,6 @@ fn at_once(command: Command, service: &Service, session: &mut Session, out: &mut
         Command::Select { index } if session.select(service, index) => reply::ok(out),
         Command::Select { .. } => reply::error(out, &CommandError::NoSuchIndex.to_string()),
         Command::FbTag { key, tags } => tag(&key, &tags, session, out),
-        Command::Exists { keys } => {
-            count(out, keys.iter().filter(|key| fresh_for(session, key).is_some()).count())
-        }
-        Command::Ttl { key } => {
-            // Rounded as Redis does, so that a TTL just set reads as it was given.
-            let seconds = |span: Duration| whole(span.saturating_add(Duration::from_millis(500)).as_secs());
-            reply::integer(out, fresh_for(session, &key).map_or(-2, seconds));
-        }
-        Command::PTtl { key } => {
-            let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-            reply::integer(out, fresh_for(session, &key).map_or(-2, millis));
-        }
-        Command::Type { key } => {
-            reply::simple(out, if fresh_for(session, &key).is_some() { "string" } else { "none" });
-        }
         Command::Client(client) => self::client(client, session, out),
         Command::Describe(asked) => describe::answer(out, session.version, &asked),
         Command::Info { sections } => {
@@ -124,6 +122,12 @@ fn at_once(command: Command, service: &Service, session: &mut Session, out: &mut
         | Command::Set(_)
         | Command::Del { .. }
         | Command::Unlink { .. }
+        | Command::Expire { .. }
+        | Command::Persist { .. }
+        | Command::Exists { .. }
+        | Command::Ttl { .. }
+        | Command::PTtl { .. }
+        | Command::Type { .. }
         | Command::FbInvalidate { .. }
         | Command::FbExpire { .. }
         | Command::FbFresh { .. } => {}
@@ -143,21 +147,97 @@ fn no_keyspace(service: &Service, session: &Session, out: &mut BytesMut) {
     );
 }
 
-/// What a command that drops copies counts.
-#[derive(Clone, Copy)]
-enum Counts {
-    Values,
-    /// Remembered absences too.
-    Copies,
-}
-
-/// Drops every copy of `keys`, here and in a shared tier; answers how many were held here.
-async fn drop_copies(keys: &[Bytes], session: &Session, counts: Counts, out: &mut BytesMut) {
+/// Deletes `keys` where their namespaces' writes go, or drops the copies of them; answers how many values that were.
+async fn delete(keys: &[Bytes], session: &Session, out: &mut BytesMut) {
     let mut told = Told::default();
     for key in keys {
         let Some(namespace) = namespace(session, key) else { continue };
-        let counted = matches!(counts, Counts::Copies) || fresh_for(session, key).is_some();
-        told.add(namespace.invalidate_key(key).await.map(|held| held && counted));
+        told.add(deleted(namespace, key).await);
+    }
+    told.answer(out);
+}
+
+/// Deletes `key`; whether there was a value, as far as that is known.
+async fn deleted(namespace: &Namespace<Blob>, key: &[u8]) -> Result<bool, Error> {
+    match namespace.policy().writes {
+        Writes::Store => match namespace.update_key(key, |value| value.take().is_some()).await {
+            // What cannot be read can be deleted.
+            Err(Error::StoreFailed { .. }) => namespace.delete_key(key).await.map(|()| true),
+            deleted => deleted,
+        },
+        Writes::Through | Writes::Behind => {
+            let is_absent = namespace.peek(key).is_some_and(|held| held.absent);
+            namespace.delete_key(key).await.map(|()| !is_absent)
+        }
+        // A remembered absence is dropped too, but it is no value that was deleted.
+        Writes::Refuse | Writes::Cache => {
+            let is_value = held_for(namespace, key).is_some();
+            namespace.invalidate_key(key).await.map(|held| held && is_value)
+        }
+    }
+}
+
+/// Lets the value of `key` end after so many milliseconds; one that has ended by then is deleted.
+async fn expire(key: &[u8], ttl_ms: i64, session: &Session, out: &mut BytesMut) {
+    match u64::try_from(ttl_ms) {
+        Ok(ttl_ms) if ttl_ms > 0 => live_for(key, Some(Duration::from_millis(ttl_ms)), session, out).await,
+        _ => delete(&[Bytes::copy_from_slice(key)], session, out).await,
+    }
+}
+
+/// Moves the end of the value of `key`, or takes it away; answers whether there is one.
+async fn live_for(key: &[u8], ttl: Option<Duration>, session: &Session, out: &mut BytesMut) {
+    let Some(namespace) = namespace(session, key) else { return count(out, 0) };
+    match namespace.live_key_for(key, ttl).await {
+        Ok(is_there) => count(out, usize::from(is_there)),
+        Err(error) => refuse(&error, out),
+    }
+}
+
+async fn exists(keys: &[Bytes], session: &Session, out: &mut BytesMut) {
+    let mut there = 0;
+    for key in keys {
+        match remaining(key, session).await {
+            Ok(left) => there += usize::from(left.is_some()),
+            Err(error) => return refuse(&error, out),
+        }
+    }
+    count(out, there);
+}
+
+/// Answers how long the value of `key` has left in the unit of `shown`, −1 where it does not end, −2 where there is none.
+async fn ttl(key: &[u8], shown: impl Fn(Duration) -> i64, session: &Session, out: &mut BytesMut) {
+    match remaining(key, session).await {
+        Ok(None) => reply::integer(out, -2),
+        Ok(Some(left)) if left >= FOR_EVER => reply::integer(out, -1),
+        Ok(Some(left)) => reply::integer(out, shown(left)),
+        Err(error) => refuse(&error, out),
+    }
+}
+
+/// Nothing that is declared or asked for lives as long: 100,000 years.
+const FOR_EVER: Duration = Duration::from_secs(100_000 * 365 * 24 * 60 * 60);
+
+/// How long the value of `key` has left: in a cache the copy that is held, in a store the value itself. `None` where there is none.
+async fn remaining(key: &[u8], session: &Session) -> Result<Option<Duration>, Error> {
+    let Some(namespace) = namespace(session, key) else { return Ok(None) };
+    if namespace.policy().writes != Writes::Store {
+        return Ok(held_for(namespace, key));
+    }
+    // Looked at first, since that is no use of it.
+    if let Some(held) = namespace.peek(key) {
+        return Ok((!held.absent).then_some(held.fresh_for));
+    }
+    let read = namespace.read(key).await?;
+    Ok(read.value.map(|_| read.outcome.fresh_for))
+}
+
+/// Drops every copy of `keys`, here and in a shared tier; answers how many were held here, remembered absences too.
+async fn drop_copies(keys: &[Bytes], session: &Session, out: &mut BytesMut) {
+    let mut told = Told::default();
+    for key in keys {
+        let Some(namespace) = namespace(session, key) else { continue };
+        told.add(namespace.invalidate_key(key).await);
     }
     told.answer(out);
 }
@@ -172,23 +252,23 @@ async fn expire_copies(keys: &[Bytes], session: &Session, out: &mut BytesMut) {
     told.answer(out);
 }
 
-/// How the keys of one command were told of. One that is not confirmed keeps none of the others from being told.
+/// How it went with the keys of one command. One that fails keeps none of the others from it.
 #[derive(Default)]
 struct Told {
     held: usize,
-    unconfirmed: Option<Error>,
+    failed: Option<Error>,
 }
 
 impl Told {
     fn add(&mut self, told: Result<bool, Error>) {
         match told {
             Ok(held) => self.held += usize::from(held),
-            Err(error) => self.unconfirmed = Some(error),
+            Err(error) => self.failed = Some(error),
         }
     }
 
     fn answer(self, out: &mut BytesMut) {
-        match self.unconfirmed {
+        match self.failed {
             None => count(out, self.held),
             Some(error) => refuse(&error, out),
         }
@@ -211,8 +291,8 @@ fn tag(key: &[u8], tags: &[Bytes], session: &Session, out: &mut BytesMut) {
 }
 
 /// How long the copy of `key` stays fresh; `None` where no value is held.
-fn fresh_for(session: &Session, key: &[u8]) -> Option<Duration> {
-    let held = namespace(session, key)?.peek(key)?;
+fn held_for(namespace: &Namespace<Blob>, key: &[u8]) -> Option<Duration> {
+    let held = namespace.peek(key)?;
     (!held.absent).then_some(held.fresh_for)
 }
 
@@ -258,6 +338,15 @@ fn refuse(error: &Error, out: &mut BytesMut) {
         Error::Overloaded { .. } => "FBOVERLOADED",
         Error::BreakerOpen { .. } => "FBBREAKEROPEN",
         Error::Unconfirmed { .. } => "FBUNCONFIRMED",
+        Error::SinkRefused { .. } => "FBSINKREFUSED",
+        Error::SinkFailed { .. } => "FBSINKFAILED",
+        Error::WriteUnconfirmed { .. } => "FBWRITEUNCONFIRMED",
+        Error::QueueFull { .. } => "FBQUEUEFULL",
+        Error::Parked { .. } => "FBPARKED",
+        Error::JournalFailed { .. } => "FBJOURNALFAILED",
+        Error::JournalUnconfirmed { .. } => "FBJOURNALUNCONFIRMED",
+        Error::StoreFailed { .. } => "FBSTOREFAILED",
+        Error::StoreUnconfirmed { .. } => "FBSTOREUNCONFIRMED",
         _ => "ERR",
     };
     crate::problem::told(error);
@@ -271,10 +360,15 @@ async fn set(set: &Set, session: &Session, out: &mut BytesMut) {
             "ERR no namespace of this keyspace takes this key: declare one whose `key` pattern matches it",
         );
     };
-    if namespace.policy().writes == Writes::Refuse {
+    let writes = namespace.policy().writes;
+    if writes == Writes::Refuse {
         return refuse(&Error::WritesRefused { namespace: namespace.name().into() }, out);
     }
-    if set.condition != Condition::Always || set.answer_previous {
+    let is_plain = set.condition == Condition::Always && !set.answer_previous;
+    if writes == Writes::Store && (!is_plain || set.expiry == Expiry::Keep) {
+        return set_by_what_is_there(set, namespace, session, out).await;
+    }
+    if !is_plain {
         return reply::error(
             out,
             "ERR NX, XX and GET look at a copy that can be lost at any time: a cache namespace does not take them",
@@ -283,22 +377,61 @@ async fn set(set: &Set, session: &Session, out: &mut BytesMut) {
     let ttl = match set.expiry {
         Expiry::Unsaid => None,
         // A stale copy has no time left to keep: the new value gets its own.
-        Expiry::Keep => fresh_for(session, &set.key).filter(|left| !left.is_zero()),
+        Expiry::Keep => held_for(namespace, &set.key).filter(|left| !left.is_zero()),
         Expiry::In { ttl_ms } => Some(Duration::from_millis(ttl_ms)),
         Expiry::At { unix_ms } => Some(until(unix_ms)),
     };
-    if ttl.is_some_and(|ttl| ttl.is_zero()) {
-        // A time that has passed: what was held is gone, as with Redis.
-        return match namespace.invalidate_key(&set.key).await {
-            Ok(_) => reply::ok(out),
-            Err(error) => refuse(&error, out),
-        };
-    }
-    let value = Value::from(Blob::opaque(&set.value));
-    match namespace.write(&set.key, value, ttl) {
+    // A time that has passed: what was there is gone, as with Redis.
+    let done = match ttl {
+        Some(ttl) if ttl.is_zero() => deleted(namespace, &set.key).await.map(drop),
+        ttl => namespace.set_key(&set.key, written(namespace, &set.value), ttl).await,
+    };
+    match done {
         Ok(()) => reply::ok(out),
         Err(error) => refuse(&error, out),
     }
+}
+
+/// Writes to a store by what is there: only where nothing is (`NX`) or something is (`XX`), in place of what is answered (`GET`), or for
+/// the time that the value before had left (`KEEPTTL`). Atomic, as a change of the value that is there.
+async fn set_by_what_is_there(set: &Set, namespace: &Namespace<Blob>, session: &Session, out: &mut BytesMut) {
+    let is_new_only = set.condition == Condition::IfAbsent;
+    if !(set.expiry == Expiry::Keep || is_new_only && set.expiry == Expiry::Unsaid) {
+        return reply::error(
+            out,
+            "ERR a store takes NX without a time, and XX and GET with KEEPTTL: write the value, then give it its time by EXPIRE",
+        );
+    }
+    let written = written(namespace, &set.value);
+    let changed = namespace.update_key(&set.key, |value| {
+        let before = value.clone();
+        let writes = match set.condition {
+            Condition::Always => true,
+            Condition::IfAbsent => before.is_none(),
+            Condition::IfPresent => before.is_some(),
+        };
+        if writes {
+            *value = Some(written);
+        }
+        (before, writes)
+    });
+    match changed.await {
+        Ok((before, _)) if set.answer_previous => match before.as_ref().and_then(Value::as_blob) {
+            Some(blob) => reply::bulk(out, blob.as_bytes()),
+            None => reply::null(out, session.version),
+        },
+        Ok((_, true)) => reply::ok(out),
+        Ok((_, false)) => reply::null(out, session.version),
+        Err(error) => refuse(&error, out),
+    }
+}
+
+/// What a client has written, as a value. A sink takes rows, which are JSON objects; elsewhere bytes are bytes.
+fn written(namespace: &Namespace<Blob>, bytes: &Bytes) -> Value {
+    Value::from(match namespace.policy().writes {
+        Writes::Through | Writes::Behind => Blob::json(bytes),
+        Writes::Refuse | Writes::Cache | Writes::Store => Blob::opaque(bytes),
+    })
 }
 
 /// How far away a moment of the wall clock is; zero where it has passed.

@@ -70,6 +70,18 @@ pub enum Command {
         /// The keys, at least one; one named twice counts twice.
         keys: Vec<Bytes>,
     },
+    /// `EXPIRE`, `PEXPIRE`: let a value end then.
+    Expire {
+        /// The key.
+        key: Bytes,
+        /// After so many milliseconds; zero or less deletes it.
+        ttl_ms: i64,
+    },
+    /// `PERSIST`: let a value not end.
+    Persist {
+        /// The key.
+        key: Bytes,
+    },
     /// `TTL`: the remaining time in seconds.
     Ttl {
         /// The key.

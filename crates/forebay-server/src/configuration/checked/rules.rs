@@ -68,7 +68,7 @@ fn store(table: &Table, context: &Context, findings: &mut Findings) {
             findings.add_with(table.key_span(option), fault, table.span("mode"), "a store");
         }
     }
-    for option in STALE.into_iter().chain(REFRESH).filter(|name| table.has(name)) {
+    for option in STALE.into_iter().chain(REFRESH).chain(["jitter"]).filter(|name| table.has(name)) {
         findings.add_with(
             table.key_span(option),
             PolicyFault::StaleInStore { option },

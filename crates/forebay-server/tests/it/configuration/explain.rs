@@ -93,8 +93,6 @@ fn a_store() {
           SET           written, durable as declared
           DEL           deletes the value
           memory        shares 256 MiB with the others; evicts by S3-FIFO
-
-          not served    `mode = "store"`, `durability`: read and checked, but this version refuses to serve it
     "#]]
     .assert_eq(&explained("good.toml", "sessions"));
 }

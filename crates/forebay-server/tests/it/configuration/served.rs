@@ -25,9 +25,7 @@ fn what_is_not_served_is_told_with_its_line() {
         97:1: `memory.max_age` is part of the language but not served by this version
         103:10: `writes = "behind"` is part of the language but not served by this version
         104:1: `aliases` is part of the language but not served by this version
-        106:1: `sink` is part of the language but not served by this version
-        116:8: `mode = "store"` is part of the language but not served by this version
-        118:1: `durability` is part of the language but not served by this version"#]]
+        106:1: `sink` is part of the language but not served by this version"#]]
     .assert_eq(&found.join("\n"));
 }
 

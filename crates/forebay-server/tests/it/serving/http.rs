@@ -140,8 +140,8 @@ async fn what_cannot_be_asked_for_is_a_problem_that_nobody_keeps() {
 #[tokio::test]
 async fn other_methods_are_a_problem_that_names_the_allowed() {
     let stage = Stage::new().await;
-    for (path, allowed) in [(ITEM_A, "GET,HEAD,DELETE"), ("/health", "GET,HEAD")] {
-        for method in ["POST", "PUT", "PATCH", "OPTIONS"] {
+    for (path, allowed) in [(ITEM_A, "GET,HEAD,PUT,DELETE"), ("/health", "GET,HEAD")] {
+        for method in ["POST", "PATCH", "OPTIONS"] {
             let answer = stage.ask(method, path, "Content-Length: 0\r\n").await;
             assert_eq!(
                 (answer.status, answer.problem().as_str()),
@@ -152,6 +152,20 @@ async fn other_methods_are_a_problem_that_names_the_allowed() {
         }
     }
     assert_eq!(stage.get("/health").await.body, "ok\n");
+}
+
+#[tokio::test]
+async fn a_put_is_kept_or_refused_as_the_namespace_says() {
+    let stage = Stage::new().await;
+    let put = async |path| super::ask_with(stage.process.http, "PUT", path, "", "7").await;
+    let refused = put(ITEM_A).await;
+    assert_eq!((refused.status, refused.problem().as_str()), (403, "writes_refused"));
+    assert_eq!(put("/v1/shop/note/note:a").await.status, 204);
+    let kept = stage.get("/v1/shop/note/note:a").await;
+    assert_eq!(kept.seen(), ("HIT", "7"));
+    assert_eq!(kept.header("content-type"), "application/octet-stream");
+    let wrong = put("/v1/shop/note/other:a").await;
+    assert_eq!((wrong.status, wrong.problem().as_str()), (400, "bad_key"));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod postgres;
 mod request;
 mod resp;
 mod start;
+mod stores;
 mod warming;
 
 use std::collections::BTreeMap;
@@ -249,8 +250,18 @@ impl Answer {
 
 /// One request on a connection of its own.
 async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
+    exchange(address, method, path, headers, "").await
+}
+
+/// One request with a body.
+async fn ask_with(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+    let headers = format!("{headers}Content-Length: {}\r\n", body.len());
+    exchange(address, method, path, &headers, body).await
+}
+
+async fn exchange(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
     let mut stream = soon(TcpStream::connect(address)).await.unwrap();
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n");
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n{body}");
     soon(stream.write_all(head.as_bytes())).await.unwrap();
     let mut bytes = Vec::new();
     soon(stream.read_to_end(&mut bytes)).await.unwrap();

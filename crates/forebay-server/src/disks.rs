@@ -1,0 +1,64 @@
+//! What a process keeps on disk for its namespaces: their stores, on one disk for each data folder that has any.
+//!
+//! It guarantees that a folder has one owner: a second process on it does not start, and is told who has it. What is on a disk is
+//! `forebay-stores`' matter; what is written, and when, the engine's.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use forebay::rt::Clock;
+use forebay::tier::store::Store;
+use forebay_stores::disk::{Disk, DiskError, DiskOptions};
+use forebay_stores::tier::store::{EmbeddedStore, StoreOptions};
+
+/// The disks of a process that are open.
+#[derive(Debug, Default)]
+pub struct Disks {
+    /// By the data folder that they lie in.
+    stores: BTreeMap<PathBuf, Stored>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    disk: Disk,
+    store: Arc<EmbeddedStore>,
+}
+
+/// Where the disk of a data folder's stores is.
+#[must_use]
+pub fn stores_of(data: &Path) -> PathBuf {
+    data.join("stores")
+}
+
+impl Disks {
+    /// The store of the namespaces that keep their files in `data`, opened where it is not yet. Its values end by `clock`.
+    ///
+    /// # Errors
+    /// What keeps the disk from being opened, such as another process that has it.
+    pub(crate) async fn store(&mut self, data: &Path, clock: &Clock) -> Result<Arc<dyn Store>, DiskError> {
+        if let Some(stored) = self.stores.get(data) {
+            return Ok(Arc::<EmbeddedStore>::clone(&stored.store));
+        }
+        let disk = Disk::open(stores_of(data), DiskOptions::default()).await?;
+        let options = StoreOptions { clock: clock.clone(), ..StoreOptions::default() };
+        let store = Arc::new(EmbeddedStore::open(disk.clone(), options)?);
+        self.stores.insert(data.to_owned(), Stored { disk, store: Arc::clone(&store) });
+        Ok(store)
+    }
+
+    /// Whether nothing is kept.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stores.is_empty()
+    }
+
+    /// Writes what is queued, syncs it, and gives the folders free. Whoever still writes is refused.
+    pub(crate) async fn close(self) {
+        for (data, Stored { disk, store }) in self.stores {
+            drop(store);
+            if let Err(error) = disk.close().await {
+                tracing::error!(data = %data.display(), %error, "the stores were not closed well");
+            }
+        }
+    }
+}
