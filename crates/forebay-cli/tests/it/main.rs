@@ -16,6 +16,7 @@ mod apps;
 mod check;
 mod demo;
 mod docs;
+mod kept;
 mod running;
 mod secret;
 mod start;

@@ -94,6 +94,12 @@ impl Running {
         String::from_utf8(reply).unwrap()
     }
 
+    /// Ends it at once, as the system does when memory runs out.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Asks it to end, as a service manager does, and waits: its exit code, and what it printed to the end.
     pub fn stop(mut self) -> (Option<i32>, String) {
         let id = self.child.id().to_string();
