@@ -12,14 +12,18 @@ use forebay::namespace::pattern::Pattern;
 use forebay::rt::{Clock, Tasks};
 use forebay::tier::memory::EvictionPolicy;
 use forebay::tier::store::Durability;
-use forebay::{Blob, BreakerOptions, Forebay, Keyspace, Namespace, NamespaceBuilder, Policy, Writes};
+use forebay::{
+    BehindOptions, Blob, BreakerOptions, Forebay, Keyspace, Namespace, NamespaceBuilder, Policy, Writes,
+};
 use forebay_stores::database::{Address, Database, DatabaseError, DatabaseOptions};
 use forebay_stores::disk::DiskError;
+use forebay_stores::journal;
 use forebay_stores::source::episodes::Episodes;
 
 use crate::app::{App, AppError, Progress, Setup};
 use crate::configuration::{self, Deployment, Mode, Report, Ttl};
-use crate::disks::Disks;
+use crate::disks::{Disks, journal_of};
+use crate::sinks::{self, SinkFault};
 use crate::sources::{self, SourceFault, is_of_key};
 
 /// Keyspaces ready to be read, and what apps brought with them.
@@ -78,6 +82,26 @@ pub enum AssemblyError {
         namespace: String,
         /// What is wrong.
         source: SourceFault,
+    },
+    /// A declared sink cannot work.
+    #[error("namespace `{namespace}` of keyspace `{keyspace}`: {source}")]
+    Sink {
+        /// The keyspace.
+        keyspace: String,
+        /// The namespace.
+        namespace: String,
+        /// What is wrong.
+        source: SinkFault,
+    },
+    /// The journal of a namespace that writes behind could not be opened.
+    #[error("namespace `{namespace}` of keyspace `{keyspace}`: {source}")]
+    Journal {
+        /// The keyspace.
+        keyspace: String,
+        /// The namespace.
+        namespace: String,
+        /// What keeps it from being opened, and what to do.
+        source: journal::OpenError,
     },
     /// An app brings a schema and its declaration no database for it.
     #[error("app `{app}` needs a database `main`: declare [database.main] with a url")]
@@ -183,17 +207,35 @@ impl Assembly {
         let engine = self.engine.keyspace(&declared.name);
         for (name, namespace) in declared.namespaces.iter() {
             let builder = ruled(engine.namespace(name), namespace, memory_bytes);
-            let builder = match (namespace.mode, namespace.durability) {
-                (Mode::Store, Some(durability)) => {
-                    let store = self.disks.store(&declared.data, clock).await;
-                    let failed = |source| AssemblyError::Disk { keyspace: declared.name.clone(), source };
-                    builder.store(store.map_err(failed)?, durable(durability))
-                }
-                _ => builder,
-            };
+            let builder = self.kept(builder, declared, namespace, clock).await?;
             keyspace.add(built(builder, declared, namespace, databases, clock.clone()).await?)?;
         }
         Ok(keyspace)
+    }
+
+    /// `builder` with what `namespace` keeps on disk: its values, or its writes until the sink has them.
+    async fn kept(
+        &mut self,
+        builder: NamespaceBuilder<Blob>,
+        declared: &configuration::Keyspace,
+        namespace: &configuration::Namespace,
+        clock: &Clock,
+    ) -> Result<NamespaceBuilder<Blob>, AssemblyError> {
+        if let (Mode::Store, Some(durability)) = (namespace.mode, namespace.durability) {
+            let store = self.disks.store(&declared.data, clock).await;
+            let failed = |source| AssemblyError::Disk { keyspace: declared.name.clone(), source };
+            return Ok(builder.store(store.map_err(failed)?, durable(durability)));
+        }
+        if namespace.writes != configuration::Writes::Behind {
+            return Ok(builder);
+        }
+        let folder = journal_of(&declared.data, &declared.name, &namespace.name);
+        let journal = self.disks.journal(folder).await.map_err(|source| AssemblyError::Journal {
+            keyspace: declared.name.clone(),
+            namespace: namespace.name.clone(),
+            source,
+        })?;
+        Ok(builder.behind(journal, BehindOptions::default()))
     }
 }
 
@@ -209,10 +251,20 @@ async fn built(
         namespace: namespace.name.clone(),
         source,
     })?;
-    Ok(match source {
-        Some(source) => builder.source(Episodes::new(source, clock)).build()?,
-        None => builder.build()?,
-    })
+    let builder = match source {
+        Some(source) => builder.source(Episodes::new(source, clock)),
+        None => builder,
+    };
+    let sink = sinks::of(namespace, databases).await.map_err(|source| AssemblyError::Sink {
+        keyspace: declared.name.clone(),
+        namespace: namespace.name.clone(),
+        source,
+    })?;
+    let builder = match sink {
+        Some(sink) => builder.sink(sink),
+        None => builder,
+    };
+    Ok(builder.build()?)
 }
 
 /// `builder` with everything that is declared of `namespace` but its source; `memory_bytes` is the budget that shares are of.
@@ -289,7 +341,9 @@ fn policy(namespace: &configuration::Namespace) -> Policy {
         shape: namespace.shape,
         writes: match namespace.writes {
             configuration::Writes::Cache => Writes::Cache,
-            _ => Writes::Refuse,
+            configuration::Writes::Through => Writes::Through,
+            configuration::Writes::Behind => Writes::Behind,
+            configuration::Writes::Refuse | configuration::Writes::Store => Writes::Refuse,
         },
         ..unruled
     }

@@ -1,4 +1,5 @@
-//! What a process keeps on disk for its namespaces: their stores, on one disk for each data folder that has any.
+//! What a process keeps on disk for its namespaces: their stores, on one disk for each data folder that has any, and the journals of
+//! those that write behind.
 //!
 //! It guarantees that a folder has one owner: a second process on it does not start, and is told who has it. What is on a disk is
 //! `forebay-stores`' matter; what is written, and when, the engine's.
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use forebay::rt::Clock;
 use forebay::tier::store::Store;
 use forebay_stores::disk::{Disk, DiskError, DiskOptions};
+use forebay_stores::journal::{self, FileJournal, JournalOptions};
 use forebay_stores::tier::store::{EmbeddedStore, StoreOptions};
 
 /// The disks of a process that are open.
@@ -17,6 +19,7 @@ use forebay_stores::tier::store::{EmbeddedStore, StoreOptions};
 pub struct Disks {
     /// By the data folder that they lie in.
     stores: BTreeMap<PathBuf, Stored>,
+    journals: Vec<Arc<FileJournal>>,
 }
 
 #[derive(Debug)]
@@ -29,6 +32,12 @@ struct Stored {
 #[must_use]
 pub fn stores_of(data: &Path) -> PathBuf {
     data.join("stores")
+}
+
+/// Where the journal is of a namespace that writes behind, of a keyspace that keeps its files in `data`.
+#[must_use]
+pub fn journal_of(data: &Path, keyspace: &str, namespace: &str) -> PathBuf {
+    data.join("journal").join(keyspace).join(namespace)
 }
 
 impl Disks {
@@ -47,13 +56,24 @@ impl Disks {
         Ok(store)
     }
 
+    /// The journal in `folder`.
+    ///
+    /// # Errors
+    /// What keeps it from being opened, such as another process that has it.
+    pub(crate) async fn journal(&mut self, folder: PathBuf) -> Result<Arc<FileJournal>, journal::OpenError> {
+        let journal = Arc::new(FileJournal::open(folder, JournalOptions::default()).await?);
+        self.journals.push(Arc::clone(&journal));
+        Ok(journal)
+    }
+
     /// Whether nothing is kept.
     pub(crate) fn is_empty(&self) -> bool {
-        self.stores.is_empty()
+        self.stores.is_empty() && self.journals.is_empty()
     }
 
     /// Writes what is queued, syncs it, and gives the folders free. Whoever still writes is refused.
     pub(crate) async fn close(self) {
+        drop(self.journals);
         for (data, Stored { disk, store }) in self.stores {
             drop(store);
             if let Err(error) = disk.close().await {

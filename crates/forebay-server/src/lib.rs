@@ -2,7 +2,7 @@
 //! and HTTP.
 //!
 //! The way of a declaration is `configuration` (text to a checked [`Deployment`](configuration::Deployment)) →
-//! [`assembly`] (databases, sources, disks, namespaces) → [`process`] (listeners). The way of a request is `resp` or `http` → the
+//! [`assembly`] (databases, sources, sinks, disks, namespaces) → [`process`] (listeners). The way of a request is `resp` or `http` → the
 //! engine. The server knows no app: they are values that `forebay-cli` hands in.
 
 pub mod app;
@@ -13,6 +13,7 @@ mod http;
 pub mod problem;
 pub mod process;
 mod resp;
+pub mod sinks;
 pub mod sources;
 mod stop;
 #[cfg(test)]

@@ -112,14 +112,18 @@ fn kind(error: &Error) -> (StatusCode, &'static str) {
     }
 }
 
-/// Tells the log of an error that a client gets. A source that fails has a line of its own once an episode, not at every read; what a
-/// sink refuses is the client's own.
+/// Tells the log of an error that a client gets. A source that fails has a line of its own once an episode, not at every read.
 pub(crate) fn told(error: &Error) {
     match std::error::Error::source(error) {
-        Some(cause) if error.fault() == Fault::Forebay => tracing::warn!(%error, %cause, "a request failed"),
-        Some(cause) => tracing::debug!(%error, %cause, "a request failed"),
+        Some(cause) if is_of_episode(error) => tracing::debug!(%error, %cause, "a request failed"),
+        Some(cause) => tracing::warn!(%error, %cause, "a request failed"),
         None => {}
     }
+}
+
+fn is_of_episode(error: &Error) -> bool {
+    let is_of_sink = matches!(error, Error::SinkFailed { .. } | Error::WriteUnconfirmed { .. });
+    error.fault() == Fault::Source && !is_of_sink
 }
 
 impl IntoResponse for Problem {

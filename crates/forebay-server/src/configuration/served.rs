@@ -20,8 +20,6 @@ enum Values {
     All,
     /// All but this one.
     But(&'static str),
-    /// These.
-    Only(&'static [&'static str]),
     /// `true`.
     True,
     /// Addresses that begin like this.
@@ -35,10 +33,9 @@ const UNSERVED: &[Unserved] = &[
     Unserved { path: "environment.*.database.*.url", values: Values::Beginning("mysql:") },
     Unserved { path: "namespace.*.kind", values: Values::But("blob") },
     Unserved { path: "namespace.*.field", values: Values::All },
-    Unserved { path: "namespace.*.writes", values: Values::Only(&["through", "behind"]) },
     Unserved { path: "namespace.*.source.sql.fields", values: Values::All },
     Unserved { path: "namespace.*.aliases", values: Values::All },
-    Unserved { path: "namespace.*.sink", values: Values::All },
+    Unserved { path: "namespace.*.sink.http", values: Values::All },
     Unserved { path: "namespace.*.memory.max_age", values: Values::All },
     Unserved { path: "namespace.*.exists", values: Values::All },
     Unserved { path: "namespace.*.depends_on", values: Values::All },
@@ -94,7 +91,6 @@ pub(crate) fn page_note(section: &str, option: &str) -> Option<String> {
         Values::All => "*Not served yet.*".into(),
         Values::True => "*`true` is not served yet.*".into(),
         Values::But(value) => format!("*Only `\"{value}\"` is served yet.*"),
-        Values::Only(values) => format!("*Not served yet: {}.*", super::options::one_of(values)),
         Values::Beginning(start) => format!("*`{start}` is not served yet.*"),
     })
 }
@@ -131,11 +127,6 @@ fn not_served(entry: &Entry, unserved: &Unserved) -> Option<(Span, NotServed)> {
         (Values::But(served), Value::Choice(choice)) if choice != served => {
             (entry.span.clone(), format!("`{name} = \"{choice}\"`"), format!("write `{name} = \"{served}\"`"))
         }
-        (Values::Only(list), Value::Choice(choice)) if list.contains(choice) => (
-            entry.span.clone(),
-            format!("`{name} = \"{choice}\"`"),
-            format!("leave `{name}` out, or write another value"),
-        ),
         (Values::Beginning(start), Value::Text(text)) if text.expose().starts_with(start) => {
             let mend = "write a `sqlite:` or a `postgres:` address".to_owned();
             (entry.span.clone(), format!("a `{name}` that begins with `{start}`"), mend)
@@ -160,10 +151,8 @@ mod tests {
                 last = Some(&option.kind);
             }
             let choices: &[&str] = if let Some(Kind::Choice(choices)) = last { choices } else { &[] };
-            match &unserved.values {
-                Values::But(value) => assert!(choices.contains(value), "{}", unserved.path),
-                Values::Only(values) => assert!(values.iter().all(|value| choices.contains(value))),
-                _ => {}
+            if let Values::But(value) = &unserved.values {
+                assert!(choices.contains(value), "{}", unserved.path);
             }
             let (table, option) = unserved.path.rsplit_once('.').unwrap_or(("", unserved.path));
             assert!(page_note(&table.replace('*', "NAME"), option).is_some());

@@ -7,6 +7,7 @@ mod http;
 mod postgres;
 mod request;
 mod resp;
+mod sinks;
 mod start;
 mod stores;
 mod warming;
