@@ -15,7 +15,9 @@ Examples:
   forebay serve --config forebay.toml         serve a declaration
   forebay -C /srv/shop serve --app stocks     serve an app, its files under /srv/shop
   forebay check forebay.toml                  check a declaration without touching anything
-  forebay explain --app stocks STOCK_CACHE    say what a namespace will do";
+  forebay explain --app stocks STOCK_CACHE    say what a namespace will do
+  forebay backup /backups/monday              copy what the stores under ./data hold
+  forebay restore /backups/monday data        bring it back";
 
 /// A read-through data tier: declare what each key means, read it at cache speed.
 #[derive(Debug, Parser)]
@@ -40,6 +42,10 @@ pub(crate) enum Command {
     Check(Check),
     /// Say what a namespace will do: its query, its ages, what makes it stale
     Explain(Explain),
+    /// Write what the stores of a stopped server hold to a folder
+    Backup(Backup),
+    /// Make the stores of a data folder of a backup
+    Restore(Restore),
     /// Make keys and encrypt secrets for declarations
     #[command(subcommand)]
     Secret(Secret),
@@ -88,6 +94,23 @@ pub(crate) struct Explain {
     pub(crate) app: Option<String>,
 }
 
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Backup {
+    /// Where the backup is to be: a folder that is empty or not there
+    pub(crate) to: PathBuf,
+    /// The server's data folder; where it is not said, that of ./forebay.toml, else ./data
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Restore {
+    /// The folder of the backup
+    pub(crate) from: PathBuf,
+    /// The server's data folder, which must have no stores yet
+    pub(crate) to: PathBuf,
+}
+
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Secret {
     /// Print a new key for FOREBAY_SECRET_KEY
@@ -104,7 +127,7 @@ impl Listen {
 }
 
 /// The declaration that is served and checked where none is named.
-const DEFAULT_FILE: &str = "forebay.toml";
+pub(crate) const DEFAULT_FILE: &str = "forebay.toml";
 
 impl Arguments {
     /// Goes to the folder that all relative paths start in.

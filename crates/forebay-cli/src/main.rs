@@ -5,6 +5,7 @@
 
 mod apps;
 mod arguments;
+mod backup;
 mod check;
 mod progress;
 mod secret;
@@ -28,6 +29,8 @@ fn main() -> ExitCode {
         Command::Demo(listen) => serve::demo(&listen),
         Command::Check(check) => check::check(&check),
         Command::Explain(explain) => check::explain(&explain),
+        Command::Backup(backup) => backup::backup(&backup),
+        Command::Restore(restore) => backup::restore(&restore),
         Command::Secret(secret) => secret::secret(&secret),
     });
     match done {

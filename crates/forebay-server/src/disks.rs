@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use forebay::rt::Clock;
 use forebay::tier::store::Store;
-use forebay_stores::disk::{Disk, DiskError, DiskOptions};
+use forebay_stores::disk::{Backup, Disk, DiskError, DiskOptions};
 use forebay_stores::journal::{self, FileJournal, JournalOptions};
 use forebay_stores::tier::store::{EmbeddedStore, StoreOptions};
 
@@ -20,6 +20,65 @@ pub struct Disks {
     /// By the data folder that they lie in.
     stores: BTreeMap<PathBuf, Stored>,
     journals: Vec<Arc<FileJournal>>,
+}
+
+/// Why stores were not backed up or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// There is nothing to back up.
+    #[error("there are no stores in {}: name the data folder of a server that has some (`--data DIR`)", .folder.display())]
+    NoStores {
+        /// Where they would be.
+        folder: PathBuf,
+    },
+    /// A process has them.
+    #[error("{} is in use by {holder}: stop that process first, and start it again when this is done", .folder.display())]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+        /// Who has it, and since when.
+        holder: String,
+    },
+    /// What the disk said, and what to do.
+    #[error(transparent)]
+    Disk(DiskError),
+}
+
+impl From<DiskError> for BackupError {
+    fn from(error: DiskError) -> Self {
+        match error {
+            DiskError::InUse { folder, holder } => Self::InUse { folder, holder },
+            error => Self::Disk(error),
+        }
+    }
+}
+
+/// Writes what the stores of the data folder `data` hold to the folder `to`, which must be empty or not there. Nobody else may have them
+/// open.
+///
+/// # Errors
+/// Where there are none, or another process has them; what the disk says otherwise. A backup that was not finished is no backup, and
+/// cannot be restored.
+pub async fn backup(data: &Path, to: &Path) -> Result<Backup, BackupError> {
+    let folder = stores_of(data);
+    // Opened, it would be made.
+    if !folder.is_dir() {
+        return Err(BackupError::NoStores { folder });
+    }
+    let disk = Disk::open(folder, DiskOptions::default()).await?;
+    let written = disk.backup(to).await;
+    let closed = disk.close().await;
+    let written = written?;
+    closed?;
+    Ok(written)
+}
+
+/// Makes the stores of the data folder `data`, which must have none, of the backup in `from`.
+///
+/// # Errors
+/// What the disk says: the backup is not whole, or there are stores already.
+pub async fn restore(from: &Path, data: &Path) -> Result<Backup, BackupError> {
+    Ok(Disk::restore(from, stores_of(data)).await?)
 }
 
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::running::{Running, run, stderr};
+use crate::running::{Running, run, stderr, stdout};
 
 const STORES: &str = r#"
 keyspace = "shop"
@@ -62,4 +62,45 @@ fn a_second_process_on_the_stores_is_told_who_has_them() {
     assert_eq!(second.status.code(), Some(1), "{said}");
     assert!(said.contains("is in use by") && said.contains("stop that process"), "{said}");
     assert_eq!(running.stop().0, Some(0));
+}
+
+#[test]
+fn a_backup_brings_back_what_the_stores_held() {
+    let folder = declared();
+    let running = serve(folder.path());
+    assert_eq!(running.resp("SET note:1 one"), "+OK\r\n+OK\r\n");
+    let refused = |arguments: &[&str], told: &str| {
+        let output = run(folder.path(), arguments);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains(told) && said.trim_end().lines().count() == 1, "{arguments:?}: {said}");
+    };
+    refused(&["backup", "monday"], "stop that process first");
+    assert_eq!(running.stop().0, Some(0));
+
+    let done = |arguments: &[&str]| {
+        let output = run(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    assert!(done(&["backup", "monday"]).starts_with("monday has "));
+    refused(&["backup", "monday"], "not empty");
+    refused(&["backup", "tuesday", "--data", "nowhere"], "there are no stores in nowhere");
+    assert!(!folder.path().join("nowhere").exists() && !folder.path().join("tuesday").exists());
+    refused(&["restore", "monday", "data"], "not empty");
+
+    let running = serve(folder.path());
+    assert_eq!(running.resp("SET note:1 two"), "+OK\r\n+OK\r\n");
+    assert_eq!(running.stop().0, Some(0));
+    std::fs::rename(folder.path().join("data"), folder.path().join("lost")).unwrap();
+    assert!(done(&["restore", "monday", "data"]).starts_with("data has "));
+    let running = serve(folder.path());
+    assert_eq!(running.get("note:1").as_deref(), Some("one"));
+    assert_eq!(running.stop().0, Some(0));
+
+    let rows = folder.path().join("monday/rows");
+    let mut bytes = std::fs::read(&rows).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&rows, bytes).unwrap();
+    refused(&["restore", "monday", "other"], "damaged");
 }
