@@ -55,6 +55,9 @@ pub enum AssemblyError {
         /// The system's own words.
         source: std::io::Error,
     },
+    /// The disk of copies could not be opened.
+    #[error("the copies on disk: {0}")]
+    Copies(#[source] DiskError),
     /// The disk of a data folder could not be opened.
     #[error("the stores of keyspace `{keyspace}`: {source}")]
     Disk {
@@ -132,45 +135,69 @@ pub async fn assemble(
     if let Some(report) = Report::of(refused) {
         return Err(AssemblyError::NotServed(report));
     }
-    let engine = Forebay::builder()
-        .memory_budget_bytes(deployment.memory.budget_bytes)
-        .clock(clock.clone())
-        .build()?;
+    writable(&deployment.server.data)?;
+    let mut disks = Disks::default();
+    let engine = Forebay::builder().memory_budget_bytes(deployment.memory.budget_bytes).clock(clock.clone());
+    let is_embedded = deployment.shared.as_ref().is_some_and(configuration::Shared::is_embedded);
+    let engine = if is_embedded {
+        let tier = disks.tier(&deployment.server.data, &clock).await;
+        engine.shared_tier(tier.map_err(AssemblyError::Copies)?)
+    } else {
+        engine
+    };
     let mut assembly = Assembly {
         keyspaces: BTreeMap::new(),
-        engine,
-        disks: Disks::default(),
+        engine: engine.build()?,
+        disks,
         routes: axum::Router::new(),
         notes: Vec::new(),
     };
-    writable(&deployment.server.data)?;
-    for declared in &deployment.keyspaces {
-        writable(&declared.data)?;
-        let app = app_of(declared, deployment, apps);
-        let databases = open_databases(declared, app.is_some()).await?;
-        if let Some(app) = app {
-            let setup = Setup {
-                keyspace: declared.name.clone(),
-                data: declared.data.clone(),
-                databases: databases.clone(),
-                settings: deployment
-                    .apps
-                    .get(app.name)
-                    .map(|settings| settings.table.clone())
-                    .unwrap_or_default(),
-                tasks: tasks.clone(),
-                progress: Arc::clone(progress),
-            };
-            assembly.start(app, declared, setup).await?;
+    match assembly.fill(deployment, apps, tasks, progress, &clock).await {
+        Ok(()) => Ok(assembly),
+        Err(error) => {
+            let Assembly { keyspaces, engine, disks, .. } = assembly;
+            drop((keyspaces, engine));
+            disks.close().await;
+            Err(error)
         }
-        let keyspace =
-            assembly.keyspace(declared, deployment.memory.budget_bytes, &databases, &clock).await?;
-        assembly.keyspaces.insert(u32::from(declared.db), Arc::new(keyspace));
     }
-    Ok(assembly)
 }
 
 impl Assembly {
+    /// Builds the keyspaces and starts the apps.
+    async fn fill(
+        &mut self,
+        deployment: &Deployment,
+        apps: &[App],
+        tasks: &Tasks,
+        progress: &Arc<dyn Progress>,
+        clock: &Clock,
+    ) -> Result<(), AssemblyError> {
+        for declared in &deployment.keyspaces {
+            writable(&declared.data)?;
+            let app = app_of(declared, deployment, apps);
+            let databases = open_databases(declared, app.is_some()).await?;
+            if let Some(app) = app {
+                let setup = Setup {
+                    keyspace: declared.name.clone(),
+                    data: declared.data.clone(),
+                    databases: databases.clone(),
+                    settings: deployment
+                        .apps
+                        .get(app.name)
+                        .map(|settings| settings.table.clone())
+                        .unwrap_or_default(),
+                    tasks: tasks.clone(),
+                    progress: Arc::clone(progress),
+                };
+                self.start(app, declared, setup).await?;
+            }
+            let keyspace = self.keyspace(declared, deployment.memory.budget_bytes, &databases, clock).await?;
+            self.keyspaces.insert(u32::from(declared.db), Arc::new(keyspace));
+        }
+        Ok(())
+    }
+
     async fn start(
         &mut self,
         app: &App,

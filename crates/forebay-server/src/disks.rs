@@ -1,7 +1,9 @@
-//! What a process keeps on disk for its namespaces: their stores, on one disk for each data folder that has any, and the journals of
-//! those that write behind.
+//! What a process keeps on disk for its namespaces: their stores, on one disk for each data folder that has any, the journals of
+//! those that write behind, and copies, on one disk for all.
 //!
-//! It guarantees that a folder has one owner: a second process on it does not start, and is told who has it. What is on a disk is
+//! It guarantees that a folder has one owner: a second process on it does not start, and is told who has it. Copies that cannot be read are
+//! set aside and never keep a process from its start; stores and journals are the truth, and damaged ones do. So the two have disks of
+//! their own. What is on a disk is
 //! `forebay-stores`' matter; what is written, and when, the engine's.
 
 use std::collections::BTreeMap;
@@ -9,9 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use forebay::rt::Clock;
+use forebay::tier::shared::SharedTier;
 use forebay::tier::store::Store;
 use forebay_stores::disk::{Backup, Disk, DiskError, DiskOptions};
 use forebay_stores::journal::{self, FileJournal, JournalOptions};
+use forebay_stores::tier::embedded::{EmbeddedOptions, EmbeddedTier};
 use forebay_stores::tier::store::{EmbeddedStore, StoreOptions};
 
 /// The disks of a process that are open.
@@ -20,6 +24,13 @@ pub struct Disks {
     /// By the data folder that they lie in.
     stores: BTreeMap<PathBuf, Stored>,
     journals: Vec<Arc<FileJournal>>,
+    copies: Option<Copies>,
+}
+
+#[derive(Debug)]
+struct Copies {
+    disk: Disk,
+    tier: Arc<EmbeddedTier>,
 }
 
 /// Why stores were not backed up or restored.
@@ -93,6 +104,18 @@ pub fn stores_of(data: &Path) -> PathBuf {
     data.join("stores")
 }
 
+/// Where the disk of a process' copies is.
+#[must_use]
+pub fn copies_of(data: &Path) -> PathBuf {
+    data.join("cache")
+}
+
+/// Where copies are put that cannot be read, in the place of those that were put there before.
+#[must_use]
+pub fn set_aside_of(data: &Path) -> PathBuf {
+    data.join("cache.damaged")
+}
+
 /// Where the journal is of a namespace that writes behind, of a keyspace that keeps its files in `data`.
 #[must_use]
 pub fn journal_of(data: &Path, keyspace: &str, namespace: &str) -> PathBuf {
@@ -115,6 +138,34 @@ impl Disks {
         Ok(store)
     }
 
+    /// The tier of copies between memory and the sources, in `data`. Its entries end by `clock`.
+    ///
+    /// # Errors
+    /// What keeps the disk from being opened, such as another process that has it. Damage does not: what is damaged is set aside.
+    pub(crate) async fn tier(
+        &mut self,
+        data: &Path,
+        clock: &Clock,
+    ) -> Result<Arc<dyn SharedTier>, DiskError> {
+        let folder = copies_of(data);
+        let disk = match Disk::open(&folder, DiskOptions::default()).await {
+            Err(error) if is_beyond_reading(&error) => {
+                let aside = set_aside_of(data);
+                tracing::warn!(
+                    folder = %folder.display(), aside = %aside.display(), %error,
+                    "the copies on disk cannot be read; they are set aside, and the cache begins anew"
+                );
+                set_aside(&folder, &aside)?;
+                Disk::open(&folder, DiskOptions::default()).await?
+            }
+            opened => opened?,
+        };
+        let options = EmbeddedOptions { clock: clock.clone(), ..EmbeddedOptions::default() };
+        let tier = Arc::new(EmbeddedTier::open(disk.clone(), options).await?);
+        self.copies = Some(Copies { disk, tier: Arc::clone(&tier) });
+        Ok(tier)
+    }
+
     /// The journal in `folder`.
     ///
     /// # Errors
@@ -127,12 +178,18 @@ impl Disks {
 
     /// Whether nothing is kept.
     pub(crate) fn is_empty(&self) -> bool {
-        self.stores.is_empty() && self.journals.is_empty()
+        self.stores.is_empty() && self.journals.is_empty() && self.copies.is_none()
     }
 
     /// Writes what is queued, syncs it, and gives the folders free. Whoever still writes is refused.
     pub(crate) async fn close(self) {
         drop(self.journals);
+        if let Some(Copies { disk, tier }) = self.copies {
+            let ended = tier.close().await;
+            if let Err(error) = ended.and(disk.close().await) {
+                tracing::warn!(%error, "the copies on disk were not closed well: the next start may begin without them");
+            }
+        }
         for (data, Stored { disk, store }) in self.stores {
             drop(store);
             if let Err(error) = disk.close().await {
@@ -140,4 +197,20 @@ impl Disks {
             }
         }
     }
+}
+
+/// Whether what is on a disk will not be read by any try of this version.
+fn is_beyond_reading(error: &DiskError) -> bool {
+    matches!(error, DiskError::Damaged { .. } | DiskError::Unreadable { .. } | DiskError::NewerFormat { .. })
+}
+
+fn set_aside(folder: &Path, aside: &Path) -> Result<(), DiskError> {
+    let failed = |what, path: &Path| {
+        let path = path.to_owned();
+        move |cause| DiskError::Io { what, path, cause: Arc::new(cause) }
+    };
+    if aside.exists() {
+        std::fs::remove_dir_all(aside).map_err(failed("remove", aside))?;
+    }
+    std::fs::rename(folder, aside).map_err(failed("set aside", folder))
 }

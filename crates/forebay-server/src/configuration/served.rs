@@ -27,7 +27,7 @@ enum Values {
 }
 
 const UNSERVED: &[Unserved] = &[
-    Unserved { path: "shared", values: Values::All },
+    Unserved { path: "shared.url", values: Values::Beginning("redis") },
     Unserved { path: "database.*.url", values: Values::Beginning("mysql:") },
     Unserved { path: "database.*.feed", values: Values::True },
     Unserved { path: "environment.*.database.*.url", values: Values::Beginning("mysql:") },
@@ -128,7 +128,11 @@ fn not_served(entry: &Entry, unserved: &Unserved) -> Option<(Span, NotServed)> {
             (entry.span.clone(), format!("`{name} = \"{choice}\"`"), format!("write `{name} = \"{served}\"`"))
         }
         (Values::Beginning(start), Value::Text(text)) if text.expose().starts_with(start) => {
-            let mend = "write a `sqlite:` or a `postgres:` address".to_owned();
+            let mend = match name {
+                "shared.url" => "write `url = \"embedded\"`, or leave `[shared]` out",
+                _ => "write a `sqlite:` or a `postgres:` address",
+            };
+            let mend = mend.to_owned();
             (entry.span.clone(), format!("a `{name}` that begins with `{start}`"), mend)
         }
         _ => return None,

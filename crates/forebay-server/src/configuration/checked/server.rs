@@ -44,13 +44,24 @@ impl Default for Memory {
     }
 }
 
-/// A tier that several instances share.
+/// A tier of copies between memory and the sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shared {
-    /// Where it is; `redis://`, `rediss://` or `redis-cluster://`.
+    /// Where it is: `embedded`, `redis://`, `rediss://` or `redis-cluster://`.
     pub url: Text,
     /// Begins every key written there. Default: `fb:`.
     pub prefix: Text,
+}
+
+/// The address of the tier that is on disk, for one process.
+const EMBEDDED: &str = "embedded";
+
+impl Shared {
+    /// Whether it is on disk, for one process alone.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        self.url.expose() == EMBEDDED
+    }
 }
 
 pub(super) fn server(table: &Table, findings: &mut Findings) -> Option<Server> {
@@ -88,11 +99,17 @@ pub(super) fn memory(table: &Table) -> Memory {
 }
 
 pub(super) fn shared(table: &Table, findings: &mut Findings) -> Option<Shared> {
-    required(table, "url", "write `url = \"redis://127.0.0.1:6379\"`", findings)?;
+    required(table, "url", "write `url = \"embedded\"` or `url = \"redis://127.0.0.1:6379\"`", findings)?;
     let url = table.text("url")?.clone();
+    if url.expose() == EMBEDDED {
+        if table.has("prefix") {
+            findings.add(table.key_span("prefix"), DatabaseFault::PrefixEmbedded);
+        }
+        return Some(Shared { url, prefix: Text::plain("") });
+    }
     let schemes = ["redis://", "rediss://", "redis-cluster://"];
     if !schemes.iter().any(|scheme| url.expose().starts_with(scheme)) {
-        let schemes = "`redis://HOST:PORT`, `rediss://HOST:PORT` (TLS) or `redis-cluster://HOST:PORT`";
+        let schemes = "`embedded` (on disk), `redis://HOST:PORT`, `rediss://HOST:PORT` (TLS) or `redis-cluster://HOST:PORT`";
         findings.add(table.span("url"), DatabaseFault::BadScheme { place: "a shared tier", schemes });
         return None;
     }

@@ -28,6 +28,8 @@ pub(crate) enum DatabaseFault {
     TakenKeyspace { name: String },
     #[error("`[{table}]` says something else than in another file")]
     Disagree { table: &'static str },
+    #[error("`prefix` has no meaning in the embedded tier, which no other program writes to")]
+    PrefixEmbedded,
     #[error("`[app.{name}]` stands in two files")]
     AppTwice { name: String },
 }
@@ -60,6 +62,7 @@ impl DatabaseFault {
             Self::Disagree { table } => {
                 advice("another one", format!("keep `[{table}]` in one file; one process has one"))
             }
+            Self::PrefixEmbedded => advice("no other program writes there", "leave `prefix` out"),
             Self::AppTwice { .. } => advice("another one", "keep the app's settings in one file"),
         }
     }

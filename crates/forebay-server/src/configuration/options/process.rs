@@ -36,12 +36,7 @@ pub(crate) static ROOT: Section = Section {
             default: "its defaults",
             effect: "The memory tier.",
         },
-        Opt {
-            name: "shared",
-            kind: Kind::Table(&SHARED),
-            default: "embedded, under `data`",
-            effect: "The shared tier.",
-        },
+        Opt { name: "shared", kind: Kind::Table(&SHARED), default: NONE, effect: "The shared tier." },
         Opt {
             name: "database",
             kind: Kind::Map("NAME", &Kind::Table(&DATABASE)),
@@ -109,13 +104,14 @@ static MEMORY: Section = Section {
 
 static SHARED: Section = Section {
     path: "shared",
-    about: "A tier that several instances share. Left out, the embedded tier on disk under `data` is used.",
+    about: "A tier of copies between memory and the sources. Left out, copies are in memory only.",
     options: &[
         Opt {
             name: "url",
             kind: Kind::Text(TextKind::Url),
             default: REQUIRED,
-            effect: "`redis://`, `rediss://` or `redis-cluster://`, for Redis and Valkey alike.",
+            effect: "`\"embedded\"`: on disk under `data`, for this process alone; a restart is warm. `redis://`, `rediss://` or `redis-cluster://`, for \
+                     Redis and Valkey alike: shared by several instances.",
         },
         Opt {
             name: "prefix",

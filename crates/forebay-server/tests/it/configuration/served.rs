@@ -13,7 +13,7 @@ fn what_is_not_served_is_told_with_its_line() {
         .map(|error| format!("{}:{}: {}", error.line(), error.column(), error.message()))
         .collect();
     expect![[r#"
-        13:2: `shared` is part of the language but not served by this version
+        14:7: a `shared.url` that begins with `redis` is part of the language but not served by this version
         20:8: `feed = true` is part of the language but not served by this version
         34:8: `kind = "hash"` is part of the language but not served by this version
         35:1: `field` is part of the language but not served by this version

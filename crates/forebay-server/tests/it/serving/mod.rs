@@ -2,6 +2,7 @@
 //!
 //! Nothing waits by the clock: every wait is for an event, and [`soon`] ends those that never come.
 
+mod copies;
 mod declared;
 mod http;
 mod postgres;
