@@ -18,4 +18,5 @@ pub mod sources;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod warming;

@@ -17,7 +17,7 @@ use crate::configuration::Deployment;
 use crate::disks::Disks;
 use crate::stop::{self, StopSender};
 use crate::warming::{self, Warmer};
-use crate::{http, resp};
+use crate::{http, resp, waiting};
 
 /// The longest that requests under way are waited for when the process ends.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -108,6 +108,8 @@ pub async fn start_by(
     let by_name =
         keyspaces.values().map(|keyspace| (keyspace.name().to_owned(), Arc::clone(keyspace))).collect();
     listeners.spawn(http::serve(http, http::router(by_name).merge(routes), stopped.clone()));
+    let all = keyspaces.values().cloned().collect();
+    listeners.spawn(waiting::look_after(all, engine.clock().clone(), stopped.clone()));
     let service = resp::Service::new(keyspaces, engine.clock().clone());
     listeners.spawn(resp::serve(resp, Arc::new(service), stopped));
     tracing::info!(http = %addresses.0, resp = %addresses.1, "serving");

@@ -148,6 +148,31 @@ async fn writes_that_wait_for_the_database_outlive_the_process() {
 }
 
 #[tokio::test]
+async fn a_write_that_is_never_applied_parks_its_key_alone() {
+    let world = World::new().await;
+    let (process, mut client) = world.start().await;
+    world
+        .sql("create trigger no_13 before insert on items when new.price = 13 begin select raise(abort, '13'); end")
+        .await;
+    let mut parked = client.say(r#"SET behind:p {"price":13}"#).await;
+    for number in 0..20 {
+        if parked != "OK" {
+            break;
+        }
+        // Once a later write has arrived, that one has had its turn, or will have it very soon.
+        assert_eq!(client.say(&format!(r#"SET behind:o {{"price":{number}}}"#)).await, "OK");
+        world.comes("o", Some(number)).await;
+        parked = client.say(r#"SET behind:p {"price":13}"#).await;
+    }
+    assert!(parked.starts_with("!FBPARKED") && parked.contains("dead letter"), "{parked}");
+    let answer = ask_with(process.http, "PUT", "/v1/shop/behind/behind:p", "", r#"{"price":1}"#).await;
+    assert_eq!((answer.status, answer.problem().as_str()), (409, "parked"));
+    assert_eq!(client.say(r#"SET behind:q {"price":1}"#).await, "OK");
+    world.comes("q", Some(1)).await;
+    assert!(soon(process.stop()).await);
+}
+
+#[tokio::test]
 async fn a_sink_that_cannot_work_is_told_before_a_port_opens() {
     let world = World::new().await;
     for (statement, told) in [
