@@ -9,6 +9,7 @@ use sqlx::postgres::Postgres;
 use sqlx::{Database, Pool};
 
 /// A connection for one statement or transaction, closed when it is dropped before [`done`](Self::done).
+#[derive(Debug)]
 pub(crate) struct Cancelling<D: Database = Postgres>(Option<PoolConnection<D>>);
 
 impl<D: Database> Cancelling<D> {

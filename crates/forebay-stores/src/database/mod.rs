@@ -1,20 +1,24 @@
 //! Declared databases: one pool each, opened as declared, migrated in order.
 //!
 //! It guarantees that a `Database` was reachable once, and that a migration is applied once, whole or not at all. What is
-//! asked of a database (loading declared queries) is the work of `source::sql`.
+//! asked of a database (loading declared queries) is the work of `source::sql`; what an app changes in it goes through a
+//! [`transaction`].
 
 pub(crate) mod cancel;
 mod postgres;
 mod sqlite;
+pub mod transaction;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{Migration as SqlxMigration, MigrationType, Migrator};
 use sqlx::pool::{PoolConnectionMetadata, PoolOptions};
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
+use tokio::sync::Semaphore;
 
 pub use postgres::Url;
 
@@ -33,7 +37,7 @@ pub struct DatabaseOptions {
     pub pool_max_lifetime: Duration,
     /// A connection that was idle for longer is tried before it is used.
     pub pool_ping_after_idle: Duration,
-    /// The longest that PostgreSQL works at one statement before it gives up by itself.
+    /// The longest that PostgreSQL works at one statement before it gives up by itself, and that a commit of either is waited for.
     pub statement_timeout: Duration,
     /// Whether a SQLite file that is missing is made. Otherwise a mistyped path is told as such.
     pub create: bool,
@@ -129,6 +133,12 @@ pub struct Migration {
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: Pool,
+    /// How long it may take to answer a commit, and what goes with it.
+    within: Duration,
+    /// Who writes to a SQLite file by a transaction.
+    turn: Arc<Semaphore>,
+    /// Whom its transactions tell of what they have changed.
+    fed: Vec<transaction::Fed>,
 }
 
 /// Its connections.
@@ -179,7 +189,8 @@ impl Database {
             Address::Sqlite(path) => Pool::Sqlite(sqlite::open(path, options).await?),
             Address::Postgres(url) => Pool::Postgres(postgres::open(url, options).await?),
         };
-        Ok(Self { pool })
+        let (within, turn) = (options.statement_timeout, Arc::new(Semaphore::new(1)));
+        Ok(Self { pool, within, turn, fed: Vec::new() })
     }
 
     /// Applies the migrations that this database has not seen, in order of version.

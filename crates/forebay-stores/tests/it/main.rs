@@ -23,6 +23,7 @@ mod proxy;
 mod sink;
 mod sql;
 mod store;
+mod transaction;
 mod withstanding;
 
 use std::time::Duration;

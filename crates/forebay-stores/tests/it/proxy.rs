@@ -31,6 +31,21 @@ pub enum Fault {
     Cut(usize),
     /// Answers come one byte at a time, so far apart.
     Drip(Duration),
+    /// Nothing, until this is asked.
+    At(&'static str, Then),
+}
+
+/// What becomes of the question that a fault waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Its connection ends before the server has it.
+    Swallow,
+    /// The server has it, and its connection ends without the answer.
+    LoseAnswer,
+    /// As that, and no connection is taken any more.
+    LoseAnswerAndRefuse,
+    /// Its answer comes so much later.
+    Hold(Duration),
 }
 
 impl Fault {
@@ -49,7 +64,7 @@ impl Fault {
 pub struct Proxy {
     /// Where it is reached.
     pub address: SocketAddr,
-    fault: watch::Sender<Fault>,
+    fault: Arc<watch::Sender<Fault>>,
     open: Arc<AtomicU64>,
     _tasks: Tasks,
 }
@@ -60,11 +75,15 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (fault, faults) = watch::channel(Fault::None);
+        let fault = Arc::new(fault);
+        let setting = Arc::clone(&fault);
         let open = Arc::new(AtomicU64::new(0));
         let tasks = Tasks::current().unwrap();
         let own = Tasks::current().unwrap();
         let count = Arc::clone(&open);
-        tasks.spawn(async move { listen(Some(listener), address, server, faults, count, own).await });
+        tasks.spawn(
+            async move { listen(Some(listener), address, server, (setting, faults), count, own).await },
+        );
         Self { address, fault, open, _tasks: tasks }
     }
 
@@ -93,7 +112,7 @@ async fn listen(
     mut listener: Option<TcpListener>,
     address: SocketAddr,
     server: SocketAddr,
-    mut faults: watch::Receiver<Fault>,
+    (setting, mut faults): (Arc<watch::Sender<Fault>>, watch::Receiver<Fault>),
     open: Arc<AtomicU64>,
     tasks: Tasks,
 ) {
@@ -117,9 +136,9 @@ async fn listen(
             changed = faults.changed() => if changed.is_err() { return },
             Ok((client, _)) = listening.accept() => {
                 open.fetch_add(1, Ordering::SeqCst);
-                let (faults, open) = (faults.clone(), Arc::clone(&open));
+                let (setting, faults, open) = (Arc::clone(&setting), faults.clone(), Arc::clone(&open));
                 tasks.spawn(async move {
-                    let _ = carry(client, server, faults).await;
+                    let _ = carry(client, server, &setting, faults).await;
                     open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
@@ -128,7 +147,12 @@ async fn listen(
 }
 
 /// Carries one connection until it ends.
-async fn carry(client: TcpStream, server: SocketAddr, mut faults: watch::Receiver<Fault>) -> io::Result<()> {
+async fn carry(
+    client: TcpStream,
+    server: SocketAddr,
+    setting: &watch::Sender<Fault>,
+    mut faults: watch::Receiver<Fault>,
+) -> io::Result<()> {
     client.set_nodelay(true)?;
     let upstream = TcpStream::connect(server).await?;
     upstream.set_nodelay(true)?;
@@ -157,6 +181,21 @@ async fn carry(client: TcpStream, server: SocketAddr, mut faults: watch::Receive
                         let client = from_client.reunite(to_client).map_err(io::Error::other)?;
                         client.set_zero_linger()?;
                         return Ok(());
+                    }
+                    Fault::At(text, then) if holds(&asked[..read], text) => {
+                        if then == Then::Swallow {
+                            return Ok(());
+                        }
+                        to_server.write_all(&asked[..read]).await?;
+                        let Then::Hold(span) = then else {
+                            // Whatever it says: it has done it.
+                            let _ = from_server.read(&mut answered).await?;
+                            if then == Then::LoseAnswerAndRefuse {
+                                setting.send_replace(Fault::Refuse);
+                            }
+                            return Ok(());
+                        };
+                        clock.sleep(span).await;
                     }
                     _ => to_server.write_all(&asked[..read]).await?,
                 }
@@ -196,6 +235,11 @@ async fn carry(client: TcpStream, server: SocketAddr, mut faults: watch::Receive
             }
         }
     }
+}
+
+/// Whether `asked` holds `text`.
+fn holds(asked: &[u8], text: &str) -> bool {
+    asked.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// Whether the client goes away within `span`; what it says meanwhile is lost.

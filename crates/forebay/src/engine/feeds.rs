@@ -4,7 +4,7 @@
 //! tier, so that what this instance could not tell before it ended is told again by whoever follows next. While a feed is
 //! silent, copies live on until their TTL (promise P6); a membership filter that leans on it denies nothing.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::builder::Forebay;
 use super::common::Common;
 use super::core::Core;
 use crate::error::Error;
-use crate::feed::{Batch, Changed, Feed, FeedError, Place, Reply};
+use crate::feed::{Batch, Changed, Feed, FeedError, Place, Reply, Watched};
 use crate::loader::catching_panic;
 use crate::log::{Reach, Record, SUSPECT_AFTER, Verb};
 use crate::rt::{Clock, Mutex, Tick};
@@ -130,6 +130,21 @@ impl Forebay {
     /// [`Error::Unconfirmed`] where the shared tier could not be told; there is none without one.
     pub async fn rows_changed(&self, database: &str, changes: &[Changed]) -> Result<(), Error> {
         self.common.rows_changed(self.keyspace_id, database, changes).await
+    }
+
+    /// The tables of `database` that namespaces of the keyspace depend on now, each once: what
+    /// [`rows_changed`](Self::rows_changed) has to be told of.
+    #[must_use]
+    pub fn watched(&self, database: &str) -> Vec<Watched> {
+        let mut tables: BTreeMap<Arc<str>, BTreeSet<Arc<str>>> = BTreeMap::new();
+        for core in self.common.dependents(self.keyspace_id, database) {
+            for rows in core.rows.iter().filter(|rows| rows.database() == database) {
+                tables.entry(rows.table().into()).or_default().extend(rows.columns_of(&core.pattern));
+            }
+        }
+        let watched =
+            |(table, columns): (_, BTreeSet<_>)| Watched { table, columns: columns.into_iter().collect() };
+        tables.into_iter().map(watched).collect()
     }
 
     /// What is known of the feeds that are followed in the keyspace.

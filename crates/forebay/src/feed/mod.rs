@@ -74,6 +74,15 @@ impl Changed {
     }
 }
 
+/// A table whose rows values are made of, with the columns that tell of which: a change that knows these knows the keys that it concerns.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Watched {
+    /// The table, by the name that namespaces depend on it by.
+    pub table: Arc<str>,
+    /// The columns, each once; some may not be there.
+    pub columns: Vec<Arc<str>>,
+}
+
 /// What a feed tells a reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {

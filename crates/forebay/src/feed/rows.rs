@@ -92,6 +92,12 @@ impl Rows {
         &self.table
     }
 
+    /// The columns that a row is matched to the keys of `pattern` by.
+    pub(crate) fn columns_of(&self, pattern: &Pattern) -> Vec<Arc<str>> {
+        let names = pattern.names().map(|name| self.column_of(name).into());
+        names.chain(self.field.iter().map(Arc::clone)).collect()
+    }
+
     /// Whether they can be matched to the keys of `pattern`.
     pub(crate) fn check(&self, pattern: &Pattern) -> Result<(), RowsError> {
         let unknown = |(param, _): &&(Arc<str>, Arc<str>)| !pattern.names().any(|name| name == &**param);
@@ -148,8 +154,13 @@ impl Rows {
 
     /// What the row has for a parameter of the key; `None` where it does not tell.
     fn cell<'r>(&self, row: &'r Columns, param: &str) -> Option<Option<&'r Param>> {
+        cell(row, self.column_of(param))
+    }
+
+    /// The column that a parameter of the key is in.
+    fn column_of<'n>(&'n self, param: &'n str) -> &'n str {
         let renamed = self.columns.iter().find(|(name, _)| **name == *param);
-        cell(row, renamed.map_or(param, |(_, column)| column))
+        renamed.map_or(param, |(_, column)| column)
     }
 }
 

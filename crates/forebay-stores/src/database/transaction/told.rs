@@ -1,0 +1,88 @@
+//! What a transaction has written, as far as it is known: rows where somebody tells of them, whole tables where nobody does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use forebay::feed::{Changed, Watched};
+
+use super::ROWS_MAX;
+
+/// What the work tells of.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    tables: BTreeMap<Arc<str>, Rows>,
+}
+
+/// Changed rows of one table.
+#[derive(Debug)]
+enum Rows {
+    Each(Vec<Changed>),
+    Whole,
+}
+
+impl Told {
+    pub(super) fn add(&mut self, change: Changed) {
+        let rows = self.tables.entry(change.table().into()).or_insert_with(|| Rows::Each(Vec::new()));
+        match (&mut *rows, change) {
+            (Rows::Each(each), change @ Changed::Row { .. }) if each.len() < ROWS_MAX => each.push(change),
+            _ => *rows = Rows::Whole,
+        }
+    }
+
+    /// Whether something was told of this table.
+    pub(super) fn is_of(&self, table: &str) -> bool {
+        self.tables.contains_key(table)
+    }
+
+    /// All of it.
+    pub(super) fn changes(&self) -> Vec<Changed> {
+        let of = |(table, rows): (&Arc<str>, &Rows)| match rows {
+            Rows::Each(each) => each.clone(),
+            Rows::Whole => vec![Changed::Table(Arc::clone(table))],
+        };
+        self.tables.iter().flat_map(of).collect()
+    }
+}
+
+/// What is to be invalidated once a transaction is committed.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// What is known to have changed.
+    pub(super) changes: Vec<Changed>,
+    /// Whether the database was changed at all.
+    pub(super) anything: bool,
+}
+
+impl Written {
+    /// What has changed for those who watch the tables of `now`, where it was noted for those of `then`.
+    pub(super) fn with_unwatched(&self, then: &[Watched], now: &[Watched]) -> Vec<Changed> {
+        let mut changes = self.changes.clone();
+        if self.anything {
+            let knows = |was: &Watched, is: &Watched| {
+                was.table == is.table && is.columns.iter().all(|column| was.columns.contains(column))
+            };
+            let new = now.iter().filter(|is| !then.iter().any(|was| knows(was, is)));
+            changes.extend(new.map(|watched| Changed::Table(Arc::clone(&watched.table))));
+        }
+        changes
+    }
+}
+
+/// The tables of which all that depends on them is gone, in order.
+pub(super) fn whole(changes: &[Changed]) -> Vec<Arc<str>> {
+    let table = |change: &Changed| match change {
+        Changed::Table(table) => Some(Arc::clone(table)),
+        Changed::Row { .. } => None,
+    };
+    changes.iter().filter_map(table).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// What several watch, each table once.
+pub(super) fn united(watched: impl Iterator<Item = Watched>) -> Vec<Watched> {
+    let mut tables: BTreeMap<Arc<str>, BTreeSet<Arc<str>>> = BTreeMap::new();
+    for Watched { table, columns } in watched {
+        tables.entry(table).or_default().extend(columns);
+    }
+    let one = |(table, columns): (_, BTreeSet<_>)| Watched { table, columns: columns.into_iter().collect() };
+    tables.into_iter().map(one).collect()
+}
