@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use forebay::rt::{Clock, Tasks};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
@@ -183,19 +184,9 @@ async fn carry(
                         return Ok(());
                     }
                     Fault::At(text, then) if holds(&asked[..read], text) => {
-                        if then == Then::Swallow {
+                        if !asked_at_last(then, &asked[..read], &mut from_server, &mut to_server, setting).await? {
                             return Ok(());
                         }
-                        to_server.write_all(&asked[..read]).await?;
-                        let Then::Hold(span) = then else {
-                            // Whatever it says: it has done it.
-                            let _ = from_server.read(&mut answered).await?;
-                            if then == Then::LoseAnswerAndRefuse {
-                                setting.send_replace(Fault::Refuse);
-                            }
-                            return Ok(());
-                        };
-                        clock.sleep(span).await;
                     }
                     _ => to_server.write_all(&asked[..read]).await?,
                 }
@@ -237,13 +228,37 @@ async fn carry(
     }
 }
 
+/// Does what `then` says with the question `asked`; whether the connection goes on.
+async fn asked_at_last(
+    then: Then,
+    asked: &[u8],
+    from_server: &mut OwnedReadHalf,
+    to_server: &mut OwnedWriteHalf,
+    setting: &watch::Sender<Fault>,
+) -> io::Result<bool> {
+    if then == Then::Swallow {
+        return Ok(false);
+    }
+    to_server.write_all(asked).await?;
+    if let Then::Hold(span) = then {
+        Clock::default().sleep(span).await;
+        return Ok(true);
+    }
+    // Whatever the server says: it has done it.
+    let _ = from_server.read(&mut [0; 256]).await?;
+    if then == Then::LoseAnswerAndRefuse {
+        setting.send_replace(Fault::Refuse);
+    }
+    Ok(false)
+}
+
 /// Whether `asked` holds `text`.
 fn holds(asked: &[u8], text: &str) -> bool {
     asked.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// Whether the client goes away within `span`; what it says meanwhile is lost.
-async fn gone(client: &mut tokio::net::tcp::OwnedReadHalf, clock: &Clock, span: Duration) -> bool {
+async fn gone(client: &mut OwnedReadHalf, clock: &Clock, span: Duration) -> bool {
     let mut ignored = [0; 256];
     let read = async { while !matches!(client.read(&mut ignored).await, Ok(0) | Err(_)) {} };
     clock.timeout(span, read).await.is_ok()

@@ -58,10 +58,8 @@ impl Written {
     pub(super) fn with_unwatched(&self, then: &[Watched], now: &[Watched]) -> Vec<Changed> {
         let mut changes = self.changes.clone();
         if self.anything {
-            let knows = |was: &Watched, is: &Watched| {
-                was.table == is.table && is.columns.iter().all(|column| was.columns.contains(column))
-            };
-            let new = now.iter().filter(|is| !then.iter().any(|was| knows(was, is)));
+            let is_new = |is: &&Watched| !then.iter().any(|was| was.table == is.table);
+            let new = now.iter().filter(is_new);
             changes.extend(new.map(|watched| Changed::Table(Arc::clone(&watched.table))));
         }
         changes

@@ -309,22 +309,19 @@ async fn a_namespace_of_meanwhile_holds_nothing_older(dialect: Dialect) {
     let world = World::on(dialect, SCHEMA).await;
     let mut late = None;
     let done = world.database.transaction(async |tx| {
-        tx.changed(Changed::updated("prices", row("a"), row("a")));
-        run(tx, "update prices set price = 2 where code = 'a'").await?;
+        run(tx, "insert into other values (1)").await?;
         let query = SqlQuery {
-            text: "select note, price, code from prices where code in {keys}".into(),
-            params: columns(&["code"]),
+            text: "select id from other where id in {keys}".into(),
+            params: columns(&["id:integer"]),
             ..SqlQuery::default()
         };
         let source = SqlSource::open(&world.database, query).await.unwrap();
-        let builder = world.engine.namespace::<Blob>("late").key("late:{code}").ttl(secs(3_600));
-        let rows = Rows::of("main", "prices").field("note");
-        let built = builder.depends_on(rows).source(source).build().unwrap();
-        assert_eq!(built.get("a").await.unwrap().as_deref().and_then(price), Some(1));
+        let builder = world.engine.namespace::<Blob>("late").key("late:{id:integer}").ttl(secs(3_600));
+        let built = builder.depends_on(Rows::of("main", "other")).source(source).build().unwrap();
+        assert!(built.get(1).await.unwrap().is_none());
         late = Some(built);
         Ok::<_, DatabaseError>(())
     });
-    done.await.unwrap();
-    let late = late.unwrap().get("a").await.unwrap();
-    assert_eq!(late.as_deref().and_then(price), Some(2));
+    assert!(done.await.unwrap().whole_tables.iter().map(|table| &**table).eq(["other"]));
+    assert!(late.unwrap().get(1).await.unwrap().is_some(), "nobody watched it when the transaction began");
 }
