@@ -197,34 +197,50 @@ async fn carry(
                     return Ok(());
                 }
                 let fault = *faults.borrow();
-                let answer = &answered[..read];
-                match fault {
-                    Fault::BlackHole => {}
-                    Fault::Cut(most) => {
-                        to_client.write_all(&answer[..read.min(most - told)]).await?;
-                        told += read.min(most - told);
-                        if told == most {
-                            return Ok(());
-                        }
-                    }
-                    Fault::Drip(apart) => {
-                        for byte in answer {
-                            to_client.write_all(&[*byte]).await?;
-                            if gone(&mut from_client, &clock, apart).await {
-                                return Ok(());
-                            }
-                        }
-                    }
-                    Fault::Delay(span) => {
-                        if gone(&mut from_client, &clock, span).await {
-                            return Ok(());
-                        }
-                        to_client.write_all(answer).await?;
-                    }
-                    _ => to_client.write_all(answer).await?,
+                let mut way = Way { from_client: &mut from_client, to_client: &mut to_client, clock: &clock };
+                if !way.answered(fault, &answered[..read], &mut told).await? {
+                    return Ok(());
                 }
             }
         }
+    }
+}
+
+/// The way back to a client.
+struct Way<'a> {
+    from_client: &'a mut OwnedReadHalf,
+    to_client: &'a mut OwnedWriteHalf,
+    clock: &'a Clock,
+}
+
+impl Way<'_> {
+    /// Does with `answer` what `fault` says, `told` bytes after it was set; whether the connection goes on.
+    async fn answered(&mut self, fault: Fault, answer: &[u8], told: &mut usize) -> io::Result<bool> {
+        match fault {
+            Fault::BlackHole => {}
+            Fault::Cut(most) => {
+                let left = answer.len().min(most - *told);
+                self.to_client.write_all(&answer[..left]).await?;
+                *told += left;
+                return Ok(*told < most);
+            }
+            Fault::Drip(apart) => {
+                for byte in answer {
+                    self.to_client.write_all(&[*byte]).await?;
+                    if gone(self.from_client, self.clock, apart).await {
+                        return Ok(false);
+                    }
+                }
+            }
+            Fault::Delay(span) => {
+                if gone(self.from_client, self.clock, span).await {
+                    return Ok(false);
+                }
+                self.to_client.write_all(answer).await?;
+            }
+            _ => self.to_client.write_all(answer).await?,
+        }
+        Ok(true)
     }
 }
 
