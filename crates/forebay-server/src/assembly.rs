@@ -5,6 +5,7 @@
 //! folder that is declared to keep something is open, and every app has been started. It opens no port.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -138,8 +139,7 @@ pub async fn assemble(
     writable(&deployment.server.data)?;
     let mut disks = Disks::default();
     let engine = Forebay::builder().memory_budget_bytes(deployment.memory.budget_bytes).clock(clock.clone());
-    let is_embedded = deployment.shared.as_ref().is_some_and(configuration::Shared::is_embedded);
-    let engine = if is_embedded {
+    let engine = if deployment.shared.is_embedded() {
         let tier = disks.tier(&deployment.server.data, &clock).await;
         engine.shared_tier(tier.map_err(AssemblyError::Copies)?)
     } else {
@@ -233,7 +233,7 @@ impl Assembly {
         // Tags, and what is done to everything, are the keyspace's own.
         let engine = self.engine.keyspace(&declared.name);
         for (name, namespace) in declared.namespaces.iter() {
-            let builder = ruled(engine.namespace(name), namespace, memory_bytes);
+            let builder = ruled(engine.namespace(name), declared, namespace, memory_bytes);
             let builder = self.kept(builder, declared, namespace, clock).await?;
             keyspace.add(built(builder, declared, namespace, databases, clock.clone()).await?)?;
         }
@@ -297,13 +297,14 @@ async fn built(
 /// `builder` with everything that is declared of `namespace` but its source; `memory_bytes` is the budget that shares are of.
 fn ruled(
     builder: NamespaceBuilder<Blob>,
+    declared: &configuration::Keyspace,
     namespace: &configuration::Namespace,
     memory_bytes: u64,
 ) -> NamespaceBuilder<Blob> {
     let tags = namespace.tags.iter().filter(|tag| is_of_key(tag, namespace)).map(Pattern::to_string);
     let tags: Vec<String> = tags.collect();
     let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
-    let builder = builder.key(&namespace.key.to_string()).policy(policy(namespace)).tags(&tags);
+    let builder = builder.key(&namespace.key.to_string()).policy(policy(declared, namespace)).tags(&tags);
     let builder = match namespace.memory.budget.bytes(memory_bytes) {
         Some(bytes) => builder.memory(bytes, eviction(namespace.memory.policy)),
         None => builder,
@@ -336,7 +337,7 @@ const STORE_CONCURRENCY: usize = 256;
 const STORE_QUEUE: usize = 16_384;
 
 /// The engine's rules for a declared namespace.
-fn policy(namespace: &configuration::Namespace) -> Policy {
+fn policy(declared: &configuration::Keyspace, namespace: &configuration::Namespace) -> Policy {
     let unruled = Policy::new(namespace.ttl.longest());
     let idle = match namespace.ttl {
         Ttl::Sliding { idle, .. } => Some(idle),
@@ -365,7 +366,7 @@ fn policy(namespace: &configuration::Namespace) -> Policy {
         },
         concurrency: usize::try_from(loader.concurrency).unwrap_or(usize::MAX),
         queue: usize::try_from(loader.queue).unwrap_or(usize::MAX),
-        shape: namespace.shape,
+        shape: shape_of_copies(declared, namespace),
         writes: match namespace.writes {
             configuration::Writes::Cache => Writes::Cache,
             configuration::Writes::Through => Writes::Through,
@@ -374,6 +375,20 @@ fn policy(namespace: &configuration::Namespace) -> Policy {
         },
         ..unruled
     }
+}
+
+/// The shape of copies: another one where the declared shape is, or what they are made of. So copies on disk of the run before are not
+/// taken for what a changed query, or another database, would answer. A build with another hash begins without copies, which costs
+/// speed only.
+fn shape_of_copies(declared: &configuration::Keyspace, namespace: &configuration::Namespace) -> u32 {
+    let configuration::Namespace { shape, key, kind, field, version, tags, source, .. } = namespace;
+    let sql = source.as_ref().and_then(|source| source.sql.as_ref());
+    let database = sql.and_then(|sql| declared.databases.get(&sql.database)).map(|database| &database.url);
+    let mut hasher = std::hash::DefaultHasher::new();
+    // Secrets are shown as stars, and a changed one makes no other shape.
+    format!("{shape} {key} {kind:?} {field:?} {version:?} {tags:?} {source:?} {database:?}").hash(&mut hasher);
+    let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 /// Opens what is declared; `create` makes what is missing, for the app whose migrations will fill it.

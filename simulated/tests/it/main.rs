@@ -77,6 +77,7 @@ fn envelope(text: &str, noted: Cursor) -> Envelope {
         noted,
         tags: Vec::new(),
         version: None,
+        shape: 0,
         expired: false,
     }
 }

@@ -22,8 +22,8 @@ pub struct Deployment {
     pub server: Server,
     /// Its memory tier.
     pub memory: Memory,
-    /// The tier it shares with other instances, if there is one.
-    pub shared: Option<Shared>,
+    /// The tier between memory and the sources.
+    pub shared: Shared,
     /// Its keyspaces, those of environments right after their declaration's own.
     pub keyspaces: Vec<Keyspace>,
     /// Settings of apps by name, unchecked.
@@ -59,7 +59,7 @@ impl Deployment {
         let server = one_of_all(&declarations, "server", |one| one.server.as_ref(), &mut errors);
         let memory = one_of_all(&declarations, "memory", |one| one.memory.as_ref(), &mut errors);
         let shared = one_of_all(&declarations, "shared", |one| one.shared.as_ref(), &mut errors);
-        let (server, memory) = (server.unwrap_or_default(), memory.unwrap_or_default());
+        let (server, memory, shared) = (server.unwrap_or_default(), memory.unwrap_or_default(), shared.unwrap_or_default());
         unique_keyspaces(&declarations, &mut errors);
         budgets(&declarations, &memory, &mut errors);
         let apps = apps(&declarations, &mut errors);

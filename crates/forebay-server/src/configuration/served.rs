@@ -129,7 +129,7 @@ fn not_served(entry: &Entry, unserved: &Unserved) -> Option<(Span, NotServed)> {
         }
         (Values::Beginning(start), Value::Text(text)) if text.expose().starts_with(start) => {
             let mend = match name {
-                "shared.url" => "write `url = \"embedded\"`, or leave `[shared]` out",
+                "shared.url" => "write `url = \"embedded\"` or `url = \"memory\"`",
                 _ => "write a `sqlite:` or a `postgres:` address",
             };
             let mend = mend.to_owned();

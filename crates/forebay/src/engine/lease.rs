@@ -211,10 +211,10 @@ impl Core {
         }
     }
 
-    /// An envelope as memory holds it, counted from when the tier was asked; `None` where it is stale, of an epoch that has
-    /// ended, made invalid by a record, or not readable.
+    /// An envelope as memory holds it, counted from when the tier was asked; `None` where it is stale, of another shape, of an
+    /// epoch that has ended, made invalid by a record, or not readable.
     fn unpack(&self, key: &[u8], envelope: &Envelope, sent: Tick) -> Option<Held> {
-        if !envelope.is_fresh() {
+        if !envelope.is_fresh() || envelope.shape != self.policy.shape {
             return None;
         }
         let noted = self.groups.place(envelope.noted)?;
@@ -290,6 +290,7 @@ impl Core {
             noted: granted.noted,
             tags,
             version: held.extras.as_ref().and_then(|extras| extras.version),
+            shape: self.policy.shape,
             expired: false,
         };
         Some(Fill { key: self.pattern.whole(key).into(), lease: granted.lease, envelope })

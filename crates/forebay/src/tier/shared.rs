@@ -58,7 +58,7 @@ pub enum EnvelopeValue {
     Encoded {
         /// Its kind, such as `hash`.
         kind: Arc<str>,
-        /// The declared shape of its rows; of another shape it is missing, so that new rows do not meet old code.
+        /// The declared shape of what its codec wrote: a codec of another shape cannot read it.
         shape: u32,
         /// Its bytes.
         bytes: Bytes,
@@ -99,6 +99,9 @@ pub struct Envelope {
     pub tags: Vec<Tag>,
     /// Its version, where it has one.
     pub version: Option<Version>,
+    /// The declared shape of the namespace that loaded it; for one of another shape it is missing, so that new code does not meet old
+    /// rows, nor new queries what old ones answered.
+    pub shape: u32,
     /// A record marked it as stale: it may be served only if its source fails.
     pub expired: bool,
 }

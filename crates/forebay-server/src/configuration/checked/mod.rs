@@ -97,7 +97,7 @@ fn check(raw: Table, findings: &mut Findings) -> Option<Declaration> {
         .collect();
     let context = Context {
         databases: raw.map("database").map(|(name, _)| name.clone()).collect(),
-        shared: matches!(&shared, Some(shared) if shared.as_ref().is_none_or(|shared| !shared.is_embedded())),
+        shared: matches!(&shared, Some(shared) if shared.as_ref().is_none_or(server::Shared::is_remote)),
         budget_bytes: memory.as_ref().map(|memory| memory.budget_bytes),
     };
     let namespaces: BTreeMap<String, Option<Namespace>> = raw

@@ -47,7 +47,7 @@ impl Default for Memory {
 /// A tier of copies between memory and the sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shared {
-    /// Where it is: `embedded`, `redis://`, `rediss://` or `redis-cluster://`.
+    /// Where it is: `embedded`, `memory`, `redis://`, `rediss://` or `redis-cluster://`.
     pub url: Text,
     /// Begins every key written there. Default: `fb:`.
     pub prefix: Text,
@@ -55,12 +55,26 @@ pub struct Shared {
 
 /// The address of the tier that is on disk, for one process.
 const EMBEDDED: &str = "embedded";
+/// The address that says that there is none: copies are in memory only.
+const MEMORY: &str = "memory";
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { url: Text::plain(EMBEDDED), prefix: Text::plain("") }
+    }
+}
 
 impl Shared {
     /// Whether it is on disk, for one process alone.
     #[must_use]
     pub fn is_embedded(&self) -> bool {
         self.url.expose() == EMBEDDED
+    }
+
+    /// Whether other processes have a part in it.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        !matches!(self.url.expose(), EMBEDDED | MEMORY)
     }
 }
 
@@ -101,17 +115,18 @@ pub(super) fn memory(table: &Table) -> Memory {
 pub(super) fn shared(table: &Table, findings: &mut Findings) -> Option<Shared> {
     required(table, "url", "write `url = \"embedded\"` or `url = \"redis://127.0.0.1:6379\"`", findings)?;
     let url = table.text("url")?.clone();
-    if url.expose() == EMBEDDED {
+    let shared = Shared { url, prefix: table.text("prefix").cloned().unwrap_or_else(|| Text::plain("fb:")) };
+    if !shared.is_remote() {
         if table.has("prefix") {
-            findings.add(table.key_span("prefix"), DatabaseFault::PrefixEmbedded);
+            findings.add(table.key_span("prefix"), DatabaseFault::PrefixLocal);
         }
-        return Some(Shared { url, prefix: Text::plain("") });
+        return Some(Shared { prefix: Text::plain(""), ..shared });
     }
     let schemes = ["redis://", "rediss://", "redis-cluster://"];
-    if !schemes.iter().any(|scheme| url.expose().starts_with(scheme)) {
-        let schemes = "`embedded` (on disk), `redis://HOST:PORT`, `rediss://HOST:PORT` (TLS) or `redis-cluster://HOST:PORT`";
+    if !schemes.iter().any(|scheme| shared.url.expose().starts_with(scheme)) {
+        let schemes = "`embedded` (on disk), `memory`, `redis://HOST:PORT`, `rediss://HOST:PORT` (TLS) or `redis-cluster://HOST:PORT`";
         findings.add(table.span("url"), DatabaseFault::BadScheme { place: "a shared tier", schemes });
         return None;
     }
-    Some(Shared { url, prefix: table.text("prefix").cloned().unwrap_or_else(|| Text::plain("fb:")) })
+    Some(shared)
 }

@@ -28,8 +28,8 @@ pub(crate) enum DatabaseFault {
     TakenKeyspace { name: String },
     #[error("`[{table}]` says something else than in another file")]
     Disagree { table: &'static str },
-    #[error("`prefix` has no meaning in the embedded tier, which no other program writes to")]
-    PrefixEmbedded,
+    #[error("`prefix` has no meaning in a tier that no other program writes to")]
+    PrefixLocal,
     #[error("`[app.{name}]` stands in two files")]
     AppTwice { name: String },
 }
@@ -62,7 +62,7 @@ impl DatabaseFault {
             Self::Disagree { table } => {
                 advice("another one", format!("keep `[{table}]` in one file; one process has one"))
             }
-            Self::PrefixEmbedded => advice("no other program writes there", "leave `prefix` out"),
+            Self::PrefixLocal => advice("no other program writes there", "leave `prefix` out"),
             Self::AppTwice { .. } => advice("another one", "keep the app's settings in one file"),
         }
     }

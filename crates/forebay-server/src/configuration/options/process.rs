@@ -104,13 +104,13 @@ static MEMORY: Section = Section {
 
 static SHARED: Section = Section {
     path: "shared",
-    about: "A tier of copies between memory and the sources. Left out, copies are in memory only.",
+    about: "A tier of copies between memory and the sources. Left out, it is `embedded`.",
     options: &[
         Opt {
             name: "url",
             kind: Kind::Text(TextKind::Url),
             default: REQUIRED,
-            effect: "`\"embedded\"`: on disk under `data`, for this process alone; a restart is warm. `redis://`, `rediss://` or `redis-cluster://`, for \
+            effect: "`\"embedded\"`: on disk under `data`, for this process alone; a restart is warm. `\"memory\"`: none, copies are in memory only. `redis://`, `rediss://` or `redis-cluster://`, for \
                      Redis and Valkey alike: shared by several instances.",
         },
         Opt {

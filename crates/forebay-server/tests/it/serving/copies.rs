@@ -9,8 +9,6 @@ use tempfile::TempDir;
 use super::{Resp, ask, database, declaration, deployment, soon, start};
 
 const ITEM: &str = r#"
-[shared]
-url = "embedded"
 [namespace.item]
 key = "item:{code}"
 ttl = "1h"
@@ -39,7 +37,11 @@ impl World {
     }
 
     async fn try_start(&self) -> Result<Process, StartError> {
-        let text = declaration(self.folder.path(), "127.0.0.1:0", "127.0.0.1:0", ITEM);
+        self.try_serve(ITEM).await
+    }
+
+    async fn try_serve(&self, declared: &str) -> Result<Process, StartError> {
+        let text = declaration(self.folder.path(), "127.0.0.1:0", "127.0.0.1:0", declared);
         start(&deployment("forebay.toml", &text), &[]).await
     }
 
@@ -75,6 +77,25 @@ async fn a_restart_is_warm_and_what_was_dropped_stays_gone() {
     let (process, mut client) = world.start().await;
     assert_eq!(client.say("GET item:a").await, NEW);
     assert!(soon(process.stop()).await);
+}
+
+#[tokio::test]
+async fn copies_of_what_is_declared_otherwise_now_are_not_taken() {
+    for (was, is, found) in [
+        (r#"ttl = "1h""#, r#"ttl = "2h""#, ("HIT", A)),
+        ("select code, price", "select price, code", ("MISS", r#"{"price":9,"code":"a"}"#)),
+        (r#"ttl = "1h""#, "ttl = \"1h\"\nshape = 1", ("MISS", NEW)),
+    ] {
+        let world = World::new().await;
+        let (process, mut client) = world.start().await;
+        assert_eq!(client.say("GET item:a").await, A);
+        assert!(soon(process.stop()).await);
+
+        world.change().await;
+        let process = world.try_serve(&ITEM.replacen(was, is, 1)).await.unwrap();
+        assert_eq!(ask(process.http, "GET", "/v1/shop/item/item:a", "").await.seen(), found, "{is}");
+        assert!(soon(process.stop()).await);
+    }
 }
 
 #[tokio::test]

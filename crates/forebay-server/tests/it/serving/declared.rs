@@ -184,12 +184,6 @@ async fn an_older_row_never_replaces_a_newer_one() {
 }
 
 #[tokio::test]
-async fn the_shape_is_that_of_what_a_shared_tier_is_given() {
-    assert_eq!(Declared::items("ttl = '60s'\nshape = 3").await.it.policy().shape, 3);
-    assert_eq!(Declared::items("ttl = '60s'").await.it.policy().shape, 0);
-}
-
-#[tokio::test]
 async fn the_invalidation_of_a_declared_tag_drops_the_copies_that_carry_it() {
     let stage =
         Declared::shelved("ttl = '60s'\ntags = ['all-items', 'code:{code}', 'on:{shelf}', '{code}@{shelf}']")

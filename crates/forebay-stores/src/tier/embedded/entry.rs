@@ -1,7 +1,7 @@
 //! An entry on disk: an envelope, with times of day in place of spans.
 //!
 //! ```text
-//! | form: 1 | flags: 1 | epoch: 8 | noted: 8 | begun: 8 | fresh until: 8 | useless at: 8 | version: 8, if any |
+//! | form: 1 | flags: 1 | epoch: 8 | noted: 8 | begun: 8 | fresh until: 8 | useless at: 8 | shape: 4 | version: 8, if any |
 //! | tags: 4, each a length of 4 and its text | content type, or kind and shape: 4 | bytes … |
 //! ```
 //!
@@ -32,6 +32,7 @@ pub(super) struct Entry {
     pub(super) useless_at_ms: u64,
     pub(super) expired: bool,
     pub(super) version: Option<Version>,
+    shape: u32,
     pub(super) tags: Vec<Tag>,
     value: Option<EnvelopeValue>,
 }
@@ -46,6 +47,7 @@ impl Entry {
             useless_at_ms: now_ms.saturating_add(envelope.useless_after_ms),
             expired: envelope.expired,
             version: envelope.version,
+            shape: envelope.shape,
             tags: envelope.tags,
             value: envelope.value,
         }
@@ -62,6 +64,7 @@ impl Entry {
             noted: self.noted,
             tags: self.tags,
             version: self.version,
+            shape: self.shape,
             expired: self.expired,
         })
     }
@@ -90,6 +93,7 @@ impl Entry {
         let times = [self.begun_ms, self.fresh_until_ms, self.useless_at_ms];
         let numbers = [self.noted.epoch.0, self.noted.position.number()].into_iter().chain(times);
         numbers.for_each(|number| out.put_u64_le(number));
+        out.put_u32_le(self.shape);
         if let Some(Version(version)) = self.version {
             out.put_i64_le(version);
         }
@@ -119,6 +123,7 @@ impl Entry {
         let mut number = || from.try_get_u64_le().ok();
         let noted = Cursor { epoch: Epoch(number()?), position: Position::new(number()?) };
         let (begun_ms, fresh_until_ms, useless_at_ms) = (number()?, number()?, number()?);
+        let shape = from.try_get_u32_le().ok()?;
         let version = match flags & VERSIONED {
             0 => None,
             _ => Some(Version(from.try_get_i64_le().ok()?)),
@@ -135,7 +140,7 @@ impl Entry {
             None
         };
         let expired = flags & EXPIRED != 0;
-        Some(Self { noted, begun_ms, fresh_until_ms, useless_at_ms, expired, version, tags, value })
+        Some(Self { noted, begun_ms, fresh_until_ms, useless_at_ms, expired, version, shape, tags, value })
     }
 }
 
@@ -176,6 +181,7 @@ mod tests {
             noted,
             tags: Vec::new(),
             version: None,
+            shape: 9,
             expired: false,
         };
         let content_type = Arc::from("text/plain");

@@ -103,6 +103,7 @@ pub fn envelope(value: Bytes, noted: Cursor) -> Envelope {
         noted,
         tags: Vec::new(),
         version: None,
+        shape: 0,
         expired: false,
     }
 }
