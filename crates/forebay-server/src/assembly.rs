@@ -139,7 +139,7 @@ pub async fn assemble(
     writable(&deployment.server.data)?;
     let mut disks = Disks::default();
     let engine = Forebay::builder().memory_budget_bytes(deployment.memory.budget_bytes).clock(clock.clone());
-    let engine = if deployment.shared.is_embedded() {
+    let engine = if deployment.shared.is_embedded() && loads(deployment) {
         let tier = disks.tier(&deployment.server.data, &clock).await;
         engine.shared_tier(tier.map_err(AssemblyError::Copies)?)
     } else {
@@ -375,6 +375,11 @@ fn policy(declared: &configuration::Keyspace, namespace: &configuration::Namespa
         },
         ..unruled
     }
+}
+
+/// Whether any namespace has a source, of whose answers copies are kept.
+fn loads(deployment: &Deployment) -> bool {
+    deployment.keyspaces.iter().any(|keyspace| keyspace.namespaces.values().any(|one| one.source.is_some()))
 }
 
 /// The shape of copies: another one where the declared shape is, or what they are made of. So copies on disk of the run before are not

@@ -57,7 +57,9 @@ impl Declared {
         let folder = tempfile::tempdir().unwrap();
         let database = database(&folder.path().join("main.db")).await;
         database.sqlite().unwrap().execute(SHELVES).await.unwrap();
-        let rest = format!("pool = {{ max = 1, wait = '1h' }}\n[namespace.it]\n{options}\n{others}");
+        // After a leap of the clock a process is out of touch with a tier that it shares.
+        let alone = "[shared]\nurl = 'memory'";
+        let rest = format!("pool = {{ max = 1, wait = '1h' }}\n{alone}\n[namespace.it]\n{options}\n{others}");
         let text = declaration(folder.path(), "127.0.0.1:0", "127.0.0.1:0", &rest);
         let (clock, tasks) = (Clock::simulated(), Tasks::current().unwrap());
         let progress: Arc<dyn Progress> = Arc::new(Unseen);
