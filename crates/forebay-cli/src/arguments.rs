@@ -17,7 +17,8 @@ Examples:
   forebay check forebay.toml                  check a declaration without touching anything
   forebay explain --app stocks STOCK_CACHE    say what a namespace will do
   forebay backup /backups/monday              copy what the stores under ./data hold
-  forebay restore /backups/monday data        bring it back";
+  forebay restore /backups/monday data        bring it back
+  forebay dead-letters list                   see which writes could not be applied, and why";
 
 /// A read-through data tier: declare what each key means, read it at cache speed.
 #[derive(Debug, Parser)]
@@ -42,10 +43,13 @@ pub(crate) enum Command {
     Check(Check),
     /// Say what a namespace will do: its query, its ages, what makes it stale
     Explain(Explain),
-    /// Write what the stores of a stopped server hold to a folder
+    /// Write what stores hold to a folder, also while a server has them
     Backup(Backup),
     /// Make the stores of a data folder of a backup
     Restore(Restore),
+    /// Look at writes that could not be applied, replay or drop them
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
     /// Make keys and encrypt secrets for declarations
     #[command(subcommand)]
     Secret(Secret),
@@ -94,6 +98,17 @@ pub(crate) struct Explain {
     pub(crate) app: Option<String>,
 }
 
+/// The process that is asked, where one serves.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct At {
+    /// Where it serves RESP; where it is not said, as in ./forebay.toml, else 127.0.0.1:6380
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) resp: Option<SocketAddr>,
+    /// The number of the keyspace
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) db: u16,
+}
+
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Backup {
     /// Where the backup is to be: a folder that is empty or not there
@@ -101,6 +116,46 @@ pub(crate) struct Backup {
     /// The server's data folder; where it is not said, that of ./forebay.toml, else ./data
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum DeadLetters {
+    /// List them, with why they could not be applied
+    List {
+        /// Of this namespace alone
+        namespace: Option<String>,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Show one, and the value that it would write
+    Show {
+        /// Its id, as listed
+        id: String,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Apply them again
+    Replay(Chosen),
+    /// Give them up for good: their keys take writes again
+    Drop(Chosen),
+}
+
+/// Which dead letters.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Chosen {
+    /// Their ids, as listed
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) ids: Vec<String>,
+    /// All there are
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// With --all: of this namespace alone
+    #[arg(long, value_name = "NAME", requires = "all")]
+    pub(crate) namespace: Option<String>,
+    #[command(flatten)]
+    pub(crate) at: At,
 }
 
 #[derive(Clone, Debug, Args)]

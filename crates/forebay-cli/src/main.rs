@@ -7,6 +7,8 @@ mod apps;
 mod arguments;
 mod backup;
 mod check;
+mod client;
+mod dead_letters;
 mod progress;
 mod secret;
 mod serve;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Command::Explain(explain) => check::explain(&explain),
         Command::Backup(backup) => backup::backup(&backup),
         Command::Restore(restore) => backup::restore(&restore),
+        Command::DeadLetters(asked) => dead_letters::dead_letters(&asked),
         Command::Secret(secret) => secret::secret(&secret),
     });
     match done {

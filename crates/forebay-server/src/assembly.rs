@@ -391,7 +391,8 @@ fn shape_of_copies(declared: &configuration::Keyspace, namespace: &configuration
     let database = sql.and_then(|sql| declared.databases.get(&sql.database)).map(|database| &database.url);
     let mut hasher = std::hash::DefaultHasher::new();
     // Secrets are shown as stars, and a changed one makes no other shape.
-    format!("{shape} {key} {kind:?} {field:?} {version:?} {tags:?} {source:?} {database:?}").hash(&mut hasher);
+    format!("{shape} {key} {kind:?} {field:?} {version:?} {tags:?} {source:?} {database:?}")
+        .hash(&mut hasher);
     let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }

@@ -18,6 +18,8 @@ use forebay_stores::journal::{self, FileJournal, JournalOptions};
 use forebay_stores::tier::embedded::{EmbeddedOptions, EmbeddedTier};
 use forebay_stores::tier::store::{EmbeddedStore, StoreOptions};
 
+use crate::configuration::{Deployment, Keyspace, Mode};
+
 /// The disks of a process that are open.
 #[derive(Debug, Default)]
 pub struct Disks {
@@ -50,6 +52,9 @@ pub enum BackupError {
         /// Who has it, and since when.
         holder: String,
     },
+    /// There is no runtime to work on.
+    #[error("cannot start: {0}")]
+    NoRuntime(#[source] std::io::Error),
     /// What the disk said, and what to do.
     #[error(transparent)]
     Disk(DiskError),
@@ -174,6 +179,16 @@ impl Disks {
         let journal = Arc::new(FileJournal::open(folder, JournalOptions::default()).await?);
         self.journals.push(Arc::clone(&journal));
         Ok(journal)
+    }
+
+    /// The disks of the stores of `deployment`'s keyspaces, by the numbers of those that have any.
+    pub(crate) fn of_stores(&self, deployment: &Deployment) -> BTreeMap<u32, Disk> {
+        let of = |keyspace: &Keyspace| {
+            let has_store = keyspace.namespaces.values().any(|namespace| namespace.mode == Mode::Store);
+            let stored = self.stores.get(&keyspace.data).filter(|_| has_store)?;
+            Some((u32::from(keyspace.db), stored.disk.clone()))
+        };
+        deployment.keyspaces.iter().filter_map(of).collect()
     }
 
     /// Whether nothing is kept.

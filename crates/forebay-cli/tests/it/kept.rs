@@ -75,7 +75,6 @@ fn a_backup_brings_back_what_the_stores_held() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
         assert!(said.contains(told) && said.trim_end().lines().count() == 1, "{arguments:?}: {said}");
     };
-    refused(&["backup", "monday"], "stop that process first");
     assert_eq!(running.stop().0, Some(0));
 
     let done = |arguments: &[&str]| {

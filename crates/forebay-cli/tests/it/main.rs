@@ -17,6 +17,7 @@ mod check;
 mod demo;
 mod docs;
 mod kept;
+mod operators;
 mod running;
 mod secret;
 mod start;

@@ -59,7 +59,8 @@ impl Deployment {
         let server = one_of_all(&declarations, "server", |one| one.server.as_ref(), &mut errors);
         let memory = one_of_all(&declarations, "memory", |one| one.memory.as_ref(), &mut errors);
         let shared = one_of_all(&declarations, "shared", |one| one.shared.as_ref(), &mut errors);
-        let (server, memory, shared) = (server.unwrap_or_default(), memory.unwrap_or_default(), shared.unwrap_or_default());
+        let (server, memory, shared) =
+            (server.unwrap_or_default(), memory.unwrap_or_default(), shared.unwrap_or_default());
         unique_keyspaces(&declarations, &mut errors);
         budgets(&declarations, &memory, &mut errors);
         let apps = apps(&declarations, &mut errors);

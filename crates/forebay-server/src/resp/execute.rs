@@ -13,9 +13,9 @@ use forebay_wire::resp::{
     reply, resolve,
 };
 
-use super::Service;
 use super::connection::Replies;
 use super::session::Session;
+use super::{Service, operators};
 
 /// Keys that one `MGET` reads together; values wait for the client to take those before them, so that their number is
 /// bounded.
@@ -88,6 +88,8 @@ async fn carry_out(
         },
         Command::FbInvalidate { keys } => drop_copies(&keys, session, out).await,
         Command::FbExpire { keys } => expire_copies(&keys, session, out).await,
+        Command::FbBackup { to } => operators::backup(&to, service, session, out).await,
+        Command::FbDeadLetters(asked) => operators::dead_letters(asked, service, session, replies).await?,
         command => at_once(command, service, session, out),
     }
     Ok(())
@@ -130,6 +132,8 @@ fn at_once(command: Command, service: &Service, session: &mut Session, out: &mut
         | Command::Type { .. }
         | Command::FbInvalidate { .. }
         | Command::FbExpire { .. }
+        | Command::FbBackup { .. }
+        | Command::FbDeadLetters(_)
         | Command::FbFresh { .. } => {}
     }
 }
@@ -139,7 +143,7 @@ fn namespace<'s>(session: &'s Session, key: &[u8]) -> Option<&'s Namespace<Blob>
 }
 
 /// A key has no meaning where no keyspace is picked.
-fn no_keyspace(service: &Service, session: &Session, out: &mut BytesMut) {
+pub(super) fn no_keyspace(service: &Service, session: &Session, out: &mut BytesMut) {
     let numbers: Vec<String> = service.keyspaces.keys().map(u32::to_string).collect();
     reply::error(
         out,
@@ -254,20 +258,20 @@ async fn expire_copies(keys: &[Bytes], session: &Session, out: &mut BytesMut) {
 
 /// How it went with the keys of one command. One that fails keeps none of the others from it.
 #[derive(Default)]
-struct Told {
+pub(super) struct Told {
     held: usize,
     failed: Option<Error>,
 }
 
 impl Told {
-    fn add(&mut self, told: Result<bool, Error>) {
+    pub(super) fn add(&mut self, told: Result<bool, Error>) {
         match told {
             Ok(held) => self.held += usize::from(held),
             Err(error) => self.failed = Some(error),
         }
     }
 
-    fn answer(self, out: &mut BytesMut) {
+    pub(super) fn answer(self, out: &mut BytesMut) {
         match self.failed {
             None => count(out, self.held),
             Some(error) => refuse(&error, out),
@@ -577,6 +581,6 @@ fn count(out: &mut BytesMut, count: usize) {
     reply::integer(out, i64::try_from(count).unwrap_or(i64::MAX));
 }
 
-fn whole(number: u64) -> i64 {
+pub(super) fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,10 +1,11 @@
 //! RESP: the Redis protocol over TCP, in front of the keyspaces.
 //!
-//! One task a connection (`connection.rs`): bytes are decoded by `forebay-wire`, commands carried out in `execute.rs`, and
-//! replies written in the order of the requests. A connection's state is in `session.rs`.
+//! One task a connection (`connection.rs`): bytes are decoded by `forebay-wire`, commands carried out in `execute.rs`, those of operators
+//! in `operators.rs`, and replies written in the order of the requests. A connection's state is in `session.rs`.
 
 mod connection;
 mod execute;
+mod operators;
 mod session;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use forebay::Keyspace;
 use forebay::rt::{Clock, Tasks, Tick};
+use forebay_stores::disk::Disk;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -26,6 +28,8 @@ const CONNECTIONS_MAX: usize = 10_000;
 pub(crate) struct Service {
     /// By the number that `SELECT` picks them by.
     keyspaces: BTreeMap<u32, Arc<Keyspace>>,
+    /// What stores of these keyspaces lie on, for backups.
+    stores: BTreeMap<u32, Disk>,
     clock: Clock,
     started: Tick,
     next_connection: AtomicI64,
@@ -34,10 +38,15 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn new(keyspaces: BTreeMap<u32, Arc<Keyspace>>, clock: Clock) -> Self {
+    pub(crate) fn new(
+        keyspaces: BTreeMap<u32, Arc<Keyspace>>,
+        stores: BTreeMap<u32, Disk>,
+        clock: Clock,
+    ) -> Self {
         let started = clock.now();
         Self {
             keyspaces,
+            stores,
             clock,
             started,
             next_connection: AtomicI64::new(1),

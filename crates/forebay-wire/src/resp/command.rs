@@ -9,6 +9,7 @@
 pub(super) mod connection;
 pub(super) mod freshness;
 pub(super) mod generic;
+pub(super) mod operators;
 pub(super) mod server;
 pub(super) mod string;
 
@@ -137,6 +138,13 @@ pub enum Command {
         /// The key.
         key: Bytes,
     },
+    /// `FB.BACKUP`: a copy of what stores hold.
+    FbBackup {
+        /// The folder to write it to, as the client wrote it.
+        to: Bytes,
+    },
+    /// `FB.DEADLETTERS …`: about writes that could not be applied.
+    FbDeadLetters(DeadLetters),
 }
 
 /// The arguments of `HELLO`. All are checked before any takes effect.
@@ -245,6 +253,33 @@ pub enum ClientAttribute {
     LibName,
     /// `LIB-VER`.
     LibVersion,
+}
+
+/// `FB.DEADLETTERS` and its sub-command. Ids are as clients wrote them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeadLetters {
+    /// Which there are.
+    List {
+        /// Of this namespace alone.
+        namespace: Option<Bytes>,
+    },
+    /// One of them, and its value.
+    Show {
+        /// Its id.
+        id: Bytes,
+    },
+    /// To be applied again.
+    Replay {
+        /// Their ids, at least one.
+        ids: Vec<Bytes>,
+    },
+    /// To be given up.
+    Drop {
+        /// Their ids, at least one.
+        ids: Vec<Bytes>,
+    },
+    /// What `FB.DEADLETTERS` can do; [`describe::help`](super::describe::help) answers it.
+    Help,
 }
 
 /// `COMMAND` and its sub-command.

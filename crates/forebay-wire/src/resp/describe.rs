@@ -77,7 +77,7 @@ pub fn get_keys(out: &mut BytesMut, words: &[Bytes]) {
     }
 }
 
-/// `CLIENT HELP`, `COMMAND HELP`: the sub-commands of the command called `container`.
+/// `CLIENT HELP`, `COMMAND HELP` and their like: the sub-commands of the command called `container`.
 pub fn help(out: &mut BytesMut, container: &str) {
     let subcommands = lookup_name(container.as_bytes()).map_or(&[][..], |spec| spec.subcommands);
     reply::array(out, subcommands.len().saturating_mul(2).saturating_add(1));

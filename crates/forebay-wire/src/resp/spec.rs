@@ -191,6 +191,8 @@ pub enum Access {
     Invalidate,
     /// To look at the workings of the server.
     Observe,
+    /// To do an operator's work: backups, and what becomes of writes that could not be applied.
+    Operate,
 }
 
 impl Access {
@@ -203,6 +205,7 @@ impl Access {
             Self::Write => "write",
             Self::Invalidate => "invalidate",
             Self::Observe => "observe",
+            Self::Operate => "operate",
         }
     }
 }

@@ -4,7 +4,7 @@
 //! together. Finding one costs a few nanoseconds and no allocation: the name is packed in capitals into two
 //! machine words, whose hash leads to a slot of an index that the compiler has built from the table.
 
-use super::command::{connection, freshness, generic, server, string};
+use super::command::{connection, freshness, generic, operators, server, string};
 use super::spec::CommandSpec;
 
 /// Every command, in the order of `COMMAND LIST`.
@@ -26,6 +26,8 @@ static TABLE: &[&CommandSpec] = &[
     &freshness::FB_TAG,
     &freshness::FB_WHY,
     &freshness::FB_FRESH,
+    &operators::FB_BACKUP,
+    &operators::FB_DEADLETTERS,
     &connection::PING,
     &connection::ECHO,
     &connection::HELLO,

@@ -5,7 +5,9 @@
 
 use std::fmt;
 use std::future::Future;
+use std::num::ParseIntError;
 use std::pin::Pin;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -41,6 +43,14 @@ impl OperationId {
 impl fmt::Display for OperationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
+    }
+}
+
+impl FromStr for OperationId {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        u128::from_str_radix(text, 16).map(Self)
     }
 }
 

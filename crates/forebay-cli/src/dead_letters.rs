@@ -1,0 +1,93 @@
+//! `forebay dead-letters`: writes that a serving process could not apply, looked at and decided.
+
+use std::time::Duration;
+
+use forebay_wire::resp::Reply;
+
+use crate::arguments::{Chosen, DeadLetters};
+use crate::client::Client;
+use crate::{Failure, say};
+
+/// Does what is asked of the process that serves.
+pub(crate) fn dead_letters(asked: &DeadLetters) -> Result<(), Failure> {
+    match asked {
+        DeadLetters::List { namespace, at } => {
+            let letters = listed(&mut Client::connect(at)?, namespace.as_deref())?;
+            if letters.is_empty() {
+                say("no dead letters");
+            }
+            letters.iter().for_each(|letter| say(&line(letter)));
+            Ok(())
+        }
+        DeadLetters::Show { id, at } => match Client::connect(at)?.call(&["FB.DEADLETTERS", "SHOW", id])? {
+            Reply::Map(fields) => {
+                for (name, value) in &fields {
+                    say(&format!("{:<10} {}", text(name), text(value)));
+                }
+                Ok(())
+            }
+            _ => Err(none(id)),
+        },
+        DeadLetters::Replay(chosen) => decide(chosen, "REPLAY", "are applied again"),
+        DeadLetters::Drop(chosen) => decide(chosen, "DROP", "are given up"),
+    }
+}
+
+/// Has the process do `verb` with those that are chosen.
+fn decide(chosen: &Chosen, verb: &str, done: &str) -> Result<(), Failure> {
+    let mut client = Client::connect(&chosen.at)?;
+    let ids = if chosen.all {
+        let letters = listed(&mut client, chosen.namespace.as_deref())?;
+        letters.iter().map(|letter| field(letter, "id")).collect()
+    } else {
+        chosen.ids.clone()
+    };
+    let mut count = 0;
+    // One at a time, so that a refusal tells which, and those before it are counted.
+    for id in &ids {
+        match client.call(&["FB.DEADLETTERS", verb, id])? {
+            Reply::Integer(1) => count += 1,
+            _ if chosen.all => {}
+            _ => return Err(none(id)),
+        }
+    }
+    say(&format!("{count} {done}"));
+    Ok(())
+}
+
+fn none(id: &str) -> Failure {
+    Failure(format!("there is no dead letter {id}: `forebay dead-letters list` tells which there are"))
+}
+
+/// The fields of every dead letter.
+fn listed(client: &mut Client, namespace: Option<&str>) -> Result<Vec<Vec<(Reply, Reply)>>, Failure> {
+    let words: Vec<&str> = ["FB.DEADLETTERS", "LIST"].into_iter().chain(namespace).collect();
+    let Reply::Array(letters) = client.call(&words)? else { return Ok(Vec::new()) };
+    let fields = |letter| match letter {
+        Reply::Map(fields) => Some(fields),
+        _ => None,
+    };
+    Ok(letters.into_iter().filter_map(fields).collect())
+}
+
+/// One line of the list.
+fn line(letter: &[(Reply, Reply)]) -> String {
+    let field = |name| field(letter, name);
+    let age = Duration::from_millis(field("age_ms").parse().unwrap_or_default());
+    let age = Duration::from_secs(age.as_secs());
+    let (id, namespace, key, change) = (field("id"), field("namespace"), field("key"), field("change"));
+    let (attempts, reason) = (field("attempts"), field("reason"));
+    format!("{id}  {namespace}  {key}  {change}, tried {attempts} times, {age:?} ago: {reason}")
+}
+
+fn field(letter: &[(Reply, Reply)], name: &str) -> String {
+    letter.iter().find(|(field, _)| text(field) == name).map(|(_, value)| text(value)).unwrap_or_default()
+}
+
+fn text(reply: &Reply) -> String {
+    match reply {
+        Reply::Simple(bytes) | Reply::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Reply::Integer(number) => number.to_string(),
+        _ => String::new(),
+    }
+}
