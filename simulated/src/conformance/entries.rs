@@ -177,7 +177,9 @@ async fn groups_take_nothing(subject: Subject) {
     if let Some(held) = held(tier, "k").await {
         assert!(held.noted.epoch == place.epoch && held.noted.position < place.position);
     }
-    assert_eq!(fill_one(tier, "free", mine, envelope("v", tail)).await, Filled::Stored);
+    // A tier that remembers groups may also judge what it is handed.
+    let late = fill_one(tier, "free", mine, envelope("v", tail)).await;
+    assert!(matches!(late, Filled::Stored | Filled::LeaseGone), "{late:?}");
 }
 
 async fn what_is_filled_is_told(subject: Subject) {

@@ -175,7 +175,7 @@ pub struct Fill {
 pub enum Filled {
     /// It is held.
     Stored,
-    /// The lease was gone: nothing is stored.
+    /// The lease was gone, or the tier knows that a group of the entry was invalidated since it was granted: nothing is stored.
     LeaseGone,
     /// What is held has a newer version.
     Older,

@@ -4,8 +4,10 @@
 //! what was filled before is judged here, by the newest position of each group that was invalidated or expired, and what
 //! passes is told as if its load had noted the place of the restart. One row a group, however often it is invalidated.
 //!
+//! A load that was under way when its group was invalidated is judged here too, when it fills: a group takes no leases.
+//!
 //! Their number is bounded: beyond it a floor is raised, and what noted an earlier position is not held after a restart. A row goes
-//! once everything is of no use any more that was held when it was written.
+//! once everything is of no use any more that was held when it was written, and no load is under way that began before it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -109,9 +111,12 @@ impl Groups {
         self.marks.drain().map(|(key, _)| key).collect()
     }
 
-    /// The keys of up to `limit` rows that are of no use any more.
-    pub(super) fn useless(&self, now_ms: u64, limit: usize) -> Vec<Bytes> {
-        let useless = self.marks.iter().filter(|(_, marks)| marks.until_ms <= now_ms);
+    /// The keys of up to `limit` rows that are of no use any more, where the loads under way have noted no position before
+    /// `earliest`.
+    pub(super) fn useless(&self, now_ms: u64, earliest: Option<u64>, limit: usize) -> Vec<Bytes> {
+        let is_awaited = |marks: &Marks| earliest.is_some_and(|noted| noted < marks.gone.max(marks.stale));
+        let is_useless = |marks: &Marks| marks.until_ms <= now_ms && !is_awaited(marks);
+        let useless = self.marks.iter().filter(|(_, marks)| is_useless(marks));
         useless.map(|(key, _)| key.clone()).take(limit).collect()
     }
 
@@ -259,8 +264,9 @@ mod tests {
                 let expected = if takes { judgement } else { Judgement::Valid };
                 assert_eq!(judge(&groups, 4), expected, "{reach:?}");
                 assert_eq!(judge(&groups, 5), Judgement::Valid, "{reach:?} came before");
-                assert_eq!(groups.useless(4_999, 9).len(), 0);
-                for key in groups.useless(5_000, 9) {
+                assert_eq!(groups.useless(4_999, None, 9).len(), 0);
+                assert_eq!(groups.useless(5_000, Some(4), 9).len(), 0, "a load began before it");
+                for key in groups.useless(5_000, Some(5), 9) {
                     groups.remove(&key);
                 }
                 assert_eq!(judge(&groups, 4), Judgement::Valid);

@@ -60,6 +60,8 @@ impl Remembered {
 pub(super) struct Granted {
     pub(super) lease: Lease,
     pub(super) until: Tick,
+    /// The position that the load under it notes.
+    noted: Position,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +134,7 @@ impl State {
     /// Grants a lease on a key that has none.
     pub(super) fn grant(&mut self, now: Tick, at: Bytes, time: Duration) -> Lease {
         let lease = Lease(fastrand::u128(..));
-        self.leases.insert(at, Granted { lease, until: now.after(time) });
+        self.leases.insert(at, Granted { lease, until: now.after(time), noted: self.tail });
         lease
     }
 
@@ -163,6 +165,12 @@ impl State {
     pub(super) fn forget(&mut self, now: Tick) {
         self.leases.retain(|_, granted| now < granted.until);
         self.instances.retain(|_, seen| now.since(seen.last) < LIVE_FOR);
+    }
+
+    /// The earliest position that the load under a live lease has noted.
+    pub(super) fn earliest_noted(&self, now: Tick) -> Option<Position> {
+        let live = self.leases.values().filter(|granted| now < granted.until);
+        live.map(|granted| granted.noted).min()
     }
 
     /// Tells records, the last of which stands at `tail`.

@@ -77,7 +77,7 @@ impl Shared {
         fills: Vec<Fill>,
     ) -> Result<Vec<Filled>, DiskError> {
         let mut filled = Vec::with_capacity(fills.len());
-        for fill in fills {
+        for mut fill in fills {
             let at = keys::entry(of, &fill.key);
             let fits = keys::fits(&at);
             let held = if fits { self.found(changes.get(Space::Entries, &at))? } else { None };
@@ -88,6 +88,16 @@ impl Shared {
             if !is_live {
                 filled.push(Filled::LeaseGone);
                 continue;
+            }
+            // A group takes no leases. What was loaded before it was invalidated would outlive the mark that tells so.
+            let Fill { key, envelope, .. } = &mut fill;
+            match state.groups.judge(of, key, &envelope.tags, envelope.noted.position.number()) {
+                Judgement::Gone => {
+                    filled.push(Filled::LeaseGone);
+                    continue;
+                }
+                Judgement::Stale => envelope.expired = true,
+                Judgement::Valid => {}
             }
             if !fits || fill.envelope.value.as_ref().map_or(0, EnvelopeValue::len) > self.value_bytes_max {
                 filled.push(Filled::TooLarge);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay::rt::Tasks;
+use forebay::value::Position;
 
 use crate::disk::{Changes, DiskError, Durability, Scan, Space};
 
@@ -128,9 +129,10 @@ impl Shared {
 
     /// A step: forgets groups whose entries have all ended.
     fn forget_groups(&self, changes: &mut Changes<'_>) -> Result<(), DiskError> {
-        let now_ms = self.now_ms();
+        let (now, now_ms) = (self.clock.now(), self.now_ms());
         let mut state = self.state.lock();
-        for key in state.groups.useless(now_ms, GROUPS_STEP) {
+        let earliest = state.earliest_noted(now).map(Position::number);
+        for key in state.groups.useless(now_ms, earliest, GROUPS_STEP) {
             state.groups.remove(&key);
             changes.delete(Space::Groups, key)?;
         }

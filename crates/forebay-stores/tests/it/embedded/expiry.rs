@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use forebay::log::Log;
 use forebay::rt::Clock;
-use forebay::tier::shared::{LeaseTerms, SharedTier};
+use forebay::tier::shared::{Fill, Filled, LeaseTerms, SharedTier};
 use forebay_stores::disk::{Disk, Durability, Space};
 
 use super::{EmbeddedTier, Place, end, held, lease, load, ms, of_key, of_tag, owner};
@@ -209,6 +209,41 @@ async fn an_answer_that_nobody_waits_for_leaves_no_lease_on_what_is_fresh() {
     }
     assert_eq!(tier.stats().leases, 0);
     lease(&tier, "k").await;
+    end(disk, tier).await;
+}
+
+/// A group takes no leases: a load that began before it was invalidated is judged when it fills, however late that is.
+#[tokio::test]
+async fn what_was_loaded_before_its_group_was_invalidated_is_never_stored() {
+    let place = Place::new();
+    let (disk, tier) = place.open().await;
+    let (before, late) = lease(&tier, "late").await;
+    let (_, later) = lease(&tier, "later").await;
+    tier.append(&[of_tag("t")]).await.unwrap();
+    let filled = |key: &str, lease, noted| {
+        let mut envelope = super::envelope("old".into(), noted);
+        (envelope.tags, envelope.useless_after_ms) = (vec!["t".into()], 1_000_000_000);
+        Fill { key: key.as_bytes().into(), lease, envelope }
+    };
+    let fills = [filled("late", late, before)];
+    assert_eq!(tier.fill(&owner(), &fills).await.unwrap(), [Filled::LeaseGone]);
+    // A load may take long while its lease is renewed; nothing that was held then lives any more.
+    for _ in 0..40 {
+        assert!(tier.renew(&owner(), b"later", later, ms(6_000)).await.unwrap());
+        place.clock.advance(ms(1_000));
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+            disk.stats().await;
+        }
+    }
+    assert_eq!(tier.stats().groups, 1);
+    let fills = [filled("later", later, before)];
+    assert_eq!(tier.fill(&owner(), &fills).await.unwrap(), [Filled::LeaseGone]);
+    // With the last of those loads the mark is of no use.
+    swept(&place, async || tier.stats().groups == 0).await;
+    end(disk, tier).await;
+    let (disk, tier) = place.open().await;
+    assert!(held(&tier, "late").await.is_none() && held(&tier, "later").await.is_none());
     end(disk, tier).await;
 }
 
