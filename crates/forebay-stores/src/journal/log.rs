@@ -3,6 +3,7 @@
 //! - A commit is one frame, written whole and synced. What could not be written whole is cut off again, and that is synced too: nothing of
 //!   it will be found. Where either fails nobody knows what the disk has, and the log takes nothing more.
 //! - A segment that has grown past its size is followed by a new one. Before it takes anything, it is there for good.
+//! - The first commit in a segment says whose the writes are, so that it is known whatever other segments go.
 //! - Segments go from the oldest on, when nothing that is held lies in them: what settles a write lies after it, and so never goes
 //!   before it. Where much of the disk is taken by little that is held, what the oldest still has is copied to the end.
 //! - A file that is there for its room alone ([`RESERVE`]) is given up when the disk is full and writes are to be settled.
@@ -40,6 +41,8 @@ pub(super) struct Log {
     pub(super) folder: PathBuf,
     pub(super) options: JournalOptions,
     pub(super) held: Held,
+    /// Whose the writes are; `None` until somebody has said so.
+    pub(super) owner: Option<Owner>,
     /// Segments that take nothing more, the oldest first.
     pub(super) closed: VecDeque<Extent>,
     pub(super) active: Active,
@@ -90,20 +93,16 @@ impl Log {
         if self.is_poisoned {
             return Err(JournalError::Poisoned);
         }
+        if let Some(owner) = owner.filter(|owner| self.owner.as_ref() != Some(*owner)) {
+            self.owner = Some(owner.clone());
+        }
         let mut records = Vec::with_capacity(entries.len() + 1);
         for entry in entries {
             records.push(record(entry)?);
         }
         let appends = self.fits(&records)?;
         self.roll(appends)?;
-        if let Some(owner) = owner.filter(|owner| self.active.owner.as_ref() != Some(*owner)) {
-            records.push(Record::Owner(owner.clone()));
-        }
-        self.write(records, appends)?;
-        if let Some(owner) = owner {
-            self.active.owner = Some(owner.clone());
-        }
-        Ok(())
+        self.write(records, appends)
     }
 
     /// Whether there is room for what is to be appended; whether anything is.
@@ -122,8 +121,11 @@ impl Log {
         Ok(appends)
     }
 
-    /// Writes one frame of `records` and syncs it; what is held follows.
-    fn write(&mut self, records: Vec<Record>, appends: bool) -> Result<(), JournalError> {
+    /// Writes one frame of `records`, and of the owner where the segment does not name it, and syncs it; what is held follows.
+    fn write(&mut self, mut records: Vec<Record>, appends: bool) -> Result<(), JournalError> {
+        if let Some(owner) = self.owner.as_ref().filter(|owner| self.active.owner.as_ref() != Some(*owner)) {
+            records.push(Record::Owner(owner.clone()));
+        }
         let at_ms = self.io.now_ms();
         let (frame, payload) = self.frame(at_ms, records).map_err(failed)?;
         let written = match self.put(&frame) {
@@ -144,6 +146,7 @@ impl Log {
         self.active.bytes += u64::try_from(frame.len()).unwrap_or(u64::MAX);
         self.next_sequence += 1;
         self.next_place = self.held.follow(&payload, self.active.header.number);
+        self.active.owner.clone_from(&self.owner);
         Ok(())
     }
 

@@ -82,6 +82,7 @@ pub(super) fn open(io: Arc<dyn Io>, folder: PathBuf, options: JournalOptions) ->
     });
     let file = renewed(io.as_ref(), &folder, header, &bytes)?;
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let owner = told.owner.clone();
     let found = told.found();
     let active = Active { file, header, bytes: length, owner: None };
     let (held, next_place) = (told.held, told.next_place);
@@ -92,6 +93,7 @@ pub(super) fn open(io: Arc<dyn Io>, folder: PathBuf, options: JournalOptions) ->
         folder,
         options,
         held,
+        owner,
         closed,
         active,
         next_place,

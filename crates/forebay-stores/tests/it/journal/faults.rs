@@ -2,6 +2,7 @@
 //! knows a prefix at most. The same when the power goes.
 
 use forebay::Journal as _;
+use forebay::tier::shared::Owner;
 use forebay::writes::{JournalEntry, JournalError};
 use forebay_stores::journal::{FileJournal, OpenError};
 
@@ -200,4 +201,37 @@ fn a_full_disk_refuses_and_recovers() {
         drop(journal);
         check(&disk, &told, "a full disk").await;
     });
+}
+
+/// Whenever the process ends, also right after what was held was copied on, it is known whose the writes are.
+#[test]
+fn nobody_else_can_claim_what_a_journal_holds() {
+    let other = Owner { keyspace: "shop".into(), namespace: "prices".into() };
+    let (mut holding, mut at) = (0, 0);
+    loop {
+        at += 1;
+        let disk = Disk::default();
+        disk.plan(Some(Plan { at, fault: Fault::Eio, lasts: true }));
+        run(async {
+            if let Ok((journal, _)) = opened(&disk).await {
+                play(&journal, &mut Told::default()).await;
+            }
+        });
+        let (_, met) = disk.calls();
+        let left = disk.copy();
+        let claimed = run(async {
+            let journal = open(&left).await.unwrap();
+            let claimed = journal.claim(&other);
+            let holds = journal.claim(&owner()).is_ok_and(|found| !found.pending.is_empty());
+            claimed
+                .map(|found| assert!(found.pending.is_empty() && found.dead.is_empty(), "call {at}"))
+                .is_err()
+                && holds
+        });
+        holding += usize::from(claimed);
+        if met == 0 {
+            break;
+        }
+    }
+    assert!(holding > 100, "{holding} of {at} journals held something");
 }
