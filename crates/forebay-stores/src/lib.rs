@@ -9,6 +9,7 @@
 
 pub mod database;
 pub mod disk;
+mod durable;
 pub mod journal;
 pub mod sink;
 pub mod source;

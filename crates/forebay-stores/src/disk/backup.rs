@@ -22,6 +22,7 @@ use super::folder::{is_vacant, write_whole};
 use super::rows::{KEY_BYTES_MAX, Overlay, VALUE_BYTES_MAX};
 use super::store::Store;
 use super::{CACHE_BYTES, DiskError, FORMAT_WORDS, Space, record};
+use crate::durable;
 
 /// What is backed up.
 const SPACES: [Space; 2] = [Space::Stores, Space::StoreExpiry];
@@ -46,7 +47,7 @@ pub struct Backup {
 pub(super) fn write(store: &Store, to: &Path) -> Result<Backup, DiskError> {
     let look = store.snapshot();
     vacant(to)?;
-    std::fs::create_dir_all(to).map_err(DiskError::io("make", to))?;
+    durable::make_folder(to).map_err(DiskError::io("make", to))?;
     let path = to.join(ROWS_FILE);
     let mut sink = Sink::create(&path)?;
     for space in SPACES {
@@ -72,7 +73,7 @@ pub(super) fn restore(from: &Path, to: &Path) -> Result<Backup, DiskError> {
     let rows = from.join(ROWS_FILE);
     verify(&rows, said)?;
     vacant(to)?;
-    std::fs::create_dir_all(to).map_err(DiskError::io("make", to))?;
+    durable::make_folder(to).map_err(DiskError::io("make", to))?;
     let store = Store::open(&to.join("data"), CACHE_BYTES)?;
     let mut source = Source::open(&rows)?;
     let mut changes = Overlay::default();

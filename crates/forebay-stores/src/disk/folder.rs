@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use twox_hash::XxHash3_64;
 
 use super::{DiskError, FORMAT, Machine};
+use crate::durable;
 
 const FORMAT_FILE: &str = "format";
 const LOCK_FILE: &str = "lock";
@@ -40,7 +41,7 @@ pub(super) struct Folder {
 impl Folder {
     /// Takes the folder for this process, and makes it where there is none.
     pub(super) fn own(path: &Path, machine: &Machine) -> Result<Self, DiskError> {
-        std::fs::create_dir_all(path).map_err(DiskError::io("make", path))?;
+        durable::make_folder(path).map_err(DiskError::io("make", path))?;
         let is_new = match read_small(&path.join(FORMAT_FILE))? {
             Some(words) => {
                 known_format(path, &words)?;
@@ -68,6 +69,11 @@ impl Folder {
             std::fs::remove_dir_all(&data).map_err(DiskError::io("empty", &data))?;
         }
         Ok(data)
+    }
+
+    /// Makes durable which files are in it.
+    pub(super) fn sync(&self) -> Result<(), DiskError> {
+        durable::sync_folder(&self.path).map_err(DiskError::io("sync", &self.path))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -121,7 +127,7 @@ pub(super) fn write_whole(folder: &Path, name: &str, content: &[u8]) -> Result<(
         file.write_all(content)?;
         file.sync_all()?;
         std::fs::rename(&half, &whole)?;
-        File::open(folder)?.sync_all()
+        durable::sync_folder(folder)
     };
     write().map_err(DiskError::io("write", &whole))
 }

@@ -517,6 +517,8 @@ fn prepare(path: &Path, options: DiskOptions) -> Result<Prepared, DiskError> {
     let has_run_on = |run: &Run| run.is_clean || (!run.boot_id.is_empty() && run.boot_id == machine.boot_id);
     let kept_all = before.as_ref().is_none_or(has_run_on);
     let (progress_file, progress) = reached(&folder, &store, kept_all)?;
+    // The names of the store and of the file of the progress, which may be new.
+    folder.sync()?;
     let number = before.map_or(0, |run| run.number) + 1;
     let opened = Opened { is_new: folder.is_new, kept_all, run: number, machine };
 

@@ -5,7 +5,9 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::durable;
 
 /// A folder on a disk, and the time of day.
 pub trait Io: Send + Sync + 'static {
@@ -100,16 +102,7 @@ pub struct SystemIo;
 
 impl Io for SystemIo {
     fn make_folder(&self, folder: &Path) -> io::Result<()> {
-        if folder.is_dir() {
-            return Ok(());
-        }
-        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
-        self.make_folder(&parent)?;
-        match std::fs::create_dir(folder) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-            _ => self.sync_folder(&parent),
-        }
+        durable::make_folder(folder)
     }
 
     fn lock(&self, path: &Path, who: &str) -> Result<Box<dyn Send>, Locked> {
@@ -151,15 +144,8 @@ impl Io for SystemIo {
         std::fs::remove_file(path)
     }
 
-    #[cfg(unix)]
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        File::open(folder)?.sync_all()
-    }
-
-    /// Such systems have no way to ask for it.
-    #[cfg(not(unix))]
-    fn sync_folder(&self, _: &Path) -> io::Result<()> {
-        Ok(())
+        durable::sync_folder(folder)
     }
 
     fn now_ms(&self) -> u64 {
