@@ -85,10 +85,10 @@ pub struct Scan {
 }
 
 /// What a scan has read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<C = Bytes> {
     /// Keys and contents, in the order of the keys.
-    pub rows: Vec<(Bytes, Bytes)>,
+    pub rows: Vec<(Bytes, C)>,
     /// Whether there may be more after the last of them.
     pub more: bool,
 }
@@ -177,6 +177,16 @@ impl<'a> View<'a> {
     /// [`DiskError::Damaged`] names the first damaged record among them; scan on from its key to go past it.
     /// [`DiskError::Unreadable`].
     pub fn scan(&self, scan: &Scan) -> Result<Page, DiskError> {
+        let Page { rows, more } = self.scan_past_damage(scan)?;
+        let sound = rows.into_iter().map(|(key, content)| Ok((key, content?)));
+        Ok(Page { rows: sound.collect::<Result<_, DiskError>>()?, more })
+    }
+
+    /// The rows that `scan` asks for, those among them that are damaged, with what is wrong in place of their content.
+    ///
+    /// # Errors
+    /// [`DiskError::Unreadable`].
+    pub fn scan_past_damage(&self, scan: &Scan) -> Result<Page<Result<Bytes, DiskError>>, DiskError> {
         let from = match &scan.after {
             Some(after) if after[..] >= scan.prefix[..] => Bound::Excluded(&after[..]),
             _ => Bound::Included(&scan.prefix[..]),
@@ -188,33 +198,23 @@ impl<'a> View<'a> {
             over.extend(rows.take_while(|(key, _)| key.starts_with(&scan.prefix)));
         }
         let mut over = over.into_iter().peekable();
-        let mut page = Pages { page: Page::default(), limit: scan.limit };
-        let mut failed = None;
+        let mut page = Pages { page: Page { rows: Vec::new(), more: false }, limit: scan.limit };
         self.base.walk(scan.space, from, &mut |key, content| {
             if !key.starts_with(&scan.prefix) {
                 return false;
             }
             while let Some((above, value)) = over.next_if(|(above, _)| above[..] < *key) {
-                if !page.take(above, value.as_ref()) {
+                if !page.take(above, value.clone().map(Ok)) {
                     return false;
                 }
             }
-            if let Some((above, value)) = over.next_if(|(above, _)| above[..] == *key) {
-                return page.take(above, value.as_ref());
-            }
-            match content {
-                Ok(content) => page.take(key, Some(&content)),
-                Err(error) => {
-                    failed = Some(error);
-                    false
-                }
+            match over.next_if(|(above, _)| above[..] == *key) {
+                Some((above, value)) => page.take(above, value.clone().map(Ok)),
+                None => page.take(key, Some(content)),
             }
         })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
         for (key, value) in over {
-            if !page.take(key, value.as_ref()) {
+            if !page.take(key, value.clone().map(Ok)) {
                 break;
             }
         }
@@ -230,19 +230,19 @@ impl fmt::Debug for View<'_> {
 
 /// A page that is being filled.
 struct Pages {
-    page: Page,
+    page: Page<Result<Bytes, DiskError>>,
     limit: usize,
 }
 
 impl Pages {
     /// Takes the next row, unless it was deleted; whether to go on.
-    fn take(&mut self, key: &[u8], content: Option<&Bytes>) -> bool {
+    fn take(&mut self, key: &[u8], content: Option<Result<Bytes, DiskError>>) -> bool {
         let Some(content) = content else { return true };
         if self.page.rows.len() >= self.limit {
             self.page.more = true;
             return false;
         }
-        self.page.rows.push((Bytes::copy_from_slice(key), content.clone()));
+        self.page.rows.push((Bytes::copy_from_slice(key), content));
         true
     }
 }
@@ -319,6 +319,14 @@ impl<'a> Changes<'a> {
     /// As [`View::scan`].
     pub fn scan(&self, scan: &Scan) -> Result<Page, DiskError> {
         self.view().scan(scan)
+    }
+
+    /// The rows that `scan` asks for, with every earlier change and those of this write, past what is damaged.
+    ///
+    /// # Errors
+    /// As [`View::scan_past_damage`].
+    pub fn scan_past_damage(&self, scan: &Scan) -> Result<Page<Result<Bytes, DiskError>>, DiskError> {
+        self.view().scan_past_damage(scan)
     }
 
     /// The row at `key` holds `content` from now on.

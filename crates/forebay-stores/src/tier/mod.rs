@@ -2,3 +2,26 @@
 
 pub mod embedded;
 pub mod store;
+
+use crate::disk::DiskError;
+
+/// Work in the background that fails says so once: one line until it is done again.
+#[derive(Debug, Default)]
+struct Upkeep {
+    fails: bool,
+}
+
+impl Upkeep {
+    /// Notes how it has ended.
+    fn ended(&mut self, done: Result<(), DiskError>) {
+        match done {
+            Ok(()) => self.fails = false,
+            Err(DiskError::Closed) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut self.fails, true) {
+                    tracing::warn!(%error, "what has ended cannot be removed; it is tried again every second");
+                }
+            }
+        }
+    }
+}

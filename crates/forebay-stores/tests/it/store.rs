@@ -116,6 +116,74 @@ async fn what_is_gone_leaves_nothing_on_the_disk() {
 }
 
 #[tokio::test]
+async fn a_damaged_record_is_named_and_holds_up_no_sweep() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::simulated());
+    let on = disk(folder.path(), "boot").await;
+    let store = open(&on, &clock);
+    let soon = Ends::After(Duration::from_secs(5));
+    for key in ["a", "b"] {
+        put(&store, key, hash(3), Ends::Never).await;
+    }
+    store.clear(&owner(), Durability::None).await.unwrap();
+    for key in ["a", "b"] {
+        put(&store, key, StoredValue::Counter(1), soon).await;
+    }
+    put(&store, "replaced", hash(3), Ends::Never).await;
+    put(&store, "replaced", StoredValue::Counter(1), soon).await;
+    on.close().await.unwrap();
+    // A value that was cleared, a part, a row of garbage, a cleared epoch, an end.
+    for prefix in [0, 1, 2, 4] {
+        crate::disk::damage(folder.path(), Space::Stores, &[prefix]);
+    }
+    crate::disk::damage(folder.path(), Space::StoreExpiry, b"");
+    let on = disk(folder.path(), "boot").await;
+    let _store = open(&on, &clock);
+    // What stays is the number of the epoch, that of collections, and the parts of the value that was damaged, which nothing tells of.
+    let mut left = [0, 0];
+    for _ in 0..2_000 {
+        clock.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+        let all = |space| Scan { space, prefix: Bytes::new(), after: None, limit: 99 };
+        left = on
+            .read(move |view| {
+                let rows = |space| view.scan_past_damage(&all(space)).map(|page| page.rows.len());
+                Ok([rows(Space::Stores)?, rows(Space::StoreExpiry)?])
+            })
+            .await
+            .unwrap();
+        if left == [5, 0] {
+            return;
+        }
+    }
+    panic!("it was not swept: {left:?}");
+}
+
+#[tokio::test]
+async fn a_sweep_begins_where_the_last_one_ended_and_names_what_it_cannot_read() {
+    let (disk, clock) = (Disk::memory(), Clock::simulated());
+    let store = open(&disk, &clock);
+    let (lines, _guard) = crate::withstanding::Lines::of_this_thread();
+    put(&store, "x", StoredValue::Counter(1), Ends::After(Duration::from_secs(2))).await;
+    put(&store, "y", StoredValue::Counter(1), Ends::After(Duration::from_secs(3))).await;
+    let scan = Scan { space: Space::Stores, prefix: Bytes::from_static(&[0]), after: None, limit: 9 };
+    let (at, _) = disk.scan(scan).await.unwrap().rows.remove(0);
+    let mut batch = Batch::new();
+    batch.put(Space::Stores, at.clone(), Bytes::from_static(b"\x07rubbish"));
+    disk.write(batch, DiskDurability::OsWritten).await.unwrap();
+    swept_to(&disk, &clock, [1, 0]).await;
+    assert_eq!(lines.with("is damaged"), 1);
+    // Nothing is put where it has been; if something were, nobody would look for it there.
+    let mut batch = Batch::new();
+    batch.put(Space::StoreExpiry, [&1_u64.to_be_bytes()[..], &at].concat(), Bytes::new());
+    disk.write(batch, DiskDurability::OsWritten).await.unwrap();
+    for _ in 0..20 {
+        clock.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(rows(&disk, Space::StoreExpiry).await, 1);
+}
+
+#[tokio::test]
 async fn collections_stay_apart_after_another_opening_and_a_restore() {
     let (memory, clock) = (Disk::memory(), Clock::simulated());
     for key in ["a", "b"] {

@@ -31,7 +31,7 @@ impl Shared {
     /// What a read of the entry at `at` has found; what is damaged is dropped.
     pub(super) fn found(&self, found: Result<Option<Bytes>, DiskError>) -> Result<Option<Held>, DiskError> {
         let content = match found {
-            Err(DiskError::Damaged { .. }) => None,
+            Err(DiskError::Damaged { .. } | DiskError::Unreadable { .. }) => None,
             other => match other? {
                 Some(content) => Some(content),
                 None => return Ok(None),
@@ -113,7 +113,8 @@ impl Shared {
             self.replace(&mut state, changes, &at, held, Some(Entry::new(fill.envelope, now_ms)))?;
             filled.push(Filled::Stored);
         }
-        self.make_room(changes)?;
+        // Where the index cannot be read the sweep says so.
+        let _ = self.make_room(changes);
         let row = self.row(&mut self.state.lock());
         changes.put(Space::State, REMEMBERED_KEY, row)?;
         Ok(filled)
@@ -207,7 +208,7 @@ impl Shared {
 }
 
 /// What the entry at `at` counts for, with its row in the index.
-fn size_of(at: &[u8], content_bytes: usize) -> u64 {
+pub(super) fn size_of(at: &[u8], content_bytes: usize) -> u64 {
     OVERHEAD_BYTES + length(2 * at.len() + content_bytes)
 }
 

@@ -1,6 +1,7 @@
 //! What is done in the background: what has ended goes, the budget is kept, files shrink again.
 //!
-//! The index of ends is read from its beginning, some rows a step; nothing that is still of use is looked at.
+//! The index of ends is read from its beginning, some rows a step; nothing that is still of use is looked at. A row of it that is
+//! damaged goes with its entry, and is named in the log.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -9,10 +10,11 @@ use bytes::Bytes;
 use forebay::rt::Tasks;
 use forebay::value::Position;
 
-use crate::disk::{Changes, DiskError, Durability, Scan, Space};
+use crate::disk::{Changes, DiskError, Durability, Page, Scan, Space};
+use crate::tier::Upkeep;
 
 use super::state::State;
-use super::steps::size_of_row;
+use super::steps::{size_of, size_of_row};
 use super::{REMEMBERED_KEY, Shared, keys};
 
 /// How often it looks what has ended.
@@ -34,12 +36,12 @@ const DEAD_BYTES_MIN: u64 = 16 * 1024 * 1024;
 pub(super) fn start(tasks: &Tasks, shared: &Arc<Shared>) {
     let (weak, clock) = (Arc::downgrade(shared), shared.clock.clone());
     tasks.spawn(async move {
-        let mut look = 0_u64;
+        let (mut look, mut upkeep) = (0_u64, Upkeep::default());
         loop {
             clock.sleep(EVERY).await;
             look = look.wrapping_add(1);
-            // What cannot be done now is tried again at the next look; whoever writes is told why.
-            let _ = sweep(&weak, look.is_multiple_of(LONG_EVERY)).await;
+            // What cannot be done now is tried again at the next look.
+            upkeep.ended(sweep(&weak, look.is_multiple_of(LONG_EVERY)).await);
             if weak.upgrade().is_none_or(|shared| shared.state.lock().closed) {
                 return;
             }
@@ -77,21 +79,28 @@ async fn sweep(weak: &Weak<Shared>, is_long: bool) -> Result<(), DiskError> {
     Ok(())
 }
 
+/// A row of the index.
+struct End {
+    second: u64,
+    /// Where its entry lies.
+    at: Bytes,
+    row: Bytes,
+    /// What the two take, in bytes.
+    size: u64,
+    damage: Option<DiskError>,
+}
+
 impl Shared {
     /// A step: removes what has ended; whether there may be more.
     fn sweep(&self, changes: &mut Changes<'_>) -> Result<bool, DiskError> {
         let (now, from) = (self.now_ms() / 1000, self.state.lock().swept_to);
-        let page = changes.scan(&first_rows(from, STEP_ROWS))?;
-        let ended = page.rows.iter().map_while(|(row, size)| {
-            let (second, at) = keys::of_expiry(row)?;
-            (second <= now).then_some((second, at, row, size))
-        });
-        let ended: Vec<_> = ended.collect();
-        let is_full = ended.len() == page.rows.len() && page.more;
+        let (ends, more) = self.first_ends(changes, from, STEP_ROWS)?;
+        let ended: Vec<&End> = ends.iter().take_while(|end| end.second <= now).collect();
+        let is_full = ended.len() == ends.len() && more;
         let mut state = self.state.lock();
-        for (second, at, row, size) in &ended {
-            remove(&mut state, changes, at, row, size)?;
-            state.swept_to = *second;
+        for end in &ended {
+            remove(&mut state, changes, end)?;
+            state.swept_to = end.second;
         }
         if !is_full {
             state.swept_to = now;
@@ -115,16 +124,40 @@ impl Shared {
             }
             state.swept_to
         };
-        let page = changes.scan(&first_rows(from, ROOM_ROWS))?;
+        let (ends, _) = self.first_ends(changes, from, ROOM_ROWS)?;
         let mut state = self.state.lock();
-        for (row, size) in &page.rows {
-            let Some((_, at)) = keys::of_expiry(row) else { continue };
+        for end in &ends {
             if state.remembered.bytes <= self.budget_bytes {
                 break;
             }
-            remove(&mut state, changes, &at, row, size)?;
+            remove(&mut state, changes, end)?;
         }
         Ok(())
+    }
+
+    /// The first rows of the index that were not swept, and whether there are more. What one that is damaged does not tell is
+    /// looked for in its entry.
+    fn first_ends(
+        &self,
+        changes: &Changes<'_>,
+        from: u64,
+        limit: usize,
+    ) -> Result<(Vec<End>, bool), DiskError> {
+        let after = (from > 0).then(|| Bytes::copy_from_slice(&from.to_be_bytes()));
+        let scan = Scan { space: Space::Expiry, prefix: Bytes::new(), after, limit };
+        let Page { rows, more } = changes.scan_past_damage(&scan)?;
+        let end = |(row, size): (Bytes, Result<Bytes, DiskError>)| {
+            let (second, at) = keys::of_expiry(&row).unwrap_or_default();
+            let (size, damage) = match size {
+                Ok(size) => (size_of_row(&size), None),
+                Err(damage) => {
+                    let entry = changes.get(Space::Entries, &at).ok().flatten();
+                    (entry.map_or(0, |entry| size_of(&at, entry.len())), Some(damage))
+                }
+            };
+            End { second, at, row, size, damage }
+        };
+        Ok((rows.into_iter().map(end).collect(), more))
     }
 
     /// A step: forgets groups whose entries have all ended.
@@ -140,22 +173,13 @@ impl Shared {
     }
 }
 
-fn remove(
-    state: &mut State,
-    changes: &mut Changes<'_>,
-    at: &Bytes,
-    row: &Bytes,
-    size: &[u8],
-) -> Result<(), DiskError> {
-    let size = size_of_row(size);
-    state.remembered.bytes = state.remembered.bytes.saturating_sub(size);
-    state.dead_bytes = state.dead_bytes.saturating_add(size);
-    changes.delete(Space::Expiry, row.clone())?;
-    changes.delete(Space::Entries, at.clone())
-}
-
-/// The first rows of the index that were not swept.
-fn first_rows(from_second: u64, limit: usize) -> Scan {
-    let after = (from_second > 0).then(|| Bytes::copy_from_slice(&from_second.to_be_bytes()));
-    Scan { space: Space::Expiry, prefix: Bytes::new(), after, limit }
+fn remove(state: &mut State, changes: &mut Changes<'_>, end: &End) -> Result<(), DiskError> {
+    if let Some(error) = &end.damage {
+        tracing::warn!(%error, "the copy whose end it tells is dropped");
+        state.damaged += 1;
+    }
+    state.remembered.bytes = state.remembered.bytes.saturating_sub(end.size);
+    state.dead_bytes = state.dead_bytes.saturating_add(end.size);
+    changes.delete(Space::Expiry, end.row.clone())?;
+    changes.delete(Space::Entries, end.at.clone())
 }

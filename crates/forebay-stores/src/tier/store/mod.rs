@@ -18,7 +18,7 @@ mod sweep;
 
 use std::sync::Arc;
 
-use forebay::rt::atomic::{AtomicBool, Ordering};
+use forebay::rt::atomic::{AtomicBool, AtomicU64, Ordering};
 use forebay::rt::{Clock, Tasks};
 use forebay::tier::shared::Owner;
 use forebay::tier::store::{
@@ -65,6 +65,8 @@ struct Shared {
     clock: Clock,
     /// The time of day at tick zero of the clock.
     unix_ms_at_zero: u64,
+    /// Up to this second the index of ends was swept.
+    swept_to: AtomicU64,
     /// A write has failed, so that nothing more is taken.
     is_poisoned: AtomicBool,
 }
@@ -82,6 +84,7 @@ impl EmbeddedStore {
         let shared = Arc::new(Shared {
             unix_ms_at_zero: unix_ms.saturating_sub(now.as_ms()),
             clock: options.clock,
+            swept_to: AtomicU64::new(0),
             is_poisoned: AtomicBool::new(false),
             disk,
         });

@@ -1,16 +1,20 @@
 //! What is done in the background: what has ended goes, and what was deleted or cleared in one row goes row by row.
+//!
+//! A record that is damaged is named in the log and holds up no other.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use forebay::rt::Tasks;
+use forebay::rt::atomic::Ordering;
 
 use crate::disk::{Changes, DiskError, Durability, Page, Scan, Space};
 
 use super::Shared;
 use super::rows::{self, Head};
 use super::steps::replace;
+use crate::tier::Upkeep;
 
 /// How often it looks what there is to do.
 const EVERY: Duration = Duration::from_secs(1);
@@ -25,14 +29,16 @@ type Step = fn(&Shared, &mut Changes<'_>) -> Result<bool, DiskError>;
 pub(super) fn start(tasks: &Tasks, shared: &Arc<Shared>) {
     let (weak, clock) = (Arc::downgrade(shared), shared.clock.clone());
     tasks.spawn(async move {
+        let mut steps =
+            [Shared::end as Step, Shared::empty, Shared::collect].map(|step| (step, Upkeep::default()));
         loop {
             clock.sleep(EVERY).await;
             if weak.upgrade().is_none() {
                 return;
             }
-            for step in [Shared::end, Shared::empty, Shared::collect] as [Step; 3] {
-                // What cannot be done now is tried again at the next look; whoever writes is told why.
-                let _ = repeat(&weak, step).await;
+            for (step, upkeep) in &mut steps {
+                // What cannot be done now is tried again at the next look.
+                upkeep.ended(repeat(&weak, *step).await);
             }
         }
     });
@@ -54,33 +60,40 @@ impl Shared {
     /// A step: removes values that have ended; whether there may be more.
     fn end(&self, changes: &mut Changes<'_>) -> Result<bool, DiskError> {
         let now_ms = self.now_ms();
-        let page = first(changes, Space::StoreExpiry, Bytes::new())?;
+        let now = now_ms / 1000;
+        let from = self.swept_to.load(Ordering::Acquire);
+        let after = (from > 0).then(|| Bytes::copy_from_slice(&from.to_be_bytes()));
+        let page = page(changes, Space::StoreExpiry, Bytes::new(), after, STEP_ROWS)?;
         let mut ended = 0;
         for (row, _) in &page.rows {
-            let Some((_, at)) = rows::of_end(row).filter(|(second, _)| *second <= now_ms / 1000) else {
+            let Some((second, at)) = rows::of_end(row).filter(|(second, _)| *second <= now) else {
                 break;
             };
             ended += 1;
-            let head = match changes.get(Space::Stores, &at).and_then(|found| Head::read(found, &at)) {
-                // It stays for whoever restores it.
-                Err(DiskError::Damaged { .. }) => None,
-                head => head?,
-            };
+            // One that is damaged stays for whoever restores it.
+            let head = changes.get(Space::Stores, &at).and_then(|found| Head::read(found, &at));
+            let head = head.unwrap_or_else(|error| skipped(&error));
             if let Some(head) = head.filter(|head| head.is_over(now_ms)) {
                 replace(changes, &at, Some(&head), None)?;
             }
             changes.delete(Space::StoreExpiry, row.clone())?;
+            self.swept_to.store(second, Ordering::Release);
         }
-        Ok(page.more && ended == page.rows.len())
+        let is_full = page.more && ended == page.rows.len();
+        if !is_full {
+            self.swept_to.store(now, Ordering::Release);
+        }
+        Ok(is_full)
     }
 
     /// A step: deletes values of epochs that are over; whether there is more to do.
     fn empty(&self, changes: &mut Changes<'_>) -> Result<bool, DiskError> {
-        let cleared = first(changes, Space::Stores, Bytes::from_static(rows::ALL_CLEARED))?;
+        let cleared = page(changes, Space::Stores, Bytes::from_static(rows::ALL_CLEARED), None, 2)?;
         let Some((row, _)) = cleared.rows.first() else { return Ok(false) };
-        let page = first(changes, Space::Stores, rows::of_cleared(row))?;
+        let page = page(changes, Space::Stores, rows::of_cleared(row), None, STEP_ROWS)?;
         for (at, found) in &page.rows {
-            let head = Head::read(Some(found.clone()), at).unwrap_or(None);
+            let head = found.clone().and_then(|found| Head::read(Some(found), at));
+            let head = head.unwrap_or_else(|error| skipped(&error));
             replace(changes, at, head.as_ref(), None)?;
             changes.delete(Space::Stores, at.clone())?;
         }
@@ -92,22 +105,18 @@ impl Shared {
 
     /// A step: deletes parts of collections that are garbage; whether there is more to do.
     fn collect(&self, changes: &mut Changes<'_>) -> Result<bool, DiskError> {
-        let garbage = first(changes, Space::Stores, Bytes::from_static(rows::ALL_GARBAGE))?;
+        let garbage = page(changes, Space::Stores, Bytes::from_static(rows::ALL_GARBAGE), None, STEP_ROWS)?;
         let mut left = STEP_ROWS;
         for (row, _) in &garbage.rows {
-            let parts = rows::of_garbage(row).map(|generation| rows::part(generation, b""));
-            let page = match parts {
-                Some(parts) => {
-                    changes.scan(&Scan { space: Space::Stores, prefix: parts, after: None, limit: left })?
+            if let Some(generation) = rows::of_garbage(row) {
+                let parts = page(changes, Space::Stores, rows::part(generation, b""), None, left)?;
+                for (at, _) in &parts.rows {
+                    changes.delete(Space::Stores, at.clone())?;
                 }
-                None => Page::default(),
-            };
-            for (at, _) in &page.rows {
-                changes.delete(Space::Stores, at.clone())?;
-            }
-            left = left.saturating_sub(page.rows.len());
-            if page.more || left == 0 {
-                return Ok(true);
+                left = left.saturating_sub(parts.rows.len());
+                if parts.more || left == 0 {
+                    return Ok(true);
+                }
             }
             changes.delete(Space::Stores, row.clone())?;
         }
@@ -115,7 +124,20 @@ impl Shared {
     }
 }
 
-/// The first rows that begin with `prefix`.
-fn first(changes: &Changes<'_>, space: Space, prefix: Bytes) -> Result<Page, DiskError> {
-    changes.scan(&Scan { space, prefix, after: None, limit: STEP_ROWS })
+/// Names what cannot be read, and goes on without it.
+fn skipped<T>(error: &DiskError) -> Option<T> {
+    tracing::warn!(%error, "what has ended is removed without it");
+    None
+}
+
+/// The first rows after `after` that begin with `prefix`, those that are damaged among them: what a sweep needs to know of most is
+/// in their keys.
+fn page(
+    changes: &Changes<'_>,
+    space: Space,
+    prefix: Bytes,
+    after: Option<Bytes>,
+    limit: usize,
+) -> Result<Page<Result<Bytes, DiskError>>, DiskError> {
+    changes.scan_past_damage(&Scan { space, prefix, after, limit })
 }

@@ -207,6 +207,16 @@ pub fn raw(folder: &Path, space: Space, change: impl FnOnce(&fjall::Keyspace)) {
     database.persist(fjall::PersistMode::SyncAll).unwrap();
 }
 
+/// Flips a bit in the first record whose key begins so.
+pub fn damage(folder: &Path, space: Space, prefix: &[u8]) {
+    raw(folder, space, |rows| {
+        let (key, record) = rows.prefix(prefix).next().unwrap().into_inner().unwrap();
+        let mut record = record.to_vec();
+        record[3] ^= 1;
+        rows.insert(key, record).unwrap();
+    });
+}
+
 #[tokio::test]
 async fn a_damaged_record_is_named_and_the_others_are_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -227,6 +237,11 @@ async fn a_damaged_record_is_named_and_the_others_are_read() {
     assert_eq!(text(&disk, "a").await.as_deref(), Some("content"));
     let after = Scan { after: Some("b".into()), ..all_of(Space::Stores) };
     assert_eq!(disk.scan(after).await.unwrap().rows.len(), 1);
+    let before = disk.scan(Scan { limit: 1, ..all_of(Space::Stores) }).await.unwrap();
+    assert!(before.rows.len() == 1 && before.more, "a page is not the worse for what comes after it");
+    let past = disk.read(|view| view.scan_past_damage(&all_of(Space::Stores))).await.unwrap();
+    let sound: Vec<bool> = past.rows.iter().map(|(_, content)| content.is_ok()).collect();
+    assert_eq!(sound, [true, false, true]);
     // Written anew it is whole.
     put(&disk, "b", "again", Durability::OsWritten).await;
     assert_eq!(disk.scan(all_of(Space::Stores)).await.unwrap().rows.len(), 3);
