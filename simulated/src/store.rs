@@ -327,6 +327,7 @@ impl Store for SimulatedStore {
                 let (bytes, limit_bytes) = (number(key.len()), number(limit));
                 return Err(StoreError::TooLarge { what: "key", bytes, limit_bytes });
             }
+            changes.iter().try_for_each(|change| change.what.check_complete())?;
             let at = self.clock.now();
             let changes = changes.into_iter().map(|change| (change, at)).collect();
             self.take(of, Step::Changes(changes), durability).await

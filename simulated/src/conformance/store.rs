@@ -297,6 +297,14 @@ async fn limits_are_told_truly(StoreSubject { store, .. }: StoreSubject) {
     let refused = store.append(&owner("things"), asked, ALWAYS).await.unwrap_err();
     assert!(matches!(refused, StoreError::TooLarge { .. }), "{refused}");
     is(&store, "with", None).await;
+    // What is known in part would be told as the whole.
+    let mut partial = Hash::partial();
+    partial.set(b"a", Bytes::from_static(b"1"));
+    let partial = What::Put(StoredValue::Hash(Arc::new(partial)));
+    let asked = vec![change("with", blob("x"), Ends::Never), change("partial", partial, Ends::Never)];
+    let refused = store.append(&owner("things"), asked, ALWAYS).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Partial), "{refused}");
+    is(&store, "with", None).await;
     let many: Vec<String> = (0..limits.batch_max).map(|number| format!("{number:06}")).collect();
     append(&store, many.iter().map(|key| change(key, blob(key), Ends::Never)).collect()).await;
     let keys: Vec<&[u8]> = many.iter().map(String::as_bytes).collect();

@@ -324,6 +324,9 @@ impl Core {
 
     /// What makes `before` become `after`.
     fn difference(&self, before: Option<&Value>, after: Option<&Value>) -> Result<What, Error> {
+        if after.is_some_and(|after| !after.is_complete()) {
+            return Err(self.store_failed(&StoreError::Partial));
+        }
         Ok(match (before, after) {
             (None, None) => What::Stays,
             (Some(_), None) => What::Delete,

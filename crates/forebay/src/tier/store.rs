@@ -50,7 +50,7 @@ pub enum Durability {
 pub enum StoredValue {
     /// Bytes with a content type.
     Blob(Blob),
-    /// Fields and their values; whole.
+    /// Fields and their values; complete ([`StoreError::Partial`] otherwise).
     Hash(Arc<Hash>),
     /// Members with scores.
     SortedSet(Arc<SortedSet>),
@@ -155,6 +155,11 @@ pub enum StoreError {
         /// The most that it may be, in bytes.
         limit_bytes: u64,
     },
+    /// It is a hash of which only some fields are known; nothing was done. Put as it is, it would be taken for the whole.
+    #[error(
+        "the store takes no hash of which only a part is known: write the whole, or the fields that change"
+    )]
+    Partial,
     /// It could not write; nothing was done, and nothing of it will be found later. The same change can succeed later.
     #[error("the store could not be written, nothing was done: see that its disk has room and works")]
     Failed {
@@ -257,6 +262,17 @@ impl StoredValue {
 }
 
 impl What {
+    /// Refuses a hash that is to be put and of which only a part is known.
+    ///
+    /// # Errors
+    /// [`StoreError::Partial`].
+    pub fn check_complete(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Put(StoredValue::Hash(hash)) if hash.len().is_none() => Err(StoreError::Partial),
+            _ => Ok(()),
+        }
+    }
+
     /// What makes `before` become `after`, as far as that is one collection that was changed; `None` where it must be put whole.
     #[must_use]
     pub fn between(before: &Value, after: &Value) -> Option<Self> {

@@ -93,6 +93,22 @@ async fn what_is_written_is_there_after_a_restart() {
     assert_eq!(process.engine.validate(), Ok(()));
 }
 
+/// Put as it is, a part of a hash would be told as the whole from then on.
+#[tokio::test]
+async fn a_hash_of_which_a_part_is_known_is_not_stored() {
+    let process = Process::on(&SimulatedDisk::new());
+    let things = process.things::<Blob>(Durability::Always);
+    let mut partial = Hash::partial();
+    partial.set(b"name", Bytes::from_static(b"Ada"));
+    let put = partial.clone();
+    let refused = things.set_key(b"thing:x", Value::from(put), None).await.unwrap_err();
+    assert!(matches!(&refused, Error::StoreFailed { retry: false, .. }), "{refused}");
+    let changed = move |held: &mut Option<Value>| *held = Some(Value::from(partial));
+    things.update_key(b"thing:x", changed).await.unwrap_err();
+    assert!(things.read(b"thing:x").await.unwrap().value.is_none());
+    assert_eq!(things.counts().writes_stored, 0);
+}
+
 /// A Rust value, written as its text.
 #[derive(Debug, PartialEq)]
 struct Note(String);

@@ -184,8 +184,9 @@ impl Store for EmbeddedStore {
 /// What a change will write, about, in bytes.
 ///
 /// # Errors
-/// [`StoreError::TooLarge`].
+/// [`StoreError::TooLarge`], [`StoreError::Partial`].
 fn weigh(change: &Change) -> Result<usize, StoreError> {
+    change.what.check_complete()?;
     let name = |what, name: &[u8]| within(what, name.len(), NAME_BYTES_MAX);
     let value = |bytes: usize| within("value", bytes, VALUE_BYTES_MAX);
     let mut bytes = OVERHEAD_BYTES + name("key", &change.key)?;
