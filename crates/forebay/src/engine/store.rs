@@ -91,16 +91,19 @@ impl Core {
             let after = after.filter(|value| !is_empty(value));
             let what = self.difference(before.as_ref(), after.as_ref())?;
             if what.is_nothing() {
-                return Ok(result);
+                return Ok((result, false));
             }
             let (ends, life) = match before {
                 Some(_) => (self.ends_of_used(), life),
                 None => (stored.ends, self.life_of(stored.ends)),
             };
             self.write_stored(turn, key, Write { what, ends, after, life }).await?;
-            Ok(result)
+            Ok((result, true))
         };
-        self.counted_write(written.await)
+        match written.await {
+            Ok((result, false)) => Ok(result),
+            ended => self.counted_write(ended.map(|(result, _)| result)),
+        }
     }
 
     /// Stores the whole `value` for `key`, to end after `ttl` or as the namespace says.

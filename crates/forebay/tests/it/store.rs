@@ -109,6 +109,16 @@ async fn a_hash_of_which_a_part_is_known_is_not_stored() {
     assert_eq!(things.counts().writes_stored, 0);
 }
 
+#[tokio::test]
+async fn an_update_that_changes_nothing_is_no_write() {
+    let process = Process::on(&SimulatedDisk::new());
+    let things = process.things::<Blob>(Durability::Always);
+    things.update_key(b"thing:counter", add(7)).await.unwrap();
+    assert_eq!(things.update_key(b"thing:counter", add(0)).await.unwrap(), 7);
+    things.update_key(b"thing:nothing", |_| ()).await.unwrap();
+    assert_eq!(things.counts().writes_stored, 1);
+}
+
 /// A Rust value, written as its text.
 #[derive(Debug, PartialEq)]
 struct Note(String);
