@@ -183,6 +183,43 @@ async fn a_sweep_begins_where_the_last_one_ended_and_names_what_it_cannot_read()
     assert_eq!(rows(&disk, Space::StoreExpiry).await, 1);
 }
 
+/// A use of a value writes a row of eight bytes, whatever the value takes, and nothing is left of it when the value is gone.
+#[tokio::test]
+async fn a_use_does_not_write_the_value_again() {
+    let (disk, clock) = (Disk::memory(), Clock::simulated());
+    let store = open(&disk, &clock);
+    let secs = Duration::from_secs;
+    let unused = Ends::Unused(secs(10), secs(1_000));
+    let large = || StoredValue::Blob(Blob::opaque(vec![b'x'; 1 << 20]));
+    put(&store, "x", large(), unused).await;
+    let all = || Scan { space: Space::Stores, prefix: Bytes::new(), after: None, limit: 9 };
+    let written = disk.scan(all()).await.unwrap().rows;
+    clock.advance(secs(8));
+    let used = || Change { key: b"x"[..].into(), what: What::Stays, ends: Ends::Used(secs(10)) };
+    store.append(&owner(), vec![used()], Durability::None).await.unwrap();
+    let after = disk.scan(all()).await.unwrap().rows;
+    assert_eq!((after.len(), &after[..1]), (2, &written[..]), "the value was written again");
+    assert_eq!(after[1].1.len(), 8);
+    clock.advance(secs(8));
+    assert!(store.load(&owner(), &[b"x"]).await.unwrap()[0].is_some());
+    assert_eq!(store.list(&owner(), b"", None, 9).await.unwrap().len(), 1);
+    // Put anew it ends as it is told now, and not when it would have ended with its uses.
+    put(&store, "x", large(), Ends::Unused(secs(1), secs(1_000))).await;
+    assert_eq!(rows(&disk, Space::Stores).await, 1);
+    clock.advance(secs(1));
+    assert!(store.load(&owner(), &[b"x"]).await.unwrap()[0].is_none());
+    swept_to(&disk, &clock, [0, 0]).await;
+    for ends in ["sweep", "clear"] {
+        put(&store, "x", large(), unused).await;
+        clock.advance(secs(5));
+        store.append(&owner(), vec![used()], Durability::None).await.unwrap();
+        if ends == "clear" {
+            store.clear(&owner(), Durability::None).await.unwrap();
+        }
+        swept_to(&disk, &clock, [usize::from(ends == "clear"), 0]).await;
+    }
+}
+
 #[tokio::test]
 async fn collections_stay_apart_after_another_opening_and_a_restore() {
     let (memory, clock) = (Disk::memory(), Clock::simulated());

@@ -26,7 +26,7 @@ pub(super) fn load(
     let mut all = Vec::with_capacity(keys.len());
     for key in keys {
         let at = rows::value(owner, epoch, key);
-        let head = Head::read(view.get(Space::Stores, &at)?, &at)?.filter(|head| !head.is_over(now_ms));
+        let head = Head::find(&at, |at| view.get(Space::Stores, at))?.filter(|head| !head.is_over(now_ms));
         all.push(head.map(|head| stored(view, head, now_ms)).transpose()?);
     }
     Ok(all)
@@ -56,7 +56,8 @@ pub(super) fn list(
             if keys.len() == limit {
                 break;
             }
-            if Head::read(Some(row.clone()), at)?.is_some_and(|head| !head.is_over(now_ms)) {
+            let head = Head::read(row.clone(), at)?.used(at, |at| view.get(Space::Stores, at))?;
+            if !head.is_over(now_ms) {
                 keys.push(at.get(head_bytes..).unwrap_or_default().into());
             }
         }

@@ -7,6 +7,7 @@
 //! epoch     3; owner                            →  epoch: 8
 //! cleared   4; owner; epoch: 8                  →  (nothing)
 //! last      5                                   →  the generation that was given last: 8
+//! used      6; owner; epoch: 8; key             →  ends unused: 8, in place of what the row of the value says
 //!
 //! end       second: 8; the key of a value       →  (nothing)          in a space of its own
 //!
@@ -17,7 +18,7 @@
 //! ```
 //!
 //! Numbers in keys are big endian, so that they are in order; in contents little endian. Times are milliseconds since 1970, the largest
-//! is never. The fields of a hash lie under a generation, a number that no other collection has: a hash is deleted by one row,
+//! is never. A use of a value that ends unused is a row of its own, so that it costs the same whatever the value takes. The fields of a hash lie under a generation, a number that no other collection has: a hash is deleted by one row,
 //! which names its generation as garbage, and a namespace is cleared by a new epoch.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -40,6 +41,7 @@ const PART_ROW: u8 = 1;
 const GARBAGE_ROW: u8 = 2;
 const EPOCH_ROW: u8 = 3;
 const CLEARED_ROW: u8 = 4;
+const USED_ROW: u8 = 6;
 /// Where the generation lies that was given last.
 pub(super) const LAST_GENERATION: &[u8] = &[5];
 
@@ -54,11 +56,15 @@ pub(super) const NEVER_MS: u64 = u64::MAX;
 /// A number that one collection has.
 pub(super) type Generation = u64;
 
-/// What the row of a value says.
-#[derive(Clone, Debug, PartialEq)]
+/// What the row of a value says, and that of its uses.
+#[derive(Clone, Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(super) struct Head {
     pub(super) at_most_ms: u64,
+    /// When it ends unused, unless it was used since it was written.
     pub(super) unused_ms: u64,
+    /// When it ends unused since it was used.
+    pub(super) used_ms: Option<u64>,
     pub(super) content: Content,
 }
 
@@ -97,7 +103,17 @@ impl Content {
 impl Head {
     /// When it ends unless it is used.
     pub(super) fn ends_ms(&self) -> u64 {
-        self.at_most_ms.min(self.unused_ms)
+        self.at_most_ms.min(self.ends_unused_ms())
+    }
+
+    pub(super) fn ends_unused_ms(&self) -> u64 {
+        self.used_ms.unwrap_or(self.unused_ms)
+    }
+
+    /// Whether its row is that of `other`, whatever the uses of the two are.
+    pub(super) fn has_row_of(&self, other: &Self) -> bool {
+        (self.at_most_ms, self.unused_ms) == (other.at_most_ms, other.unused_ms)
+            && self.content == other.content
     }
 
     pub(super) fn is_over(&self, now_ms: u64) -> bool {
@@ -151,15 +167,42 @@ impl Head {
             ENCODED => Content::Encoded { shape: from.try_get_u32_le().ok()?, bytes: from },
             _ => return None,
         };
-        Some(Self { at_most_ms, unused_ms, content })
+        Some(Self { at_most_ms, unused_ms, used_ms: None, content })
     }
 
-    /// What the row of a value says that was found.
+    /// The value at `at`, as `get` finds it and its uses.
+    ///
+    /// # Errors
+    /// What `get` says; [`DiskError::Damaged`] where this version cannot read it.
+    pub(super) fn find(
+        at: &[u8],
+        get: impl Fn(&[u8]) -> Result<Option<Bytes>, DiskError>,
+    ) -> Result<Option<Self>, DiskError> {
+        get(at)?.map(|row| Self::read(row, at)?.used(at, get)).transpose()
+    }
+
+    /// What the row of a value says, its uses left out.
     ///
     /// # Errors
     /// [`DiskError::Damaged`] where this version cannot read it.
-    pub(super) fn read(found: Option<Bytes>, at: &[u8]) -> Result<Option<Self>, DiskError> {
-        found.map(|row| Self::decode(row).ok_or_else(|| unreadable(at))).transpose()
+    pub(super) fn read(row: Bytes, at: &[u8]) -> Result<Self, DiskError> {
+        Self::decode(row).ok_or_else(|| unreadable(at))
+    }
+
+    /// The same with the uses that `get` finds.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub(super) fn used(
+        mut self,
+        at: &[u8],
+        get: impl FnOnce(&[u8]) -> Result<Option<Bytes>, DiskError>,
+    ) -> Result<Self, DiskError> {
+        if self.unused_ms != NEVER_MS {
+            let at = used(at);
+            self.used_ms = get(&at)?.map(|row| number(Some(row), &at)).transpose()?;
+        }
+        Ok(self)
     }
 }
 
@@ -210,6 +253,14 @@ pub(super) fn value(owner: &Owner, epoch: u64, key: &[u8]) -> Bytes {
     let mut at = values(owner, epoch);
     at.put_slice(key);
     at.freeze()
+}
+
+/// Where the uses of the value at `at` lie.
+pub(super) fn used(at: &[u8]) -> Bytes {
+    let mut used = BytesMut::with_capacity(at.len());
+    used.put_u8(USED_ROW);
+    used.put_slice(at.get(1..).unwrap_or_default());
+    used.freeze()
 }
 
 /// Where a part of a collection lies; without a name, how all of them begin.
@@ -287,9 +338,10 @@ pub(super) fn of_end(row: &Bytes) -> Option<(u64, Bytes)> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use forebay::tier::shared::Owner;
     use forebay::value::Blob;
 
-    use super::{Content, Head, NEVER_MS};
+    use super::{Content, Head, NEVER_MS, used, value};
 
     fn heads() -> Vec<Head> {
         let content = [
@@ -300,26 +352,49 @@ mod tests {
             Content::Counter(-2),
             Content::Encoded { shape: 3, bytes: Bytes::from_static(b"native") },
         ];
-        content.map(|content| Head { at_most_ms: 1_000, unused_ms: NEVER_MS, content }).into()
+        content.map(|content| Head { at_most_ms: 1_000, unused_ms: NEVER_MS, used_ms: None, content }).into()
     }
 
     #[test]
     fn a_head_is_read_as_it_was_written_and_not_when_it_is_cut_short() {
         for head in heads() {
             let row = head.encode();
-            assert_eq!(Head::read(Some(row.clone()), b"").unwrap(), Some(head.clone()));
+            assert_eq!(Head::read(row.clone(), b"").unwrap(), head);
             let least = match head.content {
                 Content::Blob(blob) => row.len() - blob.bytes().len(),
                 Content::Encoded { bytes, .. } => row.len() - bytes.len(),
                 _ => row.len(),
             };
             for length in 0..least {
-                assert!(Head::read(Some(row.slice(..length)), b"").is_err(), "{length}");
+                assert!(Head::read(row.slice(..length), b"").is_err(), "{length}");
             }
             let mut other = row.to_vec();
             other[0] = 2;
-            assert!(Head::read(Some(other.into()), b"").is_err());
+            assert!(Head::read(other.into(), b"").is_err());
         }
+    }
+
+    #[test]
+    fn uses_lie_apart_from_their_value() {
+        let owner = Owner { keyspace: "shop".into(), namespace: "s".into() };
+        let at = value(&owner, 3, b"k");
+        assert_eq!(used(&at), b"\x06\0\0\0\x04shop\0\0\0\x01s\0\0\0\0\0\0\0\x03k"[..]);
+        let row = |unused_ms| {
+            Head { at_most_ms: 9_000, unused_ms, used_ms: None, content: Content::Hash(1) }.encode()
+        };
+        for (unused_ms, uses, ends) in [
+            (1_000, None, 1_000),
+            (1_000, Some(5_000), 5_000),
+            (5_000, Some(1_000), 1_000),
+            (1_000, Some(10_000), 9_000),
+            (NEVER_MS, Some(1_000), 9_000),
+        ] {
+            let uses = uses.map(|uses: u64| Bytes::copy_from_slice(&uses.to_le_bytes()));
+            let get = |of: &[u8]| Ok(if *of == at { Some(row(unused_ms)) } else { uses.clone() });
+            assert_eq!(Head::find(&at, get).unwrap().unwrap().ends_ms(), ends);
+        }
+        let torn = |of: &[u8]| Ok(Some(if *of == at { row(1_000) } else { Bytes::from_static(b"torn") }));
+        assert!(Head::find(&at, torn).is_err());
     }
 
     #[test]

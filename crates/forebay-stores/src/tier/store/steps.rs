@@ -20,7 +20,7 @@ impl Shared {
         let now_ms = self.now_ms();
         let epoch = current_epoch(rows, owner)?;
         let at = rows::value(owner, epoch, &change.key);
-        let found = rows.get(Space::Stores, &at).and_then(|found| Head::read(found, &at));
+        let found = Head::find(&at, |at| rows.get(Space::Stores, at));
         let is_damaged = matches!(found, Err(DiskError::Damaged { .. }));
         let replaces = matches!(change.what, What::Put(_) | What::Delete);
         let old = match found {
@@ -52,13 +52,12 @@ impl Shared {
                 content
             }
         };
-        let before = there.map(|there| (there.at_most_ms, there.unused_ms));
-        let head = content.map(|content| {
-            let (at_most_ms, unused_ms) = ends(change.ends, before, now_ms);
-            Head { at_most_ms, unused_ms, content }
-        });
-        if is_damaged && head.is_none() {
-            return rows.delete(Space::Stores, at);
+        let head = content.map(|content| ended(change, there, content, now_ms));
+        if is_damaged {
+            rows.delete(Space::Stores, rows::used(&at))?;
+            if head.is_none() {
+                return rows.delete(Space::Stores, at);
+            }
         }
         replace(rows, &at, old.as_ref(), head.as_ref())
     }
@@ -123,7 +122,7 @@ fn set_part(
     }
 }
 
-/// Puts `new` in the place of `old`, with its row in the index of ends; what `old` had parts of is garbage where `new` has not.
+/// Puts `new` in the place of `old`, with its rows of uses and in the index of ends; what `old` had parts of is garbage where `new` has not.
 pub(super) fn replace(
     rows: &mut Changes<'_>,
     at: &Bytes,
@@ -144,11 +143,34 @@ pub(super) fn replace(
             rows.put(Space::StoreExpiry, ends, Bytes::new())?;
         }
     }
+    let used = |head: Option<&Head>| head.and_then(|head| head.used_ms);
+    match (used(old), used(new)) {
+        (before, Some(after)) if before != Some(after) => {
+            let row = Bytes::copy_from_slice(&after.to_le_bytes());
+            rows.put(Space::Stores, rows::used(at), row)?;
+        }
+        (Some(_), None) => rows.delete(Space::Stores, rows::used(at))?,
+        _ => {}
+    }
     match new {
-        Some(new) if old == Some(new) => Ok(()),
+        Some(new) if old.is_some_and(|old| old.has_row_of(new)) => Ok(()),
         Some(new) => rows.put(Space::Stores, at.clone(), new.encode()),
         None if old.is_none() => Ok(()),
         None => rows.delete(Space::Stores, at.clone()),
+    }
+}
+
+/// What a change makes of a value, and of what was there.
+fn ended(change: &Change, there: Option<&Head>, content: Content, now_ms: u64) -> Head {
+    let before = there.map(|there| (there.at_most_ms, there.ends_unused_ms()));
+    let (at_most_ms, unused_ms) = ends(change.ends, before, now_ms);
+    match there {
+        // Its row stays as it is: a use costs no more where the value is large.
+        Some(there) if matches!(change.ends, Ends::Used(_)) && !matches!(change.what, What::Put(_)) => {
+            let used_ms = (unused_ms != there.unused_ms).then_some(unused_ms);
+            Head { at_most_ms, unused_ms: there.unused_ms, used_ms, content }
+        }
+        _ => Head { at_most_ms, unused_ms, used_ms: None, content },
     }
 }
 

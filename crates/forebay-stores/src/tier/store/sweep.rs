@@ -12,7 +12,7 @@ use forebay::rt::atomic::Ordering;
 use crate::disk::{Changes, DiskError, Durability, Page, Scan, Space};
 
 use super::Shared;
-use super::rows::{self, Head};
+use super::rows::{self, Head, NEVER_MS};
 use super::steps::replace;
 use crate::tier::Upkeep;
 
@@ -71,7 +71,7 @@ impl Shared {
             };
             ended += 1;
             // One that is damaged stays for whoever restores it.
-            let head = changes.get(Space::Stores, &at).and_then(|found| Head::read(found, &at));
+            let head = Head::find(&at, |at| changes.get(Space::Stores, at));
             let head = head.unwrap_or_else(|error| skipped(&error));
             if let Some(head) = head.filter(|head| head.is_over(now_ms)) {
                 replace(changes, &at, Some(&head), None)?;
@@ -92,10 +92,13 @@ impl Shared {
         let Some((row, _)) = cleared.rows.first() else { return Ok(false) };
         let page = page(changes, Space::Stores, rows::of_cleared(row), None, STEP_ROWS)?;
         for (at, found) in &page.rows {
-            let head = found.clone().and_then(|found| Head::read(Some(found), at));
-            let head = head.unwrap_or_else(|error| skipped(&error));
+            let head = found.clone().and_then(|found| Head::read(found, at));
+            let head = head.map_or_else(|error| skipped(&error), Some);
             replace(changes, at, head.as_ref(), None)?;
             changes.delete(Space::Stores, at.clone())?;
+            if head.is_none_or(|head| head.unused_ms != NEVER_MS) {
+                changes.delete(Space::Stores, rows::used(at))?;
+            }
         }
         if !page.more {
             changes.delete(Space::Stores, row.clone())?;
