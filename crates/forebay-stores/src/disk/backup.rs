@@ -80,9 +80,11 @@ pub(super) fn restore(from: &Path, to: &Path) -> Result<Backup, DiskError> {
     while let Some((space, key, content)) = source.next()? {
         changes.set(space, key, Some(content));
         if changes.bytes() >= RESTORE_BYTES {
+            store.wait_for_room()?;
             store.commit(&std::mem::take(&mut changes))?;
         }
     }
+    store.wait_for_room()?;
     store.commit(&changes)?;
     store.sync()?;
     drop(store);

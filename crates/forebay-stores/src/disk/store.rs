@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
+use forebay::rt::Clock;
 
 use super::rows::{Base, Overlay, Visit};
 use super::{DiskError, Space, record};
@@ -26,8 +27,12 @@ const JOURNALS_BYTES: u64 = 64 * 1024 * 1024;
 /// halt within a commit, where nobody could tell that it never goes on.
 const WAITING_TABLES_MAX: usize = 3;
 const WAITING_RUNS_MAX: usize = 18;
-/// How long a commit rests before it looks again.
+/// How long a wait rests before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// How long writes wait for room at most, before they are refused.
+const ROOM_WITHIN: Duration = Duration::from_secs(10);
+/// How long it may take to write to tables what is held in memory.
+const FLUSH_WITHIN: Duration = Duration::from_secs(60);
 
 /// The store of one folder. Clones are the same.
 #[derive(Clone)]
@@ -61,9 +66,8 @@ impl Store {
             .ok_or_else(|| DiskError::Refused { problem: format!("no space {}", space.name()) })
     }
 
-    /// Writes all changes or none; once it returns the system has them.
+    /// Writes all changes or none; once it returns the system has them. Where there may be no [room](Self::wait_for_room) it can halt.
     pub(super) fn commit(&self, changes: &Overlay) -> Result<(), DiskError> {
-        self.wait_for_room()?;
         let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
         for (space, key, content) in changes.rows() {
             let keyspace = self.space(space)?;
@@ -102,11 +106,12 @@ impl Store {
         for keyspace in self.spaces.values() {
             keyspace.rotate_memtable().map_err(DiskError::unreadable)?;
         }
-        while self.spaces.values().any(|keyspace| keyspace.sealed_memtable_count() > 0) {
-            self.is_alive()?;
-            std::thread::park_timeout(LOOK_AGAIN);
-        }
-        Ok(())
+        let is_flushed = || self.spaces.values().all(|keyspace| keyspace.sealed_memtable_count() == 0);
+        let flushed = wait_until(&Clock::system(), FLUSH_WITHIN, || self.is_alive(), is_flushed);
+        flushed.map_err(|waited| match waited {
+            Waited::Failed(error) => error,
+            Waited::TooLong => DiskError::Timeout { after: FLUSH_WITHIN },
+        })
     }
 
     /// What its files take, in bytes.
@@ -119,17 +124,50 @@ impl Store {
         self.database.persist(PersistMode::Buffer).map_err(poisoned)
     }
 
-    fn wait_for_room(&self) -> Result<(), DiskError> {
-        let full = |keyspace: &Keyspace| {
-            keyspace.sealed_memtable_count() >= WAITING_TABLES_MAX
-                || keyspace.l0_table_count() >= WAITING_RUNS_MAX
+    /// Waits until a group of changes can be committed without a halt.
+    ///
+    /// # Errors
+    /// [`DiskError::Refused`] where there was no room for too long; [`DiskError::Poisoned`].
+    pub(super) fn wait_for_room(&self) -> Result<(), DiskError> {
+        let has_room = |keyspace: &Keyspace| {
+            keyspace.sealed_memtable_count() < WAITING_TABLES_MAX
+                && keyspace.l0_table_count() < WAITING_RUNS_MAX
         };
-        while self.spaces.values().any(full) {
-            self.is_alive()?;
-            std::thread::park_timeout(LOOK_AGAIN);
-        }
-        Ok(())
+        let has_room = || self.spaces.values().all(has_room);
+        wait_until(&Clock::system(), ROOM_WITHIN, || self.is_alive(), has_room).map_err(|waited| match waited {
+            Waited::Failed(error) => error,
+            Waited::TooLong => DiskError::Refused {
+                problem: format!(
+                    "for {ROOM_WITHIN:?} it could not write to files what it was given before; see whether it is overloaded, and try again"
+                ),
+            },
+        })
     }
+}
+
+/// Why what was waited for did not come.
+#[derive(Debug)]
+enum Waited {
+    TooLong,
+    Failed(DiskError),
+}
+
+/// Waits until `is_done`, for `within` at most, as long as the store is alive.
+fn wait_until(
+    clock: &Clock,
+    within: Duration,
+    is_alive: impl Fn() -> Result<(), DiskError>,
+    is_done: impl Fn() -> bool,
+) -> Result<(), Waited> {
+    let until = clock.now().after(within);
+    while !is_done() {
+        is_alive().map_err(Waited::Failed)?;
+        if clock.now() >= until {
+            return Err(Waited::TooLong);
+        }
+        std::thread::park_timeout(LOOK_AGAIN);
+    }
+    Ok(())
 }
 
 fn poisoned(cause: fjall::Error) -> DiskError {
@@ -188,5 +226,31 @@ impl Base for Look<'_> {
 
     fn walk(&self, space: Space, from: Bound<&[u8]>, visit: Visit<'_>) -> Result<(), DiskError> {
         self.walk_sealed(space, from, &mut |key, sealed| visit(key, record::open(space, key, sealed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    use forebay::rt::Clock;
+
+    use super::{DiskError, Waited, wait_until};
+
+    #[test]
+    fn no_wait_is_without_an_end() {
+        let (clock, looks) = (Clock::simulated(), Cell::new(0));
+        let look = || {
+            looks.set(looks.get() + 1);
+            clock.advance(Duration::from_millis(100));
+            false
+        };
+        let waited = wait_until(&clock, Duration::from_secs(1), || Ok(()), look);
+        assert!(matches!(waited, Err(Waited::TooLong)) && looks.get() == 10, "{waited:?} after {looks:?}");
+        let dead = || Err(DiskError::Closed);
+        let waited = wait_until(&clock, Duration::from_secs(1), dead, || false);
+        assert!(matches!(waited, Err(Waited::Failed(DiskError::Closed))), "{waited:?}");
+        wait_until(&clock, Duration::ZERO, dead, || true).unwrap();
     }
 }

@@ -100,6 +100,18 @@ impl Group {
     }
 }
 
+/// Answers what waits that nothing of it was done; what is no write and came after it.
+fn refuse(error: DiskError, first: Box<dyn Write>, queue: &Receiver<Job>) -> Option<Job> {
+    first.answer(Err(error.clone()));
+    loop {
+        match queue.try_recv() {
+            Ok(Job::Write(write, _place)) => write.answer(Err(error.clone())),
+            Ok(job) => return Some(job),
+            Err(_) => return None,
+        }
+    }
+}
+
 /// The writer of one folder, on its thread.
 pub(super) struct Writer {
     pub(super) store: Store,
@@ -121,6 +133,7 @@ impl Writer {
     pub(super) fn begin(&mut self) -> Result<(), DiskError> {
         let mut changes = Overlay::default();
         self.run.put(&mut changes);
+        self.store.wait_for_room()?;
         self.commit(changes)?;
         self.sync()
     }
@@ -166,16 +179,20 @@ impl Writer {
         match job {
             Job::Close(reply) => return Some(reply),
             Job::Clear(spaces, reply) => {
-                let cleared = match &self.poisoned {
-                    Some(error) => Err(error.clone()),
-                    None => spaces.into_iter().try_for_each(|space| self.store.clear(space)),
-                };
-                let cleared = self.seen(cleared).and_then(|()| self.commit(Overlay::default()));
-                let _ = reply.send(cleared);
+                let _ = reply.send(self.clear(spaces));
             }
             Job::Write(write, _) => write.answer(Err(DiskError::Closed)),
         }
         None
+    }
+
+    fn clear(&mut self, spaces: Vec<Space>) -> Result<(), DiskError> {
+        if let Some(error) = &self.poisoned {
+            return Err(error.clone());
+        }
+        self.store.wait_for_room()?;
+        let cleared = spaces.into_iter().try_for_each(|space| self.store.clear(space));
+        self.seen(cleared).and_then(|()| self.commit(Overlay::default()))
     }
 
     /// Commits what waits, beginning with `first`; what is no write and came after it.
@@ -185,6 +202,15 @@ impl Writer {
         place: OwnedSemaphorePermit,
         queue: &Receiver<Job>,
     ) -> Option<Job> {
+        // Before any step: what a step has told its caller's state is not taken back.
+        if self.poisoned.is_none()
+            && let Err(error) = self.store.wait_for_room()
+        {
+            if matches!(error, DiskError::Poisoned { .. }) {
+                let _ = self.seen(Err(error.clone()));
+            }
+            return refuse(error, first, queue);
+        }
         let mut group = Group::default();
         self.step(&mut group, first, place);
         let mut other = None;
@@ -305,7 +331,7 @@ impl Writer {
         self.run.put(&mut changes);
         let closed = match &self.poisoned {
             Some(error) => Err(error.clone()),
-            None => self.commit(changes).and_then(|()| self.sync()),
+            None => self.store.wait_for_room().and_then(|()| self.commit(changes)).and_then(|()| self.sync()),
         };
         let Self { store, folder, .. } = self;
         // The store first: whoever gets the lock finds nobody there.
