@@ -17,7 +17,7 @@
 //! // `.writes(Writes::Behind).sink(sink).behind(Arc::new(journal), BehindOptions::default())` on the builder of a namespace.
 //! # let second = FileJournal::open(&folder, JournalOptions::default()).await;
 //! # assert!(second.unwrap_err().to_string().contains("belongs to process"));
-//! # drop(journal);
+//! journal.close().await;
 //! # Ok(()) }
 //! ```
 
@@ -31,11 +31,10 @@ mod segment;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use forebay::error::Cause;
-use forebay::rt::Mutex;
+use forebay::rt::{Clock, Mutex};
 use forebay::tier::shared::Owner;
 use forebay::writes::{
     Committing, Journal, JournalEntry, JournalError, Kept, KeptDead, Operation, Recovered,
@@ -178,15 +177,22 @@ const REQUESTS: usize = 2;
 #[error("the thread that writes the journal has ended")]
 struct WriterEnded;
 
+/// How long the end of a commit that is under way is waited for where the journal is dropped.
+const DROP_WAITS: Duration = Duration::from_millis(100);
+/// How long it rests meanwhile before it looks again.
+const LOOK_AGAIN: Duration = Duration::from_micros(200);
+
 /// A journal in a folder on the disk.
 ///
-/// Dropped, it waits for the commit that is under way, and lets the folder go.
+/// Dropped, it lets the folder go once the commit that is under way has ended. Where that takes longer than a moment, as on a disk
+/// that hangs, nobody waits for it: [`close`](Self::close) does.
 pub struct FileJournal {
     io: Arc<dyn Io>,
     claim: Mutex<Claim>,
     /// `None` once it is being dropped.
     requests: Option<mpsc::Sender<Request>>,
-    writer: Option<JoinHandle<()>>,
+    /// Told nothing, and closed once the folder was let go.
+    ended: Option<oneshot::Receiver<()>>,
 }
 
 impl fmt::Debug for FileJournal {
@@ -217,21 +223,34 @@ impl FileJournal {
         let (requests, received) = mpsc::channel(REQUESTS);
         let (tell, told) = oneshot::channel();
         let (disk, at) = (Arc::clone(&io), folder.clone());
+        let (end, ended) = oneshot::channel();
         let writer = std::thread::Builder::new().name("forebay-journal".into());
-        let writer = writer.spawn(move || match open::open(disk, at, options) {
-            Ok(Opened { log, found, lock }) => {
-                if tell.send(Ok(found)).is_ok() {
-                    write_all_of(received, log);
+        let writer = writer.spawn(move || {
+            match open::open(disk, at, options) {
+                Ok(Opened { log, found, lock }) => {
+                    if tell.send(Ok(found)).is_ok() {
+                        write_all_of(received, log);
+                    }
+                    drop(lock);
                 }
-                drop(lock);
+                Err(error) => drop(tell.send(Err(error))),
             }
-            Err(error) => drop(tell.send(Err(error))),
+            drop::<oneshot::Sender<()>>(end);
         });
         let failed = |cause| OpenError::Disk { path: folder.clone(), cause: Arc::new(cause) };
-        let writer = writer.map_err(failed)?;
+        writer.map_err(failed)?;
         let found = told.await.unwrap_or_else(|_| Err(failed(std::io::Error::other(WriterEnded))))?;
         let claim = Mutex::new(Claim::Unclaimed(found));
-        Ok(Self { io, claim, requests: Some(requests), writer: Some(writer) })
+        Ok(Self { io, claim, requests: Some(requests), ended: Some(ended) })
+    }
+
+    /// Ends the journal: the commit that is under way is done, and the folder is let go.
+    pub async fn close(mut self) {
+        self.requests = None;
+        if let Some(ended) = self.ended.take() {
+            // It is closed, not told.
+            let _ = ended.await;
+        }
     }
 
     fn owner(&self) -> Option<Owner> {
@@ -304,9 +323,12 @@ impl Journal for FileJournal {
 impl Drop for FileJournal {
     fn drop(&mut self) {
         self.requests = None;
-        if let Some(writer) = self.writer.take() {
-            // A writer that panicked has told nobody ok.
-            let _ = writer.join();
+        let Some(mut ended) = self.ended.take() else { return };
+        let clock = Clock::system();
+        let until = clock.now().after(DROP_WAITS);
+        // The thread may be one of a runtime, which has other work.
+        while ended.try_recv() == Err(oneshot::error::TryRecvError::Empty) && clock.now() < until {
+            std::thread::park_timeout(LOOK_AGAIN);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Error, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use forebay::rt::{Mutex, MutexGuard};
 use forebay_stores::journal::io::{Io, IoFile, Locked};
@@ -54,6 +55,8 @@ struct State {
     room: Option<usize>,
     now_ms: u64,
     is_locked: bool,
+    /// The next sync waits for it.
+    gate: Option<Receiver<()>>,
 }
 
 #[derive(Clone, Default)]
@@ -184,6 +187,18 @@ impl Disk {
     pub fn calls(&self) -> (usize, usize) {
         let state = self.lock();
         (state.calls, state.met)
+    }
+
+    /// The next sync hangs until it is told to go on.
+    pub fn hang(&self) -> SyncSender<()> {
+        let (go, gate) = sync_channel(1);
+        self.lock().gate = Some(gate);
+        go
+    }
+
+    /// Whether a sync is still to come that hangs.
+    pub fn is_to_hang(&self) -> bool {
+        self.lock().gate.is_some()
     }
 
     pub fn room(&self, room: Option<usize>) {
@@ -361,6 +376,10 @@ impl IoFile for File {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        let gate = self.disk.lock().gate.take();
+        if let Some(gate) = gate {
+            let _ = gate.recv();
+        }
         let mut state = self.disk.lock();
         let synced = state.plain();
         let inode = state.files.get_mut(&self.file).unwrap();

@@ -279,6 +279,44 @@ fn a_folder_has_one_process_and_a_journal_one_namespace() {
     });
 }
 
+/// Journals are dropped on the threads of a runtime, also while a disk hangs.
+#[test]
+fn a_journal_that_is_dropped_does_not_wait_for_a_disk_that_hangs() {
+    run(async {
+        let disk = Disk::default();
+        let (journal, _) = opened(&disk).await.unwrap();
+        let go = disk.hang();
+        let (done, wait) = std::sync::mpsc::sync_channel::<()>(1);
+        let watchdog = std::thread::Builder::new().spawn(move || {
+            let in_time = wait.recv_timeout(Duration::from_secs(20)).is_ok();
+            go.send(()).unwrap();
+            in_time
+        });
+        let entries = [append(1, "k", None)];
+        let mut commit = journal.commit(&entries);
+        while disk.is_to_hang() {
+            std::future::poll_fn(|context| {
+                assert!(commit.as_mut().poll(context).is_pending());
+                std::task::Poll::Ready(())
+            })
+            .await;
+        }
+        drop(commit);
+        drop(journal);
+        done.send(()).unwrap();
+        assert!(watchdog.unwrap().join().unwrap(), "the drop waited for the disk");
+        let journal = loop {
+            match open(&disk).await {
+                Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
+                journal => break journal.unwrap(),
+            }
+        };
+        assert_eq!(journal.claim(&owner()).unwrap().pending.len(), 1);
+        journal.close().await;
+        open(&disk).await.expect("it was let go");
+    });
+}
+
 #[test]
 fn options_out_of_their_limits_are_told() {
     run(async {
