@@ -280,11 +280,11 @@ impl SqlSink {
     async fn applied_on<S: Session>(&self, mut session: S, jobs: &[Job]) -> Vec<(usize, SinkError)> {
         let told = match in_one(&mut session, jobs).await {
             Err(Ended::Refused(_)) if jobs.len() > 1 => apart(&mut session, jobs).await,
-            ended => ended.map(|()| Vec::new()),
+            ended => ended.map(|()| Apart { told: Vec::new(), has_failed: false }),
         };
         match told {
-            Ok(told) => {
-                if self.forget(&mut session).await.is_ok() {
+            Ok(Apart { told, has_failed }) => {
+                if !has_failed && self.forget(&mut session).await.is_ok() {
                     session.done().await;
                 }
                 told
@@ -330,13 +330,21 @@ async fn in_one<S: Session>(session: &mut S, jobs: &[Job]) -> Result<(), Ended> 
     }
 }
 
-/// Applies those of `jobs` that the database does not refuse; the others.
-async fn apart<S: Session>(session: &mut S, jobs: &[Job]) -> Result<Vec<(usize, SinkError)>, Ended> {
+/// What became of jobs that were applied apart from one another.
+struct Apart {
+    /// Those that were not applied, by place.
+    told: Vec<(usize, SinkError)>,
+    /// A transaction has failed, and is perhaps still open: it ends with its connection.
+    has_failed: bool,
+}
+
+/// Applies those of `jobs` that the database does not refuse.
+async fn apart<S: Session>(session: &mut S, jobs: &[Job]) -> Result<Apart, Ended> {
     session.begin().await.map_err(Ended::Failed)?;
     match by_halves(session, jobs).await {
         Err(error) => return Err(undo(session, error).await),
         Ok(refused) => match commit(session).await {
-            Ok(()) => return Ok(refused),
+            Ok(()) => return Ok(Apart { told: refused, has_failed: false }),
             // Some rule is looked at only when all of it is committed.
             Err(Ended::Refused(_)) => {}
             Err(ended) => return Err(ended),
@@ -350,11 +358,11 @@ async fn apart<S: Session>(session: &mut S, jobs: &[Job]) -> Result<Vec<(usize, 
             Err(Ended::Refused(error)) => told.extend(all(one, &Ended::Refused(error))),
             Err(ended) => {
                 told.extend(all(jobs.get(at..).unwrap_or_default(), &ended));
-                return Ok(told);
+                return Ok(Apart { told, has_failed: true });
             }
         }
     }
-    Ok(told)
+    Ok(Apart { told, has_failed: false })
 }
 
 /// Puts `jobs` into the open transaction by halves, until what is left out is refused for itself; what that is.

@@ -59,6 +59,31 @@ async fn a_statement_that_takes_too_long_fails_and_leaves_nothing() {
     assert!(told[0].starts_with("Failed") && told[0].contains("statement timeout"), "{told:?}");
 }
 
+/// Of two writes one is refused at the commit, so that each is applied by itself; then the other takes too long.
+#[tokio::test]
+async fn a_connection_with_an_open_transaction_does_not_go_back() {
+    let statement_timeout = Duration::from_millis(500);
+    let options = DatabaseOptions { statement_timeout, pool_max: 1, ..options("").await };
+    let database = Database::open(&options).await.unwrap();
+    run(&database, &schema(Dialect::Postgres)).await;
+    let sink = SqlSink::open(&database, statements(WRITE, Some(DELETE), &["code"])).await.unwrap();
+    let slow = "create sequence attempts;
+        create function refuse() returns trigger language plpgsql as
+            $$ begin raise exception 'never' using errcode = '23514'; end $$;
+        create function put_off() returns trigger language plpgsql as $$ begin set constraints all deferred; return new; end $$;
+        create constraint trigger refuse after insert on quotes deferrable initially deferred for each row
+            when (new.code = 'bad') execute function refuse();
+        create trigger put_off before insert on quotes for each row execute function put_off();
+        create function wait() returns trigger language plpgsql as
+            $$ begin if nextval('attempts') > 2 then perform pg_sleep(60); end if; return new; end $$;
+        create trigger wait before insert on quotes for each row when (new.code = 'slow') execute function wait()";
+    run(&database, slow).await;
+    let told = apply(&sink, &[put(1, "bad", ONE), put(2, "slow", ONE)]).await;
+    assert!(told[0].starts_with("Refused") && told[1].starts_with("Failed"), "{told:?}");
+    assert_eq!(apply(&sink, &[put(3, "next", ONE)]).await, ["ok"], "it met a transaction of another");
+    assert_eq!(rows(&database, "select code from quotes").await, ["next"]);
+}
+
 #[tokio::test]
 async fn a_call_that_nobody_waits_for_stops_on_the_server() {
     let database = database().await;
