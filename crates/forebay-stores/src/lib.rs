@@ -10,6 +10,7 @@
 pub mod database;
 pub mod disk;
 mod durable;
+mod episode;
 pub mod journal;
 pub mod sink;
 pub mod source;

@@ -59,3 +59,34 @@ async fn an_episode_is_one_line_at_its_beginning_and_one_at_its_end() {
     }
     assert_eq!((lines.with("it is down"), lines.with("did not end in time")), (1, 1));
 }
+
+/// Fails for one key.
+struct ButOne;
+
+impl Source for ButOne {
+    fn load<'a>(&'a self, _: &'a str, keys: &'a [LoadKey]) -> Loading<'a> {
+        let is_bad = keys.contains(&crate::http::stage::key("bad"));
+        Box::pin(async move {
+            if is_bad {
+                return Err(SourceError::passing(std::io::Error::other("this one is broken")));
+            }
+            Ok(keys.iter().map(|_| None).collect())
+        })
+    }
+}
+
+#[tokio::test]
+async fn one_key_that_keeps_failing_is_told_once() {
+    let (lines, _guard) = Lines::of_this_thread();
+    let source = Episodes::new(Arc::new(ButOne), Clock::simulated());
+    for _ in 0..20 {
+        assert!(load(&source, &["bad"]).await.is_err());
+        assert!(load(&source, &["good"]).await.is_ok());
+    }
+    assert_eq!((lines.with("the source fails"), lines.with("the source answers again")), (1, 1));
+    // Where others fail with it, it is the source.
+    for keys in [["bad", "a"], ["bad", "b"], ["bad", "c"]] {
+        assert!(load(&source, &keys).await.is_err());
+    }
+    assert_eq!(lines.with("the source fails"), 2);
+}
