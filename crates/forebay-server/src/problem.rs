@@ -112,18 +112,14 @@ fn kind(error: &Error) -> (StatusCode, &'static str) {
     }
 }
 
-/// Tells the log of an error that a client gets. A source that fails has a line of its own once an episode, not at every read.
+/// Tells the log of an error that a client gets. A source or a sink that fails has a line of its own once an episode, not at every
+/// request.
 pub(crate) fn told(error: &Error) {
     match std::error::Error::source(error) {
-        Some(cause) if is_of_episode(error) => tracing::debug!(%error, %cause, "a request failed"),
+        Some(cause) if error.fault() == Fault::Source => tracing::debug!(%error, %cause, "a request failed"),
         Some(cause) => tracing::warn!(%error, %cause, "a request failed"),
         None => {}
     }
-}
-
-fn is_of_episode(error: &Error) -> bool {
-    let is_of_sink = matches!(error, Error::SinkFailed { .. } | Error::WriteUnconfirmed { .. });
-    error.fault() == Fault::Source && !is_of_sink
 }
 
 impl IntoResponse for Problem {

@@ -7,7 +7,8 @@
 //! A batch is one statement for all rows, and one for all deletes. Where the database refuses it (a constraint, a value that does not
 //! fit) it is taken apart by halves within one transaction, until only the writes are left out that are refused for themselves. A
 //! failure that is nobody's fault, such as a lost connection, fails the batch before its commit was sent, and leaves it unknown
-//! after. What a call that is dropped has under way ends with its connection.
+//! after. What a call that is dropped has under way ends with its connection. A sink that fails says so in one line of the log, and in one
+//! when it answers again.
 //!
 //! Rows come from the members of JSON objects and from the key; they are bound, never pasted. How a database is asked is in a file of its
 //! own.
@@ -60,7 +61,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay::error::Cause;
-use forebay::rt::Mutex;
+use forebay::rt::{Clock, Mutex};
 use forebay::value::Param;
 use forebay::writes::{Applied, Applying, Change, Effect, OperationId, Outcomes, SinkWrite};
 use forebay::{Sink, SinkError};
@@ -68,6 +69,7 @@ use forebay::{Sink, SinkError};
 pub use row::RowError;
 
 use crate::database::{Database, Pool};
+use crate::episode::Episode;
 use crate::source::sql::KeyColumn;
 
 /// Declared statements.
@@ -138,6 +140,7 @@ pub struct SqlSink {
     remember: Duration,
     asked: Asked,
     forgetting: Mutex<Forgetting>,
+    episode: Episode,
 }
 
 /// Declared statements, as their database is asked them.
@@ -223,7 +226,9 @@ impl SqlSink {
             Pool::Postgres(pool) => Asked::Postgres(postgres::Asked::open(pool, &statements).await?),
         };
         let SqlStatements { delete, params, remember, .. } = statements;
-        Ok(Self { params, takes_deletes: delete.is_some(), remember, asked, forgetting: Mutex::default() })
+        let episode = Episode::new("the sink", Clock::system());
+        let (takes_deletes, forgetting) = (delete.is_some(), Mutex::default());
+        Ok(Self { params, takes_deletes, remember, asked, forgetting, episode })
     }
 
     /// A write as it is bound.
@@ -316,8 +321,15 @@ impl SqlSink {
 }
 
 impl Sink for SqlSink {
-    fn apply<'a>(&'a self, _namespace: &'a str, writes: &'a [SinkWrite]) -> Applying<'a> {
-        Box::pin(self.applied(writes))
+    fn apply<'a>(&'a self, namespace: &'a str, writes: &'a [SinkWrite]) -> Applying<'a> {
+        Box::pin(async move {
+            let watch = self.episode.watch(namespace, writes.iter().map(|write| &write.key));
+            let outcomes = self.applied(writes).await;
+            // What the database refuses it has answered.
+            let failed = |error: &&SinkError| error.effect != Effect::Refused;
+            watch.ended_each(|place| outcomes.get(place)?.as_ref().err().filter(failed));
+            outcomes
+        })
     }
 }
 

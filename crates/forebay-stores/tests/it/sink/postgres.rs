@@ -78,10 +78,13 @@ async fn a_connection_with_an_open_transaction_does_not_go_back() {
             $$ begin if nextval('attempts') > 2 then perform pg_sleep(60); end if; return new; end $$;
         create trigger wait before insert on quotes for each row when (new.code = 'slow') execute function wait()";
     run(&database, slow).await;
+    let (lines, _guard) = crate::withstanding::Lines::of_this_thread();
     let told = apply(&sink, &[put(1, "bad", ONE), put(2, "slow", ONE)]).await;
     assert!(told[0].starts_with("Refused") && told[1].starts_with("Failed"), "{told:?}");
+    assert_eq!(lines.with("the sink fails"), 1);
     assert_eq!(apply(&sink, &[put(3, "next", ONE)]).await, ["ok"], "it met a transaction of another");
     assert_eq!(rows(&database, "select code from quotes").await, ["next"]);
+    assert_eq!(lines.with("the sink answers again"), 1);
 }
 
 #[tokio::test]
