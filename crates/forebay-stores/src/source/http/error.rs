@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use forebay::SourceError;
 use hyper::StatusCode;
+use rustls::CertificateError;
 
 use super::address::AddressError;
+use super::template::Origin;
 
 /// Why a request gave no value.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -188,14 +190,23 @@ pub(super) enum ConnectError {
 }
 
 impl HttpError {
-    /// Why a client of `origin` gave no answer.
-    pub(super) fn of_client(origin: &Arc<str>, error: &hyper_util::client::legacy::Error) -> Self {
-        let origin = Arc::clone(origin);
+    /// Why a client of `place` gave no answer.
+    pub(super) fn of_client(place: &Origin, error: &hyper_util::client::legacy::Error) -> Self {
+        let origin = Arc::clone(&place.shown);
         if let Some(ConnectError::Refused(refused)) = find::<ConnectError>(error) {
             return Self::Refused { origin, refused: *refused };
         }
         if let Some(rustls::Error::InvalidCertificate(problem)) = find::<rustls::Error>(error) {
-            return Self::Certificate { origin, problem: problem.to_string() };
+            let problem = match problem {
+                // In full it tells the host, and those that the certificate is for.
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
+                    if place.is_concealed =>
+                {
+                    "it is not for the host of the url".into()
+                }
+                problem => problem.to_string(),
+            };
+            return Self::Certificate { origin, problem };
         }
         let problem = innermost(error);
         if error.is_connect() {

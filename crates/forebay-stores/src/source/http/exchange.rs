@@ -110,7 +110,7 @@ impl Exchange {
                 request.headers_mut().insert(name, value);
             }
         }
-        self.client.request(request).await.map_err(|error| HttpError::of_client(shown, &error))
+        self.client.request(request).await.map_err(|error| HttpError::of_client(&place.origin, &error))
     }
 
     async fn read(
@@ -237,6 +237,7 @@ impl Place {
         if let Some(absolute) = absolute {
             let (origin, rest) = Origin::split(&absolute).ok()?;
             let target = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
+            let origin = here.leads_to(origin);
             return Some(Self { origin, target: without_dots(&target) });
         }
         let path = self.target.split('?').next().unwrap_or_default();
@@ -325,6 +326,22 @@ mod tests {
                 Ok(wanted.into()),
                 "{reference}"
             );
+        }
+    }
+
+    #[test]
+    fn a_place_that_is_concealed_stays_so() {
+        for location in
+            ["/x", "//hush/x", "https://hush/x", "http://hush/x", "https://hush:444/", "https://its.hush/"]
+        {
+            let mut from = place("https://hush/a");
+            from.origin = from.origin.shown_as("the origin of its url");
+            let mut headers = HeaderMap::new();
+            headers.insert(LOCATION, location.parse().unwrap());
+            match from.redirected(&from.origin, &headers) {
+                Ok(next) => assert_eq!(&*next.origin.shown, "the origin of its url", "{location}"),
+                Err(error) => assert!(!format!("{error} {error:?}").contains("hush"), "{error}"),
+            }
         }
     }
 

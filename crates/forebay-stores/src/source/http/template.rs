@@ -26,6 +26,8 @@ pub struct Origin {
     pub(super) authority: Authority,
     /// How it is named in errors and logs.
     pub(super) shown: Arc<str>,
+    /// Its host is not to be told.
+    pub(super) is_concealed: bool,
 }
 
 impl fmt::Debug for Origin {
@@ -47,11 +49,21 @@ impl Origin {
         }
     }
 
-    /// Itself, named `shown` in errors and logs.
+    /// Itself, named `shown` in errors and logs: nothing there tells its host.
     #[must_use]
     pub fn shown_as(mut self, shown: &str) -> Self {
-        self.shown = shown.into();
+        (self.shown, self.is_concealed) = (shown.into(), true);
         self
+    }
+
+    /// Where one is led from here, under a name that tells no more than this one's.
+    pub(super) fn leads_to(&self, next: Self) -> Self {
+        if !self.is_concealed {
+            return next;
+        }
+        let shown =
+            if self.is_same(&next) { Arc::clone(&self.shown) } else { "a place that is not shown".into() };
+        Self { shown, is_concealed: true, ..next }
     }
 
     /// The origin that `text` begins with, and the rest.
@@ -77,7 +89,7 @@ impl Origin {
             return Err(TemplateFault::Host.over(at));
         }
         let shown = format!("{scheme}{}", host.to_ascii_lowercase()).into();
-        Ok((Self { is_tls, authority, shown }, rest))
+        Ok((Self { is_tls, authority, shown, is_concealed: false }, rest))
     }
 
     pub(super) fn port(&self) -> u16 {

@@ -36,6 +36,19 @@ async fn an_origin_proves_who_it_is() {
     }
 }
 
+/// A certificate names the hosts that it is for, and what it was compared with.
+#[tokio::test]
+async fn a_concealed_host_is_told_by_no_certificate() {
+    let origin = Origin::start_tls(|_, _| json("1")).await;
+    let base = options(&format!("https://{}/{{code}}", origin.address), &["code"]);
+    let url = base.url.clone().shown_as("the origin of its url");
+    let source = open(HttpOptions { url, ca_file: Some(PathBuf::from(AUTHORITY)), ..base });
+    let (error, _) = failure(&source).await;
+    assert!(matches!(error, HttpError::Certificate { .. }), "{error}");
+    let shown = format!("{error} {error:?}");
+    assert!(!shown.contains("127.0.0.1") && !shown.contains("localhost"), "{shown}");
+}
+
 #[tokio::test]
 async fn an_origin_that_speaks_no_tls_is_told_as_such() {
     let origin = Origin::start(|_, _| Says::Bytes(b"hello\r\n".to_vec())).await;
