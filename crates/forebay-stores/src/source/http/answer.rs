@@ -8,7 +8,6 @@ use forebay::value::Version;
 use forebay::{Blob, Loaded};
 use hyper::HeaderMap;
 use hyper::header::CONTENT_TYPE;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::error::HttpError;
@@ -41,8 +40,16 @@ impl Answer<'_> {
         }
     }
 
+    /// The body, which is JSON to its end.
     fn json(&self) -> Result<&RawValue, HttpError> {
-        serde_json::from_slice(self.body).map_err(|error| self.not_json(&error))
+        let json: &RawValue = serde_json::from_slice(self.body).map_err(|error| self.not_json(&error))?;
+        // Of all JSON only a number can be cut and still be JSON.
+        let is_number = json.get().ends_with(|last: char| last.is_ascii_digit());
+        if self.maybe_cut && is_number { Err(self.no_end()) } else { Ok(json) }
+    }
+
+    fn no_end(&self) -> HttpError {
+        HttpError::NoEnd { origin: Arc::clone(self.origin) }
     }
 }
 
@@ -54,16 +61,21 @@ impl Picking {
         part.filter(|part| part.get() != "null").map(|part| self.loaded(answer, part)).transpose()
     }
 
-    /// The body as it came, of the type that it says it is.
+    /// The body as it came, of the type that it says it is. Where nothing says where it ends, only JSON shows that it is whole.
     fn whole(&self, answer: &Answer<'_>) -> Result<Loaded, HttpError> {
         let told = answer.headers.get(CONTENT_TYPE).and_then(|told| told.to_str().ok()).unwrap_or_default();
         let essence = told.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let is_json = essence == "application/json" || essence.ends_with("+json");
-        if is_json {
-            let checked: Result<IgnoredAny, _> = serde_json::from_slice(answer.body);
-            checked.map_err(|error| answer.not_json(&error))?;
-        }
-        let version = if self.version.is_some() { self.version(answer, answer.json()?)? } else { None };
+        let version = if self.version.is_some() {
+            self.version(answer, answer.json()?)?
+        } else if is_json {
+            answer.json()?;
+            None
+        } else if answer.maybe_cut {
+            return Err(answer.no_end());
+        } else {
+            None
+        };
         let blob = match told {
             "" => Blob::opaque(answer.body),
             _ if essence == "application/json" => Blob::json(answer.body),

@@ -120,6 +120,14 @@ pub enum HttpError {
         /// Nothing said where the answer ends: it may have been cut.
         maybe_cut: bool,
     },
+    /// An answer that ends where its connection does, in a form that does not tell whether it is whole.
+    #[error(
+        "{origin} does not say where its answer ends, so that one that was cut would pass for the whole: have it send `Content-Length`, or chunks, or JSON objects"
+    )]
+    NoEnd {
+        /// The origin.
+        origin: Arc<str>,
+    },
     /// For many keys neither an array nor an object.
     #[error("{origin} answered many keys with neither an array nor an object: lead there with `pointer`")]
     NotMany {

@@ -138,7 +138,7 @@ impl Exchange {
             let coding = coding.chars().take(32).collect();
             return Err(HttpError::Coding { origin: Arc::clone(shown), coding });
         }
-        let maybe_cut = !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING);
+        let maybe_cut = !tells_its_end(&headers);
         let body = self.whole(shown, body).await?;
         Ok(Reply::Found { headers, body, maybe_cut })
     }
@@ -178,6 +178,17 @@ impl Exchange {
         let drained = async { while let Some(Ok(_)) = body.frame().await {} };
         // What is not there by then is not worth the wait: the body is dropped, and its connection with it.
         let _ = self.clock.timeout(DRAINED_WITHIN, drained).await;
+    }
+}
+
+/// Whether a body with these headers is known to be cut where it is (RFC 9112 §6.3); else it ends where its connection does.
+fn tells_its_end(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(TRANSFER_ENCODING).iter().next_back();
+    match codings.map(|codings| codings.to_str().unwrap_or_default()) {
+        Some(codings) => {
+            codings.rsplit(',').next().is_some_and(|last| last.trim().eq_ignore_ascii_case("chunked"))
+        }
+        None => headers.contains_key(CONTENT_LENGTH),
     }
 }
 
@@ -342,6 +353,20 @@ mod tests {
                 Ok(next) => assert_eq!(&*next.origin.shown, "the origin of its url", "{location}"),
                 Err(error) => assert!(!format!("{error} {error:?}").contains("hush"), "{error}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_body_tells_its_end_by_a_length_or_by_chunks() {
+        for (name, value, tells) in [
+            ("content-length", "3", true),
+            ("transfer-encoding", "chunked", true),
+            ("transfer-encoding", "gzip, Chunked", true),
+            ("transfer-encoding", "chunked, gzip", false),
+            ("x", "y", false),
+        ] {
+            let headers = [(name.parse().unwrap(), value.parse().unwrap())].into_iter().collect();
+            assert_eq!(tells_its_end(&headers), tells, "{name}: {value}");
         }
     }
 

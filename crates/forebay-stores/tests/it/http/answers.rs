@@ -271,6 +271,31 @@ async fn too_much_a_foreign_coding_and_broken_json_are_refused() {
     }
 }
 
+/// Where the connection ends the body ends: nobody can tell whether it was cut, but by the body itself.
+#[tokio::test]
+async fn an_answer_without_an_end_is_taken_only_where_it_shows_that_it_is_whole() {
+    let origin = Origin::start(|_, asked: &Asked| {
+        let (kind, body) = match asked.target.as_str() {
+            "/object" => ("application/json", r#"{"a":1}"#),
+            "/string" => ("application/json", r#""a""#),
+            "/number" => ("application/json", "12"),
+            _ => ("text/plain", "half of it"),
+        };
+        Says::Bytes(
+            format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: {kind}\r\n\r\n{body}")
+                .into_bytes(),
+        )
+    })
+    .await;
+    let source = open(HttpOptions { retries: 0, ..options(&origin.url("/{code}"), &["code"]) });
+    assert_eq!(texts(&source, &["object", "string"]).await, [some(r#"{"a":1}"#), some("\"a\"")]);
+    for path in ["number", "text"] {
+        let error = load(&source, &[path]).await.unwrap_err();
+        let known = error.cause.downcast_ref::<HttpError>().unwrap();
+        assert!(matches!(known, HttpError::NoEnd { .. }) && !error.retry, "{path}: {known}");
+    }
+}
+
 #[tokio::test]
 async fn secrets_are_not_shown() {
     let origin = Origin::start(|_, _| says("500 No", &[], "")).await;
