@@ -15,7 +15,7 @@ use super::budget::{Budget, back_off};
 use super::error::HttpError;
 use super::exchange::{Exchange, Reply};
 use super::origin::Origins;
-use super::remembered::Validators;
+use super::remembered::{Remembered, Validators};
 use super::template::Origin;
 
 /// Origins, and all that is needed to ask them.
@@ -33,11 +33,11 @@ pub(super) struct Fetch {
 }
 
 impl Fetch {
-    /// Gets `target`, a path and query, before `due`; also the origin that answered.
+    /// Gets `target`, a path and query, before `due`; also the origin that answered. The one whose answer is `known` may confirm it.
     pub(super) async fn get(
         &self,
         target: &str,
-        validators: Option<&Validators>,
+        known: Option<&Remembered>,
         due: Tick,
     ) -> Result<(Arc<Origin>, Reply), HttpError> {
         self.budget.request(self.clock.now());
@@ -45,6 +45,7 @@ impl Fetch {
         for tried in 0..=self.retries {
             let began = self.clock.now();
             let Some((at, origin)) = self.origins.pick(began, failed) else { break };
+            let validators = known.and_then(|known| known.validators_of(&origin));
             let error = match self.once(&origin, target, validators, due).await {
                 Ok(reply) => {
                     self.origins.answered(at);

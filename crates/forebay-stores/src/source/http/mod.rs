@@ -108,14 +108,13 @@ impl HttpSource {
         // A key that no url can be made of is none of the origin's.
         let Some(target) = self.url.fill(&[key]) else { return Ok(None) };
         let known = self.remembered.get(&target);
-        let validators = known.as_ref().map(|known| &known.validators);
-        let (origin, reply) = self.fetch.get(&target, validators, due).await?;
+        let (origin, reply) = self.fetch.get(&target, known.as_ref(), due).await?;
         match (reply, known) {
             (Reply::Found { headers, body, maybe_cut }, _) => {
                 let answer = Answer { origin: &origin.shown, headers: &headers, body: &body, maybe_cut };
                 let loaded = self.picking.one(&answer)?;
                 let lifetime = Lifetime::of(&headers);
-                self.remember(&target, &headers, loaded.as_ref(), lifetime);
+                self.remember(&target, &origin, &headers, loaded.as_ref(), lifetime);
                 Ok(loaded.map(|loaded| Loaded { ttl: self.ttl(lifetime, &headers), ..loaded }))
             }
             (Reply::NotModified { headers }, Some(known)) => {
@@ -192,6 +191,7 @@ impl HttpSource {
     fn remember(
         &self,
         target: &str,
+        origin: &Arc<Origin>,
         headers: &hyper::HeaderMap,
         loaded: Option<&Loaded>,
         lifetime: Option<Lifetime>,
@@ -199,7 +199,8 @@ impl HttpSource {
         let Some(validators) = Validators::of(headers) else { return self.remembered.forget(target) };
         let value = loaded.and_then(|loaded| loaded.value.as_blob().cloned());
         let version = loaded.and_then(|loaded| loaded.version);
-        self.keep(target, Remembered { validators, value, version, lifetime });
+        let origin = Arc::clone(origin);
+        self.keep(target, Remembered { origin, validators, value, version, lifetime });
     }
 
     fn keep(&self, target: &str, answer: Remembered) {

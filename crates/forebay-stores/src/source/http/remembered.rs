@@ -4,6 +4,7 @@
 //! counted in full, since memory may have let go of it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use forebay::Blob;
 use forebay::rt::Mutex;
@@ -12,6 +13,7 @@ use hyper::HeaderMap;
 use hyper::header::{ETAG, HeaderValue, LAST_MODIFIED};
 
 use super::freshness::{self, Lifetime};
+use super::template::Origin;
 
 /// What one remembered answer costs beside its texts and its value, in bytes.
 const ENTRY_BYTES: usize = 256;
@@ -36,9 +38,18 @@ impl Validators {
     }
 }
 
+impl Remembered {
+    /// What `origin` knows it by.
+    pub(super) fn validators_of(&self, origin: &Origin) -> Option<&Validators> {
+        self.origin.is_same(origin).then_some(&self.validators)
+    }
+}
+
 /// An answer that was remembered.
 #[derive(Clone, Debug)]
 pub(super) struct Remembered {
+    /// Whose it is: no other origin is told its validators, which would mean something else there.
+    pub(super) origin: Arc<Origin>,
     pub(super) validators: Validators,
     /// The value; `None` where the answer was an absence.
     pub(super) value: Option<Blob>,
@@ -138,7 +149,14 @@ mod tests {
 
     fn answer(size: usize) -> Remembered {
         let validators = Validators { etag: Some(HeaderValue::from_static("\"1\"")), modified: None };
-        Remembered { validators, value: Some(Blob::json(vec![b'1'; size])), version: None, lifetime: None }
+        let origin = Arc::new(Origin::parse("https://one").unwrap());
+        Remembered {
+            origin,
+            validators,
+            value: Some(Blob::json(vec![b'1'; size])),
+            version: None,
+            lifetime: None,
+        }
     }
 
     #[test]

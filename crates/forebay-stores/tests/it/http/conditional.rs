@@ -89,6 +89,31 @@ async fn a_time_is_relied_on_only_once_its_second_is_over() {
     }
 }
 
+/// What one origin calls by a name another may call by the same, and mean something else.
+#[tokio::test]
+async fn validators_are_told_to_their_origin_alone() {
+    let first = Origin::start(|number, _| match number {
+        1 => says("503 Down", &[], ""),
+        _ => says("200 OK", &[ETAG], "1"),
+    })
+    .await;
+    let second = Origin::start(|_, asked: &Asked| match asked.header("if-none-match") {
+        "" => says("200 OK", &[ETAG], "2"),
+        _ => says("304 Not Modified", &[], ""),
+    })
+    .await;
+    let failover = vec![forebay_stores::source::http::Origin::parse(&second.url("")).unwrap()];
+    let source = open(HttpOptions { failover, ..options(&first.url("/{code}"), &["code"]) });
+    for wanted in ["1", "2", "1"] {
+        assert_eq!(texts(&source, &["a"]).await, [some(wanted)]);
+    }
+    let told = |origin: &Origin| {
+        origin.asked().iter().map(|asked| asked.header("if-none-match").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&first), ["", "\"one\"", ""]);
+    assert_eq!(told(&second), [""]);
+}
+
 #[tokio::test]
 async fn nothing_is_remembered_where_nothing_may_be() {
     let origin = Origin::start(|_, _| says("200 OK", &[ETAG], "1")).await;
