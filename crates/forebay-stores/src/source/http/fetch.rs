@@ -94,6 +94,9 @@ impl Fetch {
             _ => return Err(HttpError::Busy { after: waited }),
         };
         let after = self.timeout.min(left());
+        if after.is_zero() {
+            return Err(HttpError::Busy { after: waited });
+        }
         let reply = self.clock.timeout(after, self.exchange.get(origin, target, validators)).await;
         drop(permit);
         reply.unwrap_or_else(|_| Err(HttpError::Timeout { origin: Arc::clone(&origin.shown), after }))
