@@ -244,6 +244,13 @@ impl HttpError {
         }
     }
 
+    /// Whether the origin may work, but for what was asked of it.
+    pub(super) fn may_be_of_url(&self) -> bool {
+        let of_origin =
+            [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
+        matches!(self, Self::Status { status, .. } if !of_origin.contains(status))
+    }
+
     /// Whether the request is made again at once, after a wait, if the budget allows it.
     pub(super) fn is_tried_again(&self) -> bool {
         match self {

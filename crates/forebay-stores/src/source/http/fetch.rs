@@ -55,7 +55,7 @@ impl Fetch {
             };
             let now = self.clock.now();
             if error.is_of_origin() {
-                self.origins.failed(at, now)
+                self.origins.failed(at, now, error.may_be_of_url().then_some(target))
             } else if !matches!(error, HttpError::Busy { .. }) {
                 // Where no place was free, nobody asked it.
                 self.origins.answered(at)

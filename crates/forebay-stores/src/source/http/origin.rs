@@ -1,9 +1,11 @@
 //! Several origins of the same data, in the order in which they are preferred.
 //!
-//! The first one that is healthy is asked. An origin is left alone while it keeps failing requests (passively: for a time that doubles),
+//! The first one that is healthy is asked. An origin is left alone while it keeps failing requests (passively: for a time that doubles;
+//! a url that fails again and again counts once, since it may be at fault itself),
 //! and while it fails its probes (actively, where declared). Where all are left alone the first is asked all the same: whether
 //! nobody is asked is for the breaker to say. Each change is one line in the log.
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +36,8 @@ struct Candidate {
 struct Health {
     /// Failed requests in a row.
     failures: u32,
+    /// The hash of the url that it failed to answer last, which may hold a secret.
+    failed: Option<u64>,
     /// Not asked until then.
     rests_until: Option<Tick>,
     /// Rests in a row.
@@ -80,12 +84,18 @@ impl Origins {
     pub(super) fn answered(&self, at: usize) {
         self.change(at, |health| {
             (health.failures, health.rests, health.rests_until) = (0, 0, None);
+            health.failed = None;
         });
     }
 
-    /// Number `at` failed at `now`.
-    pub(super) fn failed(&self, at: usize, now: Tick) {
+    /// Number `at` failed at `now`; `target` is the url that may be at fault in its place.
+    pub(super) fn failed(&self, at: usize, now: Tick, target: Option<&str>) {
         self.change(at, |health| {
+            let target = target.map(|target| BuildHasherDefault::<DefaultHasher>::default().hash_one(target));
+            if target.is_some() && health.failed == target {
+                return;
+            }
+            health.failed = target;
             health.failures = health.failures.saturating_add(1);
             if health.failures >= FAILURES_MAX && health.rests_until.is_none_or(|until| now >= until) {
                 let rest = REST.saturating_mul(2_u32.saturating_pow(health.rests)).min(REST_MAX);
@@ -138,16 +148,16 @@ mod tests {
         let origins = origins();
         assert_eq!(picked(&origins, 0), 0);
         assert_eq!(origins.pick(Tick::from_ms(0), Some(0)).unwrap().0, 1, "a retry goes to another");
-        origins.failed(0, Tick::from_ms(0));
-        origins.failed(0, Tick::from_ms(0));
+        origins.failed(0, Tick::from_ms(0), None);
+        origins.failed(0, Tick::from_ms(0), None);
         assert_eq!(picked(&origins, 0), 0);
-        origins.failed(0, Tick::from_ms(0));
+        origins.failed(0, Tick::from_ms(0), None);
         assert_eq!((picked(&origins, 4_999), picked(&origins, 5_000)), (1, 0));
-        origins.failed(0, Tick::from_ms(5_000));
+        origins.failed(0, Tick::from_ms(5_000), None);
         assert_eq!((picked(&origins, 14_999), picked(&origins, 15_000)), (1, 0), "twice as long");
         origins.answered(0);
         for _ in 0..2 {
-            origins.failed(0, Tick::from_ms(15_000));
+            origins.failed(0, Tick::from_ms(15_000), None);
         }
         assert_eq!(picked(&origins, 15_000), 0, "its failures were counted on");
     }
@@ -162,7 +172,7 @@ mod tests {
         origins.probed(0, true);
         assert_eq!(picked(&origins, 0), 0);
         for _ in 0..3 {
-            origins.failed(0, Tick::from_ms(0));
+            origins.failed(0, Tick::from_ms(0), None);
         }
         assert_eq!(picked(&origins, 1), 1);
         origins.probed(0, true);
@@ -170,10 +180,23 @@ mod tests {
     }
 
     #[test]
+    fn one_url_that_keeps_failing_is_no_failing_origin() {
+        let origins = origins();
+        for _ in 0..9 {
+            origins.failed(0, Tick::from_ms(0), Some("/bad"));
+        }
+        assert_eq!(picked(&origins, 0), 0);
+        for target in ["/a", "/b"] {
+            origins.failed(0, Tick::from_ms(0), Some(target));
+        }
+        assert_eq!(picked(&origins, 0), 1);
+    }
+
+    #[test]
     fn where_all_are_left_alone_the_first_is_asked() {
         let origins = origins();
         for at in [0, 1] {
-            (0..3).for_each(|_| origins.failed(at, Tick::from_ms(0)));
+            (0..3).for_each(|_| origins.failed(at, Tick::from_ms(0), None));
         }
         assert_eq!(picked(&origins, 1), 0);
     }
