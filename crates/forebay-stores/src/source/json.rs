@@ -4,6 +4,7 @@
 //! most readers have it.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -166,18 +167,16 @@ pub(crate) fn scalar(json: &RawValue) -> Option<Cow<'_, str>> {
 pub(crate) fn laid_over(under: &[u8], over: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let over: Members<'_> = serde_json::from_slice(over)?;
     let under: Members<'_> = serde_json::from_slice(under)?;
-    let has = |members: &Members<'_>, name: &str| members.take(name).is_some();
-    let mut merged: Vec<(&str, &RawValue)> = Vec::with_capacity(under.0.len() + over.0.len());
-    let mut seen = std::collections::HashSet::new();
-    for (name, _) in under.0.iter().chain(over.0.iter().filter(|(name, _)| !has(&under, name))) {
-        let value = over.take(name).or_else(|| under.take(name));
-        if let Some(value) = value.filter(|_| seen.insert(name.as_ref())) {
-            merged.push((name, value));
-        }
-    }
+    // Of two members of one name the later one stays, and those of `over` are the latest.
+    let all = || under.0.iter().chain(&over.0);
+    let mut values: HashMap<&str, &RawValue> = all().map(|(name, value)| (name.as_ref(), *value)).collect();
+    // Each at the place of the first of its name.
+    let merged =
+        all().filter_map(|(name, _)| values.remove(name.as_ref()).map(|value| (name.as_ref(), value)));
     let mut out = Vec::with_capacity(64);
     out.push(b'{');
-    for (at, (name, value)) in merged.into_iter().enumerate() {
+    for (at, (name, value)) in merged.enumerate() {
+        let name: &str = name;
         if at > 0 {
             out.push(b',');
         }
