@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use super::address::AddressPolicy;
@@ -37,14 +38,37 @@ pub trait Resolve: Send + Sync + 'static {
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a>;
 }
 
-/// The system's own resolver.
+/// The system's own resolver. What it is asked cannot be taken back: a question outlives a load that does not wait for its answer, and
+/// so at most eight are under way in a process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemResolver;
 
+/// Questions to the system that may be under way.
+static QUESTIONS: Semaphore = Semaphore::const_new(8);
+
 impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a> {
-        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+        // An address is its own answer.
+        if let Ok(ip) = host.parse() {
+            return Box::pin(std::future::ready(Ok(vec![SocketAddr::new(ip, port)])));
+        }
+        let host = host.to_owned();
+        let ask = move || Ok((host.as_str(), port).to_socket_addrs()?.collect());
+        Box::pin(bounded(&QUESTIONS, ask))
     }
+}
+
+/// Has a thread of its own do `ask`, which holds one of `places` until it has ended, also where nobody waits for it any more.
+async fn bounded<T: Send + 'static>(
+    places: &'static Semaphore,
+    ask: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let place = places.acquire().await.map_err(io::Error::other)?;
+    let asked = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        ask()
+    });
+    asked.await.map_err(io::Error::other)?
 }
 
 /// Why the certificates to trust cannot be had.
@@ -191,5 +215,39 @@ pub(super) struct Owned(pub(super) Tasks);
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Owned {
     fn execute(&self, task: F) {
         self.0.spawn(task);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use tokio::sync::Semaphore;
+
+    use super::bounded;
+
+    #[tokio::test]
+    async fn a_question_that_nobody_waits_for_keeps_its_place_until_it_is_answered() {
+        static PLACES: Semaphore = Semaphore::const_new(1);
+        let (begun, begins) = sync_channel(1);
+        let (go, wait) = sync_channel::<()>(1);
+        let slow = bounded(&PLACES, move || {
+            begun.send(()).unwrap();
+            wait.recv().map_err(std::io::Error::other)
+        });
+        tokio::select! {
+            biased;
+            _ = slow => panic!("it is not answered yet"),
+            () = std::future::ready(()) => {}
+        }
+        begins.recv().unwrap();
+        let mut next = Box::pin(bounded(&PLACES, || Ok(7)));
+        tokio::select! {
+            biased;
+            _ = &mut next => panic!("two were under way"),
+            () = std::future::ready(()) => {}
+        }
+        go.send(()).unwrap();
+        assert_eq!(next.await.unwrap(), 7);
     }
 }
