@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use forebay::rt::Clock;
-use forebay_stores::source::http::{HealthOptions, HttpError, HttpOptions, Origin as Place};
+use forebay_stores::source::http::{HealthOptions, HttpError, HttpOptions, HttpSource, Origin as Place};
 
 use super::stage::{Asked, Origin, Says, failure, json, load, open, options, says, some, texts, until};
 
@@ -94,17 +94,29 @@ async fn probes_tell_which_origin_is_well() {
     })
     .await;
     let second = Origin::start(|_, _| json("2")).await;
-    let health = HealthOptions { path: "/health".into(), every: Duration::from_millis(20) };
-    let source = open(HttpOptions { health: Some(health), ..also(&first, &second) });
-    first.until(|first| first.asked().len() >= 3).await;
+    let health = HealthOptions { path: "/health".into(), every: Duration::from_secs(1) };
+    let options = HttpOptions { health: Some(health), ..also(&first, &second) };
+    let clock = Clock::simulated();
+    let source = HttpSource::open(options, &["code"], clock.clone()).unwrap();
+    let asked = async |many| {
+        until(|| {
+            clock.advance(Duration::from_millis(100));
+            first.asked().len() >= many
+        })
+        .await;
+    };
+    asked(3).await;
     assert_eq!(texts(&source, &["a"]).await, [some("2")], "before any request failed");
-    first.until(|first| first.asked().len() >= 7).await;
+    asked(7).await;
     assert_eq!(texts(&source, &["a"]).await, [some("1")]);
     drop(source);
     let probes = || first.asked().len() + second.asked().len();
     until(|| first.connections().1 == 0 && second.connections().1 == 0).await;
     let ended = probes();
-    Clock::default().sleep(Duration::from_millis(60)).await;
+    for _ in 0..20 {
+        clock.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+    }
     assert_eq!(probes(), ended, "probes outlive their source");
 }
 
