@@ -18,10 +18,10 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use twox_hash::XxHash3_64;
 
-use super::folder::{is_vacant, write_whole};
+use super::folder::{is_vacant, write_format, write_whole};
 use super::rows::{KEY_BYTES_MAX, Overlay, VALUE_BYTES_MAX};
 use super::store::Store;
-use super::{CACHE_BYTES, DiskError, FORMAT_WORDS, Space, record};
+use super::{CACHE_BYTES, DiskError, Space, record};
 use crate::durable;
 
 /// What is backed up.
@@ -89,7 +89,7 @@ pub(super) fn restore(from: &Path, to: &Path) -> Result<Backup, DiskError> {
     store.sync()?;
     drop(store);
     // Last: a folder without it is none.
-    write_whole(to, "format", FORMAT_WORDS.as_bytes())?;
+    write_format(to)?;
     Ok(said.0)
 }
 

@@ -114,7 +114,8 @@ fn known_format(path: &Path, words: &str) -> Result<(), DiskError> {
     }
 }
 
-fn write_format(path: &Path) -> Result<(), DiskError> {
+/// Writes what format the folder has, which makes it one.
+pub(super) fn write_format(path: &Path) -> Result<(), DiskError> {
     let words = format!("{FORMAT_WORDS}{FORMAT}\n");
     write_whole(path, FORMAT_FILE, words.as_bytes())
 }

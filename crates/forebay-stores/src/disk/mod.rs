@@ -46,8 +46,6 @@ use writer::{Asked, GROUP_KEY, Job, Writer};
 
 /// The format of folders that this version writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
-/// What the file `format` says.
-const FORMAT_WORDS: &str = "forebay disk 1\n";
 /// What blocks of tables may take in memory unless it is said, in bytes.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes of writes that wait for the writer; beyond it callers wait for their turn.
