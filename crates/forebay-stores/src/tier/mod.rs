@@ -1,6 +1,7 @@
 //! Tiers on a disk of this process: copies that outlive it, and values that are the truth.
 
 pub mod embedded;
+mod keys;
 pub mod store;
 
 use crate::disk::DiskError;

@@ -16,7 +16,7 @@ use forebay::log::{Reach, Record, Verb};
 use forebay::tier::shared::Owner;
 use forebay::value::Tag;
 
-use super::keys::{put_name, put_owner};
+use crate::tier::keys::{put_name, put_owner};
 
 /// The form of a row that is written.
 const FORM: u8 = 1;

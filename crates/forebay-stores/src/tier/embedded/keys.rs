@@ -4,8 +4,6 @@
 //! entries   owner, key
 //! expiry    second: 8, big endian; owner, key
 //! hot       owner
-//!
-//! owner     length of the keyspace's name: 4, big endian; the name; the same of the namespace
 //! ```
 //!
 //! So the keys of one namespace lie side by side, in their own order, and what ends first comes first in the index.
@@ -14,6 +12,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use forebay::tier::shared::Owner;
 
 use crate::disk::KEY_BYTES_MAX;
+use crate::tier::keys::put_owner;
 
 /// The bytes of a second.
 const SECOND_BYTES: usize = 8;
@@ -55,14 +54,4 @@ pub(super) fn of_expiry(row: &Bytes) -> Option<(u64, Bytes)> {
 /// The first whole second that is not before `ms`.
 pub(super) fn second(ms: u64) -> u64 {
     ms.div_ceil(1000)
-}
-
-pub(in crate::tier) fn put_owner(at: &mut BytesMut, owner: &Owner) {
-    put_name(at, &owner.keyspace);
-    put_name(at, &owner.namespace);
-}
-
-pub(super) fn put_name(at: &mut BytesMut, name: &str) {
-    at.put_u32(u32::try_from(name.len()).unwrap_or(u32::MAX));
-    at.put_slice(name.as_bytes());
 }

@@ -21,7 +21,7 @@
 
 mod entry;
 mod groups;
-pub(super) mod keys;
+mod keys;
 mod state;
 mod steps;
 mod sweep;

@@ -26,7 +26,7 @@ use forebay::tier::shared::Owner;
 use forebay::value::{Blob, Score};
 
 use crate::disk::{DiskError, Space};
-use crate::tier::embedded::keys::put_owner;
+use crate::tier::keys::put_owner;
 
 /// The form that is written.
 const FORM: u8 = 1;
