@@ -65,6 +65,7 @@ use forebay::rt::{Clock, Mutex};
 use forebay::value::Param;
 use forebay::writes::{Applied, Applying, Change, Effect, OperationId, Outcomes, SinkWrite};
 use forebay::{Sink, SinkError};
+use sqlx::{Executor, SqlStr};
 
 pub use row::RowError;
 
@@ -331,6 +332,24 @@ impl Sink for SqlSink {
             outcomes
         })
     }
+}
+
+/// Makes the table of operation ids by `ddl`, where it is missing: `remember` cannot be prepared then.
+async fn make_table<D: sqlx::Database>(
+    connection: &mut D::Connection,
+    remember: &'static str,
+    ddl: &'static str,
+) -> Result<(), OpenError>
+where
+    for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
+{
+    let Err(cause) = (&mut *connection).prepare(SqlStr::from_static(remember)).await else { return Ok(()) };
+    let made = (&mut *connection).execute(sqlx::raw_sql(ddl)).await;
+    // Another may have made it just now.
+    if made.is_err() && (&mut *connection).prepare(SqlStr::from_static(remember)).await.is_err() {
+        return Err(OpenError::NoTable { ddl, cause: made.err().unwrap_or(cause) });
+    }
+    Ok(())
 }
 
 /// Applies `jobs` in one transaction, all of them or none.

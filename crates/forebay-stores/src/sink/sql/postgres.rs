@@ -13,7 +13,7 @@ use sqlx::{Arguments, AssertSqlSafe, Column as _, Executor, SqlSafeStr, SqlStr, 
 
 use super::row::{self, RowError};
 use super::statement::{Column, Insert};
-use super::{FORGET_MAX, OpenError, Session, SqlStatements};
+use super::{FORGET_MAX, OpenError, Session, SqlStatements, make_table};
 use crate::database::Dialect;
 use crate::database::cancel::Cancelling;
 use crate::source::sql::{self, KeyColumn};
@@ -44,11 +44,7 @@ pub(super) struct Asked {
 impl Asked {
     /// Prepares `statements`.
     pub(super) async fn open(pool: &PgPool, statements: &SqlStatements) -> Result<Self, OpenError> {
-        let insert = Insert::parse(&statements.write)?;
-        let is_written = |param: &&KeyColumn| insert.columns.iter().any(|column| column.name == param.name);
-        if let Some(param) = statements.params.iter().find(|param| !is_written(param)) {
-            return Err(OpenError::KeyColumn { column: param.name.clone() });
-        }
+        let insert = Insert::of(statements)?;
         let mut held = Cancelling::acquire(pool).await?;
         let connection = held.connection()?;
         let refused = |statement, cause| OpenError::Statement { statement, cause };
@@ -60,13 +56,7 @@ impl Asked {
             }
             None => None,
         };
-        if let Err(cause) = (&mut *connection).prepare(SqlStr::from_static(REMEMBER)).await {
-            let made = sqlx::raw_sql(TABLE).execute(&mut *connection).await;
-            // Another may have made it just now.
-            if made.is_err() && (&mut *connection).prepare(SqlStr::from_static(REMEMBER)).await.is_err() {
-                return Err(OpenError::NoTable { ddl: TABLE, cause: made.err().unwrap_or(cause) });
-            }
-        }
+        make_table::<Postgres>(connection, REMEMBER, TABLE).await?;
         forget(connection, statements.remember, FORGET_MAX).await.map_err(OpenError::Table)?;
         held.done();
         Ok(Self { pool: pool.clone(), write, delete, columns: insert.columns, kinds })

@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::row::{self, RowError};
 use super::statement::{Column, Insert, name_of};
-use super::{FORGET_MAX, OpenError, Session, SqlStatements};
+use super::{FORGET_MAX, OpenError, Session, SqlStatements, make_table};
 use crate::database::Dialect;
 use crate::database::cancel::Cancelling;
 use crate::source::sql::{self, KeyColumn};
@@ -48,11 +48,7 @@ struct Written {
 impl Asked {
     /// Prepares `statements`.
     pub(super) async fn open(pool: &SqlitePool, statements: &SqlStatements) -> Result<Self, OpenError> {
-        let insert = Insert::parse(&statements.write)?;
-        let is_written = |param: &&KeyColumn| insert.columns.iter().any(|column| column.name == param.name);
-        if let Some(param) = statements.params.iter().find(|param| !is_written(param)) {
-            return Err(OpenError::KeyColumn { column: param.name.clone() });
-        }
+        let insert = Insert::of(statements)?;
         let mut held = Cancelling::acquire(pool).await?;
         let connection = held.connection()?;
         let of_bytes = columns_of_bytes(connection, &insert.table).await?;
@@ -73,13 +69,7 @@ impl Asked {
         if let Some(delete) = &delete {
             (&mut *connection).prepare(delete.clone()).await.map_err(|cause| refused("delete", cause))?;
         }
-        if let Err(cause) = (&mut *connection).prepare(SqlStr::from_static(REMEMBER)).await {
-            let made = sqlx::raw_sql(TABLE).execute(&mut *connection).await;
-            // Another may have made it just now.
-            if made.is_err() && (&mut *connection).prepare(SqlStr::from_static(REMEMBER)).await.is_err() {
-                return Err(OpenError::NoTable { ddl: TABLE, cause: made.err().unwrap_or(cause) });
-            }
-        }
+        make_table::<Sqlite>(connection, REMEMBER, TABLE).await?;
         let asked = Self { pool: pool.clone(), write, delete, columns, turn: Semaphore::new(1) };
         forget(connection, statements.remember, FORGET_MAX).await.map_err(OpenError::Table)?;
         held.done();

@@ -1,6 +1,7 @@
 //! A declared statement taken apart: which table and which columns its rows go to.
 
-use super::OpenError;
+use super::{OpenError, SqlStatements};
+use crate::source::sql::KeyColumn;
 
 /// The place of the rows in a declared statement.
 pub(super) const ROWS: &str = "{rows}";
@@ -27,8 +28,18 @@ pub(super) struct Column {
 }
 
 impl Insert {
+    /// The statement that writes rows, which have their keys.
+    pub(super) fn of(statements: &SqlStatements) -> Result<Self, OpenError> {
+        let insert = Self::parse(&statements.write)?;
+        let is_written = |param: &&KeyColumn| insert.columns.iter().any(|column| column.name == param.name);
+        match statements.params.iter().find(|param| !is_written(param)) {
+            Some(param) => Err(OpenError::KeyColumn { column: param.name.clone() }),
+            None => Ok(insert),
+        }
+    }
+
     /// Takes `text` apart.
-    pub(super) fn parse(text: &str) -> Result<Self, OpenError> {
+    fn parse(text: &str) -> Result<Self, OpenError> {
         let (head, after) = text.split_once(ROWS).ok_or(OpenError::Form)?;
         if after.contains(ROWS) {
             return Err(OpenError::Form);
