@@ -279,10 +279,10 @@ async fn built(
         source,
     })?;
     let builder = match source {
-        Some(source) => builder.source(Episodes::new(source, clock)),
+        Some(source) => builder.source(Episodes::new(source, clock.clone())),
         None => builder,
     };
-    let sink = sinks::of(namespace, databases).await.map_err(|source| AssemblyError::Sink {
+    let sink = sinks::of(namespace, databases, &clock).await.map_err(|source| AssemblyError::Sink {
         keyspace: declared.name.clone(),
         namespace: namespace.name.clone(),
         source,

@@ -35,7 +35,6 @@ const UNSERVED: &[Unserved] = &[
     Unserved { path: "namespace.*.field", values: Values::All },
     Unserved { path: "namespace.*.source.sql.fields", values: Values::All },
     Unserved { path: "namespace.*.aliases", values: Values::All },
-    Unserved { path: "namespace.*.sink.http", values: Values::All },
     Unserved { path: "namespace.*.memory.max_age", values: Values::All },
     Unserved { path: "namespace.*.exists", values: Values::All },
     Unserved { path: "namespace.*.depends_on", values: Values::All },

@@ -1,3 +1,4 @@
-//! Sinks: declared statements behind the engine's [`Sink`](forebay::Sink).
+//! Sinks: declared statements and requests behind the engine's [`Sink`](forebay::Sink).
 
+pub mod http;
 pub mod sql;

@@ -126,6 +126,12 @@ pub trait Sink: Send + Sync + 'static {
     fn apply<'a>(&'a self, namespace: &'a str, writes: &'a [SinkWrite]) -> Applying<'a>;
 }
 
+impl<S: Sink + ?Sized> Sink for Arc<S> {
+    fn apply<'a>(&'a self, namespace: &'a str, writes: &'a [SinkWrite]) -> Applying<'a> {
+        (**self).apply(namespace, writes)
+    }
+}
+
 /// What is known of a write that a sink does not confirm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {

@@ -100,19 +100,27 @@ impl HttpSource {
     }
 }
 
+/// The `url` of a source or a sink.
+pub(super) fn template(
+    table: &Table,
+    names: &KeyNames<'_>,
+    many: Many,
+    findings: &mut Findings,
+) -> Option<UrlTemplate> {
+    required(table, "url", "write `url = \"https://HOST/PATH/{PARAMETER}\"`", findings)?;
+    let (entry, known) = (table.get("url")?, names.with_field()?);
+    let url = entry.text()?;
+    // Whoever reads an error must not learn where a secret url leads.
+    let concealed = |template: UrlTemplate| template.shown_as("the origin of its url");
+    match UrlTemplate::parse(url.expose(), &known, many) {
+        Ok(template) => Some(if url.is_secret() { concealed(template) } else { template }),
+        Err(error) => refused(entry, url, error, &known, findings),
+    }
+}
+
 pub(super) fn http(table: &Table, names: &KeyNames<'_>, findings: &mut Findings) -> Option<HttpSource> {
-    required(table, "url", "write `url = \"https://HOST/PATH/{PARAMETER}\"`", findings);
     let many = if table.choice("keys") == Some("repeated") { Many::Repeated } else { Many::Joined };
-    let known = names.with_field();
-    let template = table.get("url").zip(known.as_deref()).and_then(|(entry, known)| {
-        let url = entry.text()?;
-        // Whoever reads an error must not learn where a secret url leads.
-        let concealed = |template: UrlTemplate| template.shown_as("the origin of its url");
-        match UrlTemplate::parse(url.expose(), known, many) {
-            Ok(template) => Some(if url.is_secret() { concealed(template) } else { template }),
-            Err(error) => refused(entry, url, error, known, findings),
-        }
-    });
+    let template = template(table, names, many, findings);
     if table.has("keys") && template.as_ref().is_some_and(|template| !template.takes_many()) {
         findings.add(table.key_span("keys"), RequestFault::KeysWithoutPlace);
     }
@@ -171,7 +179,8 @@ fn refused<T>(
     None
 }
 
-fn check_headers(table: &Table, findings: &mut Findings) {
+/// Reports headers that cannot be declared.
+pub(super) fn check_headers(table: &Table, findings: &mut Findings) {
     for (name, entry) in table.map("headers") {
         let Some(value) = entry.text() else { continue };
         if let Err(error) = HttpOptions::check_header(name, value.expose()) {
@@ -211,7 +220,8 @@ fn absent(table: &Table, findings: &mut Findings) -> Option<Vec<u16>> {
     table.texts("absent").iter().map(&mut read).collect::<Vec<_>>().into_iter().collect()
 }
 
-fn addresses(table: &Table, findings: &mut Findings) -> Option<AddressPolicy> {
+/// Which addresses may be reached.
+pub(super) fn addresses(table: &Table, findings: &mut Findings) -> Option<AddressPolicy> {
     let mut read = |entry: &Entry| {
         let network: Option<Network> = entry.text()?.expose().parse().ok();
         if network.is_none() {

@@ -1,13 +1,20 @@
 //! `[namespace.NAME.sink]`: where writes go.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use super::super::fault::QueryFault;
+use forebay_stores::sink::http::HttpSinkOptions;
+use forebay_stores::source::http::address::AddressPolicy;
+use forebay_stores::source::http::{Many, UrlTemplate};
+
+use super::super::fault::{QueryFault, RequestFault};
 use super::super::raw::Table;
 use super::super::report::Findings;
 use super::super::secrets::Text;
-use super::source::{KeyNames, database_name, headers, http_url};
-use super::{Context, required};
+use super::http::{addresses, check_headers, template};
+use super::source::{KeyNames, database_name, headers};
+use super::{Context, number, required};
 
 /// Where writes go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,12 +39,44 @@ pub struct SqlSink {
 /// Requests that apply writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpSink {
-    /// `http://` or `https://`, with parameters of the key in braces.
+    /// The url as it was written.
     pub url: Text,
+    /// The same, with the places of parameters.
+    pub template: UrlTemplate,
     /// Headers sent along.
     pub headers: BTreeMap<String, Text>,
     /// Whether the other side honours `Idempotency-Key`. Default: no.
     pub idempotency_key: bool,
+    /// The longest for one request. Default: four fifths of the loader's time-out.
+    pub timeout: Option<Duration>,
+    /// Most requests in flight. Default: 16.
+    pub connections: Option<usize>,
+    /// Which addresses may be reached.
+    pub addresses: AddressPolicy,
+    /// Authorities to trust beside those that browsers trust.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// The part of the loader's time-out that a request has, so that its end is told before the write is given up.
+const REQUEST_SHARE: (u32, u32) = (4, 5);
+
+impl HttpSink {
+    /// How it asks, for writes that are waited for no longer than `timeout`.
+    #[must_use]
+    pub fn options(&self, timeout: Duration) -> HttpSinkOptions {
+        let default = HttpSinkOptions::new(self.template.clone());
+        let (part, whole) = REQUEST_SHARE;
+        let headers = self.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        HttpSinkOptions {
+            headers: headers.collect(),
+            idempotency_key: self.idempotency_key,
+            timeout: self.timeout.unwrap_or(timeout * part / whole),
+            connections: self.connections.unwrap_or(default.connections),
+            addresses: self.addresses.clone(),
+            ca_file: self.ca_file.clone(),
+            ..default
+        }
+    }
 }
 
 pub(super) fn sink(
@@ -86,9 +125,20 @@ fn statement(
 }
 
 fn http(table: &Table, names: &KeyNames<'_>, findings: &mut Findings) -> Option<HttpSink> {
+    let template = template(table, names, Many::Joined, findings);
+    if template.as_ref().is_some_and(UrlTemplate::takes_many) {
+        findings.add(table.span("url"), RequestFault::ManyInSink);
+    }
+    check_headers(table, findings);
+    let addresses = addresses(table, findings);
     Some(HttpSink {
-        url: http_url(table, names, findings)?,
+        url: table.text("url")?.clone(),
+        template: template?,
         headers: headers(table),
         idempotency_key: table.flag("idempotency_key").unwrap_or(false),
+        timeout: table.duration("timeout"),
+        connections: number(table, "connections"),
+        addresses: addresses?,
+        ca_file: table.text("ca_file").map(|path| path.expose().into()),
     })
 }

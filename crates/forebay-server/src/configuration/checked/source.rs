@@ -170,26 +170,6 @@ pub(super) fn known_databases(name: &str, known: &[String]) -> String {
 }
 
 /// The url of an HTTP sink.
-pub(super) fn http_url(table: &Table, names: &KeyNames<'_>, findings: &mut Findings) -> Option<Text> {
-    required(table, "url", "write `url = \"https://HOST/PATH/{PARAMETER}\"`", findings)?;
-    let entry = table.get("url")?;
-    let url = entry.text()?;
-    if !["http://", "https://"].iter().any(|scheme| url.expose().starts_with(scheme)) {
-        let schemes = "`http://HOST/…` or `https://HOST/…`";
-        findings.add(entry.span.clone(), DatabaseFault::BadScheme { place: "an HTTP request", schemes });
-        return None;
-    }
-    let known = names.with_field()?;
-    for (name, within) in keys::placeholders(url.expose()) {
-        if !known.contains(&name) {
-            let name = if url.is_secret() { "…" } else { name };
-            let fault = KeyFault::UnknownUrlParameter { name: name.into(), parameters: keys::listed(&known) };
-            findings.add(entry.part(within), fault);
-        }
-    }
-    Some(url.clone())
-}
-
 pub(super) fn headers(table: &Table) -> BTreeMap<String, Text> {
     table.map("headers").filter_map(|(name, entry)| Some((name.clone(), entry.text()?.clone()))).collect()
 }

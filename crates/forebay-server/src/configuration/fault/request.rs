@@ -8,6 +8,8 @@ pub(crate) enum RequestFault {
     Url { what: String, mend: &'static str },
     #[error("the url has no `{{keys}}`, so every key has a request of its own: `keys` has no meaning")]
     KeysWithoutPlace,
+    #[error("a write goes to the url of its one key")]
+    ManyInSink,
     #[error("{what}")]
     Header { what: String },
     #[error("this is no JSON pointer")]
@@ -27,6 +29,10 @@ impl RequestFault {
             Self::KeysWithoutPlace => advice(
                 "no `{keys}`",
                 "write the url with `{keys}`, like `?codes={keys}`, or leave `keys` out",
+            ),
+            Self::ManyInSink => advice(
+                "for many keys",
+                "name the key's parameters, like `https://HOST/users/{id}`, in place of `{keys}`",
             ),
             Self::Header { .. } => advice("cannot be sent", "leave it out, or write another name or value"),
             Self::Pointer => {

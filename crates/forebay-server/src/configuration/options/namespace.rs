@@ -229,6 +229,28 @@ static SOURCE_SQL: Section = Section {
     ],
 };
 
+// Whom requests may reach is said alike for sources and sinks.
+const ALLOW_PRIVATE: Opt = Opt {
+    name: "allow_private",
+    kind: Kind::Flag,
+    default: "false",
+    effect: "Loopback and private addresses may be reached; link-local ones and metadata services never.",
+};
+
+const ALLOW: Opt = Opt {
+    name: "allow",
+    kind: Kind::Texts(TextKind::Any),
+    default: NONE,
+    effect: "Networks of loopback and private addresses that may be reached: `[\"10.1.0.0/16\"]`.",
+};
+
+const CA_FILE: Opt = Opt {
+    name: "ca_file",
+    kind: Kind::Text(TextKind::Path),
+    default: NONE,
+    effect: "A file of authorities (PEM) to trust beside those that browsers trust.",
+};
+
 static SOURCE_HTTP: Section = Section {
     path: "namespace.NAME.source.http",
     about: "A request that gives the value of one key, or of many.",
@@ -343,24 +365,9 @@ static SOURCE_HTTP: Section = Section {
             default: "30s",
             effect: "How long an idle connection is kept.",
         },
-        Opt {
-            name: "allow_private",
-            kind: Kind::Flag,
-            default: "false",
-            effect: "Loopback and private addresses may be reached; link-local ones and metadata services never.",
-        },
-        Opt {
-            name: "allow",
-            kind: Kind::Texts(TextKind::Any),
-            default: NONE,
-            effect: "Networks of loopback and private addresses that may be reached: `[\"10.1.0.0/16\"]`.",
-        },
-        Opt {
-            name: "ca_file",
-            kind: Kind::Text(TextKind::Path),
-            default: NONE,
-            effect: "A file of authorities (PEM) to trust beside those that browsers trust.",
-        },
+        ALLOW_PRIVATE,
+        ALLOW,
+        CA_FILE,
     ],
 };
 
@@ -431,7 +438,7 @@ static SINK_HTTP: Section = Section {
             name: "headers",
             kind: Kind::Map("HEADER", &Kind::Text(TextKind::Any)),
             default: NONE,
-            effect: "Headers sent along.",
+            effect: "Headers sent along; they are never shown.",
         },
         Opt {
             name: "idempotency_key",
@@ -439,6 +446,21 @@ static SINK_HTTP: Section = Section {
             default: "false",
             effect: "The other side honours `Idempotency-Key`: a write is exactly once in effect; otherwise at least once.",
         },
+        Opt {
+            name: "timeout",
+            kind: between(millis(1), days(1)),
+            default: "four fifths of `loader.timeout`",
+            effect: "The longest that one request takes, its connection included.",
+        },
+        Opt {
+            name: "connections",
+            kind: Kind::Integer { min: 1, max: 1_000 },
+            default: "16",
+            effect: "Most requests in flight, and most idle connections.",
+        },
+        ALLOW_PRIVATE,
+        ALLOW,
+        CA_FILE,
     ],
 };
 

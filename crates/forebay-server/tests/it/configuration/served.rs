@@ -20,7 +20,6 @@ fn what_is_not_served_is_told_with_its_line() {
         48:1: `exists` is part of the language but not served by this version
         49:1: `depends_on` is part of the language but not served by this version
         55:1: `source.sql.fields` is part of the language but not served by this version
-        82:23: `sink.http` is part of the language but not served by this version
         97:1: `memory.max_age` is part of the language but not served by this version
         104:1: `aliases` is part of the language but not served by this version"#]]
     .assert_eq(&found.join("\n"));

@@ -1,5 +1,6 @@
-//! Declared requests before a real origin, read by both front ends.
+//! Declared requests before a real origin, read and written by both front ends.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -8,9 +9,10 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use forebay::rt::Mutex;
 use forebay::rt::Tasks;
 
-use super::{Stage, Unseen, declaration, deployment, soon};
+use super::{Stage, Unseen, ask_with, declaration, deployment, soon};
 
 /// An origin with a detail for `a`, and nothing for others. It ends with its tasks.
 async fn origin() -> (SocketAddr, Tasks) {
@@ -19,10 +21,14 @@ async fn origin() -> (SocketAddr, Tasks) {
         "broken" => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         _ => StatusCode::NOT_FOUND.into_response(),
     };
+    served(Router::new().route("/detail/{code}", get(detail))).await
+}
+
+/// `routes` on a free port, until the tasks end.
+async fn served(routes: Router) -> (SocketAddr, Tasks) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let tasks = Tasks::current().unwrap();
-    let routes = Router::new().route("/detail/{code}", get(detail));
     tasks.spawn(async move { axum::serve(listener, routes).await.unwrap() });
     (address, tasks)
 }
@@ -42,6 +48,46 @@ async fn a_declared_request_is_read_by_both_front_ends() {
     assert_eq!(answer.seen(), ("HIT", r#"{"price":1.50,"seq":7}"#));
     let failed = client.say("GET detail:broken").await;
     assert!(failed.starts_with("!FBSOURCE") && !failed.contains(&address.to_string()), "{failed}");
+}
+
+#[tokio::test]
+async fn a_declared_request_writes_through() {
+    let users: Arc<Mutex<BTreeMap<String, String>>> = Arc::default();
+    let (read, written, deleted) = (users.clone(), users.clone(), users.clone());
+    let routes = get(move |Path(id): Path<String>| async move {
+        read.lock()
+            .get(&id)
+            .map_or(StatusCode::NOT_FOUND.into_response(), |user| user.clone().into_response())
+    });
+    let routes = routes.put(move |Path(id): Path<String>, body: String| async move {
+        if body.contains("bad") {
+            return StatusCode::UNPROCESSABLE_ENTITY;
+        }
+        written.lock().insert(id, body);
+        StatusCode::NO_CONTENT
+    });
+    let routes = routes.delete(move |Path(id): Path<String>| async move {
+        deleted.lock().remove(&id);
+        StatusCode::NO_CONTENT
+    });
+    let (address, _origin) = served(Router::new().route("/users/{id}", routes)).await;
+    let stage = Stage::with(&format!(
+        "[namespace.user]\nkey = 'user:{{id}}'\nttl = '60s'\nwrites = 'through'\n\
+         source.http = {{ url = 'http://{address}/users/{{id}}', allow_private = true }}\n\
+         sink.http = {{ url = 'http://{address}/users/{{id}}', idempotency_key = true, allow_private = true }}\n"
+    ))
+    .await;
+    let mut client = stage.resp().await;
+    assert_eq!(client.say("GET user:1").await, "nil");
+    assert_eq!(client.say(r#"SET user:1 {"name":"ann"}"#).await, "OK");
+    assert_eq!(client.say("GET user:1").await, r#"{"name":"ann"}"#);
+    assert_eq!(users.lock().get("1").map(String::as_str), Some(r#"{"name":"ann"}"#));
+    let path = "/v1/shop/user/user:1";
+    let refused = ask_with(stage.process.http, "PUT", path, "", r#"{"name":"bad"}"#).await;
+    assert_eq!((refused.status, refused.problem().as_str()), (422, "sink_refused"));
+    assert_eq!(client.say("DEL user:1").await, "1");
+    assert_eq!(client.say("GET user:1").await, "nil");
+    assert!(users.lock().is_empty());
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
-//! One request and its answer: redirects followed as far as they may be, the body read as far as it may go.
+//! One request and its answer: redirects followed as far as they may be, the body read as far as it may go. What writes follows none, and its
+//! answer's body is nobody's concern.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use forebay::rt::Clock;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION,
@@ -27,8 +28,8 @@ const DRAINED_WITHIN: Duration = Duration::from_millis(50);
 
 /// Asks origins, each request by itself.
 #[derive(Debug)]
-pub(super) struct Exchange {
-    pub(super) client: Client<Connector, Empty<Bytes>>,
+pub(crate) struct Exchange {
+    pub(super) client: Client<Connector, Full<Bytes>>,
     /// Sent with each request.
     pub(super) headers: HeaderMap,
     /// Statuses that say that there is no value.
@@ -64,7 +65,7 @@ impl Exchange {
     ) -> Result<Reply, HttpError> {
         let mut place = Place { origin: Origin::clone(origin), target: target.to_owned() };
         for followed in 0..=self.redirects {
-            let response = self.ask(&place, validators).await?;
+            let response = self.ask(&place, Method::GET, conditions(validators), Bytes::new()).await?;
             let is_redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308)
                 && !self.absent.contains(&response.status());
             if !is_redirect {
@@ -81,7 +82,7 @@ impl Exchange {
     /// Whether `origin` answers a probe of `target` with success.
     pub(super) async fn is_well(&self, origin: &Arc<Origin>, target: &str) -> bool {
         let place = Place { origin: Origin::clone(origin), target: target.to_owned() };
-        match self.ask(&place, None).await {
+        match self.ask(&place, Method::GET, HeaderMap::new(), Bytes::new()).await {
             Ok(response) => {
                 let is_well = response.status().is_success();
                 self.drain(response.into_body()).await;
@@ -91,25 +92,44 @@ impl Exchange {
         }
     }
 
+    /// Has `origin` do `method` with `target`, by a request with `body` and these headers of its own. Any success is one; every other answer
+    /// is an error.
+    pub(crate) async fn send(
+        &self,
+        origin: &Origin,
+        method: Method,
+        target: &str,
+        own: HeaderMap,
+        body: Bytes,
+    ) -> Result<(), HttpError> {
+        let place = Place { origin: Origin::clone(origin), target: target.to_owned() };
+        let (head, body) = self.ask(&place, method, own, body).await?.into_parts();
+        self.drain(body).await;
+        if head.status.is_success() {
+            return Ok(());
+        }
+        let retry_after = freshness::retry_after(&head.headers);
+        Err(HttpError::Status { origin: Arc::clone(&origin.shown), status: head.status, retry_after })
+    }
+
     async fn ask(
         &self,
         place: &Place,
-        validators: Option<&Validators>,
+        method: Method,
+        own: HeaderMap,
+        body: Bytes,
     ) -> Result<Response<Incoming>, HttpError> {
         let shown = &place.origin.shown;
-        let mut request = Request::new(Empty::new());
-        *request.method_mut() = Method::GET;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
         *request.uri_mut() = place.uri().ok_or_else(|| HttpError::Lost {
             origin: Arc::clone(shown),
             problem: "its url cannot be asked for".into(),
         })?;
-        *request.headers_mut() = self.headers.clone();
-        let Validators { etag, modified } = validators.cloned().unwrap_or_default();
-        for (name, value) in [(IF_NONE_MATCH, etag), (IF_MODIFIED_SINCE, modified)] {
-            if let Some(value) = value {
-                request.headers_mut().insert(name, value);
-            }
-        }
+        // What is declared comes before what a request would say of itself.
+        let mut headers = own;
+        headers.extend(self.headers.clone());
+        *request.headers_mut() = headers;
         self.client.request(request).await.map_err(|error| HttpError::of_client(&place.origin, &error))
     }
 
@@ -179,6 +199,13 @@ impl Exchange {
         // What is not there by then is not worth the wait: the body is dropped, and its connection with it.
         let _ = self.clock.timeout(DRAINED_WITHIN, drained).await;
     }
+}
+
+/// What asks whether a value is still that of `validators`.
+fn conditions(validators: Option<&Validators>) -> HeaderMap {
+    let Validators { etag, modified } = validators.cloned().unwrap_or_default();
+    let conditions = [(IF_NONE_MATCH, etag), (IF_MODIFIED_SINCE, modified)];
+    conditions.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// Whether a body with these headers is known to be cut where it is (RFC 9112 §6.3); else it ends where its connection does.

@@ -17,7 +17,7 @@ mod options;
 mod origin;
 mod remembered;
 mod template;
-mod together;
+pub(crate) mod together;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,7 +40,8 @@ use address::AddressPolicy;
 use answer::{Answer, Picking};
 use budget::Budget;
 use connect::{Connector, Owned, TcpConnector};
-use exchange::{Exchange, Reply};
+pub(crate) use exchange::Exchange;
+use exchange::Reply;
 use fetch::Fetch;
 use freshness::Lifetime;
 use origin::Origins;
@@ -222,35 +223,43 @@ impl Source for HttpSource {
     }
 }
 
-fn fetch_of(options: &HttpOptions, connections: Tasks, clock: Clock) -> Result<Fetch, OpenError> {
+/// What asks as `options` say; its connections run on `connections`.
+pub(crate) fn exchange_of(
+    options: &HttpOptions,
+    connections: Tasks,
+    clock: Clock,
+) -> Result<Exchange, OpenError> {
     let tcp = TcpConnector {
         resolver: Arc::clone(&options.resolver),
         policy: Arc::new(AddressPolicy::clone(&options.addresses)),
         timeout: options.connect_timeout,
         clock: clock.clone(),
     };
-    let in_flight = options.connections.max(1);
     let client = Client::builder(Owned(connections))
         .pool_idle_timeout(options.idle_timeout)
-        .pool_max_idle_per_host(in_flight)
+        .pool_max_idle_per_host(options.connections.max(1))
         .pool_timer(TokioTimer::new())
         .http1_max_headers(100)
         .http1_max_buf_size(64 * 1024)
         .build(Connector::new(tcp, connect::tls(options.ca_file.as_deref())?));
-    let exchange = Exchange {
+    Ok(Exchange {
         client,
         headers: options.header_map()?,
         absent: options.absent_statuses(),
         redirects: options.redirects,
         size_max_bytes: options.size_max_bytes,
-        clock: clock.clone(),
-    };
+        clock,
+    })
+}
+
+fn fetch_of(options: &HttpOptions, connections: Tasks, clock: Clock) -> Result<Fetch, OpenError> {
+    let exchange = exchange_of(options, connections, clock.clone())?;
     let origins = std::iter::once(&options.url.origin).chain(&options.failover).cloned();
     Ok(Fetch {
         exchange,
         origins: Origins::new(origins),
         budget: Budget::new(options.retry_budget_percent, clock.now()),
-        slots: Semaphore::new(in_flight),
+        slots: Semaphore::new(options.connections.max(1)),
         retries: options.retries,
         timeout: options.timeout,
         clock,

@@ -101,7 +101,7 @@ pub struct HealthOptions {
     pub every: Duration,
 }
 
-/// Why a source of requests cannot be made ready.
+/// Why a source or a sink of requests cannot be made ready.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A header that cannot be sent, or that is not to be declared.
@@ -116,8 +116,13 @@ pub enum OpenError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// There is nothing for its connections to run on.
-    #[error("no tokio runtime here: open the source inside one")]
+    #[error("no tokio runtime here: open it inside one")]
     NoRuntime,
+    /// A sink's url has a place for many keys.
+    #[error(
+        "a write goes to the url of its one key: name the key's parameters there, in place of `{{keys}}`"
+    )]
+    ManyKeys,
 }
 
 impl HttpOptions {

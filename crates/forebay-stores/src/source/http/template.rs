@@ -92,6 +92,11 @@ impl Origin {
         Ok((Self { is_tls, authority, shown, is_concealed: false }, rest))
     }
 
+    /// How it is named in errors and logs.
+    pub(crate) fn shown(&self) -> Arc<str> {
+        Arc::clone(&self.shown)
+    }
+
     pub(super) fn port(&self) -> u16 {
         self.authority.port_u16().unwrap_or(if self.is_tls { 443 } else { 80 })
     }
@@ -295,6 +300,11 @@ impl UrlTemplate {
     pub fn shown_as(mut self, shown: &str) -> Self {
         self.origin = self.origin.shown_as(shown);
         self
+    }
+
+    /// Where requests for it go.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Whether one request serves several keys.

@@ -10,7 +10,7 @@ use std::task::Poll;
 type UnderWay<'a, T, E> = (usize, Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>);
 
 /// Does all of `work`, `at_once` pieces at a time; what they gave, in their order, or the first failure, which ends the others.
-pub(super) async fn all<'a, T, E, F>(at_once: usize, work: Vec<F>) -> Result<Vec<T>, E>
+pub(crate) async fn all<'a, T, E, F>(at_once: usize, work: Vec<F>) -> Result<Vec<T>, E>
 where
     F: Future<Output = Result<T, E>> + Send + 'a,
 {

@@ -22,9 +22,11 @@ pub const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/http/
 /// What was asked.
 #[derive(Clone, Debug)]
 pub struct Asked {
+    pub method: String,
     pub target: String,
     /// By their names in small letters.
     pub headers: BTreeMap<String, String>,
+    pub body: String,
 }
 
 impl Asked {
@@ -178,11 +180,21 @@ async fn serve(
         let head = String::from_utf8(input.drain(..end + 4).collect()).unwrap();
         let mut lines = head.trim_end().split("\r\n");
         let mut words = lines.next().unwrap().split(' ');
-        assert_eq!(words.next(), Some("GET"), "only what may be repeated is asked");
+        let method = words.next().unwrap().to_owned();
         let target = words.next().unwrap().to_owned();
         let headers = lines.map(|line| line.split_once(": ").unwrap());
-        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-        let one = Asked { target, headers };
+        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
+        let headers: BTreeMap<String, String> = headers.collect();
+        let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+        while input.len() < length {
+            let mut part = [0; 4096];
+            match stream.read(&mut part).await {
+                Ok(0) | Err(_) => return,
+                Ok(read) => input.extend_from_slice(&part[..read]),
+            }
+        }
+        let body = String::from_utf8(input.drain(..length).collect()).unwrap();
+        let one = Asked { method, target, headers, body };
         let number = {
             let mut asked = asked.lock();
             asked.push(one.clone());

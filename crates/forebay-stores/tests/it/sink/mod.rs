@@ -1,6 +1,8 @@
-//! Declared statements as sinks, on both databases: each test is one function, run on a SQLite file and on a PostgreSQL server.
+//! Declared sinks. Those of statements are tested on both databases: each test is one function, run on a SQLite file and on a PostgreSQL
+//! server.
 
 mod crash;
+mod http;
 mod postgres;
 mod sqlite;
 
@@ -41,7 +43,7 @@ pub fn delete(id: u128, code: &str) -> SinkWrite {
 }
 
 /// How each write ended: `ok`, or what is known of it and why.
-pub async fn apply(sink: &SqlSink, writes: &[SinkWrite]) -> Vec<String> {
+pub async fn apply(sink: &impl Sink, writes: &[SinkWrite]) -> Vec<String> {
     let told = |outcome: Result<Applied, forebay::SinkError>| match outcome {
         Ok(applied) => {
             assert!(!applied.as_written, "a load may give more");

@@ -1,0 +1,267 @@
+//! Declared requests as sinks: `PUT` with the value, `DELETE` without, each write by itself, several beside one another.
+//!
+//! A write whose outcome was lost is made again by whoever calls. Where the other side honours `Idempotency-Key`
+//! (draft-ietf-httpapi-idempotency-key-header) each write carries its operation id there, and takes effect once; otherwise at least once,
+//! which a whole value stands. No redirect is followed: a write goes where it was declared to go, or nowhere.
+//!
+//! What an answer means: any success is one, and so is 404 or 410 to a `DELETE`, since there is nothing to delete. 408, 425, 429 and 503
+//! did nothing and may pass; other server errors leave it unknown, and so does a connection that breaks; everything else is a refusal.
+//! A sink that fails says so in one line of the log, and in one when it answers again.
+//!
+//! ```
+//! use forebay::rt::Clock;
+//! use forebay::{Blob, Forebay, Writes, secs};
+//! use forebay_stores::sink::http::{HttpSink, HttpSinkOptions};
+//! use forebay_stores::source::http::{HttpOptions, HttpSource, Many, UrlTemplate};
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let url = || UrlTemplate::parse("https://profiles.example/v1/users/{id}", &["id"], Many::Joined);
+//! let sink = HttpSinkOptions { idempotency_key: true, ..HttpSinkOptions::new(url()?) };
+//! let users = Forebay::new()?
+//!     .namespace::<Blob>("users")
+//!     .key("user:{id}")
+//!     .ttl(secs(60))
+//!     .source(HttpSource::open(HttpOptions::new(url()?), &["id"], Clock::default())?)
+//!     .writes(Writes::Through)
+//!     .sink(HttpSink::open(sink, Clock::default())?)
+//!     .build()?;
+//! # drop(users);
+//! # Ok(()) }
+//! ```
+
+use std::convert::Infallible;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use forebay::rt::{Clock, Tasks};
+use forebay::value::Kind;
+use forebay::writes::{Applied, Applying, Change, Effect, OperationId, SinkWrite};
+use forebay::{Sink, SinkError, Value};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, StatusCode};
+use tokio::sync::Semaphore;
+
+use crate::episode::Episode;
+use crate::source::http::address::AddressPolicy;
+use crate::source::http::{
+    Exchange, HttpError, HttpOptions, OpenError, Resolve, UrlTemplate, exchange_of, together,
+};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// How a sink of requests asks.
+#[derive(Clone)]
+pub struct HttpSinkOptions {
+    /// The url of a key's value, with parameters of the key.
+    pub url: UrlTemplate,
+    /// Sent with each request, in place of what it would say itself; never shown. Default: none.
+    pub headers: Vec<(String, String)>,
+    /// Whether the other side honours `Idempotency-Key`. Default: no.
+    pub idempotency_key: bool,
+    /// The longest for name, TCP and TLS together. Default: 1 s.
+    pub connect_timeout: Duration,
+    /// The longest for one request, its connection included. Default: 4 s.
+    pub timeout: Duration,
+    /// Most requests in flight, and most idle connections. Default: 16.
+    pub connections: usize,
+    /// How long an idle connection is kept. Default: 30 s.
+    pub idle_timeout: Duration,
+    /// Which addresses may be reached. Default: public ones.
+    pub addresses: AddressPolicy,
+    /// A file of authorities to trust beside those that browsers trust (PEM). Default: none.
+    pub ca_file: Option<PathBuf>,
+    /// What names are resolved by. Default: the system's.
+    pub resolver: Arc<dyn Resolve>,
+}
+
+impl fmt::Debug for HttpSinkOptions {
+    /// Shows what cannot hold a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpSinkOptions").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl HttpSinkOptions {
+    /// Requests for `url`, with the defaults for all else.
+    #[must_use]
+    pub fn new(url: UrlTemplate) -> Self {
+        let HttpOptions { connect_timeout, connections, idle_timeout, addresses, resolver, .. } =
+            HttpOptions::new(url.clone());
+        Self {
+            url,
+            headers: Vec::new(),
+            idempotency_key: false,
+            connect_timeout,
+            timeout: Duration::from_secs(4),
+            connections,
+            idle_timeout,
+            addresses,
+            ca_file: None,
+            resolver,
+        }
+    }
+
+    /// The same as what a source of requests is told.
+    fn of_requests(&self) -> HttpOptions {
+        HttpOptions {
+            headers: self.headers.clone(),
+            connect_timeout: self.connect_timeout,
+            connections: self.connections,
+            idle_timeout: self.idle_timeout,
+            addresses: self.addresses.clone(),
+            ca_file: self.ca_file.clone(),
+            resolver: Arc::clone(&self.resolver),
+            ..HttpOptions::new(self.url.clone())
+        }
+    }
+}
+
+/// A write that no request can be made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnfitWrite {
+    /// No url can be made of its key.
+    #[error("no url can be made of its key: a part of a path is empty or `..`, or it is too long")]
+    Key,
+    /// It is of a kind that is no body.
+    #[error("its value is of the kind {kind}: requests carry blobs alone")]
+    Kind {
+        /// Its kind.
+        kind: Kind,
+    },
+    /// It writes single fields.
+    #[error("it writes fields of a hash: requests carry whole values alone")]
+    Fields,
+}
+
+/// A sink that writes by HTTP requests.
+#[derive(Debug)]
+pub struct HttpSink {
+    exchange: Exchange,
+    url: UrlTemplate,
+    idempotency_key: bool,
+    timeout: Duration,
+    connections: usize,
+    /// Requests in flight.
+    slots: Semaphore,
+    clock: Clock,
+    episode: Episode,
+}
+
+/// A write as it is sent.
+struct Job {
+    method: Method,
+    target: String,
+    own: HeaderMap,
+    body: Bytes,
+}
+
+impl HttpSink {
+    /// Makes ready what `options` declare; its times are measured by `clock`. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// When a header cannot be sent, the url is one for many keys, or the authorities to trust cannot be read.
+    pub fn open(options: HttpSinkOptions, clock: Clock) -> Result<Self, OpenError> {
+        if options.url.takes_many() {
+            return Err(OpenError::ManyKeys);
+        }
+        let tasks = Tasks::current().ok_or(OpenError::NoRuntime)?;
+        let connections = options.connections.max(1);
+        Ok(Self {
+            exchange: exchange_of(&options.of_requests(), tasks, clock.clone())?,
+            url: options.url,
+            idempotency_key: options.idempotency_key,
+            timeout: options.timeout,
+            connections,
+            slots: Semaphore::new(connections),
+            episode: Episode::new("the sink", clock.clone()),
+            clock,
+        })
+    }
+
+    async fn applied(&self, write: &SinkWrite) -> Result<Applied, SinkError> {
+        let job = self.job(write).map_err(SinkError::refused)?;
+        let is_delete = job.method == Method::DELETE;
+        match self.sent(job).await {
+            // The other side may keep more, or another form.
+            Ok(()) => Ok(Applied::otherwise()),
+            Err(HttpError::Status { status: StatusCode::NOT_FOUND | StatusCode::GONE, .. }) if is_delete => {
+                Ok(Applied::otherwise())
+            }
+            Err(error) => Err(SinkError { effect: self.effect(&error), cause: Arc::new(error) }),
+        }
+    }
+
+    async fn sent(&self, Job { method, target, own, body }: Job) -> Result<(), HttpError> {
+        let busy = HttpError::Busy { after: self.timeout };
+        let Ok(Ok(_slot)) = self.clock.timeout(self.timeout, self.slots.acquire()).await else {
+            return Err(busy);
+        };
+        let origin = self.url.origin();
+        let sent =
+            self.clock.timeout(self.timeout, self.exchange.send(origin, method, &target, own, body)).await;
+        sent.unwrap_or_else(|_| Err(HttpError::Timeout { origin: origin.shown(), after: self.timeout }))
+    }
+
+    /// The request that a write is.
+    fn job(&self, write: &SinkWrite) -> Result<Job, UnfitWrite> {
+        let target = self.url.fill(&[&write.key]).ok_or(UnfitWrite::Key)?;
+        let mut own = HeaderMap::new();
+        if self.idempotency_key {
+            own.extend(quoted(write.id).map(|id| (IDEMPOTENCY_KEY, id)));
+        }
+        let (method, body) = match &write.change {
+            Change::Put(Value::Blob(blob)) => {
+                own.extend(HeaderValue::from_str(blob.content_type()).ok().map(|told| (CONTENT_TYPE, told)));
+                (Method::PUT, blob.bytes())
+            }
+            Change::Put(other) => return Err(UnfitWrite::Kind { kind: other.kind() }),
+            Change::Delete => (Method::DELETE, Bytes::new()),
+            _ => return Err(UnfitWrite::Fields),
+        };
+        Ok(Job { method, target, own, body })
+    }
+
+    /// What is known of a write that ended in `error`.
+    fn effect(&self, error: &HttpError) -> Effect {
+        match error {
+            HttpError::Unreachable { .. }
+            | HttpError::Refused { .. }
+            | HttpError::Certificate { .. }
+            | HttpError::Busy { .. } => Effect::Failed,
+            HttpError::Status { status, .. } => match *status {
+                StatusCode::REQUEST_TIMEOUT
+                | StatusCode::TOO_EARLY
+                | StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::SERVICE_UNAVAILABLE => Effect::Failed,
+                // An earlier attempt with this id is still under way there.
+                StatusCode::CONFLICT if self.idempotency_key => Effect::Unknown,
+                StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => Effect::Refused,
+                status if status.is_server_error() => Effect::Unknown,
+                _ => Effect::Refused,
+            },
+            _ => Effect::Unknown,
+        }
+    }
+}
+
+/// An operation id as a string of structured headers (RFC 9651 §3.3.3).
+fn quoted(id: OperationId) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("\"{id}\"")).ok()
+}
+
+impl Sink for HttpSink {
+    fn apply<'a>(&'a self, namespace: &'a str, writes: &'a [SinkWrite]) -> Applying<'a> {
+        Box::pin(async move {
+            let watch = self.episode.watch(namespace, writes.iter().map(|write| &write.key));
+            let work = writes.iter().map(|write| async { Ok::<_, Infallible>(self.applied(write).await) });
+            let Ok(outcomes) = together::all(self.connections, work.collect()).await;
+            // What the other side refuses it has answered.
+            let failed = |error: &&SinkError| error.effect != Effect::Refused;
+            watch.ended_each(|place| outcomes.get(place)?.as_ref().err().filter(failed));
+            outcomes
+        })
+    }
+}
