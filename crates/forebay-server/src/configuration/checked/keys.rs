@@ -54,15 +54,6 @@ pub(super) fn listed(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{{{name}}}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// The names in braces of a text that is no key pattern (a url), with their places.
-pub(super) fn placeholders(text: &str) -> Vec<(&str, std::ops::Range<usize>)> {
-    let opens = text.match_indices('{').filter_map(|(at, _)| {
-        let (name, _) = text.get(at + 1..)?.split_once('}')?;
-        Some((name, at..at + name.len() + 2))
-    });
-    opens.collect()
-}
-
 /// Whether every text is canonical for the parameter's type.
 pub(super) fn kind_of(pattern: &Pattern, name: &str) -> Option<ParamKind> {
     pattern.names().zip(pattern.kinds()).find(|(known, _)| *known == name).map(|(_, kind)| kind)
