@@ -12,9 +12,9 @@ use forebay::rt::Clock;
 use forebay_stores::database::Database;
 use forebay_stores::source::http::{HttpSource, OpenError};
 use forebay_stores::source::merge::Merged;
-use forebay_stores::source::sql::{KeyColumn, SqlError, SqlQuery, SqlSource};
+use forebay_stores::source::sql::{KeyColumn, Limits, Shape, SqlError, SqlQuery, SqlSource};
 
-use crate::configuration::{self, Namespace, SourceKind};
+use crate::configuration::{self, Namespace, RowShape, SourceKind};
 
 /// Why a declared source cannot load.
 #[derive(Debug, thiserror::Error)]
@@ -70,11 +70,29 @@ async fn sql(
         decimals: declared.decimals.clone(),
         version: namespace.version.clone(),
         tags: namespace.tags.iter().filter(|tag| !is_of_key(tag, namespace)).cloned().collect(),
+        shape: shape(declared, namespace),
+        limits: Limits { rows: declared.rows_max, bytes: declared.size_max },
     };
     let database = databases
         .get(&declared.database)
         .ok_or_else(|| SourceFault::NoDatabase { database: declared.database.clone() })?;
     Ok(SqlSource::open(database, query).await?)
+}
+
+/// What the rows of a key make.
+fn shape(declared: &configuration::SqlSource, namespace: &Namespace) -> Shape {
+    match (&declared.shape, &namespace.field) {
+        (RowShape::Members { member, score }, _) => {
+            Shape::Members { member: member.clone(), score: score.clone() }
+        }
+        (RowShape::Fields, Some(name)) => {
+            let query = declared.fields.as_ref().map(|query| query.text.expose().to_owned());
+            Shape::Fields { name: name.clone(), query }
+        }
+        (RowShape::Columns | RowShape::Fields, _) => Shape::Columns,
+        (RowShape::Many, _) => Shape::Rows,
+        (RowShape::One, _) => Shape::Row,
+    }
 }
 
 /// `is_alone`: no query is merged with it, so that the version is a member of its answers.

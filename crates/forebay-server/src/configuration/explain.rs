@@ -10,7 +10,7 @@ use forebay_stores::source::sql;
 
 use super::checked::{
     Breaker, Budget, Database, DatabaseKind, DatabaseUrl, Declaration, Durability, EvictionPolicy, Kind,
-    Mode, Namespace, Sink, SourceKind, SqlSource, Ttl, Writes,
+    Mode, Namespace, RowShape, Sink, SourceKind, SqlSource, Ttl, Writes,
 };
 use super::raw::Table;
 use super::served;
@@ -122,6 +122,7 @@ impl Explained<'_> {
             let kinds: Vec<ParamKind> = self.namespace.key.kinds().collect();
             page.line("one key", &sql::bound(dialect, &sql.query.text.shown(), &kinds));
             page.line("many keys", "the same query, once for what misses together or waits for its turn");
+            rows(page, sql);
             if let Some(fields) = &sql.fields {
                 let of_field = self.namespace.field.iter().flat_map(|field| field.kinds());
                 let kinds: Vec<ParamKind> = kinds.into_iter().chain(of_field).collect();
@@ -434,6 +435,19 @@ impl Explained<'_> {
             );
         }
     }
+}
+
+/// What the rows of a key make, where that is not the usual one row as an object.
+fn rows(page: &mut Page, sql: &SqlSource) {
+    let most = format!("at most {} and {}", sql.rows_max, show_size(sql.size_max));
+    let text = match &sql.shape {
+        RowShape::One => return,
+        RowShape::Many => format!("all of a key, {most}: a JSON array in the query's order"),
+        RowShape::Columns => "one of a key; its columns are the fields".into(),
+        RowShape::Fields => format!("each is a field, {most}; its value is the row as JSON"),
+        RowShape::Members { member, score } => format!("each is the member {member} by {score}, {most}"),
+    };
+    page.line("rows", &text);
 }
 
 fn of_table(table: &str, columns: &[String]) -> String {

@@ -24,7 +24,7 @@ mod units;
 pub use checked::{
     Breaker, Budget, Database, DatabaseKind, DatabaseUrl, Declaration, DeclaredEnvironment, Durability,
     EvictionPolicy, Exists, HttpSink, HttpSource, Kind, Loader, Memory, Mode, Namespace, NamespaceMemory,
-    Pool, Server, Shared, Sink, Source, SourceKind, SqlSink, SqlSource, Ttl, Warm, Writes,
+    Pool, RowShape, Server, Shared, Sink, Source, SourceKind, SqlSink, SqlSource, Ttl, Warm, Writes,
 };
 pub use deployment::{Deployment, Keyspace};
 pub use explain::explain;

@@ -18,8 +18,8 @@ struct Unserved {
 /// Which values of an option are not served.
 enum Values {
     All,
-    /// All but this one.
-    But(&'static str),
+    /// All but this one, where no source is declared beside it.
+    SourcelessBut(&'static str),
     /// `true`.
     True,
     /// Addresses that begin like this.
@@ -31,9 +31,7 @@ const UNSERVED: &[Unserved] = &[
     Unserved { path: "database.*.url", values: Values::Beginning("mysql:") },
     Unserved { path: "database.*.feed", values: Values::True },
     Unserved { path: "environment.*.database.*.url", values: Values::Beginning("mysql:") },
-    Unserved { path: "namespace.*.kind", values: Values::But("blob") },
-    Unserved { path: "namespace.*.field", values: Values::All },
-    Unserved { path: "namespace.*.source.sql.fields", values: Values::All },
+    Unserved { path: "namespace.*.kind", values: Values::SourcelessBut("blob") },
     Unserved { path: "namespace.*.aliases", values: Values::All },
     Unserved { path: "namespace.*.memory.max_age", values: Values::All },
     Unserved { path: "namespace.*.exists", values: Values::All },
@@ -89,14 +87,19 @@ pub(crate) fn page_note(section: &str, option: &str) -> Option<String> {
     Some(match &unserved.values {
         Values::All => "*Not served yet.*".into(),
         Values::True => "*`true` is not served yet.*".into(),
-        Values::But(value) => format!("*Only `\"{value}\"` is served yet.*"),
+        Values::SourcelessBut(value) => format!("*Without a source only `\"{value}\"` is served yet.*"),
         Values::Beginning(start) => format!("*`{start}` is not served yet.*"),
     })
 }
 
 fn in_table(table: &Table, steps: &[&str], unserved: &Unserved, found: &mut Vec<(Span, NotServed)>) {
     let Some((step, rest)) = steps.split_first() else { return };
+    let is_served_here = matches!(unserved.values, Values::SourcelessBut(_))
+        && rest.is_empty()
+        && table.section.option("source").is_some()
+        && table.has("source");
     if table.section.option(step).is_some()
+        && !is_served_here
         && let Some(entry) = table.get(step)
     {
         in_entry(entry, rest, unserved, found);
@@ -123,8 +126,9 @@ fn not_served(entry: &Entry, unserved: &Unserved) -> Option<(Span, NotServed)> {
     let (span, what, mend) = match (&unserved.values, &entry.value) {
         (Values::All, _) => (entry.key.clone(), format!("`{name}`"), leave_out),
         (Values::True, Value::Flag(true)) => (entry.span.clone(), format!("`{name} = true`"), leave_out),
-        (Values::But(served), Value::Choice(choice)) if choice != served => {
-            (entry.span.clone(), format!("`{name} = \"{choice}\"`"), format!("write `{name} = \"{served}\"`"))
+        (Values::SourcelessBut(served), Value::Choice(choice)) if choice != served => {
+            let what = format!("`{name} = \"{choice}\"` without a source");
+            (entry.span.clone(), what, format!("write `{name} = \"{served}\"`"))
         }
         (Values::Beginning(start), Value::Text(text)) if text.expose().starts_with(start) => {
             let mend = match name {
@@ -154,7 +158,7 @@ mod tests {
                 last = Some(&option.kind);
             }
             let choices: &[&str] = if let Some(Kind::Choice(choices)) = last { choices } else { &[] };
-            if let Values::But(value) = &unserved.values {
+            if let Values::SourcelessBut(value) = &unserved.values {
                 assert!(choices.contains(value), "{}", unserved.path);
             }
             let (table, option) = unserved.path.rsplit_once('.').unwrap_or(("", unserved.path));

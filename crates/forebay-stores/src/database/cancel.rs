@@ -2,10 +2,17 @@
 //!
 //! A connection is taken out of its pool for one statement, or one transaction; where it is dropped before the statement has ended, it is closed: whatever
 //! it would still say belongs to nobody. PostgreSQL looks that often whether its client is still there
-//! ([`CLIENT_CHECK`](super::postgres::CLIENT_CHECK)) and gives up the statement when it is not.
+//! ([`CLIENT_CHECK`](super::postgres::CLIENT_CHECK)) and gives up the statement when it is not. SQLite works in this process: it is asked
+//! every few thousand steps whether to go on ([`Interrupting`]).
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay::rt::Clock;
+use forebay::rt::atomic::{AtomicBool, Ordering};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::Postgres;
+use sqlx::sqlite::{Sqlite, SqliteConnection};
 use sqlx::{Database, Pool};
 
 /// A connection for one statement or transaction, closed when it is dropped before [`done`](Self::done).
@@ -34,5 +41,61 @@ impl<D: Database> Drop for Cancelling<D> {
         if let Some(connection) = self.0.take() {
             drop(connection.detach());
         }
+    }
+}
+
+/// The steps of SQLite's machine between two looks at whether to go on: well under a millisecond.
+const STEPS: i32 = 4_000;
+
+/// A connection to SQLite for one statement, which ends where it takes too long or nobody waits for it any more.
+#[derive(Debug)]
+pub(crate) struct Interrupting {
+    /// Dropped first: the statement is given up before its connection is closed.
+    statement: GivenUp,
+    held: Cancelling<Sqlite>,
+}
+
+/// What the statement under way is to know.
+#[derive(Debug, Default)]
+struct Statement {
+    is_over: AtomicBool,
+    is_given_up: AtomicBool,
+}
+
+/// Gives its statement up when it is dropped.
+#[derive(Debug)]
+struct GivenUp(Arc<Statement>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.is_given_up.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Interrupting {
+    /// Takes a connection out of `pool` for a statement that may take `limit`.
+    pub(crate) async fn acquire(pool: &Pool<Sqlite>, limit: Duration) -> Result<Self, sqlx::Error> {
+        let mut held = Cancelling::acquire(pool).await?;
+        let statement = GivenUp(Arc::default());
+        let (asked, clock) = (Arc::clone(&statement.0), Clock::default());
+        let due = clock.now().after(limit);
+        held.connection()?.lock_handle().await?.set_progress_handler(STEPS, move || {
+            // What comes after it on this connection is none of its business.
+            asked.is_over.load(Ordering::Relaxed)
+                || (!asked.is_given_up.load(Ordering::Relaxed) && clock.now() < due)
+        });
+        Ok(Self { held, statement })
+    }
+
+    /// The connection, to ask of.
+    pub(crate) fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        self.held.connection()
+    }
+
+    /// It has ended: the connection goes back.
+    pub(crate) fn done(self) {
+        let Self { statement, held } = self;
+        statement.0.is_over.store(true, Ordering::Relaxed);
+        held.done();
     }
 }

@@ -37,7 +37,7 @@ pub struct DatabaseOptions {
     pub pool_max_lifetime: Duration,
     /// A connection that was idle for longer is tried before it is used.
     pub pool_ping_after_idle: Duration,
-    /// The longest that PostgreSQL works at one statement before it gives up by itself, and that a commit of either is waited for.
+    /// The longest that a database works at one statement of a source before it is given up, and that a commit is waited for.
     pub statement_timeout: Duration,
     /// Whether a SQLite file that is missing is made. Otherwise a mistyped path is told as such.
     pub create: bool,
@@ -133,7 +133,7 @@ pub struct Migration {
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: Pool,
-    /// How long it may take to answer a commit, and what goes with it.
+    /// How long it may take to answer a statement of a source, and a commit with what goes with it.
     within: Duration,
     /// Who writes to a SQLite file by a transaction.
     turn: Arc<Semaphore>,
@@ -247,6 +247,11 @@ impl Database {
             Pool::Postgres(pool) => Ok(pool),
             Pool::Sqlite(_) => Err(DatabaseError::Dialect { wanted: Dialect::Postgres }),
         }
+    }
+
+    /// How long a statement may take.
+    pub(crate) fn within(&self) -> Duration {
+        self.within
     }
 
     pub(crate) fn pool(&self) -> &Pool {

@@ -20,6 +20,7 @@ mod journal;
 mod merge;
 mod postgres;
 mod proxy;
+mod shapes;
 mod sink;
 mod sql;
 mod store;

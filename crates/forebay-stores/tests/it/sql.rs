@@ -1,14 +1,16 @@
 //! Declared queries: keys bound, rows matched, values as a reader expects them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use forebay::namespace::pattern::Pattern;
+use forebay::rt::Clock;
 use forebay::value::{Param, Version};
 use forebay::{LoadKey, Loaded, Source, SourceError};
-use forebay_stores::database::Database;
+use forebay_stores::database::{Database, DatabaseOptions};
 use forebay_stores::source::sql::{KeyColumn, SqlError, SqlQuery, SqlSource};
 
-use crate::open;
+use crate::{open, options};
 
 async fn database(folder: &tempfile::TempDir, sql: &'static str) -> Database {
     let database = open(folder).await;
@@ -206,4 +208,56 @@ async fn versions_are_integers_and_tags_are_exact() {
     assert!(matches!(no_column.unwrap_err(), SqlError::VersionColumn { column } if column == "no"));
     let no_column = SqlSource::open(&database, SqlQuery { tags: tag("x:{no}"), ..plain() }).await;
     assert!(matches!(no_column.unwrap_err(), SqlError::TagColumn { column, .. } if column == "no"));
+}
+
+/// A query that would run for hours.
+const ENDLESS: &str =
+    "with recursive up (n) as (select 1 union all select n + 1 from up where n < 100000000000)
+    select code, (select count(*) from up) as n from quotes where code in {keys}";
+
+#[tokio::test]
+async fn a_statement_that_takes_too_long_stops_and_its_connection_is_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let filled = database(&folder, QUOTES).await;
+    let few =
+        DatabaseOptions { pool_max: 1, statement_timeout: Duration::from_millis(100), ..options(&folder) };
+    let database = Database::open(&few).await.unwrap();
+    let endless = SqlSource::open(&database, query(ENDLESS, &["code"], &[])).await.unwrap();
+    let text_of = "select code from quotes where code in {keys}";
+    let quick = SqlSource::open(&database, query(text_of, &["code"], &[])).await.unwrap();
+    let failed = endless.load("test", &[text("600000")]).await.unwrap_err();
+    assert!(failed.retry && failed.to_string().contains("interrupted"), "{failed}");
+    assert!(load(&quick, &[text("600000")]).await.unwrap()[0].is_some());
+    // What is done by other means on the same connection has no such limit.
+    let count = "with recursive up (n) as (select 1 union all select n + 1 from up where n < 3000000) select count(*) from up";
+    let counted: i64 = sqlx::query_scalar(count).fetch_one(database.sqlite().unwrap()).await.unwrap();
+    assert_eq!(counted, 3_000_000);
+    drop(filled);
+}
+
+#[tokio::test]
+async fn a_load_that_nobody_waits_for_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let filled = database(&folder, QUOTES).await;
+    let few = DatabaseOptions { pool_max: 1, ..options(&folder) };
+    let database = Database::open(&few).await.unwrap();
+    let endless = SqlSource::open(&database, query(ENDLESS, &["code"], &[])).await.unwrap();
+    let text_of = "select code from quotes where code in {keys}";
+    let quick = SqlSource::open(&database, query(text_of, &["code"], &[])).await.unwrap();
+    let (keys, clock) = ([text("600000")], Clock::default());
+    assert!(clock.timeout(Duration::from_millis(200), endless.load("test", &keys)).await.is_err());
+    let loaded = clock.timeout(Duration::from_secs(5), load(&quick, &keys)).await;
+    assert!(loaded.unwrap().unwrap()[0].is_some());
+    // It has let go of the file: a checkpoint that waits for readers ends.
+    let emptied = "pragma wal_checkpoint(truncate)";
+    let given_up = clock.now();
+    loop {
+        let busy: (i64, i64, i64) =
+            sqlx::query_as(emptied).fetch_one(filled.sqlite().unwrap()).await.unwrap();
+        if busy.0 == 0 {
+            break;
+        }
+        assert!(clock.now().since(given_up) < Duration::from_secs(10), "it still reads");
+        clock.sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -15,7 +15,7 @@ pub struct Database {
     pub url: DatabaseUrl,
     /// The connections to it.
     pub pool: Pool,
-    /// The longest that a PostgreSQL server works at one statement. Default: 30 s.
+    /// The longest that it works at one statement. Default: 30 s.
     pub statement_timeout: Duration,
     /// Whether its row changes invalidate what was loaded from the rows. Default: no.
     pub feed: bool,

@@ -29,7 +29,7 @@ pub(crate) use memory::{COMMON_BYTES_MIN, OWN_BYTES_MIN};
 pub use namespace::{Durability, Exists, Kind, Mode, Namespace, Ttl, Writes};
 pub use server::{Memory, Server, Shared};
 pub use sink::{HttpSink, Sink, SqlSink};
-pub use source::{Source, SourceKind, SqlSource};
+pub use source::{RowShape, Source, SourceKind, SqlSource};
 pub use warm::Warm;
 
 use super::fault::ValueFault;

@@ -184,9 +184,9 @@ pub(super) fn namespace(
     let ttl = ttl(table, findings);
     let mode = rules::mode(table, context, findings);
     rules::times(table, ttl, findings);
-    rules::hash(table, findings);
+    rules::kind(table, findings);
     check_field(table, key.as_ref(), field.as_ref(), findings);
-    let names = KeyNames { key: key.as_ref(), field: field.as_ref(), is_hash: kind == Kind::Hash };
+    let names = KeyNames { key: key.as_ref(), field: field.as_ref(), kind };
     let source =
         table.table("source").map(|raw| source(raw, &names, table.get("version"), context, findings));
     let aliases = aliases(table, key.as_ref(), findings);

@@ -129,14 +129,60 @@ fn refreshed_in_time(table: &Table, ttl: Duration, findings: &mut Findings) {
     }
 }
 
-/// A hash and its fields.
-pub(super) fn hash(table: &Table, findings: &mut Findings) {
-    let is_hash = table.choice("kind") == Some("hash");
-    if table.has("field") && !is_hash {
+/// What a value is, and what it is made of.
+pub(super) fn kind(table: &Table, findings: &mut Findings) {
+    let kind = table.choice("kind").unwrap_or("blob");
+    if table.has("field") && kind != "hash" {
         findings.add(table.key_span("field"), PolicyFault::FieldWithoutHash);
     }
-    if is_hash && has_source(table) && !table.has("field") {
-        findings.add(table.span("kind"), PolicyFault::HashWithoutField);
+    let Some(source) = table.table("source") else { return };
+    if kind == "counter" {
+        findings.add(table.span("kind"), PolicyFault::CounterWithSource);
+    }
+    if source.has("http")
+        && let Some(kind) = match kind {
+            "hash" => Some("hash"),
+            "sorted_set" => Some("sorted set"),
+            _ => None,
+        }
+    {
+        findings.add(source.key_span("http"), PolicyFault::KindOfRequest { kind });
+    }
+    if let Some(sql) = source.table("sql") {
+        rows(sql, source, table, kind, findings);
+    }
+}
+
+/// What the rows of a query make.
+fn rows(sql: &Table, source: &Table, namespace: &Table, kind: &str, findings: &mut Findings) {
+    if sql.has("fields") {
+        if kind != "hash" {
+            findings.add(sql.key_span("fields"), PolicyFault::FieldsWithoutHash);
+        } else if !namespace.has("field") {
+            findings.add(sql.key_span("fields"), PolicyFault::FieldsWithoutField);
+        }
+    }
+    if sql.has("rows") && kind != "blob" {
+        findings.add(sql.key_span("rows"), PolicyFault::OfAnotherKind { option: "rows", kind: "blob" });
+    } else if sql.choice("rows") == Some("many") && source.has("http") {
+        findings.add(sql.span("rows"), PolicyFault::ManyMerged);
+    }
+    for option in ["member", "score"] {
+        match (kind, sql.has(option)) {
+            ("sorted_set", false) => findings.add(sql.name_span.clone(), PolicyFault::SetWithout { option }),
+            ("sorted_set", true) | (_, false) => {}
+            (_, true) => {
+                findings.add(sql.key_span(option), PolicyFault::OfAnotherKind { option, kind: "sorted_set" });
+            }
+        }
+    }
+    let is_one = match kind {
+        "blob" => sql.choice("rows") != Some("many"),
+        "hash" => !namespace.has("field"),
+        _ => false,
+    };
+    if is_one && sql.has("rows_max") {
+        findings.add(sql.key_span("rows_max"), PolicyFault::RowsOfOne);
     }
 }
 

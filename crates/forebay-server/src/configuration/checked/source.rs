@@ -10,7 +10,8 @@ use super::super::raw::{Entry, Table, nearest};
 use super::super::report::Findings;
 use super::super::secrets::Text;
 use super::http::{HttpSource, http};
-use super::{Context, keys, required};
+use super::namespace::Kind;
+use super::{Context, checked_name, keys, number, required};
 
 /// Where a missing key is loaded from: one source, or both in an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,13 +44,44 @@ pub struct SqlSource {
     pub fields: Option<Query>,
     /// Columns that hold exact decimals as text, with their digits after the point on the wire (0 to 28).
     pub decimals: BTreeMap<String, u8>,
+    /// What the rows of a key make.
+    pub shape: RowShape,
+    /// The most rows of a key. Default: 10,000.
+    pub rows_max: u64,
+    /// The most bytes of a key's rows. Default: 16 MiB.
+    pub size_max: u64,
 }
+
+/// What the rows of a key make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowShape {
+    /// One row, a blob.
+    One,
+    /// All rows, a blob.
+    Many,
+    /// One row, a hash of its columns.
+    Columns,
+    /// A hash of rows, whose fields are named as the namespace says.
+    Fields,
+    /// A sorted set of rows.
+    Members {
+        /// The column of the member.
+        member: String,
+        /// The column of its score.
+        score: String,
+    },
+}
+
+/// The most rows of a key unless the namespace says otherwise.
+const ROWS_MAX: u64 = 10_000;
+/// The most bytes of a key's rows unless the namespace says otherwise.
+const SIZE_MAX: u64 = 16 << 20;
 
 /// What a source must know of its namespace.
 pub(super) struct KeyNames<'n> {
     pub(super) key: Option<&'n Pattern>,
     pub(super) field: Option<&'n Pattern>,
-    pub(super) is_hash: bool,
+    pub(super) kind: Kind,
 }
 
 impl KeyNames<'_> {
@@ -114,12 +146,10 @@ fn sql(
         let entry = table.get(option)?;
         query(entry, bound?, wanted?, findings)
     };
-    let whole = if names.is_hash { &field_names } else { &key_names };
+    let whole = if names.kind == Kind::Hash { &field_names } else { &key_names };
     let main = read("query", key_names.as_ref(), whole.as_ref());
     let fields = read("fields", field_names.as_ref(), field_names.as_ref());
-    if table.has("fields") && !names.is_hash {
-        findings.add(table.key_span("fields"), PolicyFault::FieldsWithoutHash);
-    }
+    let shape = shape(table, names, main.as_ref(), findings);
     if let Some(columns) = main.as_ref().and_then(|query| query.columns.as_ref()) {
         for (column, entry) in table.map("decimals").filter(|(column, _)| !columns.contains(column)) {
             findings.add(entry.key.clone(), QueryFault::DecimalMissing { column: column.clone() });
@@ -135,7 +165,42 @@ fn sql(
         super::super::raw::Value::Integer(scale) => Some((column.clone(), u8::try_from(scale).ok()?)),
         _ => None,
     });
-    Some(SqlSource { database: database?, query: main?, fields, decimals: decimals.collect() })
+    Some(SqlSource {
+        database: database?,
+        query: main?,
+        fields,
+        decimals: decimals.collect(),
+        shape: shape?,
+        rows_max: number(table, "rows_max").unwrap_or(ROWS_MAX),
+        size_max: table.size("size_max").unwrap_or(SIZE_MAX),
+    })
+}
+
+/// What the rows make; the columns that it names must be among those of `query`, where they can be told.
+fn shape(
+    table: &Table,
+    names: &KeyNames<'_>,
+    query: Option<&Query>,
+    findings: &mut Findings,
+) -> Option<RowShape> {
+    match names.kind {
+        Kind::Hash if names.field.is_some() => return Some(RowShape::Fields),
+        Kind::Hash => return Some(RowShape::Columns),
+        Kind::Blob | Kind::Counter if table.choice("rows") == Some("many") => return Some(RowShape::Many),
+        Kind::Blob | Kind::Counter => return Some(RowShape::One),
+        Kind::SortedSet => {}
+    }
+    let mut column = |option: &'static str| {
+        let name = checked_name(table, option, "a column", findings)?;
+        let columns = query.and_then(|query| query.columns.as_ref());
+        if columns.is_some_and(|columns| !columns.contains(&name)) {
+            let fault = QueryFault::ShapeMissing { option, column: name.clone() };
+            findings.add(table.span(option), fault);
+        }
+        Some(name)
+    };
+    let (member, score) = (column("member"), column("score"));
+    Some(RowShape::Members { member: member?, score: score? })
 }
 
 /// Checks one query and reports its faults at their places.

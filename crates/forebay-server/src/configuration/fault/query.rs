@@ -28,6 +28,8 @@ pub(crate) enum QueryFault {
     DecimalMissing { column: String },
     #[error("`version` names `{column}`, which the query does not select")]
     VersionMissing { column: String },
+    #[error("`{option}` names `{column}`, which the query does not select")]
+    ShapeMissing { option: &'static str, column: String },
     #[error("a source reads: its query must be a `select`")]
     NotASelect,
     #[error("a query is one statement")]
@@ -53,7 +55,7 @@ impl QueryFault {
             }
             Self::Order { tuple } => advice("another order", format!("write `{tuple} in {{keys}}`")),
             Self::ColumnMissing { mend, .. } => advice("not selected", mend),
-            Self::DecimalMissing { .. } | Self::VersionMissing { .. } => {
+            Self::DecimalMissing { .. } | Self::VersionMissing { .. } | Self::ShapeMissing { .. } => {
                 advice("not selected", "add it to the columns of the query, or correct the name")
             }
             Self::NotASelect => advice(

@@ -26,8 +26,8 @@ pub(crate) static NAMESPACE: Section = Section {
         Opt {
             name: "field",
             kind: Kind::Text(TextKind::Pattern),
-            default: "with `kind = \"hash\"` and a source it must be given",
-            effect: "The pattern of a hash's field names.",
+            default: "one row is the hash, its columns are the fields",
+            effect: "The pattern of a hash's field names, with columns in braces: each row of a key is one field, and its value the row as JSON.",
         },
         Opt {
             name: "mode",
@@ -218,7 +218,37 @@ static SOURCE_SQL: Section = Section {
             name: "fields",
             kind: Kind::Text(TextKind::Query),
             default: "whole hashes are loaded",
-            effect: "For a hash: the query for single fields, by the parameters of the key and of the field.",
+            effect: "For a hash with `field`: the query for single fields, by the parameters of the key and of the field. It gives the same columns.",
+        },
+        Opt {
+            name: "rows",
+            kind: Kind::Choice(&["one", "many"]),
+            default: "`\"one\"`",
+            effect: "How many rows a blob is made of: one, which is a JSON object, or all that the key has, a JSON array in the query's order.",
+        },
+        Opt {
+            name: "rows_max",
+            kind: Kind::Integer { min: 1, max: 10_000_000 },
+            default: "10000",
+            effect: "Most rows of a key that is made of many; a key that has more is not loaded.",
+        },
+        Opt {
+            name: "size_max",
+            kind: Kind::Size { min: 1, max: 1 << 30 },
+            default: "16 MiB",
+            effect: "Most bytes of a key's rows; a key that has more is not loaded.",
+        },
+        Opt {
+            name: "member",
+            kind: Kind::Text(TextKind::Name),
+            default: "with `kind = \"sorted_set\"` it must be given",
+            effect: "The column of a sorted set's members: each row of a key is one.",
+        },
+        Opt {
+            name: "score",
+            kind: Kind::Text(TextKind::Name),
+            default: "with `kind = \"sorted_set\"` it must be given",
+            effect: "The column of their scores: numbers, counted as doubles.",
         },
         Opt {
             name: "decimals",

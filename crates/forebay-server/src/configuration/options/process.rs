@@ -142,7 +142,7 @@ static DATABASE: Section = Section {
             name: "statement_timeout",
             kind: between(millis(1), days(1)),
             default: "30s",
-            effect: "The longest that a PostgreSQL server works at one statement; a load that nobody waits for any more is given up within half a second.",
+            effect: "The longest that the database works at one statement; a load that nobody waits for any more is given up within half a second.",
         },
         Opt {
             name: "feed",

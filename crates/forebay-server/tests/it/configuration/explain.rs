@@ -161,16 +161,13 @@ fn a_cache_of_what_clients_write_tells_its_tags() {
 #[test]
 fn a_namespace_that_says_everything() {
     expect![[r#"
-        price — a cache of hashes in the keyspace all (db 7)
+        price — a cache of blobs in the keyspace all (db 7)
 
           key           price:{symbol}:{id:integer}
-          field         {quote}
           loaded from   the database main (***)
           one key       select symbol, p.ident as id, quote, amount, seq, venue from prices p join venues using
                         (venue) where (symbol, p.ident) in (select * from unnest($1::text[], $2::bigint[]))
           many keys     the same query, once for what misses together or waits for its turn
-          one field     select symbol, id, quote, amount from prices where (symbol, id, quote) in (select * from
-                        unnest($1::text[], $2::bigint[], $3::text[]))
           depends on    prices by symbol, id, all of venues (declared)
           loaded from   https://upstream/prices/{symbol}/{id}
           many keys     a request each
@@ -201,8 +198,8 @@ fn a_namespace_that_says_everything() {
           memory        256 MiB of its own (25 % of all); evicts by least frequently used first
           warmed        at the start, in the background: 2 listed keys and the 5 keys most read in the last run
 
-          not served    `kind = "hash"`, `field`, `exists`, `depends_on`, `source.sql.fields`, `memory.max_age`,
-                        `feed = true` of the database main: read and checked, but this version refuses to serve it
+          not served    `exists`, `depends_on`, `sink.http`, `memory.max_age`, `feed = true` of the database main:
+                        read and checked, but this version refuses to serve it
     "#]].assert_eq(&explained("full.toml", "price"));
 }
 
@@ -235,4 +232,22 @@ fn the_page_shows_what_is_really_said() {
     parse(&toml[1]).unwrap();
     let misspelt = toml[0].replace("revalidate", "revaldiate").replacen("ttl", "# The price.\nttl", 1);
     assert_eq!(format!("{}\n", parse(&misspelt).unwrap_err()), text[1]);
+}
+
+#[test]
+fn what_rows_make_is_told() {
+    let lines = |namespace: &str| {
+        let text = explained("full.toml", namespace);
+        let kept = text.lines().filter(|line| {
+            ["  rows ", "  field ", "  one field "].iter().any(|label| line.starts_with(label))
+        });
+        kept.collect::<Vec<_>>().join("\n")
+    };
+    expect![[r#"
+          field         {order_no}
+          rows          each is a field, at most 500 and 16 MiB; its value is the row as JSON
+          one field     select * from orders where (period_number, order_no) in (select * from unnest($1::text[],
+          rows          each is the member player by points, at most 10000 and 1 MiB
+          rows          all of a key, at most 10000 and 16 MiB: a JSON array in the query's order
+    "#]].assert_eq(&[lines("order"), lines("ladder"), lines("moves"), lines("note")].join("\n"));
 }

@@ -8,6 +8,7 @@ mod http;
 mod postgres;
 mod request;
 mod resp;
+mod shapes;
 mod sinks;
 mod start;
 mod stores;

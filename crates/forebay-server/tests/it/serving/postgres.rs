@@ -12,7 +12,7 @@ const NAMESPACE: &str = "[namespace.price]\nkey = 'price:{symbol}:{day:integer}'
     decimals = { price = 4 } }\n";
 
 /// The address of a new database.
-async fn fresh() -> String {
+pub async fn fresh() -> String {
     let server = xtask::services::url("postgres").unwrap();
     let name = format!("served_{:016x}", fastrand::u64(..));
     let options = DatabaseOptions::postgres(server.parse().unwrap(), 1);

@@ -49,6 +49,24 @@ pub enum RowError {
         /// What it holds.
         held: String,
     },
+    /// A column that orders the members of a sorted set holds something else.
+    #[error("column `{column}` is declared as the score and holds {held}: store scores as numbers")]
+    NotAScore {
+        /// The column.
+        column: String,
+        /// What it holds.
+        held: String,
+    },
+    /// A column that names a field or a member holds bytes.
+    #[error(
+        "column `{column}` is part of a field or a member and holds {held}: store them as text or numbers"
+    )]
+    NotAName {
+        /// The column.
+        column: String,
+        /// What it holds.
+        held: String,
+    },
     /// The driver could not read a column.
     #[error("column `{column}`: {problem}")]
     Unreadable {

@@ -4,17 +4,23 @@
 //! refused when it is opened. How a database is asked is in a file of its own; what comes back is the same.
 
 mod cell;
+mod error;
 mod postgres;
+mod shape;
 mod sqlite;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use forebay::namespace::pattern::{ParamKind, Pattern};
-use forebay::source::{Answers, Loading};
-use forebay::value::{Param, Tag, Version};
-use forebay::{Blob, LoadKey, Loaded, Source, SourceError};
+use forebay::source::{Answers, FieldAnswers, FieldKey, FieldSource, Loading, LoadingFields};
+use forebay::value::{Param, Tag};
+use forebay::{LoadKey, Source, SourceError};
 
 pub use cell::RowError;
+pub use error::SqlError;
+use shape::Gathering;
+pub use shape::{Limits, Shape};
 
 use crate::database::{Database, Dialect, Pool};
 
@@ -31,6 +37,10 @@ pub struct SqlQuery {
     pub version: Option<String>,
     /// Groups that a value belongs to by its row, such as `venue:{venue}`: columns in braces.
     pub tags: Vec<Pattern>,
+    /// What the rows of a key make.
+    pub shape: Shape,
+    /// How much they may be.
+    pub limits: Limits,
 }
 
 /// A column that a parameter of the key is in.
@@ -54,9 +64,17 @@ impl KeyColumn {
     }
 }
 
-/// A declared query on a database, as a source of JSON objects.
+/// A declared query on a database, as a source.
 #[derive(Clone, Debug)]
 pub struct SqlSource {
+    whole: Prepared,
+    /// The query for single fields of a hash, if there is one, and the pattern of their names.
+    fields: Option<(Pattern, Prepared)>,
+}
+
+/// A query and how it is asked.
+#[derive(Clone, Debug)]
+struct Prepared {
     query: SqlQuery,
     asked: Asked,
 }
@@ -75,61 +93,14 @@ struct Row {
     key: Option<Vec<Param>>,
     version: Option<i64>,
     tags: Vec<Tag>,
-}
-
-/// Why a declared query cannot work, or did not.
-#[derive(Debug, thiserror::Error)]
-pub enum SqlError {
-    /// The database refused it.
-    #[error("{0}")]
-    Database(#[from] sqlx::Error),
-    /// Rows cannot be matched to keys.
-    #[error("the query gives no column `{column}`: select it, so that rows can be matched to keys")]
-    KeyColumn {
-        /// The parameter that has no column.
-        column: String,
-    },
-    /// A declared decimal is no column.
-    #[error("`decimals` names the column `{column}`, which the query does not give")]
-    DecimalColumn {
-        /// The name.
-        column: String,
-    },
-    /// The declared version is no column.
-    #[error("`version` names the column `{column}`, which the query does not give")]
-    VersionColumn {
-        /// The name.
-        column: String,
-    },
-    /// The declared version is a column of another type.
-    #[error("`version` names the column `{column}`, which holds no integers: order versions by an integer")]
-    VersionType {
-        /// The name.
-        column: String,
-    },
-    /// A declared tag is made of what is no column.
-    #[error("the tag \"{tag}\" names the column `{column}`, which the query does not give")]
-    TagColumn {
-        /// The tag.
-        tag: String,
-        /// The name in it.
-        column: String,
-    },
-    /// A row cannot be a value.
-    #[error("{0}")]
-    Row(#[from] RowError),
-    /// Two rows carry the same key.
-    #[error("the query gives more than one row for the key {key:?}: add what tells them apart to the key")]
-    Doubled {
-        /// The key's parameters.
-        key: Vec<Param>,
-    },
+    /// What its shape tells it apart by within its key, in the order of [`Shape::columns`].
+    place: Vec<Option<String>>,
 }
 
 impl SqlQuery {
     /// Whether a query that gives `columns` can serve the keys.
-    fn check(&self, columns: &[&str]) -> Result<(), SqlError> {
-        let gives = |name: &str| columns.contains(&name);
+    fn check(&self, columns: &[String]) -> Result<(), SqlError> {
+        let gives = |name: &str| columns.iter().any(|column| column == name);
         if let Some(KeyColumn { name, .. }) = self.params.iter().find(|param| !gives(&param.name)) {
             return Err(SqlError::KeyColumn { column: name.clone() });
         }
@@ -144,7 +115,37 @@ impl SqlQuery {
                 return Err(SqlError::TagColumn { tag: tag.to_string(), column: column.to_owned() });
             }
         }
+        if let Some((option, column)) = self.shape.columns().into_iter().find(|(_, column)| !gives(column)) {
+            return Err(SqlError::ShapeColumn { option, column: column.to_owned() });
+        }
         Ok(())
+    }
+}
+
+impl Prepared {
+    /// Prepares `query`; it, and the columns that it gives.
+    async fn open(database: &Database, mut query: SqlQuery) -> Result<(Self, Vec<String>), SqlError> {
+        query.text.truncate(query.text.trim_end().trim_end_matches(';').len());
+        let (asked, columns) = match database.pool() {
+            Pool::Sqlite(pool) => {
+                let (asked, columns) = sqlite::Asked::open(pool, database.within(), &query).await?;
+                (Asked::Sqlite(asked), columns)
+            }
+            Pool::Postgres(pool) => {
+                let (asked, columns) = postgres::Asked::open(pool, &query).await?;
+                (Asked::Postgres(asked), columns)
+            }
+        };
+        Ok((Self { query, asked }, columns))
+    }
+
+    async fn answers(&self, keys: &[LoadKey]) -> Result<Answers, SqlError> {
+        let mut gathering = Gathering::of(&self.query);
+        match &self.asked {
+            Asked::Sqlite(asked) => asked.rows(&self.query, keys, &mut gathering).await?,
+            Asked::Postgres(asked) => asked.rows(&self.query, keys, &mut gathering).await?,
+        }
+        Ok(gathering.answers(keys))
     }
 }
 
@@ -153,74 +154,73 @@ impl SqlSource {
     ///
     /// # Errors
     /// When the database refuses it, or its columns cannot serve the keys.
-    pub async fn open(database: &Database, mut query: SqlQuery) -> Result<Self, SqlError> {
-        query.text.truncate(query.text.trim_end().trim_end_matches(';').len());
-        let asked = match database.pool() {
-            Pool::Sqlite(pool) => Asked::Sqlite(sqlite::Asked::open(pool, &query).await?),
-            Pool::Postgres(pool) => Asked::Postgres(postgres::Asked::open(pool, &query).await?),
+    pub async fn open(database: &Database, query: SqlQuery) -> Result<Self, SqlError> {
+        let (whole, columns) = Prepared::open(database, query).await?;
+        let Shape::Fields { name, query: Some(text) } = &whole.query.shape else {
+            return Ok(Self { whole, fields: None });
         };
-        Ok(Self { query, asked })
+        let single = SqlQuery {
+            text: text.clone(),
+            params: [whole.query.params.clone(), KeyColumn::all_of(name)].concat(),
+            decimals: whole.query.decimals.clone(),
+            limits: whole.query.limits,
+            ..SqlQuery::default()
+        };
+        let name = name.clone();
+        let (single, given) =
+            Prepared::open(database, single).await.map_err(|error| SqlError::Fields(Box::new(error)))?;
+        if given != columns {
+            let differ = SqlError::FieldsDiffer { single: given.join(", "), whole: columns.join(", ") };
+            return Err(SqlError::Fields(Box::new(differ)));
+        }
+        Ok(Self { whole, fields: Some((name, single)) })
     }
 
-    async fn answers(&self, keys: &[LoadKey]) -> Result<Answers, SqlError> {
-        let rows = match &self.asked {
-            Asked::Sqlite(asked) => asked.rows(&self.query, keys).await?,
-            Asked::Postgres(asked) => asked.rows(&self.query, keys).await?,
-        };
-        let mut found: HashMap<Vec<Param>, Loaded> = HashMap::with_capacity(rows.len());
-        for Row { json, key, version, tags } in rows {
-            // A row whose key columns are NULL or of another type belongs to no key that was asked for.
-            let Some(key) = key else { continue };
-            let loaded = Loaded { version: version.map(Version), tags, ..Loaded::new(Blob::json(json)) };
-            if found.insert(key.clone(), loaded).is_some() {
-                return Err(SqlError::Doubled { key });
-            }
+    async fn field_answers(&self, fields: &[FieldKey]) -> Result<FieldAnswers, SqlError> {
+        let Some((name, single)) = &self.fields else { return Ok(fields.iter().map(|_| None).collect()) };
+        let asked: Vec<Option<LoadKey>> = fields
+            .iter()
+            .map(|field| {
+                let params = shape::field_params(name, &field.field)?;
+                Some(LoadKey { params: [field.key.params.clone(), params].concat() })
+            })
+            .collect();
+        let keys: Vec<LoadKey> = asked.iter().flatten().cloned().collect();
+        // Names that no row can have are absent without a query.
+        if keys.is_empty() {
+            return Ok(fields.iter().map(|_| None).collect());
         }
-        Ok(keys.iter().map(|key| found.get(&key.params).cloned()).collect())
+        let mut answers = single.answers(&keys).await?.into_iter();
+        let row = |asked: Option<LoadKey>| {
+            let loaded = asked.and_then(|_| answers.next())??;
+            loaded.value.as_blob().map(|row| Bytes::copy_from_slice(row.as_bytes()))
+        };
+        Ok(asked.into_iter().map(row).collect())
     }
 }
 
 impl Source for SqlSource {
     fn gives_tags(&self) -> bool {
-        !self.query.tags.is_empty()
+        !self.whole.query.tags.is_empty()
     }
 
     fn load<'a>(&'a self, _namespace: &'a str, keys: &'a [LoadKey]) -> Loading<'a> {
-        Box::pin(async move {
-            self.answers(keys).await.map_err(|error| {
-                if error.may_pass() { SourceError::passing(error) } else { SourceError::lasting(error) }
-            })
-        })
+        Box::pin(async move { self.whole.answers(keys).await.map_err(told) })
+    }
+
+    fn fields(&self) -> Option<&dyn FieldSource> {
+        self.fields.as_ref().map(|_| self as &dyn FieldSource)
     }
 }
 
-impl SqlError {
-    /// Whether the same load can succeed later without a change of the declaration or the data.
-    fn may_pass(&self) -> bool {
-        match self {
-            Self::Database(sqlx::Error::Database(error)) => {
-                error.code().is_some_and(|code| passing_code(error.as_ref(), &code))
-            }
-            Self::Database(error) => matches!(
-                error,
-                sqlx::Error::Io(_)
-                    | sqlx::Error::PoolTimedOut
-                    | sqlx::Error::PoolClosed
-                    | sqlx::Error::WorkerCrashed
-            ),
-            _ => false,
-        }
+impl FieldSource for SqlSource {
+    fn load_fields<'a>(&'a self, _namespace: &'a str, fields: &'a [FieldKey]) -> LoadingFields<'a> {
+        Box::pin(async move { self.field_answers(fields).await.map_err(told) })
     }
 }
 
-/// Whether what a database told by this code may pass by itself.
-fn passing_code(error: &dyn sqlx::error::DatabaseError, code: &str) -> bool {
-    if error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
-        // Connection, transaction rollback, resources, operator intervention (also the statement time-out), system.
-        return ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class));
-    }
-    // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_IOERR, SQLITE_FULL and their extended codes.
-    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13))
+fn told(error: SqlError) -> SourceError {
+    if error.may_pass() { SourceError::passing(error) } else { SourceError::lasting(error) }
 }
 
 /// The place of the keys in a declared query.

@@ -5,6 +5,7 @@
 //! parameter.
 
 use std::fmt::Write as _;
+use std::future::poll_fn;
 
 use forebay::LoadKey;
 use forebay::namespace::pattern::ParamKind;
@@ -13,6 +14,7 @@ use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
 use sqlx::{Arguments, AssertSqlSafe, Column, Executor, Row as _, SqlSafeStr, SqlStr, Statement, TypeInfo};
 
 use super::cell;
+use super::shape::Gathering;
 use super::{KEYS, KeyColumn, Row, SqlError, SqlQuery};
 use crate::database::cancel::Cancelling;
 
@@ -74,7 +76,7 @@ impl Asked {
     /// Prepares `query`.
     ///
     /// A `uuid` in a key may be one in its table, or text that looks like one: the server says which it takes.
-    pub(super) async fn open(pool: &PgPool, query: &SqlQuery) -> Result<Self, SqlError> {
+    pub(super) async fn open(pool: &PgPool, query: &SqlQuery) -> Result<(Self, Vec<String>), SqlError> {
         let mut connection = pool.acquire().await?;
         let kinds: Vec<ParamKind> = query.params.iter().map(|param| param.kind).collect();
         let bound = |uuid_type| bound(&query.text, &kinds, uuid_type);
@@ -82,7 +84,8 @@ impl Asked {
             Err(_) if kinds.contains(&ParamKind::Uuid) => prepared(&mut connection, bound("text")).await?,
             outcome => outcome?,
         };
-        query.check(&columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>())?;
+        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+        query.check(&names)?;
         if let Some(version) = &query.version
             && let Some(column) = columns.iter().find(|column| column.name == *version)
             && column.kind != Kind::Integer
@@ -90,12 +93,23 @@ impl Asked {
             return Err(SqlError::VersionType { column: version.clone() });
         }
         let statement = AssertSqlSafe(wrapped(&bound, &columns, query)).into_sql_str();
-        (&mut *connection).prepare(statement.clone()).await?;
-        Ok(Self { pool: pool.clone(), statement, binds_keys: query.text.contains(KEYS), columns })
+        let prepared = (&mut *connection).prepare(statement.clone()).await?;
+        let binds_keys = query.text.contains(KEYS);
+        let given = prepared.parameters().map_or(0, |given| given.either(|types| types.len(), |count| count));
+        let wanted = if binds_keys { query.params.len() } else { 0 };
+        if given != wanted {
+            return Err(SqlError::Parameters { given, wanted });
+        }
+        Ok((Self { pool: pool.clone(), statement, binds_keys, columns }, names))
     }
 
-    /// The rows that belong to any of `keys`.
-    pub(super) async fn rows(&self, query: &SqlQuery, keys: &[LoadKey]) -> Result<Vec<Row>, SqlError> {
+    /// Gathers the rows that belong to any of `keys`.
+    pub(super) async fn rows(
+        &self,
+        query: &SqlQuery,
+        keys: &[LoadKey],
+        gathering: &mut Gathering<'_>,
+    ) -> Result<(), SqlError> {
         let mut arguments = PgArguments::default();
         if self.binds_keys {
             for at in 0..query.params.len() {
@@ -103,10 +117,17 @@ impl Asked {
             }
         }
         let mut cancelling = Cancelling::acquire(&self.pool).await?;
-        let asked =
-            sqlx::query_with(self.statement.clone(), arguments).fetch_all(cancelling.connection()?).await;
+        let mut rows = sqlx::query_with(self.statement.clone(), arguments).fetch(cancelling.connection()?);
+        let ended = loop {
+            match poll_fn(|context| rows.as_mut().poll_next(context)).await {
+                Some(Ok(row)) => gathering.add(self.row(query, &row)?)?,
+                Some(Err(error)) => break Err(error),
+                None => break Ok(()),
+            }
+        };
+        drop(rows);
         cancelling.done();
-        asked?.iter().map(|row| self.row(query, row)).collect()
+        Ok(ended?)
     }
 
     fn row(&self, query: &SqlQuery, row: &PgRow) -> Result<Row, SqlError> {
@@ -143,7 +164,9 @@ impl Asked {
             let texts = tag.names().map(|_| next()).collect::<Result<Vec<_>, _>>()?;
             tags.extend(cell::tag(tag, &texts));
         }
-        Ok(Row { json: json.end(), key, version, tags })
+        let place = query.shape.columns().into_iter().map(|_| Ok(next()?.map(str::to_owned)));
+        let place = place.collect::<Result<_, sqlx::Error>>()?;
+        Ok(Row { json: json.end(), key, version, tags, place })
     }
 }
 
@@ -191,6 +214,7 @@ fn wrapped(bound: &str, columns: &[Given], query: &SqlQuery) -> String {
         .collect();
     let params = query.params.iter().map(|param| param.name.as_str());
     let names = params.chain(query.version.as_deref()).chain(query.tags.iter().flat_map(|tag| tag.names()));
+    let names = names.chain(query.shape.columns().into_iter().map(|(_, name)| name));
     asked.extend(names.map(|name| format!("{}::text", quoted(name))));
     let mut wrapped = String::with_capacity(bound.len() * 2);
     let _ = write!(wrapped, "select {} from (\n{bound}\n) as asked", asked.join(", "));

@@ -1,5 +1,8 @@
 //! A declared query on SQLite: the keys are bound as one JSON array, and each cell is read by the type of what it holds.
 
+use std::future::poll_fn;
+use std::time::Duration;
+
 use base64::Engine as _;
 use forebay::LoadKey;
 use forebay::value::Param;
@@ -9,35 +12,65 @@ use sqlx::{
 };
 
 use super::cell::{self, RowError};
+use super::shape::Gathering;
 use super::{KEYS, Row, SqlError, SqlQuery};
+use crate::database::cancel::Interrupting;
 
 /// A declared query as it is asked.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pool: SqlitePool,
+    /// The longest that it may take.
+    within: Duration,
     statement: SqlStr,
     binds_keys: bool,
 }
 
 impl Asked {
     /// Prepares `query`.
-    pub(super) async fn open(pool: &SqlitePool, query: &SqlQuery) -> Result<Self, SqlError> {
+    pub(super) async fn open(
+        pool: &SqlitePool,
+        within: Duration,
+        query: &SqlQuery,
+    ) -> Result<(Self, Vec<String>), SqlError> {
         let statement = AssertSqlSafe(bound(&query.text, query.params.len())).into_sql_str();
+        let binds_keys = query.text.contains(KEYS);
         let mut connection = pool.acquire().await?;
         let prepared = (&mut *connection).prepare(statement.clone()).await?;
-        query.check(&prepared.columns().iter().map(|column| column.name()).collect::<Vec<_>>())?;
-        Ok(Self { pool: pool.clone(), statement, binds_keys: query.text.contains(KEYS) })
+        let given = prepared.parameters().map_or(0, |given| given.either(|types| types.len(), |count| count));
+        let wanted = usize::from(binds_keys);
+        if given != wanted {
+            return Err(SqlError::Parameters { given, wanted });
+        }
+        let columns: Vec<String> = prepared.columns().iter().map(|column| column.name().to_owned()).collect();
+        query.check(&columns)?;
+        Ok((Self { pool: pool.clone(), within, statement, binds_keys }, columns))
     }
 
-    /// The rows that belong to any of `keys`.
-    pub(super) async fn rows(&self, query: &SqlQuery, keys: &[LoadKey]) -> Result<Vec<Row>, SqlError> {
+    /// Gathers the rows that belong to any of `keys`.
+    pub(super) async fn rows(
+        &self,
+        query: &SqlQuery,
+        keys: &[LoadKey],
+        gathering: &mut Gathering<'_>,
+    ) -> Result<(), SqlError> {
         let mut arguments = SqliteArguments::default();
         if self.binds_keys {
             arguments.add(as_json(keys)).map_err(sqlx::Error::Encode)?;
         }
-        let rows = sqlx::query_with(self.statement.clone(), arguments).fetch_all(&self.pool).await?;
         let like = keys.first().map(|key| key.params.as_slice()).unwrap_or_default();
-        rows.iter().map(|row| read(row, query, like)).collect()
+        let mut interrupting = Interrupting::acquire(&self.pool, self.within).await?;
+        let mut rows = sqlx::query_with(self.statement.clone(), arguments).fetch(interrupting.connection()?);
+        let ended = loop {
+            match poll_fn(|context| rows.as_mut().poll_next(context)).await {
+                Some(Ok(row)) => gathering.add(read(&row, query, like)?)?,
+                Some(Err(error)) => break Err(error),
+                None => break Ok(()),
+            }
+        };
+        drop(rows);
+        interrupting.done();
+        Ok(ended?)
     }
 }
 
@@ -80,7 +113,8 @@ fn read(row: &SqliteRow, query: &SqlQuery, like: &[Param]) -> Result<Row, SqlErr
         let texts = tag.names().map(|name| text(row, name)).collect::<Result<Vec<_>, _>>()?;
         tags.extend(cell::tag(tag, &texts));
     }
-    Ok(Row { json: json.end(), key, version, tags })
+    let place = query.shape.columns().into_iter().map(|(_, name)| part(row, name));
+    Ok(Row { json: json.end(), key, version, tags, place: place.collect::<Result<_, _>>()? })
 }
 
 /// The column called `name` as a parameter of a key; `None` where it is NULL or of another type.
@@ -107,6 +141,17 @@ fn text(row: &SqliteRow, name: &str) -> Result<Option<String>, RowError> {
         Held::Integer(number) => Ok(Some(number.to_string())),
         Held::Text(text) => Ok(Some(text.to_owned())),
         held => Err(RowError::NotATag { column: name.to_owned(), held: held.shown() }),
+    }
+}
+
+/// The column called `name` as text of a field or a member, or as a score; `None` for NULL.
+fn part(row: &SqliteRow, name: &str) -> Result<Option<String>, RowError> {
+    match named(row, name)?.held()? {
+        Held::Null => Ok(None),
+        Held::Integer(number) => Ok(Some(number.to_string())),
+        Held::Real(number) => Ok(Some(number.to_string())),
+        Held::Text(text) => Ok(Some(text.to_owned())),
+        held @ Held::Blob(_) => Err(RowError::NotAName { column: name.to_owned(), held: held.shown() }),
     }
 }
 

@@ -1,0 +1,273 @@
+//! What the rows of a key make: one row, all of them, a hash or a sorted set.
+//!
+//! A key without rows does not exist, whatever its shape. Rows and bytes of a key are bounded while they come, so that no query fills the
+//! memory with what could never be kept. A row that has NULL where a part of its key, its field or its member would be belongs
+//! to none.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use forebay::namespace::pattern::{ParamKind, Pattern};
+use forebay::source::Answers;
+use forebay::value::{Hash, Param, Score, SortedSet, Tag, Version};
+use forebay::{Blob, LoadKey, Loaded, Value};
+use serde_json::value::RawValue;
+
+use super::cell::RowError;
+use super::{Row, SqlError, SqlQuery};
+use crate::source::json;
+
+/// What the rows of a key make.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Shape {
+    /// Its one row, as a JSON object.
+    #[default]
+    Row,
+    /// All its rows, as a JSON array of objects in the query's order.
+    Rows,
+    /// Its one row, as a hash of its columns. Text stands there without quotes, everything else as in JSON; a column that is NULL is no
+    /// field.
+    Columns,
+    /// A hash with a field for each row, whose value is the row as a JSON object.
+    Fields {
+        /// The name of a row's field, with columns in braces.
+        name: Pattern,
+        /// The query for single fields, with `{keys}` for the parameters of the key and then the columns of the name. Without it a
+        /// field is loaded with its whole hash.
+        query: Option<String>,
+    },
+    /// A sorted set with a member for each row.
+    Members {
+        /// The column of the member.
+        member: String,
+        /// The column of its score: numbers, as doubles.
+        score: String,
+    },
+}
+
+impl Shape {
+    /// The columns that tell a row apart within its key, with the options that name them.
+    pub(super) fn columns(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Self::Row | Self::Rows | Self::Columns => Vec::new(),
+            Self::Fields { name, .. } => name.names().map(|column| ("field", column)).collect(),
+            Self::Members { member, score } => vec![("member", member), ("score", score)],
+        }
+    }
+}
+
+/// How much the rows of one key may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most rows of a key.
+    pub rows: u64,
+    /// The most bytes of a key's rows, as JSON; of a sorted set, of its members and 8 for each score.
+    pub bytes: u64,
+}
+
+impl Default for Limits {
+    /// 10,000 rows, 16 MiB.
+    fn default() -> Self {
+        Self { rows: 10_000, bytes: 16 << 20 }
+    }
+}
+
+/// Rows that come, put to their keys.
+pub(super) struct Gathering<'q> {
+    query: &'q SqlQuery,
+    found: HashMap<Vec<Param>, Gathered>,
+}
+
+/// What has come of one key.
+struct Gathered {
+    rows: u64,
+    bytes: u64,
+    made: Made,
+    version: Option<i64>,
+    tags: Vec<Tag>,
+}
+
+enum Made {
+    Row(Vec<u8>),
+    Rows(Vec<u8>),
+    Columns(Vec<(String, Bytes)>),
+    Fields(HashMap<Vec<u8>, Bytes>),
+    Members(SortedSet),
+}
+
+impl<'q> Gathering<'q> {
+    pub(super) fn of(query: &'q SqlQuery) -> Self {
+        Self { query, found: HashMap::new() }
+    }
+
+    /// Puts `row` to its key.
+    pub(super) fn add(&mut self, row: Row) -> Result<(), SqlError> {
+        let Row { json, key, version, tags, place } = row;
+        // A row whose key columns are NULL or of another type belongs to no key that was asked for.
+        let Some(key) = key else { return Ok(()) };
+        let Limits { rows, bytes } = self.query.limits;
+        let gathered = self.found.entry(key.clone()).or_insert_with(|| Gathered::none_of(&self.query.shape));
+        gathered.rows = gathered.rows.saturating_add(1);
+        if gathered.rows > rows {
+            return Err(SqlError::TooManyRows { key, limit: rows });
+        }
+        gathered.version = gathered.version.max(version);
+        for tag in tags {
+            if !gathered.tags.contains(&tag) {
+                gathered.tags.push(tag);
+            }
+        }
+        let added = gathered.made.add(&self.query.shape, &key, json, &place)?;
+        gathered.bytes = gathered.bytes.saturating_add(added);
+        if gathered.bytes > bytes {
+            return Err(SqlError::TooLarge { key, limit: bytes });
+        }
+        Ok(())
+    }
+
+    /// What was found of `keys`, in their order.
+    pub(super) fn answers(self, keys: &[LoadKey]) -> Answers {
+        let found: HashMap<Vec<Param>, Loaded> =
+            self.found.into_iter().filter_map(|(key, gathered)| Some((key, gathered.loaded()?))).collect();
+        keys.iter().map(|key| found.get(&key.params).cloned()).collect()
+    }
+}
+
+impl Gathered {
+    fn none_of(shape: &Shape) -> Self {
+        let made = match shape {
+            Shape::Row => Made::Row(Vec::new()),
+            Shape::Rows => Made::Rows(Vec::new()),
+            Shape::Columns => Made::Columns(Vec::new()),
+            Shape::Fields { .. } => Made::Fields(HashMap::new()),
+            Shape::Members { .. } => Made::Members(SortedSet::new()),
+        };
+        Self { rows: 0, bytes: 0, made, version: None, tags: Vec::new() }
+    }
+
+    fn loaded(self) -> Option<Loaded> {
+        let Self { made, version, tags, .. } = self;
+        Some(Loaded { version: version.map(Version), tags, ..Loaded::new(made.value()?) })
+    }
+}
+
+impl Made {
+    /// Adds a row of `key`, which has `place` where its shape tells it apart; how many bytes that are.
+    fn add(
+        &mut self,
+        shape: &Shape,
+        key: &[Param],
+        json: Vec<u8>,
+        place: &[Option<String>],
+    ) -> Result<u64, SqlError> {
+        let doubled = |part: &[u8]| SqlError::DoubledPart {
+            key: key.to_vec(),
+            part: String::from_utf8_lossy(part).into_owned(),
+        };
+        let bytes = length(&json);
+        match self {
+            Self::Row(row) if row.is_empty() => *row = json,
+            Self::Columns(fields) if fields.is_empty() => *fields = columns(&json)?,
+            Self::Row(_) | Self::Columns(_) => return Err(SqlError::Doubled { key: key.to_vec() }),
+            Self::Rows(rows) => {
+                rows.push(if rows.is_empty() { b'[' } else { b',' });
+                rows.extend_from_slice(&json);
+            }
+            Self::Fields(fields) => {
+                let Some(name) = field_name(shape, place) else { return Ok(0) };
+                let added = bytes.saturating_add(length(&name));
+                let known = fields.contains_key(&name);
+                if known {
+                    return Err(doubled(&name));
+                }
+                fields.insert(name, Bytes::from(json.into_boxed_slice()));
+                return Ok(added);
+            }
+            Self::Members(set) => {
+                let [Some(member), score] = place else { return Ok(0) };
+                let score = score_of(shape, score.as_deref())?;
+                if set.score(member.as_bytes()).is_some() {
+                    return Err(doubled(member.as_bytes()));
+                }
+                set.upsert(member.as_bytes(), score);
+                return Ok(length(member.as_bytes()).saturating_add(8));
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// The value; `None` where no row is part of it.
+    fn value(self) -> Option<Value> {
+        match self {
+            Self::Row(row) if row.is_empty() => None,
+            Self::Row(row) => Some(Blob::json(row).into()),
+            Self::Rows(rows) if rows.is_empty() => None,
+            Self::Rows(mut rows) => {
+                rows.push(b']');
+                Some(Blob::json(rows).into())
+            }
+            Self::Columns(fields) => (!fields.is_empty()).then(|| Hash::whole(fields).into()),
+            Self::Fields(fields) => (!fields.is_empty()).then(|| Hash::whole(fields).into()),
+            Self::Members(set) => (!set.is_empty()).then(|| set.into()),
+        }
+    }
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+/// The columns of a row that are not NULL, as fields of a hash.
+fn columns(row: &[u8]) -> Result<Vec<(String, Bytes)>, SqlError> {
+    let unreadable = |error: serde_json::Error| {
+        SqlError::Row(RowError::Unreadable { column: String::new(), problem: error.to_string() })
+    };
+    let members: json::Members<'_> = serde_json::from_slice(row).map_err(unreadable)?;
+    let field = |(name, value): (std::borrow::Cow<'_, str>, &RawValue)| {
+        (value.get() != "null").then(|| {
+            let text = json::scalar(value).unwrap_or_else(|| value.get().into());
+            (name.into_owned(), Bytes::copy_from_slice(text.as_bytes()))
+        })
+    };
+    Ok(members.0.into_iter().filter_map(field).collect())
+}
+
+/// The field that a row with these columns is; `None` where one is NULL, or where the name would be read as another row's.
+fn field_name(shape: &Shape, columns: &[Option<String>]) -> Option<Vec<u8>> {
+    let Shape::Fields { name, .. } = shape else { return None };
+    let texts: Vec<&[u8]> =
+        columns.iter().map(|text| Some(text.as_ref()?.as_bytes())).collect::<Option<_>>()?;
+    let filled = name.fill(&texts);
+    let is_read_back = texts_of(name, &filled)? == texts;
+    is_read_back.then_some(filled)
+}
+
+/// The texts of the parameters in `name`; `None` where it is no name of the pattern, or one is not canonical for its type.
+fn texts_of<'n>(pattern: &Pattern, name: &'n [u8]) -> Option<Vec<&'n [u8]>> {
+    let texts = pattern.matches(name)?;
+    let are_canonical = texts.iter().zip(pattern.kinds()).all(|(text, kind)| kind.canonical(text));
+    are_canonical.then(|| texts.to_vec())
+}
+
+/// The parameters that the field called `name` is looked up by; `None` where no row can have it.
+pub(super) fn field_params(pattern: &Pattern, name: &[u8]) -> Option<Vec<Param>> {
+    let param = |(text, kind): (&[u8], ParamKind)| {
+        let text = std::str::from_utf8(text).ok()?;
+        match kind {
+            ParamKind::Integer => text.parse().ok().map(Param::Integer),
+            ParamKind::Text | ParamKind::Uuid => Some(Param::Text(text.to_owned())),
+        }
+    };
+    texts_of(pattern, name)?.into_iter().zip(pattern.kinds()).map(param).collect()
+}
+
+fn score_of(shape: &Shape, text: Option<&str>) -> Result<Score, SqlError> {
+    let Shape::Members { score: column, .. } = shape else {
+        return Err(SqlError::ShapeColumn { option: "score", column: String::new() });
+    };
+    let number = text.and_then(|text| text.parse().ok()).and_then(|number| Score::new(number).ok());
+    number.ok_or_else(|| {
+        let held = text.map_or_else(|| "NULL".to_owned(), |text| format!("\"{text}\""));
+        SqlError::Row(RowError::NotAScore { column: column.clone(), held })
+    })
+}
