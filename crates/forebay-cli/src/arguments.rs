@@ -15,6 +15,7 @@ Examples:
   forebay serve --config forebay.toml         serve a declaration
   forebay -C /srv/shop serve --app stocks     serve an app, its files under /srv/shop
   forebay check forebay.toml                  check a declaration without touching anything
+  forebay check --connect forebay.toml        prepare its queries against their databases too
   forebay explain --app stocks STOCK_CACHE    say what a namespace will do
   forebay backup /backups/monday              copy what the stores under ./data hold
   forebay restore /backups/monday data        bring it back
@@ -39,7 +40,7 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Start the demonstration: recorded market data, replayed, on embedded defaults
     Demo(Listen),
-    /// Check declarations without touching anything
+    /// Check declarations, without touching anything or against their databases
     Check(Check),
     /// Say what a namespace will do: its query, its ages, what makes it stale
     Explain(Explain),
@@ -81,6 +82,9 @@ pub(crate) struct Listen {
 pub(crate) struct Check {
     /// Declarations; ./forebay.toml where neither a file nor an app is named
     pub(crate) files: Vec<PathBuf>,
+    /// Prepare every query against its database too, as a start does; nothing is changed there
+    #[arg(long)]
+    pub(crate) connect: bool,
     /// An app's declaration; may be given more than once
     #[arg(long, value_name = "NAME")]
     pub(crate) app: Vec<String>,

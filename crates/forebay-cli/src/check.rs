@@ -1,4 +1,4 @@
-//! `forebay check` and `forebay explain`: declarations read, nothing touched.
+//! `forebay check` and `forebay explain`: declarations read, nothing touched; databases asked only where that is wanted.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use forebay_server::app::App;
 use forebay_server::configuration::{
     self, Declaration, Deployment, ProcessEnvironment, Report, Style, served,
 };
+use forebay_server::connect;
 
 use crate::arguments::{Check, Explain, files_or_default};
 use crate::{Failure, apps, say};
@@ -32,11 +33,24 @@ pub(crate) fn check(asked: &Check) -> Result<(), Failure> {
         let said = "the declaration is right; this version does not serve all of it";
         return Err(Failure(format!("{}\n{said}", report.render(style()))));
     }
+    if asked.connect {
+        connected(&deployment)?;
+    }
     for keyspace in &deployment.keyspaces {
         let names: Vec<&str> = keyspace.namespaces.keys().map(String::as_str).collect();
         say(&format!("ok: keyspace {} (db {}): {}", keyspace.name, keyspace.db, names.join(", ")));
     }
     Ok(())
+}
+
+/// Prepares every query against its database.
+fn connected(deployment: &Deployment) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure(format!("cannot connect: {error}")))?;
+    let checked = runtime.block_on(connect::check(deployment));
+    checked.map_err(|report| Failure(report.render(style())))
 }
 
 /// Says what one namespace will do.

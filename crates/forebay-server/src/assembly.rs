@@ -16,13 +16,14 @@ use forebay::tier::store::Durability;
 use forebay::{
     BehindOptions, Blob, BreakerOptions, Forebay, Keyspace, Namespace, NamespaceBuilder, Policy, Writes,
 };
-use forebay_stores::database::{Address, Database, DatabaseError, DatabaseOptions};
+use forebay_stores::database::{Database, DatabaseError};
 use forebay_stores::disk::DiskError;
 use forebay_stores::journal;
 use forebay_stores::source::episodes::Episodes;
 
 use crate::app::{App, AppError, Progress, Setup};
 use crate::configuration::{self, Deployment, Mode, Report, Ttl};
+use crate::connect;
 use crate::disks::{Disks, journal_of};
 use crate::sinks::{self, SinkFault};
 use crate::sources::{self, SourceFault, is_of_key};
@@ -48,6 +49,9 @@ pub enum AssemblyError {
     /// It uses parts of the language that this version does not serve.
     #[error("{0}")]
     NotServed(Report),
+    /// Queries and statements that cannot work with their databases.
+    #[error("{0}")]
+    Unfit(Report),
     /// The data folder cannot be written.
     #[error("cannot write to the data folder {}: {source}; make it writable or say another in [server] data", .folder.display())]
     Folder {
@@ -192,6 +196,10 @@ impl Assembly {
                 };
                 self.start(app, declared, setup).await?;
             }
+            if let Some(declaration) = deployment.declaration_of(declared) {
+                let unfit = Box::pin(connect::faults(declaration, declared, &databases)).await;
+                Report::of(unfit).map_or(Ok(()), |report| Err(AssemblyError::Unfit(report)))?;
+            }
             let keyspace = self.keyspace(declared, deployment.memory.budget_bytes, &databases, clock).await?;
             self.keyspaces.insert(u32::from(declared.db), Arc::new(keyspace));
         }
@@ -273,10 +281,8 @@ async fn built(
     databases: &BTreeMap<String, Database>,
     clock: Clock,
 ) -> Result<Namespace<Blob>, AssemblyError> {
-    let source = sources::of(namespace, databases, &clock).await.map_err(|source| AssemblyError::Source {
-        keyspace: declared.name.clone(),
-        namespace: namespace.name.clone(),
-        source,
+    let source = Box::pin(sources::of(namespace, databases, &clock)).await.map_err(|source| {
+        AssemblyError::Source { keyspace: declared.name.clone(), namespace: namespace.name.clone(), source }
     })?;
     let builder = match source {
         Some(source) => builder.source(Episodes::new(source, clock.clone())),
@@ -409,23 +415,7 @@ async fn open_databases(
             database: name.clone(),
             source,
         };
-        let address = match database.url.sqlite_path() {
-            Some(path) => Address::Sqlite(path.into()),
-            // MySQL is refused as not served before anything is opened.
-            None => Address::Postgres(
-                database.url.text.expose().parse().map_err(|error| failed(DatabaseError::Driver(error)))?,
-            ),
-        };
-        let options = DatabaseOptions {
-            address,
-            pool_max: database.pool.max,
-            pool_warm: database.pool.warm,
-            pool_wait: database.pool.wait,
-            pool_max_lifetime: database.pool.max_lifetime,
-            pool_ping_after_idle: database.pool.ping_after_idle,
-            statement_timeout: database.statement_timeout,
-            create,
-        };
+        let options = connect::options(database, create).map_err(failed)?;
         let open = Database::open(&options).await.map_err(failed)?;
         databases.insert(name.clone(), open);
     }
@@ -438,20 +428,8 @@ fn app_of<'a>(
     deployment: &Deployment,
     apps: &'a [App],
 ) -> Option<&'a App> {
-    let of_app = |app: &&App| {
-        deployment.declarations.iter().any(|declaration| {
-            let environment = |name: &String| {
-                declaration
-                    .environments
-                    .get(name)
-                    .is_some_and(|environment| environment.keyspace == declared.name)
-            };
-            declaration.file == app.file()
-                && (declaration.keyspace == declared.name
-                    || declared.environment.as_ref().is_some_and(environment))
-        })
-    };
-    apps.iter().find(of_app)
+    let file = &deployment.declaration_of(declared)?.file;
+    apps.iter().find(|app| app.file() == *file)
 }
 
 /// Makes `folder` and sees that it can be written.

@@ -2,12 +2,13 @@
 //! and HTTP.
 //!
 //! The way of a declaration is `configuration` (text to a checked [`Deployment`](configuration::Deployment)) →
-//! [`assembly`] (databases, sources, sinks, disks, namespaces) → [`process`] (listeners). The way of a request is `resp` or `http` → the
+//! [`connect`] (can it work with its databases?), [`assembly`] (databases, sources, sinks, disks, namespaces) → [`process`] (listeners). The way of a request is `resp` or `http` → the
 //! engine. The server knows no app: they are values that `forebay-cli` hands in.
 
 pub mod app;
 pub mod assembly;
 pub mod configuration;
+pub mod connect;
 pub mod disks;
 mod http;
 pub mod problem;

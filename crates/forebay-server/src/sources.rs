@@ -59,7 +59,8 @@ pub(crate) async fn of(
     Ok(merged)
 }
 
-async fn sql(
+/// The query of `namespace`, prepared.
+pub(crate) async fn sql(
     declared: &configuration::SqlSource,
     namespace: &Namespace,
     databases: &BTreeMap<String, Database>,

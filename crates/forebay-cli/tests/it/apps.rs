@@ -60,8 +60,8 @@ fn what_is_not_served_is_known() {
     }
     expect![[r#"
         stocks: nothing
-        orders: 1 `feed = true`, 1 `field`, 1 `kind = "hash"`, 1 `source.sql.fields`
-        checkin: 3 `depends_on`, 1 `feed = true`, 2 `field`, 2 `kind = "hash"`, 1 `kind = "sorted_set"`, 2 `source.sql.fields`
+        orders: 1 `feed = true`
+        checkin: 3 `depends_on`, 1 `feed = true`
         launchpad: 1 `aliases`, 1 `feed = true`
         quant: 1 `feed = true`
     "#]]

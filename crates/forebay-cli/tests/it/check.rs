@@ -72,3 +72,72 @@ fn a_reader_who_has_gone_away_is_no_failure() {
         .unwrap();
     assert!(output.status.success() && stderr(&output).is_empty(), "{}", stderr(&output));
 }
+
+const CONNECTED: &str = r#"keyspace = "shop"
+[database.main]
+url = "sqlite:main.db"
+[namespace.item]
+key = "item:{code}"
+ttl = "3s"
+writes = "through"
+source.sql = { database = "main", query = "select code, prize from items where code in {keys}" }
+sink.sql = { database = "main", write = "insert into items (code, price) values {rows}", delete = "delete from gone where code in {keys}" }
+[namespace.order]
+kind = "hash"
+key = "order:{code}"
+field = "{no}"
+ttl = "3s"
+source.sql = { database = "main", query = "select * from orders where code in {keys}", fields = "select code, no from orders where (code, no) in {keys}" }
+[namespace.good]
+key = "good:{code}"
+ttl = "3s"
+source.sql = { database = "main", query = "select code, price from items where code in {keys}" }
+"#;
+
+#[test]
+fn queries_are_prepared_where_that_is_wanted_and_nothing_is_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = CONNECTED;
+    std::fs::write(folder.path().join("forebay.toml"), text).unwrap();
+    let output = run(folder.path(), &["check"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = run(folder.path(), &["check", "--connect"]);
+    let said = stderr(&output);
+    assert!(said.contains("forebay.toml:3:7") && said.contains("no database file main.db"), "{said}");
+
+    let database = folder.path().join("main.db");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let schema = "create table items (code text primary key, price integer); create table orders (code text, no text, note text)";
+    runtime.block_on(async {
+        let options = forebay_stores::database::DatabaseOptions::sqlite(&database, 1);
+        let database = forebay_stores::database::Database::open(&options).await.unwrap();
+        let pool = database.sqlite().unwrap();
+        sqlx::raw_sql(schema).execute(pool).await.unwrap();
+        sqlx::raw_sql("pragma journal_mode = delete").execute(pool).await.unwrap();
+        pool.close().await;
+    });
+    let before = std::fs::read(&database).unwrap();
+    let output = run(folder.path(), &["check", "--connect"]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for told in [
+        "namespace `item` of keyspace `shop`: no such column: prize\n --> forebay.toml:8:57",
+        "namespace `item` of keyspace `shop`: no such table: gone\n --> forebay.toml:9:",
+        "the query for single fields",
+        "code, no, that for whole hashes code, no, note",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    assert!(!said.contains("`good`"), "{said}");
+    assert_eq!(std::fs::read(&database).unwrap(), before, "the database was changed");
+
+    let mended = text
+        .replace("prize", "price")
+        .replace("from gone", "from items")
+        .replace("select *", "select code, no");
+    std::fs::write(folder.path().join("forebay.toml"), &mended).unwrap();
+    let output = run(folder.path(), &["check", "--connect"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "ok: keyspace shop (db 0): good, item, order\n");
+    assert_eq!(std::fs::read(&database).unwrap(), before, "the database was changed");
+}

@@ -56,8 +56,11 @@ fn a_query_that_cannot_work_is_named_with_its_namespace() {
     );
 
     std::fs::write(folder.path().join("shop.db"), "").unwrap();
-    let said = refused(folder.path(), &serve);
-    assert!(said.contains("`prices`") && said.contains("no such table"), "{said}");
+    let output = run(folder.path(), &serve);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("`prices`") && said.contains("no such table: prices"), "{said}");
+    assert!(said.contains("forebay.toml:8:78"), "the place is not told: {said}");
 }
 
 #[test]

@@ -70,6 +70,18 @@ impl Deployment {
         let keyspaces = declarations.iter().flat_map(|one| keyspaces(one, &server)).collect();
         Ok(Self { server, memory, shared, keyspaces, apps, declarations })
     }
+
+    /// The declaration that `keyspace` comes from, in production or an environment.
+    pub(crate) fn declaration_of(&self, keyspace: &Keyspace) -> Option<&Declaration> {
+        let is_of = |declaration: &&Declaration| match &keyspace.environment {
+            None => declaration.keyspace == keyspace.name,
+            Some(name) => {
+                let environment = declaration.environments.get(name);
+                environment.is_some_and(|environment| environment.keyspace == keyspace.name)
+            }
+        };
+        self.declarations.iter().find(is_of)
+    }
 }
 
 /// A table that one process has once.

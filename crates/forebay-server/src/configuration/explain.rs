@@ -114,7 +114,14 @@ impl Explained<'_> {
         };
         if let Some(sql) = &source.sql {
             let place = match self.declaration.databases.get(&sql.database) {
-                Some(Database { url, .. }) => format!("the database {} ({})", sql.database, url.text),
+                Some(Database { url, replicas, .. }) => {
+                    let or = match replicas.len() {
+                        0 => "",
+                        1 => ", or its replica where that has everything",
+                        _ => ", or a replica that has everything",
+                    };
+                    format!("the database {} ({}){or}", sql.database, url.text)
+                }
                 None => format!("the database {}", sql.database),
             };
             page.line("loaded from", &place);

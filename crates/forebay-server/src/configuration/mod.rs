@@ -6,7 +6,7 @@
 //! everything that is wrong, each with its line, a caret and the mend; no report and no `Debug` shows a secret.
 //!
 //! The language is wider than what this version serves: [`served::refuse`] tells the two apart. Opening databases and
-//! preparing queries is left to those who serve.
+//! preparing queries is left to [`connect`](crate::connect).
 
 mod checked;
 mod deployment;
@@ -14,7 +14,7 @@ mod explain;
 mod fault;
 mod options;
 mod query;
-mod raw;
+pub(crate) mod raw;
 mod reference;
 mod report;
 pub mod secrets;
@@ -28,6 +28,7 @@ pub use checked::{
 };
 pub use deployment::{Deployment, Keyspace};
 pub use explain::explain;
+pub(crate) use fault::Fault;
 pub use query::{Lookup, Query};
 pub use raw::Settings;
 pub use reference::reference;

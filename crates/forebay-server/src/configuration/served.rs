@@ -127,7 +127,7 @@ fn not_served(entry: &Entry, unserved: &Unserved) -> Option<(Span, NotServed)> {
         (Values::All, _) => (entry.key.clone(), format!("`{name}`"), leave_out),
         (Values::True, Value::Flag(true)) => (entry.span.clone(), format!("`{name} = true`"), leave_out),
         (Values::SourcelessBut(served), Value::Choice(choice)) if choice != served => {
-            let what = format!("`{name} = \"{choice}\"` without a source");
+            let what = format!("`{name} = \"{choice}\"`");
             (entry.span.clone(), what, format!("write `{name} = \"{served}\"`"))
         }
         (Values::Beginning(start), Value::Text(text)) if text.expose().starts_with(start) => {

@@ -6,6 +6,7 @@
 
 pub(crate) mod cancel;
 mod postgres;
+pub(crate) mod replica;
 mod sqlite;
 pub mod transaction;
 
@@ -39,6 +40,9 @@ pub struct DatabaseOptions {
     pub pool_ping_after_idle: Duration,
     /// The longest that a database works at one statement of a source before it is given up, and that a commit is waited for.
     pub statement_timeout: Duration,
+    /// Streaming replicas of a PostgreSQL database, each with a pool like the database's own: sources read them where they have applied
+    /// all that was committed before a load began.
+    pub replicas: Vec<Url>,
     /// Whether a SQLite file that is missing is made. Otherwise a mistyped path is told as such.
     pub create: bool,
 }
@@ -94,6 +98,7 @@ impl DatabaseOptions {
             pool_max_lifetime: Duration::from_secs(60 * 60),
             pool_ping_after_idle: Duration::from_secs(30),
             statement_timeout: Duration::from_secs(30),
+            replicas: Vec::new(),
             create: true,
         }
     }
@@ -133,6 +138,8 @@ pub struct Migration {
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: Pool,
+    /// Who is read in its place.
+    replicas: Option<Arc<replica::Replicas>>,
     /// How long it may take to answer a statement of a source, and a commit with what goes with it.
     within: Duration,
     /// Who writes to a SQLite file by a transaction.
@@ -189,8 +196,28 @@ impl Database {
             Address::Sqlite(path) => Pool::Sqlite(sqlite::open(path, options).await?),
             Address::Postgres(url) => Pool::Postgres(postgres::open(url, options).await?),
         };
+        let replicas = match &pool {
+            Pool::Sqlite(_) => None,
+            Pool::Postgres(_) => replica::of(options),
+        };
+        Ok(Self { replicas, ..Self::alone(pool, options) })
+    }
+
+    fn alone(pool: Pool, options: &DatabaseOptions) -> Self {
         let (within, turn) = (options.statement_timeout, Arc::new(Semaphore::new(1)));
-        Ok(Self { pool, within, turn, fed: Vec::new() })
+        Self { pool, replicas: None, within, turn, fed: Vec::new() }
+    }
+
+    /// Opens the database to be read and to prepare what writes; nothing in it is changed.
+    ///
+    /// # Errors
+    /// When the file is missing, or cannot be opened.
+    pub async fn open_to_read(options: &DatabaseOptions) -> Result<Self, DatabaseError> {
+        let pool = match &options.address {
+            Address::Sqlite(path) => Pool::Sqlite(sqlite::open_to_read(path, options).await?),
+            Address::Postgres(url) => Pool::Postgres(postgres::open_to_read(url, options).await?),
+        };
+        Ok(Self::alone(pool, options))
     }
 
     /// Applies the migrations that this database has not seen, in order of version.
@@ -247,6 +274,11 @@ impl Database {
             Pool::Postgres(pool) => Ok(pool),
             Pool::Sqlite(_) => Err(DatabaseError::Dialect { wanted: Dialect::Postgres }),
         }
+    }
+
+    /// Who is read in its place.
+    pub(crate) fn replicas(&self) -> Option<Arc<replica::Replicas>> {
+        self.replicas.clone()
     }
 
     /// How long a statement may take.

@@ -48,11 +48,25 @@ impl Eq for Url {}
 
 /// Opens a pool of sessions that tell times in UTC and give up what takes too long.
 pub(super) async fn open(url: &Url, options: &DatabaseOptions) -> Result<PgPool, DatabaseError> {
-    let connect = PgConnectOptions::clone(&url.0).application_name("forebay").options([
+    Ok(options.pool().connect_with(session(url, options)).await?)
+}
+
+/// The same, connected to when it is asked first.
+pub(super) fn open_lazily(url: &Url, options: &DatabaseOptions) -> PgPool {
+    options.pool().min_connections(0).connect_lazy_with(session(url, options))
+}
+
+/// The same, for statements that change nothing.
+pub(super) async fn open_to_read(url: &Url, options: &DatabaseOptions) -> Result<PgPool, DatabaseError> {
+    let connect = session(url, options).options([("default_transaction_read_only", "on")]);
+    Ok(options.pool().connect_with(connect).await?)
+}
+
+fn session(url: &Url, options: &DatabaseOptions) -> PgConnectOptions {
+    PgConnectOptions::clone(&url.0).application_name("forebay").options([
         ("timezone", "UTC".to_owned()),
         ("datestyle", "ISO".to_owned()),
         ("client_connection_check_interval", CLIENT_CHECK.as_millis().to_string()),
         ("statement_timeout", options.statement_timeout.as_millis().to_string()),
-    ]);
-    Ok(options.pool().connect_with(connect).await?)
+    ])
 }

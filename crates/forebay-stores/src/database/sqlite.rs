@@ -23,3 +23,16 @@ pub(super) async fn open(path: &Path, options: &DatabaseOptions) -> Result<Sqlit
         .busy_timeout(options.pool_wait);
     Ok(options.pool().connect_with(connect).await?)
 }
+
+/// Opens the file at `path` for statements that change nothing.
+pub(super) async fn open_to_read(
+    path: &Path,
+    options: &DatabaseOptions,
+) -> Result<SqlitePool, DatabaseError> {
+    if !path.exists() {
+        return Err(DatabaseError::Missing { path: path.to_owned() });
+    }
+    let connect =
+        SqliteConnectOptions::new().filename(path).pragma("query_only", "on").busy_timeout(options.pool_wait);
+    Ok(options.pool().connect_with(connect).await?)
+}

@@ -20,6 +20,7 @@ mod journal;
 mod merge;
 mod postgres;
 mod proxy;
+mod replicas;
 mod shapes;
 mod sink;
 mod sql;
@@ -45,6 +46,7 @@ pub fn options(folder: &tempfile::TempDir) -> DatabaseOptions {
         pool_max_lifetime: Duration::from_secs(60),
         pool_ping_after_idle: Duration::ZERO,
         statement_timeout: Duration::from_secs(30),
+        replicas: Vec::new(),
         create: true,
     }
 }

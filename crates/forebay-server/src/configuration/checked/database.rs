@@ -17,6 +17,8 @@ pub struct Database {
     pub pool: Pool,
     /// The longest that it works at one statement. Default: 30 s.
     pub statement_timeout: Duration,
+    /// Streaming replicas of it. An environment has none of production's.
+    pub replicas: Vec<DatabaseUrl>,
     /// Whether its row changes invalidate what was loaded from the rows. Default: no.
     pub feed: bool,
 }
@@ -113,8 +115,37 @@ pub(super) fn database(table: &Table, findings: &mut Findings) -> Option<Databas
     if feed && !url.kind.has_feed() {
         findings.add(table.span("feed"), DatabaseFault::NoFeed { kind: url.kind.name() });
     }
+    let replicas = replicas(table, &url, findings);
     let statement_timeout = table.duration("statement_timeout").unwrap_or(STATEMENT_TIMEOUT);
-    Some(Database { url, pool: pool?, statement_timeout, feed })
+    Some(Database { url, pool: pool?, statement_timeout, replicas, feed })
+}
+
+/// The replicas of the database at `url`.
+fn replicas(table: &Table, url: &DatabaseUrl, findings: &mut Findings) -> Vec<DatabaseUrl> {
+    let mut replicas = Vec::new();
+    if url.kind != DatabaseKind::Postgres && table.has("replicas") {
+        findings.add(table.key_span("replicas"), DatabaseFault::NoReplicas { kind: url.kind.name() });
+        return replicas;
+    }
+    for entry in table.texts("replicas") {
+        let Some(text) = entry.text() else { continue };
+        let fault = match DatabaseKind::of(text.expose()) {
+            Some(DatabaseKind::Postgres) => {
+                let url = DatabaseUrl { kind: DatabaseKind::Postgres, text: text.clone() };
+                let fault = incomplete(&url);
+                replicas.push(url);
+                fault
+            }
+            _ => {
+                let schemes = "`postgres://HOST/NAME`";
+                Some(DatabaseFault::BadScheme { place: "a replica", schemes })
+            }
+        };
+        if let Some(fault) = fault {
+            findings.add(entry.span.clone(), fault);
+        }
+    }
+    replicas
 }
 
 /// The address in `table`, which is that of a database or of an environment's.

@@ -49,7 +49,7 @@ pub(super) fn environments(
         let urls = own_urls(name, table, names, &mut addresses, findings);
         let databases = urls.into_iter().filter_map(|(name, own)| {
             let shape = production?.get(&name)?.clone();
-            Some((name, Database { url: own, ..shape }))
+            Some((name, Database { url: own, replicas: Vec::new(), ..shape }))
         });
         let databases: BTreeMap<String, Database> = databases.collect();
         for (database, own) in &databases {

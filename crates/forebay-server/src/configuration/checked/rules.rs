@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::super::fault::PolicyFault;
+use super::super::fault::{PolicyFault, RowsFault};
 use super::super::raw::Table;
 use super::super::report::Findings;
 use super::super::units::show_duration;
@@ -133,11 +133,11 @@ fn refreshed_in_time(table: &Table, ttl: Duration, findings: &mut Findings) {
 pub(super) fn kind(table: &Table, findings: &mut Findings) {
     let kind = table.choice("kind").unwrap_or("blob");
     if table.has("field") && kind != "hash" {
-        findings.add(table.key_span("field"), PolicyFault::FieldWithoutHash);
+        findings.add(table.key_span("field"), RowsFault::FieldWithoutHash);
     }
     let Some(source) = table.table("source") else { return };
     if kind == "counter" {
-        findings.add(table.span("kind"), PolicyFault::CounterWithSource);
+        findings.add(table.span("kind"), RowsFault::CounterWithSource);
     }
     if source.has("http")
         && let Some(kind) = match kind {
@@ -146,7 +146,7 @@ pub(super) fn kind(table: &Table, findings: &mut Findings) {
             _ => None,
         }
     {
-        findings.add(source.key_span("http"), PolicyFault::KindOfRequest { kind });
+        findings.add(source.key_span("http"), RowsFault::KindOfRequest { kind });
     }
     if let Some(sql) = source.table("sql") {
         rows(sql, source, table, kind, findings);
@@ -157,24 +157,18 @@ pub(super) fn kind(table: &Table, findings: &mut Findings) {
 fn rows(sql: &Table, source: &Table, namespace: &Table, kind: &str, findings: &mut Findings) {
     if sql.has("fields") {
         if kind != "hash" {
-            findings.add(sql.key_span("fields"), PolicyFault::FieldsWithoutHash);
+            findings.add(sql.key_span("fields"), RowsFault::FieldsWithoutHash);
         } else if !namespace.has("field") {
-            findings.add(sql.key_span("fields"), PolicyFault::FieldsWithoutField);
+            findings.add(sql.key_span("fields"), RowsFault::FieldsWithoutField);
         }
     }
     if sql.has("rows") && kind != "blob" {
-        findings.add(sql.key_span("rows"), PolicyFault::OfAnotherKind { option: "rows", kind: "blob" });
+        findings.add(sql.key_span("rows"), RowsFault::OfAnotherKind { option: "rows", kind: "blob" });
     } else if sql.choice("rows") == Some("many") && source.has("http") {
-        findings.add(sql.span("rows"), PolicyFault::ManyMerged);
+        findings.add(sql.span("rows"), RowsFault::ManyMerged);
     }
-    for option in ["member", "score"] {
-        match (kind, sql.has(option)) {
-            ("sorted_set", false) => findings.add(sql.name_span.clone(), PolicyFault::SetWithout { option }),
-            ("sorted_set", true) | (_, false) => {}
-            (_, true) => {
-                findings.add(sql.key_span(option), PolicyFault::OfAnotherKind { option, kind: "sorted_set" });
-            }
-        }
+    for option in ["member", "score"].into_iter().filter(|option| kind != "sorted_set" && sql.has(option)) {
+        findings.add(sql.key_span(option), RowsFault::OfAnotherKind { option, kind: "sorted_set" });
     }
     let is_one = match kind {
         "blob" => sql.choice("rows") != Some("many"),
@@ -182,7 +176,7 @@ fn rows(sql: &Table, source: &Table, namespace: &Table, kind: &str, findings: &m
         _ => false,
     };
     if is_one && sql.has("rows_max") {
-        findings.add(sql.key_span("rows_max"), PolicyFault::RowsOfOne);
+        findings.add(sql.key_span("rows_max"), RowsFault::RowsOfOne);
     }
 }
 

@@ -191,11 +191,13 @@ fn shape(
         Kind::SortedSet => {}
     }
     let mut column = |option: &'static str| {
-        let name = checked_name(table, option, "a column", findings)?;
+        let is_given = table.has(option);
+        let name =
+            if is_given { checked_name(table, option, "a column", findings)? } else { option.to_owned() };
         let columns = query.and_then(|query| query.columns.as_ref());
         if columns.is_some_and(|columns| !columns.contains(&name)) {
             let fault = QueryFault::ShapeMissing { option, column: name.clone() };
-            findings.add(table.span(option), fault);
+            findings.add(table.span(if is_given { option } else { "query" }), fault);
         }
         Some(name)
     };

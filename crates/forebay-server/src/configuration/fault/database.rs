@@ -12,6 +12,8 @@ pub(crate) enum DatabaseFault {
     Incomplete { what: &'static str, mend: &'static str },
     #[error("{kind} has no feed of row changes")]
     NoFeed { kind: &'static str },
+    #[error("{kind} has no replicas that can be read")]
+    NoReplicas { kind: &'static str },
     #[error("`warm` is more than `max`")]
     WarmOverMax { max: u32 },
     #[error("there is no `[database.{name}]`")]
@@ -44,6 +46,9 @@ impl DatabaseFault {
                 "nothing to feed from",
                 "leave `feed` out; invalidate from your program, or keep the TTL as short as stale answers may be old",
             ),
+            Self::NoReplicas { .. } => {
+                advice("no replicas", "leave `replicas` out, or name a PostgreSQL database")
+            }
             Self::WarmOverMax { max } => {
                 advice("too many", format!("write `warm` of at most {max}, or raise `max`"))
             }

@@ -7,6 +7,7 @@ mod memory;
 mod policy;
 mod query;
 mod request;
+mod rows;
 mod value;
 
 use forebay::namespace::pattern::PatternError;
@@ -17,6 +18,7 @@ pub(crate) use memory::MemoryFault;
 pub(crate) use policy::PolicyFault;
 pub(crate) use query::QueryFault;
 pub(crate) use request::RequestFault;
+pub(crate) use rows::RowsFault;
 pub(crate) use value::ValueFault;
 
 use super::secrets::SecretError;

@@ -46,24 +46,6 @@ pub(crate) enum PolicyFault {
     DurabilityInCache,
     #[error("a shared tier cannot promise `durability = \"always\"`")]
     AlwaysOnShared,
-    #[error("`field` belongs to a hash")]
-    FieldWithoutHash,
-    #[error("`fields` belongs to a hash")]
-    FieldsWithoutHash,
-    #[error("`fields` needs `field`: without it one row is the whole hash")]
-    FieldsWithoutField,
-    #[error("`{option}` belongs to `kind = \"{kind}\"`")]
-    OfAnotherKind { option: &'static str, kind: &'static str },
-    #[error("a sorted set made of rows needs `{option}`")]
-    SetWithout { option: &'static str },
-    #[error("`rows_max` belongs to a key of many rows")]
-    RowsOfOne,
-    #[error("many rows are an array, which nothing can be merged with")]
-    ManyMerged,
-    #[error("a source gives no counters")]
-    CounterWithSource,
-    #[error("a request gives blobs, not a {kind}")]
-    KindOfRequest { kind: &'static str },
     #[error("`warm` asks for nothing")]
     WarmEmpty,
 }
@@ -124,27 +106,6 @@ impl PolicyFault {
                 "not on a shared tier",
                 "its durability is that server's: leave it out, or leave `[shared]` out",
             ),
-            Self::FieldWithoutHash | Self::FieldsWithoutHash => {
-                advice("not a hash", "write `kind = \"hash\"`, or leave it out")
-            }
-            Self::FieldsWithoutField => advice(
-                "no `field`",
-                "say how fields are named, like `field = \"{order_no}\"`, or leave it out",
-            ),
-            Self::OfAnotherKind { option, kind } => {
-                advice("of another kind", format!("leave `{option}` out, or write `kind = \"{kind}\"`"))
-            }
-            Self::SetWithout { option } => {
-                advice("a sorted set", format!("name a column of the query: `{option} = \"COLUMN\"`"))
-            }
-            Self::RowsOfOne => advice("one row", "leave `rows_max` out, or write `rows = \"many\"`"),
-            Self::ManyMerged => advice("an array", "leave `rows` out, or keep one of the sources"),
-            Self::CounterWithSource => {
-                advice("a counter", "leave `kind` out: a number is a blob, or leave the source out")
-            }
-            Self::KindOfRequest { .. } => {
-                advice("a request", "load it by `source.sql` alone, or leave `kind` out")
-            }
             Self::WarmEmpty => advice("nothing", "list values of a parameter, or say `hottest = N`"),
         }
     }

@@ -241,13 +241,13 @@ static SOURCE_SQL: Section = Section {
         Opt {
             name: "member",
             kind: Kind::Text(TextKind::Name),
-            default: "with `kind = \"sorted_set\"` it must be given",
+            default: "`\"member\"`",
             effect: "The column of a sorted set's members: each row of a key is one.",
         },
         Opt {
             name: "score",
             kind: Kind::Text(TextKind::Name),
-            default: "with `kind = \"sorted_set\"` it must be given",
+            default: "`\"score\"`",
             effect: "The column of their scores: numbers, counted as doubles.",
         },
         Opt {

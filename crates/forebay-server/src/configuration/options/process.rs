@@ -145,6 +145,13 @@ static DATABASE: Section = Section {
             effect: "The longest that the database works at one statement; a load that nobody waits for any more is given up within half a second.",
         },
         Opt {
+            name: "replicas",
+            kind: Kind::Texts(TextKind::Url),
+            default: "none",
+            effect: "Streaming replicas of a PostgreSQL database, `postgres://…` each: sources read one that has everything committed before the \
+                     load began, else the database itself.",
+        },
+        Opt {
             name: "feed",
             kind: Kind::Flag,
             default: "false",

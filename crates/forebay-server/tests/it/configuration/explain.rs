@@ -164,7 +164,7 @@ fn a_namespace_that_says_everything() {
         price — a cache of blobs in the keyspace all (db 7)
 
           key           price:{symbol}:{id:integer}
-          loaded from   the database main (***)
+          loaded from   the database main (***), or its replica where that has everything
           one key       select symbol, p.ident as id, quote, amount, seq, venue from prices p join venues using
                         (venue) where (symbol, p.ident) in (select * from unnest($1::text[], $2::bigint[]))
           many keys     the same query, once for what misses together or waits for its turn
@@ -241,7 +241,7 @@ fn what_rows_make_is_told() {
         let kept = text.lines().filter(|line| {
             ["  rows ", "  field ", "  one field "].iter().any(|label| line.starts_with(label))
         });
-        kept.collect::<Vec<_>>().join("\n")
+        kept.map(str::trim).collect::<Vec<_>>().join("\n")
     };
     expect![[r#"
           field         {order_no}

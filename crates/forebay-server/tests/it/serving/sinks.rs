@@ -189,7 +189,7 @@ async fn a_sink_that_cannot_work_is_told_before_a_port_opens() {
         );
         let error = world.try_start(&namespace).await.expect_err(statement);
         let message = error.to_string();
-        assert!(matches!(error, StartError::Assembly(AssemblyError::Sink { .. })), "{message}");
+        assert!(matches!(error, StartError::Assembly(AssemblyError::Unfit(_))), "{message}");
         assert!(message.contains("namespace `item`") && message.contains(told), "{message}");
     }
 }

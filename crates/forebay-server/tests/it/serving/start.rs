@@ -60,11 +60,12 @@ async fn a_query_that_cannot_work_is_told_before_a_port_opens() {
         source.sql = { database = 'main', query = 'select code from nowhere where code in {keys}' }\n";
     let error = failure(&http.to_string(), &resp.to_string(), namespace).await;
     let message = error.to_string();
-    let StartError::Assembly(AssemblyError::Source { keyspace, namespace, .. }) = error else {
-        panic!("{message}")
-    };
-    assert_eq!((keyspace.as_str(), namespace.as_str()), ("shop", "item"));
-    assert!(message.contains("no such table: nowhere"), "{message}");
+    let StartError::Assembly(AssemblyError::Unfit(report)) = error else { panic!("{message}") };
+    let told = report.errors().first().unwrap();
+    assert_eq!(told.message(), "namespace `item` of keyspace `shop`: no such table: nowhere");
+    let line = message.lines().find(|line| line.contains("select code")).unwrap();
+    let text = line.split_once(" | ").unwrap().1;
+    assert_eq!(text.find("nowhere"), Some(told.column() - 1), "{message}");
     assert!(refuses(http).await && refuses(resp).await);
 }
 
@@ -83,7 +84,7 @@ async fn columns_that_a_star_does_not_give_are_told_before_a_port_opens() {
         );
         let error = failure(ANY, ANY, &namespace).await;
         let message = error.to_string();
-        assert!(matches!(error, StartError::Assembly(AssemblyError::Source { .. })), "{message}");
+        assert!(matches!(error, StartError::Assembly(AssemblyError::Unfit(_))), "{message}");
         assert!(message.contains(told), "{message}");
     }
 }

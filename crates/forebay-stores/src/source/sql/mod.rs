@@ -132,7 +132,7 @@ impl Prepared {
                 (Asked::Sqlite(asked), columns)
             }
             Pool::Postgres(pool) => {
-                let (asked, columns) = postgres::Asked::open(pool, &query).await?;
+                let (asked, columns) = postgres::Asked::open(pool, database.replicas(), &query).await?;
                 (Asked::Postgres(asked), columns)
             }
         };
@@ -155,7 +155,7 @@ impl SqlSource {
     /// # Errors
     /// When the database refuses it, or its columns cannot serve the keys.
     pub async fn open(database: &Database, query: SqlQuery) -> Result<Self, SqlError> {
-        let (whole, columns) = Prepared::open(database, query).await?;
+        let (whole, columns) = Box::pin(Prepared::open(database, query)).await?;
         let Shape::Fields { name, query: Some(text) } = &whole.query.shape else {
             return Ok(Self { whole, fields: None });
         };
@@ -167,8 +167,9 @@ impl SqlSource {
             ..SqlQuery::default()
         };
         let name = name.clone();
-        let (single, given) =
-            Prepared::open(database, single).await.map_err(|error| SqlError::Fields(Box::new(error)))?;
+        let (single, given) = Box::pin(Prepared::open(database, single))
+            .await
+            .map_err(|error| SqlError::Fields(Box::new(error)))?;
         if given != columns {
             let differ = SqlError::FieldsDiffer { single: given.join(", "), whole: columns.join(", ") };
             return Err(SqlError::Fields(Box::new(differ)));

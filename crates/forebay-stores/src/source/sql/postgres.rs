@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::future::poll_fn;
+use std::sync::Arc;
 
 use forebay::LoadKey;
 use forebay::namespace::pattern::ParamKind;
@@ -17,11 +18,13 @@ use super::cell;
 use super::shape::Gathering;
 use super::{KEYS, KeyColumn, Row, SqlError, SqlQuery};
 use crate::database::cancel::Cancelling;
+use crate::database::replica::Replicas;
 
 /// A declared query as it is asked.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pool: PgPool,
+    replicas: Option<Arc<Replicas>>,
     statement: SqlStr,
     binds_keys: bool,
     columns: Vec<Given>,
@@ -76,7 +79,11 @@ impl Asked {
     /// Prepares `query`.
     ///
     /// A `uuid` in a key may be one in its table, or text that looks like one: the server says which it takes.
-    pub(super) async fn open(pool: &PgPool, query: &SqlQuery) -> Result<(Self, Vec<String>), SqlError> {
+    pub(super) async fn open(
+        pool: &PgPool,
+        replicas: Option<Arc<Replicas>>,
+        query: &SqlQuery,
+    ) -> Result<(Self, Vec<String>), SqlError> {
         let mut connection = pool.acquire().await?;
         let kinds: Vec<ParamKind> = query.params.iter().map(|param| param.kind).collect();
         let bound = |uuid_type| bound(&query.text, &kinds, uuid_type);
@@ -100,12 +107,33 @@ impl Asked {
         if given != wanted {
             return Err(SqlError::Parameters { given, wanted });
         }
-        Ok((Self { pool: pool.clone(), statement, binds_keys, columns }, names))
+        Ok((Self { pool: pool.clone(), replicas, statement, binds_keys, columns }, names))
     }
 
-    /// Gathers the rows that belong to any of `keys`.
+    /// Gathers the rows that belong to any of `keys`: from a replica that lacks nothing, else from the primary.
     pub(super) async fn rows(
         &self,
+        query: &SqlQuery,
+        keys: &[LoadKey],
+        gathering: &mut Gathering<'_>,
+    ) -> Result<(), SqlError> {
+        if let Some(replicas) = &self.replicas
+            && let Some((replica, session)) = replicas.caught_up(&self.pool).await?
+        {
+            match self.rows_of(session, query, keys, gathering).await {
+                // A replica may end a query that is in the way of what it has to apply.
+                Err(SqlError::Database(error)) => replicas.failed(replica, error),
+                ended => return ended,
+            }
+            gathering.clear();
+        }
+        let session = Cancelling::acquire(&self.pool).await?;
+        self.rows_of(session, query, keys, gathering).await
+    }
+
+    async fn rows_of(
+        &self,
+        mut session: Cancelling,
         query: &SqlQuery,
         keys: &[LoadKey],
         gathering: &mut Gathering<'_>,
@@ -116,8 +144,7 @@ impl Asked {
                 bind(&mut arguments, query.params.get(at), keys, at).map_err(sqlx::Error::Encode)?;
             }
         }
-        let mut cancelling = Cancelling::acquire(&self.pool).await?;
-        let mut rows = sqlx::query_with(self.statement.clone(), arguments).fetch(cancelling.connection()?);
+        let mut rows = sqlx::query_with(self.statement.clone(), arguments).fetch(session.connection()?);
         let ended = loop {
             match poll_fn(|context| rows.as_mut().poll_next(context)).await {
                 Some(Ok(row)) => gathering.add(self.row(query, &row)?)?,
@@ -126,7 +153,7 @@ impl Asked {
             }
         };
         drop(rows);
-        cancelling.done();
+        session.done();
         Ok(ended?)
     }
 

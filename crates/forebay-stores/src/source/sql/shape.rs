@@ -100,6 +100,11 @@ impl<'q> Gathering<'q> {
         Self { query, found: HashMap::new() }
     }
 
+    /// Forgets what has come.
+    pub(super) fn clear(&mut self) {
+        self.found.clear();
+    }
+
     /// Puts `row` to its key.
     pub(super) fn add(&mut self, row: Row) -> Result<(), SqlError> {
         let Row { json, key, version, tags, place } = row;
