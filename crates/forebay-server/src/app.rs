@@ -55,7 +55,8 @@ pub struct Setup {
     pub keyspace: String,
     /// The folder that the app may keep files in; it exists.
     pub data: PathBuf,
-    /// The keyspace's databases by their declared names, open.
+    /// The keyspace's databases by their declared names, open. Their [transactions](Database::transaction) invalidate what the keyspace has
+    /// loaded from the rows that they change.
     pub databases: BTreeMap<String, Database>,
     /// The table `[app.NAME]` of the declaration, unchecked; empty where none was given.
     pub settings: toml::Table,

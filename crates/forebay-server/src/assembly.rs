@@ -182,10 +182,13 @@ impl Assembly {
             let app = app_of(declared, deployment, apps);
             let databases = open_databases(declared, app.is_some()).await?;
             if let Some(app) = app {
+                let engine = self.engine.keyspace(&declared.name);
+                let feeding =
+                    |(name, database): (&String, &Database)| (name.clone(), database.feeding(&engine, name));
                 let setup = Setup {
                     keyspace: declared.name.clone(),
                     data: declared.data.clone(),
-                    databases: databases.clone(),
+                    databases: databases.iter().map(feeding).collect(),
                     settings: deployment
                         .apps
                         .get(app.name)
@@ -315,6 +318,7 @@ fn ruled(
         Some(bytes) => builder.memory(bytes, eviction(namespace.memory.policy)),
         None => builder,
     };
+    let builder = sources::rows(namespace).into_iter().fold(builder, NamespaceBuilder::depends_on);
     match namespace.warm.as_ref().and_then(|warm| warm.hottest) {
         Some(keys) => builder.count_hottest(usize::try_from(keys).unwrap_or(usize::MAX)),
         None => builder,

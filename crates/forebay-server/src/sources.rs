@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use forebay::Source;
+use forebay::feed::Rows;
 use forebay::namespace::pattern::Pattern;
 use forebay::rt::Clock;
 use forebay_stores::database::Database;
@@ -14,7 +15,7 @@ use forebay_stores::source::http::{HttpSource, OpenError};
 use forebay_stores::source::merge::Merged;
 use forebay_stores::source::sql::{KeyColumn, Limits, Shape, SqlError, SqlQuery, SqlSource};
 
-use crate::configuration::{self, Namespace, RowShape, SourceKind};
+use crate::configuration::{self, Lookup, Namespace, RowShape, SourceKind};
 
 /// Why a declared source cannot load.
 #[derive(Debug, thiserror::Error)]
@@ -111,4 +112,21 @@ fn http(
 /// Whether a tag is known from the key alone; others are made of columns, by the source.
 pub(crate) fn is_of_key(tag: &Pattern, namespace: &Namespace) -> bool {
     tag.names().all(|name| namespace.key.names().any(|parameter| parameter == name))
+}
+
+/// The rows that the values of `namespace` are made of, as far as that is known.
+pub(crate) fn rows(namespace: &Namespace) -> Vec<Rows> {
+    let sql = namespace.source.as_ref().and_then(|source| source.sql.as_ref());
+    let Some((sql, tables)) = sql.zip(namespace.dependencies()) else { return Vec::new() };
+    let of = |lookup: &Lookup| {
+        let mut columns = lookup.columns.iter().map(String::as_str);
+        // No column has no name: where none carries a parameter, a row concerns every key.
+        let column = |rows: Rows, param: &str| rows.column(param, columns.next().unwrap_or_default());
+        let rows = namespace.key.names().fold(Rows::of(&sql.database, &lookup.table), column);
+        match namespace.field_column(&lookup.table).filter(|_| !lookup.columns.is_empty()) {
+            Some(field) => rows.field(field),
+            None => rows,
+        }
+    };
+    tables.iter().map(of).collect()
 }

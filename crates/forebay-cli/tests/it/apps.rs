@@ -61,7 +61,7 @@ fn what_is_not_served_is_known() {
     expect![[r#"
         stocks: nothing
         orders: 1 `feed = true`
-        checkin: 3 `depends_on`, 1 `feed = true`
+        checkin: 1 `feed = true`
         launchpad: 1 `aliases`, 1 `feed = true`
         quant: 1 `feed = true`
     "#]]

@@ -135,7 +135,7 @@ impl Explained<'_> {
                 let kinds: Vec<ParamKind> = kinds.into_iter().chain(of_field).collect();
                 page.line("one field", &sql::bound(dialect, &fields.text.shown(), &kinds));
             }
-            page.line("depends on", &self.dependencies(sql));
+            page.line("depends on", &self.dependencies());
         }
         if let Some(http) = &source.http {
             page.line("loaded from", &http.url.shown());
@@ -161,15 +161,15 @@ impl Explained<'_> {
         }
     }
 
-    fn dependencies(&self, sql: &SqlSource) -> String {
-        if !self.namespace.depends_on.is_empty() {
-            let tables = self.namespace.depends_on.iter().map(|(table, columns)| of_table(table, columns));
-            return format!("{} (declared)", tables.collect::<Vec<_>>().join(", "));
-        }
-        match &sql.query.lookup {
-            Some(lookup) => format!("{} (derived from the query)", of_table(&lookup.table, &lookup.columns)),
-            None => "tables that cannot be told from the query: declare them in `depends_on`".into(),
-        }
+    fn dependencies(&self) -> String {
+        let Some(tables) = self.namespace.dependencies() else {
+            return "tables that cannot be told from the query: declare them in `depends_on`".into();
+        };
+        let is_declared = !self.namespace.depends_on.is_empty();
+        let how = if is_declared { "declared" } else { "derived from the query" };
+        let tables: Vec<String> =
+            tables.iter().map(|lookup| of_table(&lookup.table, &lookup.columns)).collect();
+        format!("{} ({how})", tables.join(", "))
     }
 
     fn freshness(&self, page: &mut Page) {
@@ -330,10 +330,12 @@ impl Explained<'_> {
             .sql
             .as_ref()
             .filter(|sql| self.declaration.databases.get(&sql.database).is_some_and(|it| it.feed));
-        let can_be_told =
-            fed.is_some_and(|sql| !namespace.depends_on.is_empty() || sql.query.lookup.is_some());
+        let are_known = source.sql.is_some() && namespace.dependencies().is_some();
+        let can_be_told = fed.is_some() && are_known;
         if can_be_told {
             seen.push("row changes, whoever makes them, by the feed");
+        } else if are_known {
+            seen.push("row changes that an app makes in transactions");
         }
         page.line("dropped by", &seen.join("; "));
         let old = if namespace.stale_if_error.is_zero() {

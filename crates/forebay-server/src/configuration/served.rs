@@ -35,7 +35,6 @@ const UNSERVED: &[Unserved] = &[
     Unserved { path: "namespace.*.aliases", values: Values::All },
     Unserved { path: "namespace.*.memory.max_age", values: Values::All },
     Unserved { path: "namespace.*.exists", values: Values::All },
-    Unserved { path: "namespace.*.depends_on", values: Values::All },
 ];
 
 #[derive(Debug, thiserror::Error)]

@@ -134,7 +134,7 @@ async fn rows_are_fields_of_a_hash_loaded_whole_or_one_by_one() {
 #[tokio::test]
 async fn a_field_may_be_made_of_several_columns_and_types() {
     let folder = tempfile::tempdir().unwrap();
-    let more = "create table bars (code text, day integer, at text); insert into bars values ('a', 1, 'x'), ('a', 2, 'y:z'), ('a', -3, '');";
+    let more = "create table bars (code text, day integer, at text); insert into bars values ('a', 1, 'x'), ('a', 2, 'y:z'), ('a', -3, ''), ('b', 5, 'q-r'), ('b', 6, 's');";
     for database in databases(&folder, more).await {
         let single = "select * from bars where (code, at, day) in {keys}";
         let shape = fields("{at}:{day:integer}", Some(single));
@@ -142,6 +142,9 @@ async fn a_field_may_be_made_of_several_columns_and_types() {
         let source = SqlSource::open(&database, declared).await.unwrap();
         // Those whose name would be read otherwise are no fields.
         assert_eq!(load(&source, &["a"]).await, [some(r#"x:1={"code":"a","day":1,"at":"x"}"#)]);
+        let other = query("select * from bars where code in {keys}", &["code"], fields("{at}-{code}", None));
+        let other = SqlSource::open(&database, other).await.unwrap();
+        assert_eq!(load(&other, &["b"]).await, [some(r#"s-b={"code":"b","day":6,"at":"s"}"#)]);
         let one = |field: &'static str| FieldKey { key: key("a"), field: field.into() };
         let asked = [one("x:1"), one("x:01"), one("x"), one("y:z:2")];
         let answers = source.load_fields("test", &asked).await.unwrap();

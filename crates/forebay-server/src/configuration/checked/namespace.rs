@@ -6,7 +6,7 @@ use std::time::Duration;
 use forebay::namespace::pattern::Pattern;
 
 use super::super::fault::{KeyFault, PolicyFault, ValueFault};
-use super::super::query::Query;
+use super::super::query::{Lookup, Query};
 use super::super::raw::{Entry, Table, Value};
 use super::super::report::Findings;
 use super::super::units;
@@ -77,6 +77,41 @@ pub struct Namespace {
     pub exists: Exists,
     /// By table: the columns that carry the key's parameters; empty where any change concerns every key.
     pub depends_on: BTreeMap<String, Vec<String>>,
+}
+
+impl Namespace {
+    /// The tables that its rows come from, as they are declared, or else as its query tells them; `None` where it does not.
+    #[must_use]
+    pub fn dependencies(&self) -> Option<Vec<Lookup>> {
+        if !self.depends_on.is_empty() {
+            let declared = |(table, columns): (&String, &Vec<String>)| Lookup {
+                table: table.clone(),
+                columns: columns.clone(),
+            };
+            return Some(self.depends_on.iter().map(declared).collect());
+        }
+        let sql = self.source.as_ref()?.sql.as_ref()?;
+        let mut reads = sql.query.reads.clone()?;
+        for single in sql.fields.iter().flat_map(|fields| fields.reads.iter().flatten()) {
+            if !reads.iter().any(|read| read.table == single.table) {
+                reads.push(Lookup { table: single.table.clone(), columns: Vec::new() });
+            }
+        }
+        sql.fields.as_ref().is_none_or(|fields| fields.reads.is_some()).then_some(reads)
+    }
+
+    /// The column of `table` that is the name of a field as it stands: what the query for single fields looks it up by.
+    #[must_use]
+    pub fn field_column(&self, table: &str) -> Option<&str> {
+        let field = self.field.as_ref()?;
+        let fields = self.source.as_ref()?.sql.as_ref()?.fields.as_ref()?;
+        let [read] = fields.reads.as_deref()? else { return None };
+        let is_alone =
+            field.names().len() == 1 && field.literal_prefix().is_empty() && field.fill(&[b""]).is_empty();
+        let column = read.columns.get(self.key.names().len())?;
+        (is_alone && read.table == table && read.columns.len() == self.key.names().len() + 1)
+            .then_some(column)
+    }
 }
 
 /// What a value is.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::fault::QueryFault;
-use super::select::{Columns, KeysForm, KeysUse, Statement};
+use super::select::{Columns, KeysForm, KeysUse, ReadTable, Statement};
 use super::tokens::{Token, TokenKind};
 use super::{Lookup, Query};
 use crate::configuration::secrets::Text;
@@ -26,14 +26,14 @@ pub(crate) fn check_keys(
         for (fault, _) in &mut faults {
             hide(fault);
         }
-        return (Query { text: text.clone(), columns: None, lookup: None }, faults);
+        return (Query { text: text.clone(), columns: None, reads: None }, faults);
     }
     let columns = match &statement.columns {
         Columns::Told(columns) => Some(columns.clone()),
         Columns::Untold => None,
     };
-    let lookup = lookup(&statement);
-    (Query { text: text.clone(), columns, lookup }, faults)
+    let reads = reads(&statement);
+    (Query { text: text.clone(), columns, reads }, faults)
 }
 
 /// Takes the query's own words out of a fault.
@@ -104,7 +104,7 @@ fn check_placeholders(
             KeysForm::Elsewhere => {
                 Some((QueryFault::KeysNotAfterIn { mend: format!("write `{example}`") }, usage.span.clone()))
             }
-            KeysForm::In { parts, left } => tuple_fault(parts, bound).map(|fault| (fault, left.clone())),
+            KeysForm::In { parts, left, .. } => tuple_fault(parts, bound).map(|fault| (fault, left.clone())),
         };
         faults.extend(fault);
     }
@@ -155,15 +155,30 @@ fn check_columns(statement: &Statement<'_>, wanted: &[&str], faults: &mut Vec<(Q
     }
 }
 
-/// What a simple query looks up; a query of a key without parameters reads the table as a whole.
-fn lookup(statement: &Statement<'_>) -> Option<Lookup> {
-    let table = statement.table.clone()?;
-    let columns = match statement.keys.as_slice() {
-        [] => Vec::new(),
-        [KeysUse { form: KeysForm::In { parts, .. }, .. }] => {
-            parts.iter().cloned().collect::<Option<Vec<_>>>()?
-        }
-        _ => return None,
+/// What a simple query reads: the table that the keys are looked up in, by its columns, and the others whole.
+fn reads(statement: &Statement<'_>) -> Option<Vec<Lookup>> {
+    let tables = statement.tables.as_ref()?;
+    let looked_up = looked_up(statement, tables);
+    let lookup = |(at, table): (usize, &ReadTable)| {
+        let columns =
+            looked_up.as_ref().filter(|(place, _)| *place == at).map(|(_, columns)| columns.clone());
+        Lookup { table: table.name.clone(), columns: columns.unwrap_or_default() }
     };
-    Some(Lookup { table, columns })
+    Some(tables.iter().enumerate().map(lookup).collect())
+}
+
+/// The place of the table whose columns stand before the one `in {keys}`, and those columns; `None` where any row may concern any key.
+fn looked_up(statement: &Statement<'_>, tables: &[ReadTable]) -> Option<(usize, Vec<String>)> {
+    let [KeysUse { form: KeysForm::In { parts, of, .. }, .. }] = statement.keys.as_slice() else {
+        return None;
+    };
+    let columns = parts.iter().cloned().collect::<Option<Vec<String>>>()?;
+    let place = |of: &Option<String>| match (of, tables) {
+        (None, [_]) => Some(0),
+        (None, _) => None,
+        (Some(of), tables) => tables.iter().position(|table| table.alias == *of),
+    };
+    let places = of.iter().map(place).collect::<Option<Vec<usize>>>()?;
+    let first = *places.first()?;
+    places.iter().all(|place| *place == first).then_some((first, columns))
 }

@@ -21,16 +21,16 @@ pub struct Query {
     /// The columns it gives, in order; nothing where they cannot be told without its database (a star, or a query that is
     /// not a plain `select`).
     pub columns: Option<Vec<String>>,
-    /// The table and its columns that the keys are looked up by, if the query is simple enough to tell: one table, and
-    /// columns of it before `in {keys}`.
-    pub lookup: Option<Lookup>,
+    /// The tables it reads, each with the columns that its keys are looked up by; nothing where they cannot be told without its
+    /// database: subqueries, set operations, functions that give rows. A name may be a view's.
+    pub reads: Option<Vec<Lookup>>,
 }
 
-/// Where a simple query looks its keys up.
+/// A table that a query reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup {
     /// The table.
     pub table: String,
-    /// The columns that carry the key's parameters, in their order; none where the key has no parameters.
+    /// The columns that carry the key's parameters, in their order; none where any of its rows may concern any key.
     pub columns: Vec<String>,
 }

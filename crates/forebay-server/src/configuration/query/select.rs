@@ -23,9 +23,10 @@ pub(crate) struct KeysUse {
 /// What stands around `{keys}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeysForm {
-    /// `left in {keys}`: the parts of `left`, by the column they are, if they are plain columns.
+    /// `left in {keys}`: the parts of `left`, by the column they are, if they are plain columns, and the table that each is said to be of.
     In {
         parts: Vec<Option<String>>,
+        of: Vec<Option<String>>,
         left: Range<usize>,
     },
     NotIn,
@@ -41,8 +42,8 @@ pub(crate) struct Statement<'q> {
     /// Where the select list stands, if there is one.
     pub(crate) list: Option<Range<usize>>,
     pub(crate) keys: Vec<KeysUse>,
-    /// The one table it reads, if it is that simple.
-    pub(crate) table: Option<String>,
+    /// The tables it reads, if it is simple enough to tell them.
+    pub(crate) tables: Option<Vec<ReadTable>>,
 }
 
 const SET_WORDS: [&str; 3] = ["union", "intersect", "except"];
@@ -54,8 +55,8 @@ impl<'q> Statement<'q> {
         let tokens = tokens(query);
         let (columns, list) = select_list(&tokens);
         let keys = keys_uses(&tokens);
-        let table = single_table(&tokens);
-        Self { tokens, columns, list, keys, table }
+        let tables = tables(&tokens);
+        Self { tokens, columns, list, keys, tables }
     }
 }
 
@@ -139,7 +140,8 @@ fn keys_form(before: &[Token<'_>]) -> KeysForm {
 /// What stands before `in`: a tuple, a column, or another expression.
 fn left_side(left: &[Token<'_>]) -> KeysForm {
     let Some((last, before)) = left.split_last() else { return KeysForm::Elsewhere };
-    let expression = |start: usize| KeysForm::In { parts: vec![None], left: start..last.span.end };
+    let expression =
+        |start: usize| KeysForm::In { parts: vec![None], of: vec![None], left: start..last.span.end };
     if last.is_symbol(')') {
         let open = before.iter().rposition(|token| token.is_symbol('(') && token.depth == last.depth);
         let Some(open) = open else { return expression(last.span.start) };
@@ -153,7 +155,8 @@ fn left_side(left: &[Token<'_>]) -> KeysForm {
         }
         let inside = before.get(open + 1..).unwrap_or_default();
         let parts = inside.split(|token| token.depth == last.depth + 1 && token.is_symbol(','));
-        return KeysForm::In { parts: parts.map(plain_column).collect(), left: start..last.span.end };
+        let of = parts.clone().map(qualifier).collect();
+        return KeysForm::In { parts: parts.map(plain_column).collect(), of, left: start..last.span.end };
     }
     // `schema.table.column`, as long as dots join it.
     let mut start = left.len() - 1;
@@ -162,7 +165,7 @@ fn left_side(left: &[Token<'_>]) -> KeysForm {
     }
     let name = left.get(start..).unwrap_or_default();
     let from = name.first().map_or(last.span.start, |first| first.span.start);
-    KeysForm::In { parts: vec![plain_column(name)], left: from..last.span.end }
+    KeysForm::In { parts: vec![plain_column(name)], of: vec![qualifier(name)], left: from..last.span.end }
 }
 
 /// The column that `t.code` or `code` is.
@@ -176,27 +179,102 @@ fn plain_column(tokens: &[Token<'_>]) -> Option<String> {
     (joined && before.len() % 2 == 0).then(|| last.name().map(str::to_owned))?
 }
 
-/// The table of `select … from table [alias] [where …]`, without joins, subqueries and set operations.
-fn single_table(tokens: &[Token<'_>]) -> Option<String> {
+/// The table that a column is said to be of: `t` in `t.code`.
+fn qualifier(column: &[Token<'_>]) -> Option<String> {
+    match column {
+        [.., table, dot, _] if dot.is_symbol('.') => folded(table),
+        _ => None,
+    }
+}
+
+/// A name as the databases know it: one without quotes is in small letters.
+pub(crate) fn folded(token: &Token<'_>) -> Option<String> {
+    match &token.kind {
+        TokenKind::Quoted(name) => Some(name.clone()),
+        _ => token.name().map(str::to_ascii_lowercase),
+    }
+}
+
+/// A table that a query reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ReadTable {
+    pub(crate) name: String,
+    /// What it is called in the query.
+    pub(crate) alias: String,
+}
+
+/// Words between two tables.
+const JOINS: [&str; 9] = ["join", "inner", "left", "right", "full", "outer", "cross", "natural", "only"];
+
+/// The tables of `select … from table [alias] [join …] [where …]`, without subqueries, functions that give rows, and set operations.
+fn tables(tokens: &[Token<'_>]) -> Option<Vec<ReadTable>> {
     let selects = tokens.iter().filter(|token| token.is_word("select")).count();
-    let compound =
-        tokens.iter().any(|token| ["join", "with"].iter().chain(&SET_WORDS).any(|word| token.is_word(word)));
+    let compound = tokens.iter().any(|token| token.is_word("with") || is_any(token, &SET_WORDS));
     if selects != 1 || compound || !tokens.first()?.is_word("select") {
         return None;
     }
     let from = tokens.iter().position(|token| token.depth == 0 && token.is_word("from"))?;
     let rest = tokens.get(from + 1..)?;
-    let end_words = ["where", "group", "order", "limit", "having", "window"];
-    let end =
-        rest.iter().position(|token| end_words.iter().any(|word| token.is_word(word))).unwrap_or(rest.len());
-    let table = rest.get(..end)?;
-    let is_plain = table.iter().all(|token| token.name().is_some() || token.is_symbol('.'));
-    if !is_plain {
-        return None;
+    let end_words = ["where", "group", "order", "limit", "having", "window", "fetch", "offset", "for"];
+    let ends = |token: &Token<'_>| token.depth == 0 && (is_any(token, &end_words) || token.is_symbol(';'));
+    let mut rest = rest.get(..rest.iter().position(ends).unwrap_or(rest.len()))?;
+    let mut tables = Vec::new();
+    while !rest.is_empty() {
+        rest = rest.get(rest.iter().position(|token| !is_any(token, &JOINS))?..)?;
+        let (table, after) = read_table(rest)?;
+        tables.push(table);
+        rest = after;
     }
-    // `schema.table alias`: the name is what the last dot leads to.
-    let name_at = table.iter().rposition(|token| token.is_symbol('.')).map_or(0, |dot| dot + 1);
-    table.get(name_at)?.name().map(str::to_owned)
+    (!tables.is_empty()).then_some(tables)
+}
+
+/// The table that `tokens` begin with, and what follows its conditions.
+fn read_table<'t, 'q>(tokens: &'t [Token<'q>]) -> Option<(ReadTable, &'t [Token<'q>])> {
+    // `schema.table`: the name is what the last dot leads to.
+    let mut at = 0;
+    while tokens.get(at + 1).is_some_and(|token| token.is_symbol('.')) {
+        at += 2;
+    }
+    let name = folded(tokens.get(at)?)?;
+    let mut rest = tokens.get(at + 1..)?;
+    if let [word, after @ ..] = rest
+        && word.is_word("as")
+    {
+        rest = after;
+    }
+    let is_alias = |token: &Token<'_>| {
+        token.name().is_some() && !is_any(token, &["on", "using"]) && !is_any(token, &JOINS)
+    };
+    let alias = match rest {
+        [alias, after @ ..] if is_alias(alias) => {
+            rest = after;
+            folded(alias)?
+        }
+        _ => name.clone(),
+    };
+    let conditions = match rest {
+        [] => 0,
+        [next, ..] if next.is_symbol(',') || is_any(next, &JOINS) => 0,
+        [next, ..] if is_any(next, &["on", "using"]) => next_table(rest),
+        // A function that gives rows, a sample, a hint.
+        _ => return None,
+    };
+    let after = rest.get(conditions..)?;
+    let after = if after.first().is_some_and(|token| token.is_symbol(',')) { after.get(1..)? } else { after };
+    Some((ReadTable { name, alias }, after))
+}
+
+/// Where the condition of a join ends.
+fn next_table(tokens: &[Token<'_>]) -> usize {
+    let is_call = |at: usize| tokens.get(at + 1).is_some_and(|token| token.is_symbol('('));
+    let begins = |(at, token): (usize, &Token<'_>)| {
+        token.depth == 0 && (token.is_symbol(',') || is_any(token, &JOINS) && !is_call(at))
+    };
+    tokens.iter().enumerate().position(begins).unwrap_or(tokens.len())
+}
+
+fn is_any(token: &Token<'_>, words: &[&str]) -> bool {
+    words.iter().any(|word| token.is_word(word))
 }
 
 #[cfg(test)]
@@ -259,18 +337,29 @@ mod tests {
     }
 
     #[test]
-    fn only_a_simple_query_tells_its_table() {
-        for (query, table) in [
-            ("select * from quotes where code in {keys}", Some("quotes")),
-            ("select * from main.quotes as q where q.code in {keys}", Some("quotes")),
-            ("select * from \"my quotes\" q", Some("my quotes")),
-            ("select * from a, b", None),
-            ("select * from a join b on a.x = b.x", None),
-            ("select * from (select 1)", None),
-            ("select * from a where x in (select y from b)", None),
-            ("select * from a union select * from b", None),
+    fn a_query_without_subqueries_tells_its_tables() {
+        for (query, tables) in [
+            ("select * from quotes where code in {keys}", "quotes quotes"),
+            ("select * from main.Quotes as q where q.code in {keys}", "quotes q"),
+            ("select * from \"My quotes\" q", "My quotes q"),
+            ("select * from a, b c", "a a, b c"),
+            ("select * from a join b on a.x = left(b.x, 2) and (b.y = 1) where a.z in {keys}", "a a, b b"),
+            ("select * from a x left outer join s.b y using (id), c", "a x, b y, c c"),
+            ("select * from a natural join b order by 1", "a a, b b"),
+            ("select count(*) from only a", "a a"),
+            ("select * from a for share", "a a"),
+            ("select * from (select 1)", ""),
+            ("select * from a join (select 1) b on true", ""),
+            ("select * from a where x in (select y from b)", ""),
+            ("select * from json_each(a)", ""),
+            ("select * from a union select * from b", ""),
+            ("with a as (select 1) select * from a", ""),
+            ("select 1", ""),
         ] {
-            assert_eq!(Statement::read(query).table.as_deref(), table, "{query}");
+            let found = Statement::read(query).tables.unwrap_or_default();
+            let found: Vec<String> =
+                found.iter().map(|table| format!("{} {}", table.name, table.alias)).collect();
+            assert_eq!(found.join(", "), tables, "{query}");
         }
     }
 }

@@ -122,7 +122,8 @@ fn a_cache_that_every_use_renews() {
           breaker       after 9 failures in a row no load for 1m, then single ones until 2 succeed
           absence       believed for 30s: a row that others add shows after 35s at the latest
 
-          dropped by    DEL, UNLINK and FB.INVALIDATE of the key; the invalidation of its tags
+          dropped by    DEL, UNLINK and FB.INVALIDATE of the key; the invalidation of its tags; row changes that an
+                        app makes in transactions
           made stale by FB.EXPIRE of the key: the next read loads
           tag           user:{user_id} (by its row)
           tag           session:{id}
@@ -198,8 +199,8 @@ fn a_namespace_that_says_everything() {
           memory        256 MiB of its own (25 % of all); evicts by least frequently used first
           warmed        at the start, in the background: 2 listed keys and the 5 keys most read in the last run
 
-          not served    `exists`, `depends_on`, `sink.http`, `memory.max_age`, `feed = true` of the database main:
-                        read and checked, but this version refuses to serve it
+          not served    `exists`, `sink.http`, `memory.max_age`, `feed = true` of the database main: read and
+                        checked, but this version refuses to serve it
     "#]].assert_eq(&explained("full.toml", "price"));
 }
 

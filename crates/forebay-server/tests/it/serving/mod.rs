@@ -4,6 +4,7 @@
 
 mod copies;
 mod declared;
+mod dependencies;
 mod http;
 mod postgres;
 mod request;
