@@ -1,4 +1,5 @@
-//! Forebay's chores, behind `cargo xtask`: the whole test, tidy, licences, private services, benchmarks, recorded histories.
+//! Forebay's chores, behind `cargo xtask`: the whole test, tidy, licences, private services, benchmarks, recorded histories,
+//! killed processes.
 //!
 //! It is a library too, so that tests can ask for a service ([`services::url`]) and call the rules ([`tidy::check`]). It
 //! imports nothing of ours and little of others': it is compiled before everything else.
@@ -7,6 +8,7 @@
 
 pub mod bench;
 pub mod cargo;
+pub mod crash;
 pub mod deny;
 mod error;
 pub mod needs;

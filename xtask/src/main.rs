@@ -12,7 +12,7 @@ use xtask::needs::{self, For};
 use xtask::process::{Runner, Stop, say};
 use xtask::services::{Folder, NAMES, Services};
 use xtask::test::Extent;
-use xtask::{Error, bench, cargo, deny, test, tidy, verify};
+use xtask::{Error, bench, cargo, crash, deny, test, tidy, verify};
 
 /// Longest time for a benchmark or a proof, its build included.
 const LONG: Duration = Duration::from_secs(4 * 60 * 60);
@@ -101,6 +101,22 @@ enum Chore {
         #[arg(long, value_name = "N")]
         count: Option<u64>,
     },
+    /// Kill processes that write, again and again, and look for what they acknowledged
+    ///
+    /// Writes behind on SQLite and on PostgreSQL, the disk, the embedded tier, and `forebay serve` with its stores: each is ended by
+    /// SIGKILL in the middle of its writes, and nothing that it acknowledged may be lost, doubled or out of order. Prints a line for
+    /// each at the end, with `-` for what its writes cannot show. docs/proofs.md says more.
+    #[command(
+        after_help = "Examples:\n  cargo xtask crash\n  cargo xtask crash --quick\n  cargo xtask crash --cycles 10000"
+    )]
+    Crash {
+        /// Kill each 100 times instead of 1,000
+        #[arg(long)]
+        quick: bool,
+        /// How often to kill each
+        #[arg(long, value_name = "N", conflicts_with = "quick", value_parser = clap::value_parser!(u64).range(1..))]
+        cycles: Option<u64>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -140,6 +156,11 @@ fn run(chore: Chore) -> Result<(), Error> {
         Chore::Verify { quick, seed, count } => {
             let runner = Runner { stop: Stop::listen()?, limit: LONG };
             verify::run(&root, &runner, verify::Extent::new(quick, seed, count))
+        }
+        Chore::Crash { quick, cycles } => {
+            needs::provide(For::Test)?;
+            let runner = Runner { stop: Stop::listen()?, limit: LONG };
+            crash::run(&root, &runner, crash::cycles(quick, cycles))
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What was acknowledged outlives the end of the process, however that ends.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 
 use crate::running::{Running, run, stderr, stdout};
@@ -50,6 +52,91 @@ fn a_killed_process_loses_nothing_that_a_store_acknowledged() {
         });
         assert!(values.starts_with(&format!("*300\r\n{}", found.collect::<String>())), "{values}");
     }
+}
+
+/// Says how often the serving process is killed; `cargo xtask crash` asks for more, and reads what is told.
+const CYCLES: &str = "FOREBAY_CRASH_CYCLES";
+
+/// What was written over one connection after the other, until the process of each was killed.
+#[derive(Default)]
+struct Wrote {
+    sent: u64,
+    acknowledged: u64,
+}
+
+/// Sets one key after the other, and the same number to one that all share; the process is killed after some, with others under way.
+fn write_and_kill(running: Running, wrote: &mut Wrote, most: u64) {
+    let mut stream = TcpStream::connect(("127.0.0.1", running.resp)).unwrap();
+    let mut replies = BufReader::new(stream.try_clone().unwrap());
+    let mut victim = Some(running);
+    let enough = wrote.acknowledged + most;
+    loop {
+        while victim.is_some() && wrote.sent < wrote.acknowledged + 4 {
+            wrote.sent += 1;
+            let number = wrote.sent;
+            let commands = format!(
+                "SET note:{number} {number}\r\nSET lazy:{number} {number}\r\nSET note:0 {number}\r\n"
+            );
+            stream.write_all(commands.as_bytes()).unwrap();
+        }
+        for _ in 0..3 {
+            let mut said = String::new();
+            let read = replies.read_line(&mut said);
+            // The last reply may be half of one.
+            if read.is_err() || !said.ends_with("\r\n") {
+                return;
+            }
+            assert_eq!(said, "+OK\r\n");
+        }
+        wrote.acknowledged += 1;
+        if wrote.acknowledged == enough
+            && let Some(victim) = victim.take()
+        {
+            victim.kill();
+        }
+    }
+}
+
+#[test]
+fn a_process_killed_while_it_writes_keeps_what_it_acknowledged_in_its_order() {
+    let cycles = std::env::var(CYCLES).map_or(100, |text| text.parse::<u64>().expect(CYCLES));
+    let folder = declared();
+    let mut random = fastrand::Rng::with_seed(cycles);
+    let mut wrote = Wrote::default();
+    let (mut lost, mut disordered) = (0, 0);
+    for cycle in 1..=cycles {
+        let running = serve(folder.path());
+        write_and_kill(running, &mut wrote, random.u64(1..60));
+        let running = serve(folder.path());
+        // Those of some cycles before are looked at again.
+        let from = wrote.acknowledged.saturating_sub(500) + 1;
+        for name in ["note", "lazy"] {
+            let keys: Vec<String> = (from..=wrote.sent).map(|number| format!("{name}:{number}")).collect();
+            let values = running.resp(&format!("MGET {}", keys.join(" ")));
+            let is_there: Vec<bool> =
+                values.lines().filter(|line| line.starts_with('$')).map(|line| line != "$-1").collect();
+            assert_eq!(is_there.len(), keys.len(), "{values}");
+            let (acknowledged, under_way) = is_there.split_at((wrote.acknowledged + 1 - from) as usize);
+            lost += acknowledged.iter().filter(|there| !**there).count();
+            // Of what was under way nothing is there without what came before it.
+            disordered += usize::from(!under_way.is_sorted_by(|one, next| one >= next));
+        }
+        let newest: u64 = running.get("note:0").unwrap().parse().unwrap();
+        lost += usize::from(newest < wrote.acknowledged);
+        disordered += usize::from(newest > wrote.sent);
+        running.kill();
+        // What was under way counts as acknowledged where it is there.
+        wrote = Wrote { sent: newest, acknowledged: newest };
+        if cycle.is_multiple_of((cycles / 10).max(1)) {
+            println!("\n# serve {cycle} of {cycles}");
+        }
+    }
+    let acknowledged = wrote.acknowledged;
+    println!(
+        "\ncrash=serve cycles={cycles} acknowledged={acknowledged} lost={lost} doubled=- disordered={disordered}"
+    );
+    assert!(acknowledged >= cycles);
+    assert_eq!([lost, disordered], [0; 2], "lost, disordered");
 }
 
 #[test]

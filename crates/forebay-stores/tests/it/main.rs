@@ -11,6 +11,7 @@
     reason = "tests may stop at the first surprise"
 )]
 
+mod crash;
 mod database;
 mod disk;
 mod embedded;

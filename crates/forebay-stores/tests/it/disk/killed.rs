@@ -4,9 +4,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use forebay_stores::disk::{Batch, Disk, DiskError, DiskOptions, Durability, Space};
+use forebay_stores::disk::{Batch, Changes, Disk, DiskError, DiskOptions, Durability, Scan, Space};
 
 use super::open;
+use crate::crash::{Verdict, cycles};
 
 /// Tells a copy of this test binary that it is the process to be killed, and its folder.
 const FOLDER: &str = "FOREBAY_TEST_DISK_FOLDER";
@@ -14,17 +15,33 @@ const FOLDER: &str = "FOREBAY_TEST_DISK_FOLDER";
 /// The same of the process whose files are limited.
 const LIMITED: &str = "FOREBAY_TEST_LIMITED_FOLDER";
 
-/// The process that is killed: it writes numbered rows, each to two spaces, and says which were acknowledged.
+/// How many rows there are, as the one who writes them counts on.
+const COUNT: &str = "count";
+/// The number of the newest row.
+const NEWEST: &str = "newest";
+
+async fn number_at(disk: &Disk, key: &'static str) -> u32 {
+    super::text(disk, key).await.map_or(0, |text| text.parse().unwrap())
+}
+
+/// The process that is killed: it writes numbered rows, each to two spaces, counts them, and says which were acknowledged.
 #[tokio::test]
 async fn child() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let disk = open(Path::new(&folder)).await;
-    for number in 0_u32.. {
-        let mut batch = Batch::new();
+    let first = number_at(&disk, COUNT).await;
+    for number in first.. {
         let key = format!("{number:06}");
-        batch.put(Space::Stores, key.clone(), vec![b'x'; 100]).put(Space::Hot, key, "y");
         let durability = if number.is_multiple_of(3) { Durability::Always } else { Durability::OsWritten };
-        disk.write(batch, durability).await.unwrap();
+        let step = move |changes: &mut Changes<'_>| {
+            changes.put(Space::Stores, key.clone(), vec![b'x'; 100])?;
+            changes.put(Space::Hot, key, "y")?;
+            let count = changes.get(Space::Stores, COUNT.as_bytes())?;
+            let count = count.map_or(0, |count| std::str::from_utf8(&count).unwrap().parse::<u32>().unwrap());
+            changes.put(Space::Stores, COUNT, (count + 1).to_string())?;
+            changes.put(Space::Stores, NEWEST, number.to_string())
+        };
+        disk.change(200, durability, step).await.unwrap();
         let mut out = std::io::stdout().lock();
         writeln!(out, "\nacknowledged {number}").unwrap();
         out.flush().unwrap();
@@ -86,39 +103,72 @@ fn number(line: &str) -> Option<u32> {
     line.strip_prefix("acknowledged ")?.parse().ok()
 }
 
+/// Rows from the number `from` on: how many are there, one after the other; half a batch, or one that is missing, is told.
+async fn rows_from(disk: &Disk, from: u32, verdict: &mut Verdict) -> u32 {
+    let after = from.checked_sub(1).map(|before| format!("{before:06}").into());
+    let scan = |space| Scan { after: after.clone(), prefix: "0".into(), ..super::all_of(space) };
+    let rows = disk.scan(scan(Space::Stores)).await.unwrap().rows;
+    let others = disk.scan(scan(Space::Hot)).await.unwrap().rows;
+    assert_eq!(rows.len(), others.len(), "half a batch is there");
+    let end = from + u32::try_from(rows.len()).unwrap();
+    for (number, (key, _)) in (from..).zip(&rows) {
+        if key[..] != *format!("{number:06}").as_bytes() {
+            verdict.lost.push(format!("{number}: {key:?} follows the one before"));
+            break;
+        }
+    }
+    end
+}
+
+/// Starts a process on `folder` and kills it after some acknowledgements; the number of the last.
+async fn kill_one(folder: &Path, enough: u32, asks_who: bool) -> u32 {
+    let mut child = start(folder);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let told = lines.by_ref().map_while(Result::ok).filter_map(|line| number(&line));
+    let reached = told.take(enough as usize).last();
+    assert!(reached.is_some(), "the child ended before it was killed");
+    if asks_who {
+        let refused = Disk::open(folder, DiskOptions::default()).await.unwrap_err();
+        let DiskError::InUse { holder, .. } = &refused else { panic!("{refused}") };
+        assert!(holder.starts_with(&format!("process {} since 20", child.id())), "{holder}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    lines.map_while(Result::ok).filter_map(|line| number(&line)).last().or(reached).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_process_acknowledged_is_there() {
     let folder = tempfile::tempdir().unwrap();
-    let mut written = 0;
-    for round in 0..4_u32 {
-        let mut child = start(folder.path());
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let enough = 20 + 37 * round;
-        let reached =
-            lines.by_ref().map_while(Result::ok).filter_map(|line| number(&line)).find(|n| *n >= enough);
-        assert!(reached.is_some(), "the child ended before it was killed");
-        if round == 0 {
-            let refused = Disk::open(folder.path(), DiskOptions::default()).await.unwrap_err();
-            let DiskError::InUse { holder, .. } = &refused else { panic!("{refused}") };
-            assert!(holder.starts_with(&format!("process {} since 20", child.id())), "{holder}");
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let last = lines.map_while(Result::ok).filter_map(|line| number(&line)).last().or(reached).unwrap();
-
+    let cycles = cycles();
+    let mut verdict = Verdict::new("disk", cycles);
+    let mut random = fastrand::Rng::with_seed(cycles);
+    let mut end = 0;
+    for done in 1..=cycles {
+        let last = kill_one(folder.path(), random.u32(1..80), done == 1).await;
+        verdict.acknowledged = u64::from(last) + 1;
         let disk = open(folder.path()).await;
         assert!(disk.opened().kept_all, "the machine has run on");
-        let rows = disk.scan(super::all_of(Space::Stores)).await.unwrap().rows;
-        let others = disk.scan(super::all_of(Space::Hot)).await.unwrap().rows;
-        assert_eq!(rows.len(), others.len(), "half a batch is there");
-        assert!(rows.len() > last as usize, "{last} was acknowledged, and there are {}", rows.len());
-        for (at, (key, _)) in rows.iter().enumerate() {
-            assert_eq!(key[..], *format!("{at:06}").as_bytes(), "one is missing");
+        // All of them are looked at again now and then.
+        let from = if done == cycles || done.is_multiple_of(100) { 0 } else { end };
+        end = rows_from(&disk, from, &mut verdict).await;
+        let (count, newest) = (number_at(&disk, COUNT).await, number_at(&disk, NEWEST).await);
+        if end <= last {
+            verdict.lost.push(format!("{last} was acknowledged, and there are {end}"));
         }
-        written = written.max(rows.len());
+        if count > end {
+            verdict.doubled.push(format!("{count} were counted, and there are {end}"));
+        }
+        if count < end {
+            verdict.lost.push(format!("{count} were counted, and there are {end}"));
+        }
+        if newest + 1 != end {
+            verdict.disordered.push(format!("{newest} is the newest of {end}"));
+        }
         disk.close().await.unwrap();
+        verdict.cycle(done);
     }
-    assert!(written > 100);
+    verdict.close();
 }
 
 #[tokio::test]
