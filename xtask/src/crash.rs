@@ -29,6 +29,8 @@ const TESTS: &[(&str, &[&str])] = &[
             "sink::crash::nothing_acknowledged_is_lost_on_postgresql",
             "disk::killed::what_a_killed_process_acknowledged_is_there",
             "embedded::killed::a_kill_neither_brings_back_what_was_invalidated_nor_cools_the_rest",
+            "faults::each_call_of_the_disk_fails_and_nothing_acknowledged_is_lost",
+            "faults::each_call_of_the_embedded_tier_fails_and_nothing_invalidated_comes_back",
         ],
     ),
     ("forebay-cli", &["kept::a_process_killed_while_it_writes_keeps_what_it_acknowledged_in_its_order"]),

@@ -304,18 +304,16 @@ impl Writer {
         self.seen(written)
     }
 
-    /// After what has failed nothing more is written.
+    /// After what has failed nothing more is written, and nobody knows what was.
     fn seen(&mut self, done: Result<(), DiskError>) -> Result<(), DiskError> {
-        if let Err(error) = &done {
-            let error = match error {
-                DiskError::Poisoned { .. } => error.clone(),
-                other => DiskError::Poisoned { cause: Arc::new(other.clone()) },
-            };
-            self.sync_due = None;
-            self.status.poisoned.store(true, Ordering::Release);
-            self.poisoned.get_or_insert(error);
-        }
-        done
+        let Err(error) = done else { return Ok(()) };
+        let error = match error {
+            DiskError::Poisoned { .. } => error,
+            other => DiskError::Poisoned { cause: Arc::new(other) },
+        };
+        self.sync_due = None;
+        self.status.poisoned.store(true, Ordering::Release);
+        Err(self.poisoned.get_or_insert(error).clone())
     }
 
     /// Ends the other threads, then notes that nothing was lost.

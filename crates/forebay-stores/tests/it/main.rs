@@ -16,6 +16,7 @@ mod database;
 mod disk;
 mod embedded;
 mod episodes;
+mod faults;
 mod http;
 mod journal;
 mod merge;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use forebay::tier::shared::SharedTier;
 use forebay::value::Codec;
 use forebay::{Forebay, Namespace, load_one, secs};
-use forebay_stores::disk::{Disk, DiskOptions};
+use forebay_stores::disk::{Disk, DiskError, DiskOptions};
 use forebay_stores::tier::embedded::{EmbeddedOptions, EmbeddedTier};
 
 struct Digits;
@@ -36,8 +36,13 @@ pub struct Process {
 impl Process {
     /// Its source gives `base` and the key's number together.
     pub async fn start(folder: &Path, base: i64) -> Self {
-        let disk = Disk::open(folder, DiskOptions::default()).await.unwrap();
-        let tier = Arc::new(EmbeddedTier::open(disk.clone(), EmbeddedOptions::default()).await.unwrap());
+        Self::open(folder, base).await.unwrap()
+    }
+
+    /// As [`start`](Self::start), where the disk may refuse.
+    pub async fn open(folder: &Path, base: i64) -> Result<Self, DiskError> {
+        let disk = Disk::open(folder, DiskOptions::default()).await?;
+        let tier = Arc::new(EmbeddedTier::open(disk.clone(), EmbeddedOptions::default()).await?);
         let shared: Arc<dyn SharedTier> = Arc::<EmbeddedTier>::clone(&tier);
         let engine = Forebay::builder().shared_tier(shared).build().unwrap();
         let asked = Arc::new(AtomicU64::new(0));
@@ -49,7 +54,12 @@ impl Process {
         let prices =
             engine.namespace("prices").key("price:{number:integer}").ttl(secs(3600)).tags(&["all:prices"]);
         let prices = prices.codec(Digits).source(load_one(load)).build().unwrap();
-        Self { disk, tier, engine, prices, asked }
+        Ok(Self { disk, tier, engine, prices, asked })
+    }
+
+    /// Waits until what goes on beside the answers is over.
+    pub async fn settled(&self) {
+        self.engine.idle().await;
     }
 
     pub async fn get(&self, number: i64) -> i64 {

@@ -1,7 +1,7 @@
 //! The embedded tier: its contract, restarts, expiry and budget, and engines over it.
 
 mod conformance;
-mod engines;
+pub mod engines;
 mod expiry;
 mod killed;
 
