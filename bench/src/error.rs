@@ -76,6 +76,12 @@ pub(crate) enum Error {
         /// The cache.
         cache: &'static str,
     },
+    /// A store, a database or another program refused or failed.
+    #[error("{problem}")]
+    Store {
+        /// What it said.
+        problem: String,
+    },
     /// Forebay served a value that the source gave before an invalidation.
     #[error("forebay kept a value from before an invalidation: promise P1 is broken")]
     KeptStale,

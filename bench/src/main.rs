@@ -16,6 +16,7 @@ mod race;
 mod ratio;
 mod report;
 mod rounds;
+mod stores;
 mod traces;
 mod zipf;
 
@@ -54,12 +55,38 @@ const BENCHES: &[Bench] = &[
     Bench { name: "memory", measures: memory::MEASURES, goal: memory::GOAL, run: memory::run },
     Bench { name: "breaker", measures: breaker::MEASURES, goal: breaker::GOAL, run: breaker::run },
     Bench { name: "observe", measures: observe::MEASURES, goal: observe::GOAL, run: observe::run },
+    Bench {
+        name: "batch",
+        measures: stores::batch::MEASURES,
+        goal: stores::batch::GOAL,
+        run: stores::batch::run,
+    },
+    Bench {
+        name: "behind",
+        measures: stores::behind::MEASURES,
+        goal: stores::behind::GOAL,
+        run: stores::behind::run,
+    },
+    Bench {
+        name: "restart",
+        measures: stores::restart::MEASURES,
+        goal: stores::restart::GOAL,
+        run: stores::restart::run,
+    },
+    Bench {
+        name: "faults",
+        measures: stores::faults::MEASURES,
+        goal: stores::faults::GOAL,
+        run: stores::faults::run,
+    },
     Bench { name: "race", measures: race::MEASURES, goal: race::GOAL, run: race::run },
 ];
 
-/// All of these in a row, under one name.
-const ENGINE: &str = "engine";
-const OF_THE_ENGINE: &[&str] = &["hit", "mixed", "ratio", "herd", "cold", "memory", "breaker"];
+/// All of some in a row, under one name.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("engine", &["hit", "mixed", "ratio", "herd", "cold", "memory", "breaker"]),
+    ("stores", &["batch", "behind", "restart", "faults"]),
+];
 
 /// What the command line says of how to run.
 #[derive(Clone, Debug)]
@@ -69,6 +96,8 @@ struct Settings {
     traces: Option<PathBuf>,
     /// The address of a Redis that may be filled.
     redis: Option<String>,
+    /// The address of a PostgreSQL database that may be written to.
+    postgres: Option<String>,
 }
 
 /// How long a benchmark runs.
@@ -125,6 +154,9 @@ struct Arguments {
     /// Compare memory with the Redis at this address, such as redis://127.0.0.1:6379; its data set grows by 1,000,000 keys
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
+    /// Measure with the PostgreSQL database at this address too, such as postgres://postgres@127.0.0.1/postgres; tables are made in it
+    #[arg(long, value_name = "URL")]
+    postgres: Option<String>,
     /// List the benchmarks: name, what it measures, goal
     #[arg(long, conflicts_with = "name")]
     list: bool,
@@ -143,27 +175,38 @@ fn main() -> ExitCode {
 
 /// What can be run: each benchmark, all of the engine's, and what a benchmark runs in a process of its own.
 fn names() -> impl Iterator<Item = PossibleValue> {
-    let shown = BENCHES.iter().map(|bench| bench.name).chain([ENGINE]).map(PossibleValue::new);
-    shown.chain([PossibleValue::new(memory::ALONE).hide(true)])
+    let shown = BENCHES
+        .iter()
+        .map(|bench| bench.name)
+        .chain(GROUPS.iter().map(|(name, _)| *name))
+        .map(PossibleValue::new);
+    let alone = [memory::ALONE, stores::restart::QUEUE_ALONE, stores::restart::ENTRIES_ALONE];
+    shown.chain(alone.map(|name| PossibleValue::new(name).hide(true)))
 }
 
 fn run(arguments: Arguments, out: &mut dyn Write) -> Result<(), Error> {
-    let Arguments { name, quick, traces, redis, list } = arguments;
+    let Arguments { name, quick, traces, redis, postgres, list } = arguments;
     let extent = if quick { Extent::Quick } else { Extent::Full };
-    let settings = Settings { extent, traces, redis };
+    let settings = Settings { extent, traces, redis, postgres };
     let name = name.unwrap_or_default();
-    if name == memory::ALONE {
-        return memory::alone(out, extent);
+    match name.as_str() {
+        memory::ALONE => return memory::alone(out, extent),
+        stores::restart::QUEUE_ALONE => return stores::restart::queue_alone(out, extent),
+        stores::restart::ENTRIES_ALONE => return stores::restart::entries_alone(out, extent),
+        _ => {}
     }
+    let group = GROUPS.iter().find(|(group, _)| *group == name).map_or(&[][..], |(_, benches)| *benches);
     for bench in BENCHES {
         if list {
             writeln!(out, "{}  {}  {}", bench.name, bench.measures, bench.goal)?;
-        } else if bench.name == name || name == ENGINE && OF_THE_ENGINE.contains(&bench.name) {
+        } else if bench.name == name || group.contains(&bench.name) {
             (bench.run)(out, &settings)?;
         }
     }
     if list {
-        writeln!(out, "{ENGINE}  {}, one after the other  all of theirs", OF_THE_ENGINE.join(", "))?;
+        for (group, benches) in GROUPS {
+            writeln!(out, "{group}  {}, one after the other  all of theirs", benches.join(", "))?;
+        }
     }
     Ok(())
 }

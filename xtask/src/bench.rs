@@ -8,7 +8,13 @@ use crate::services::{Folder, Services};
 use crate::{Error, needs};
 
 /// Benchmarks that fill a private Redis, where there is one.
-const WITH_REDIS: &[&str] = &["engine", "memory"];
+const WITH_REDIS: &[&str] = &["engine", "memory", "stores", "batch"];
+/// Benchmarks that write to a private PostgreSQL, where there is one. What it confirms is on the disk.
+const WITH_POSTGRES: &[&str] = &["stores", "behind", "faults"];
+
+/// What each service is called, who uses it, the program it needs, and the argument that says where it is.
+const SERVICES: [(&str, &[&str], &str, &str); 2] =
+    [("redis", WITH_REDIS, "redis-server", "--redis"), ("postgres", WITH_POSTGRES, "postgres", "--postgres")];
 
 /// What to run.
 #[derive(Clone, Debug, Default)]
@@ -35,17 +41,22 @@ pub fn run(root: &Path, runner: &Runner, choice: &Choice) -> Result<(), Error> {
     if let Some(traces) = &choice.traces {
         command.arg("--traces").arg(traces);
     }
-    let fills_redis = choice.name.as_deref().is_some_and(|name| WITH_REDIS.contains(&name));
-    let ended = if fills_redis && needs::find("redis-server").is_some() {
+    let is_used = |users: &[&str]| choice.name.as_deref().is_some_and(|name| users.contains(&name));
+    let used =
+        SERVICES.iter().filter(|(_, users, program, _)| is_used(users) && needs::find(program).is_some());
+    let used: Vec<_> = used.collect();
+    let ended = if used.is_empty() {
+        runner.run(command, |_| {})?
+    } else {
         let folder = Folder::new()?;
-        let mut services = Services::new(folder.path());
-        command.args(["--redis", &services.url("redis")?]);
+        let mut services = Services::durable(folder.path());
+        for (name, _, _, argument) in used {
+            command.arg(argument).arg(services.url(name)?);
+        }
         let ended = runner.run(command, |_| {})?;
         drop(services);
         folder.close()?;
         ended
-    } else {
-        runner.run(command, |_| {})?
     };
     if ended.status.success() {
         return Ok(());

@@ -91,6 +91,8 @@ fn ask(path: &std::path::Path, name: &str) -> std::io::Result<String> {
 #[derive(Debug)]
 pub struct Services {
     folder: std::path::PathBuf,
+    /// Whether what PostgreSQL confirms is on the disk.
+    is_durable: bool,
     redis: Option<Server>,
     primary: Option<Server>,
     replica: Option<Server>,
@@ -100,7 +102,17 @@ impl Services {
     /// None running yet; they will live in `folder`, which their unprivileged users can pass through.
     #[must_use]
     pub fn new(folder: &std::path::Path) -> Self {
-        Self { folder: folder.to_path_buf(), redis: None, primary: None, replica: None }
+        Self::with(folder, false)
+    }
+
+    /// The same, for measurements: what PostgreSQL confirms is on the disk.
+    #[must_use]
+    pub fn durable(folder: &std::path::Path) -> Self {
+        Self::with(folder, true)
+    }
+
+    fn with(folder: &std::path::Path, is_durable: bool) -> Self {
+        Self { folder: folder.to_path_buf(), is_durable, redis: None, primary: None, replica: None }
     }
 
     /// The URL of the service `name`, which is started where it does not run yet.
@@ -110,9 +122,9 @@ impl Services {
     pub fn url(&mut self, name: &str) -> Result<String, Error> {
         match name {
             "redis" => running(&mut self.redis, || redis::start(&self.folder)),
-            "postgres" => running(&mut self.primary, || postgres::start(&self.folder)),
+            "postgres" => running(&mut self.primary, || postgres::start(&self.folder, self.is_durable)),
             "postgres-replica" => {
-                running(&mut self.primary, || postgres::start(&self.folder))?;
+                running(&mut self.primary, || postgres::start(&self.folder, self.is_durable))?;
                 let port = self.primary.as_ref().map_or(0, |primary| primary.port);
                 running(&mut self.replica, || postgres::start_replica(&self.folder, port))
             }

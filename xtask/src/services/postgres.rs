@@ -1,6 +1,6 @@
 //! A private PostgreSQL, and a streaming replica of it: loopback only, never as root, `wal_level = logical`.
 //!
-//! It guarantees nothing about durability: `fsync` is off. Shared memory is kept in the data folder or anonymous, so that it
+//! It guarantees nothing about durability, unless it is asked to: `fsync` is off. Shared memory is kept in the data folder or anonymous, so that it
 //! goes with the server.
 
 use std::ffi::OsString;
@@ -22,8 +22,6 @@ const SETTINGS: &[&str] = &[
     "max_wal_senders=20",
     "max_replication_slots=20",
     "max_connections=200",
-    "fsync=off",
-    "full_page_writes=off",
     "hot_standby=on",
     "shared_buffers=32MB",
     // Kept in the data folder, so that it goes with it.
@@ -32,8 +30,11 @@ const SETTINGS: &[&str] = &[
     "log_destination=stderr",
 ];
 
-/// Starts a primary that lives in `folder`.
-pub(super) fn start(folder: &Path) -> Result<Server, Error> {
+/// What it is told besides where nobody minds what a loss of power takes.
+const HASTY: &[&str] = &["fsync=off", "full_page_writes=off"];
+
+/// Starts a primary that lives in `folder`; what it confirms is on the disk where it `is_durable`.
+pub(super) fn start(folder: &Path, is_durable: bool) -> Result<Server, Error> {
     let user = unprivileged()?;
     let data = own_folder(folder, "pg", user.as_ref())?;
     let mut initdb = dying_with_us(user.as_ref(), "KILL")?;
@@ -45,7 +46,8 @@ pub(super) fn start(folder: &Path) -> Result<Server, Error> {
     ]);
     initdb.arg("--no-sync").arg("-D").arg(data.join("data")).current_dir(&data);
     cargo::output(&mut initdb, "look at what initdb says")?;
-    serve("postgres", &data, user.as_ref(), "database system is ready to accept connections")
+    let hasty: &[&str] = if is_durable { &[] } else { HASTY };
+    serve("postgres", &data, user.as_ref(), "database system is ready to accept connections", hasty)
 }
 
 /// Starts a streaming replica of the primary at `primary_port`.
@@ -64,17 +66,24 @@ pub(super) fn start_replica(folder: &Path, primary_port: u16) -> Result<Server, 
     copy.args(["-R", "-X", "stream", "--checkpoint=fast", "--no-sync", "-D"]).arg(data.join("data"));
     copy.current_dir(&data);
     cargo::output(&mut copy, "look at what pg_basebackup says")?;
-    serve("postgres-replica", &data, user.as_ref(), "database system is ready to accept read")
+    serve("postgres-replica", &data, user.as_ref(), "database system is ready to accept read", HASTY)
 }
 
-fn serve(name: &'static str, folder: &Path, user: Option<&User>, ready: &str) -> Result<Server, Error> {
+fn serve(
+    name: &'static str,
+    folder: &Path,
+    user: Option<&User>,
+    ready: &str,
+    besides: &[&str],
+) -> Result<Server, Error> {
     let postgres = program("postgres")?;
     let mut sockets = OsString::from("unix_socket_directories=");
     sockets.push(folder);
     let command = |port: u16| {
         let mut words: Vec<OsString> = vec![postgres.clone().into(), "-D".into(), folder.join("data").into()];
         words.extend(["-p".into(), port.to_string().into(), "-c".into(), sockets.clone()]);
-        words.extend(SETTINGS.iter().flat_map(|setting| ["-c".into(), setting.into()]));
+        let settings = SETTINGS.iter().chain(besides);
+        words.extend(settings.flat_map(|setting| ["-c".into(), setting.into()]));
         words
     };
     Server::start(&Plan {
