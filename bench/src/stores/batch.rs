@@ -1,6 +1,6 @@
 //! `batch`: a hundred keys at a time filled into, and read from, the embedded tier, beside redis-server and plain fjall.
 //!
-//! Keys of 16 bytes, values of 100. A fill of ours is what a load of cold keys does: it asks for the keys, is handed their leases, and
+//! Keys of 16 bytes, values of 100, ours drawn by chance, so that the disk cannot make them smaller. A fill of ours is what a load of cold keys does: it asks for the keys, is handed their leases, and
 //! fills them; that of redis-server is a MGET that finds nothing and as many SET in one pipeline, over loopback; that of fjall is
 //! reads that find nothing and one batch. As many callers for each, each waiting for its answer. Nobody syncs: these are caches.
 
@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use forebay::tier::shared::{
     Answer, Envelope, EnvelopeValue, Fill, Filled, LeaseTerms, Owner, SharedTier as _,
 };
@@ -91,7 +90,10 @@ pub(super) async fn fill(tier: &EmbeddedTier, of: &Owner, keys: &[String]) -> Re
     for (key, answer) in names.iter().zip(answers.answers) {
         let Answer::Leased { lease, .. } = answer else { return Err(store("a cold key was not leased")) };
         let value = Some(EnvelopeValue::Blob {
-            bytes: Bytes::from_static(&VALUE),
+            bytes: std::iter::repeat_with(fastrand::alphanumeric)
+                .take(VALUE.len())
+                .collect::<String>()
+                .into(),
             content_type: Arc::from("application/octet-stream"),
         });
         let envelope = Envelope {

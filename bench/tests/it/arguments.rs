@@ -11,7 +11,10 @@ fn the_list_gives_name_measure_and_goal_of_each() {
     let names: Vec<&str> = columns.iter().map(|columns| columns[0]).collect();
     assert_eq!(
         names,
-        ["hit", "mixed", "ratio", "herd", "cold", "memory", "breaker", "observe", "race", "engine"]
+        [
+            "hit", "mixed", "ratio", "herd", "cold", "memory", "breaker", "observe", "batch", "behind",
+            "restart", "faults", "race", "engine", "stores"
+        ]
     );
 }
 
