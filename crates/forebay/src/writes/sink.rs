@@ -3,8 +3,10 @@
 //! A sink is given one write or many in one call and tells of each how it ended. It knows nothing of caching: time-outs, the
 //! order of writes of one key, retries and what becomes of copies are the business of whoever calls it.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::num::ParseIntError;
 use std::pin::Pin;
 use std::str::FromStr;
@@ -21,10 +23,17 @@ use crate::value::{Value, Version};
 pub struct OperationId(u128);
 
 impl OperationId {
-    /// An id drawn by chance; two are never the same in practice.
+    /// A new id: 64 bits by chance, drawn once for each thread, and a count. Two are never the same in practice, and those of one thread follow
+    /// each other, so that a table of ids grows at few places: a page of it takes many of them, where each by chance takes a page of its own.
     #[must_use]
     pub fn random() -> Self {
-        Self(fastrand::u128(..))
+        thread_local! {
+            static NEWEST: Cell<u128> =
+                Cell::new(u128::from(RandomState::new().build_hasher().finish()) << u64::BITS);
+        }
+        let number = NEWEST.get().wrapping_add(1);
+        NEWEST.set(number);
+        Self(number)
     }
 
     /// The id of this number, as a journal has kept it.
