@@ -17,8 +17,8 @@ use super::read::freshness_of;
 use crate::error::{Cause, Error};
 use crate::namespace::Life;
 use crate::observe::{BehindEnd, Freshness, Tier, WriteOutcome};
-use crate::rt::Tick;
 use crate::rt::planted::{Bug, planted};
+use crate::rt::{Tick, give_way};
 use crate::tier::memory::{Held, Seen};
 use crate::tier::shared::EnvelopeValue;
 use crate::value::{Value, length};
@@ -26,6 +26,9 @@ use crate::writes::{
     Behind, Call, Change, Job, JournalError, Kept, KeptDead, Laid, Next, Operation, OperationId, Parked,
     Recovered, Since, SinkError, SinkWrite, Turned, weight_bytes,
 };
+
+/// The most turns that a commit leaves to those who may have something to add.
+const TURNS_MAX: u32 = 8;
 
 impl Core {
     /// What a pending write has laid over `key`, as memory would hold it. Its TTL counts from the write; past it, it is served all the
@@ -111,6 +114,10 @@ impl Core {
     }
 
     /// Commits as long as something waits for the journal.
+    ///
+    /// Writers who were told of one commit mostly write again at once, and share the next if it waits for as long as more of them
+    /// come. Otherwise those who wrote while it was synced would go alone, and each sync would serve half of all. One who was
+    /// alone is not waited for.
     async fn commit_all(&self) {
         let Some(behind) = &self.behind else { return };
         loop {
@@ -118,8 +125,17 @@ impl Core {
             if batch.is_empty() {
                 return;
             }
+            let turns = if batch.len() == 1 { 0 } else { TURNS_MAX };
             let overtaken = behind.commit(batch, || self.clock.now()).await;
             self.counters.behind(BehindEnd::Overtaken, overtaken);
+            let mut came = 0;
+            for _ in 0..turns {
+                give_way().await;
+                if behind.appending() <= came {
+                    break;
+                }
+                came = behind.appending();
+            }
         }
     }
 

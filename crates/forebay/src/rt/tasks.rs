@@ -16,6 +16,19 @@ use model::{Home, Running};
 #[cfg(not(feature = "model"))]
 use product::{Home, Running};
 
+/// Lets every other task go on that is ready to, as far as the runtime takes turns; then this one goes on.
+pub(crate) async fn give_way() {
+    let mut is_next = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut is_next, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// Owns the tasks spawned through it; they are ended when its last clone is dropped.
 ///
 /// A task that holds a clone of its own owner keeps it, and itself, until it is done.

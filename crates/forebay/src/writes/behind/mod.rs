@@ -121,6 +121,11 @@ impl Behind {
         self.state.lock().commits.begin()
     }
 
+    /// How many writes wait for the journal, those of a commit under way included.
+    pub(crate) fn appending(&self) -> usize {
+        self.state.lock().commits.appending()
+    }
+
     /// The entries of the next commit; none when there is no more to commit.
     pub(crate) fn take_commit(&self) -> Vec<Waiting> {
         self.state.lock().commits.take()
