@@ -104,6 +104,7 @@ pub(super) async fn fill(tier: &EmbeddedTier, of: &Owner, keys: &[String]) -> Re
             noted: answers.tail,
             tags: Vec::new(),
             version: None,
+            shape: 0,
             expired: false,
         };
         fills.push(Fill { key: (*key).into(), lease, envelope });

@@ -166,7 +166,9 @@ async fn sink_fault(
     databases: &BTreeMap<String, Database>,
 ) -> Option<Found> {
     let sql = table.table("sink")?.table("sql")?;
-    let SinkFault::Statements(error) = sinks::of(namespace, databases).await.err()? else { return None };
+    let Some(configuration::Sink::Sql(declared)) = &namespace.sink else { return None };
+    let fault = sinks::statements(declared, namespace, databases).await.err()?;
+    let SinkFault::Statements(error) = fault else { return None };
     match &error {
         OpenError::Statement { statement, cause } => {
             let message = cause.as_database_error().map(|told| told.message());

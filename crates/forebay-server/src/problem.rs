@@ -3,6 +3,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use forebay::value::Kind;
 use forebay::{Error, Fault};
 
 /// An error reply.
@@ -28,6 +29,12 @@ impl Problem {
 
     pub(crate) fn absent() -> Self {
         Self::new(StatusCode::NOT_FOUND, "absent", "the key does not exist".into())
+    }
+
+    /// The value is none that a path can answer with.
+    pub(crate) fn other_kind(kind: Kind) -> Self {
+        let detail = format!("the value is of the kind {kind}: over HTTP only blobs are read");
+        Self::new(StatusCode::CONFLICT, "wrong_kind", detail)
     }
 
     pub(crate) fn no_such_path() -> Self {

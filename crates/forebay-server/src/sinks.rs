@@ -50,7 +50,8 @@ pub(crate) async fn of(
     })
 }
 
-async fn statements(
+/// The sink of declared statements, which are prepared against their database.
+pub(crate) async fn statements(
     declared: &configuration::SqlSink,
     namespace: &Namespace,
     databases: &BTreeMap<String, Database>,

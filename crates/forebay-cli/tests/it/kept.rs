@@ -116,7 +116,8 @@ fn a_process_killed_while_it_writes_keeps_what_it_acknowledged_in_its_order() {
             let is_there: Vec<bool> =
                 values.lines().filter(|line| line.starts_with('$')).map(|line| line != "$-1").collect();
             assert_eq!(is_there.len(), keys.len(), "{values}");
-            let (acknowledged, under_way) = is_there.split_at((wrote.acknowledged + 1 - from) as usize);
+            let (acknowledged, under_way) =
+                is_there.split_at(usize::try_from(wrote.acknowledged + 1 - from).unwrap());
             lost += acknowledged.iter().filter(|there| !**there).count();
             // Of what was under way nothing is there without what came before it.
             disordered += usize::from(!under_way.is_sorted_by(|one, next| one >= next));

@@ -19,9 +19,10 @@ const TOLD_MAX: Duration = Duration::from_secs(100_000 * 365 * 24 * 60 * 60);
 
 /// The reply to a read that was asked for with the headers `asked`, of a namespace whose writes go where `writes` says.
 pub(super) fn answer(read: &Read, writes: Writes, asked: &HeaderMap) -> Response {
-    let mut response = match read.value.as_ref().and_then(|value| value.as_blob()) {
-        Some(blob) => value(blob, asked),
-        None => Problem::absent().into_response(),
+    let mut response = match (&read.value, read.value.as_ref().and_then(|value| value.as_blob())) {
+        (_, Some(blob)) => value(blob, asked),
+        (Some(other), None) => Problem::other_kind(other.kind()).into_response(),
+        (None, None) => Problem::absent().into_response(),
     };
     let headers = response.headers_mut();
     let outcome = &read.outcome;

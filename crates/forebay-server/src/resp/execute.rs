@@ -57,8 +57,8 @@ async fn carry_out(
                 for read in read_many(keys, session).await {
                     // An error of one key stands in its place: RESP allows errors within an array.
                     match read {
-                        Some(read) => answer(read, session, &mut replies.out),
-                        None => reply::null(&mut replies.out, session.version),
+                        Some(read) if !is_of_other_kind(&read) => answer(read, session, &mut replies.out),
+                        _ => reply::null(&mut replies.out, session.version),
                     }
                     replies.send_if_many().await?;
                 }
@@ -327,9 +327,15 @@ async fn read_many(keys: &[Bytes], session: &Session) -> Vec<Option<Result<Read,
 fn answer(read: Result<Read, Error>, session: &Session, out: &mut BytesMut) {
     match read {
         Ok(Read { value: Some(Value::Blob(blob)), .. }) => reply::bulk(out, blob.as_bytes()),
-        Ok(_) => reply::null(out, session.version),
+        Ok(Read { value: None, .. }) => reply::null(out, session.version),
+        Ok(_) => reply::error(out, "WRONGTYPE Operation against a key holding the wrong kind of value"),
         Err(error) => refuse(&error, out),
     }
+}
+
+/// Whether there is a value, and it is no blob.
+fn is_of_other_kind(read: &Result<Read, Error>) -> bool {
+    matches!(read, Ok(Read { value: Some(value), .. }) if value.as_blob().is_none())
 }
 
 /// Writes an engine's error with a code that clients can tell apart.

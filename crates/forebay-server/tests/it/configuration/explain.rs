@@ -199,8 +199,8 @@ fn a_namespace_that_says_everything() {
           memory        256 MiB of its own (25 % of all); evicts by least frequently used first
           warmed        at the start, in the background: 2 listed keys and the 5 keys most read in the last run
 
-          not served    `exists`, `sink.http`, `memory.max_age`, `feed = true` of the database main: read and
-                        checked, but this version refuses to serve it
+          not served    `exists`, `memory.max_age`, `feed = true` of the database main: read and checked, but this
+                        version refuses to serve it
     "#]].assert_eq(&explained("full.toml", "price"));
 }
 

@@ -439,3 +439,18 @@ async fn where_no_keyspace_has_the_number_keys_are_refused_and_the_numbers_named
     assert_eq!(client.say("SELECT 7").await, "OK");
     assert_eq!(client.say("GET item:a").await, A);
 }
+
+#[tokio::test]
+async fn a_value_of_another_kind_is_told_from_none() {
+    let stage = Stage::with(
+        "[namespace.row]\nkey = 'row:{code}'\nttl = '60s'\nkind = 'hash'\n\
+         source.sql = { database = 'main', query = 'select code, price from items where code in {keys}' }\n",
+    )
+    .await;
+    let mut client = stage.resp().await;
+    assert_eq!(client.say("GET row:none").await, "nil");
+    assert!(client.say("GET row:a").await.starts_with("!WRONGTYPE "));
+    assert_eq!(client.say("MGET row:a row:none").await, "[nil nil]");
+    let answer = stage.get("/v1/shop/row/row:a").await;
+    assert_eq!((answer.status, answer.problem().as_str()), (409, "wrong_kind"));
+}
