@@ -1,4 +1,5 @@
 //! How often the tests kill a process, and what they tell of that: `cargo xtask crash` asks for more cycles, and reads the lines.
+#![allow(clippy::print_stdout, reason = "a long run says how far it is, and what it saw")]
 
 /// Says how often a process is killed.
 const CYCLES: &str = "FOREBAY_CRASH_CYCLES";

@@ -53,7 +53,7 @@ async fn a_declared_request_is_read_by_both_front_ends() {
 #[tokio::test]
 async fn a_declared_request_writes_through() {
     let users: Arc<Mutex<BTreeMap<String, String>>> = Arc::default();
-    let (read, written, deleted) = (users.clone(), users.clone(), users.clone());
+    let [read, written, deleted] = [(); 3].map(|()| Arc::clone(&users));
     let routes = get(move |Path(id): Path<String>| async move {
         read.lock()
             .get(&id)
