@@ -127,6 +127,9 @@ impl Run {
             self.tests("bugs planted to be found", &arguments)?;
             let arguments = [&features("model,planted")[..], &["--lib", "planted"]].concat();
             self.tests("bugs planted under the model checker", &arguments)?;
+            let arguments =
+                ["-p", "forebay-stores", "--locked", "--test", "it", "--features", "planted", "planted"];
+            self.tests("bugs planted in journals", &arguments)?;
         }
         self.step(
             "documentation",

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use forebay::error::Cause;
+use forebay::rt::planted::{Bug, planted};
 use forebay::tier::shared::Owner;
 use forebay::writes::{JournalEntry, JournalError};
 
@@ -140,7 +141,7 @@ impl Log {
             self.cut()?;
             return Err(failed(error));
         }
-        if let Err(error) = self.active.file.sync() {
+        if let Err(error) = self.sync() {
             return Err(self.poison(error));
         }
         self.active.bytes += u64::try_from(frame.len()).unwrap_or(u64::MAX);
@@ -159,6 +160,17 @@ impl Log {
         }
         let bytes = frame.bytes(self.next_sequence, self.active.header.salt, self.active.bytes)?;
         Ok((bytes, Payload { at_ms, place: self.next_place, records: sized }))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let file = &mut self.active.file;
+        if planted(Bug::AckBeforeSync) {
+            return Ok(());
+        }
+        match file.sync() {
+            Err(_) if planted(Bug::SyncRetried) => file.sync(),
+            synced => synced,
+        }
     }
 
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {

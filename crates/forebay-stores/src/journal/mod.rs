@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay::error::Cause;
+use forebay::rt::planted::Seedling;
 use forebay::rt::{Clock, Mutex};
 use forebay::tier::shared::Owner;
 use forebay::writes::{
@@ -225,7 +226,9 @@ impl FileJournal {
         let (disk, at) = (Arc::clone(&io), folder.clone());
         let (end, ended) = oneshot::channel();
         let writer = std::thread::Builder::new().name("forebay-journal".into());
+        let seedling = Seedling::of_this_thread();
         let writer = writer.spawn(move || {
+            seedling.plant();
             match open::open(disk, at, options) {
                 Ok(Opened { log, found, lock }) => {
                     if tell.send(Ok(found)).is_ok() {

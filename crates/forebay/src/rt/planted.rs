@@ -54,10 +54,16 @@ pub enum Bug {
     AckBeforeDurable,
     /// What a write behind laid over its key ends when the sink is asked, not when the copies know of it.
     OverlayEndedEarly,
+    /// A journal on the disk answers before the commit is synced.
+    AckBeforeSync,
+    /// A journal tries a sync that failed once more, and goes on where that says that all is well.
+    SyncRetried,
+    /// A journal takes what it reads for what was written.
+    ChecksumSkipped,
 }
 
 impl Bug {
-    /// Every bug.
+    /// Every bug of the engine.
     pub const ALL: [Self; 23] = [
         Self::NoFence,
         Self::JoinOldFlight,
@@ -83,6 +89,9 @@ impl Bug {
         Self::AckBeforeDurable,
         Self::OverlayEndedEarly,
     ];
+
+    /// Every bug of journals, which are in another crate.
+    pub const OF_JOURNALS: [Self; 3] = [Self::AckBeforeSync, Self::SyncRetried, Self::ChecksumSkipped];
 }
 
 /// Whether `bug` is planted in this thread.
@@ -90,6 +99,23 @@ impl Bug {
 #[must_use]
 pub const fn planted(_: Bug) -> bool {
     false
+}
+
+/// What is planted in a thread, on its way to one that the thread starts.
+#[cfg(not(feature = "planted"))]
+#[derive(Clone, Copy, Debug)]
+pub struct Seedling;
+
+#[cfg(not(feature = "planted"))]
+impl Seedling {
+    /// What is planted in this thread: nothing.
+    #[must_use]
+    pub const fn of_this_thread() -> Self {
+        Self
+    }
+
+    /// Plants it in this thread.
+    pub const fn plant(self) {}
 }
 
 /// The present by which expiry is judged: `now`, unless a bug is planted.
@@ -100,7 +126,7 @@ pub const fn judged_at(now: Tick) -> Tick {
 }
 
 #[cfg(feature = "planted")]
-pub use switch::{Planted, judged_at, move_wall_clock, plant, planted};
+pub use switch::{Planted, Seedling, judged_at, move_wall_clock, plant, planted};
 
 #[cfg(feature = "planted")]
 mod switch {
@@ -138,6 +164,23 @@ mod switch {
     #[must_use]
     pub fn planted(bug: Bug) -> bool {
         BUG.get() == Some(bug)
+    }
+
+    /// What is planted in a thread, on its way to one that the thread starts.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Seedling(Option<Bug>);
+
+    impl Seedling {
+        /// What is planted in this thread.
+        #[must_use]
+        pub fn of_this_thread() -> Self {
+            Self(BUG.get())
+        }
+
+        /// Plants it in this thread, for as long as that lives.
+        pub fn plant(self) {
+            BUG.set(self.0);
+        }
     }
 
     /// Somebody sets the clock `by_ms` milliseconds forward, or back.

@@ -233,6 +233,17 @@ impl Disk {
         state.durable_names.insert(name.into(), file);
     }
 
+    /// Turns one bit of a segment round; its name, and what it held. `None` where there is none.
+    pub fn rot(&self, random: &mut fastrand::Rng) -> Option<(String, Vec<u8>)> {
+        let names = self.names().into_iter().filter(|name| name.ends_with(".journal"));
+        let name = random.choice(names.collect::<Vec<_>>())?;
+        let held = self.bytes(&name);
+        let mut rotten = held.clone();
+        *random.choice(&mut rotten)? ^= 1 << random.u8(..8);
+        self.put(&name, rotten);
+        Some((name, held))
+    }
+
     /// A disk like this one, on its own, unlocked.
     pub fn copy(&self) -> Self {
         let state = self.lock();
