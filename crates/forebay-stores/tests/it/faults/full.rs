@@ -67,7 +67,9 @@ async fn full_disk(room: &Room) {
     assert!(refused.to_string().contains("see to its space"), "{refused}");
     assert!(matches!(write(&disk, 0).await, Err(DiskError::Poisoned { .. })));
     let rows = disk.scan(all_of(Space::Stores)).await.unwrap().rows;
-    assert_eq!(rows.len(), acknowledged as usize, "reads go on");
+    // The one that found no room is in doubt: it may be seen.
+    let in_doubt = rows.len().checked_sub(acknowledged as usize).expect("reads go on");
+    assert!(in_doubt <= 1, "{} of {acknowledged}", rows.len());
     drop(disk.close().await);
     // Still full: it is opened, or says why not, and changes nothing.
     if let Ok(disk) = Disk::open(&path, DiskOptions::default()).await {
