@@ -8,7 +8,7 @@ use forebay_server::disks::{self, BackupError};
 
 use forebay_wire::resp::Reply;
 
-use crate::arguments::{Backup, DEFAULT_FILE, Restore};
+use crate::arguments::{Backup, Restore};
 use crate::client::Client;
 use crate::{Failure, check, say};
 
@@ -16,7 +16,7 @@ use crate::{Failure, check, say};
 pub(crate) fn backup(asked: &Backup) -> Result<(), Failure> {
     let data = match &asked.data {
         Some(data) => data.clone(),
-        None => declared_data()?,
+        None => declared_data(asked.at.db)?,
     };
     match waited_for(disks::backup(&data, &asked.to)) {
         Ok(done) => tell(&asked.to, done.rows, done.bytes, &data.display()),
@@ -27,7 +27,7 @@ pub(crate) fn backup(asked: &Backup) -> Result<(), Failure> {
                     folder.display()
                 )
             };
-            return by_its_server(asked).map_err(|failure| Failure(why(failure)));
+            return by_its_server(asked, &data).map_err(|failure| Failure(why(failure)));
         }
         Err(error) => return Err(Failure::new(&error)),
     }
@@ -35,10 +35,9 @@ pub(crate) fn backup(asked: &Backup) -> Result<(), Failure> {
 }
 
 /// Has the process that serves write the backup.
-fn by_its_server(asked: &Backup) -> Result<(), Failure> {
-    let to = std::path::absolute(&asked.to).map_err(|error| Failure::new(&error))?;
-    let to = to.to_str().ok_or_else(|| Failure("name a folder whose name is text".into()))?;
-    let Reply::Map(done) = Client::connect(&asked.at)?.call(&["FB.BACKUP", to])? else {
+fn by_its_server(asked: &Backup, data: &Path) -> Result<(), Failure> {
+    let (to, data) = (whole(&asked.to)?, whole(data)?);
+    let Reply::Map(done) = Client::connect(&asked.at)?.call(&["FB.BACKUP", &to, &data])? else {
         return Err(Failure("the server's answer is none that is known: is it of another version?".into()));
     };
     let number = |at: usize| match done.get(at) {
@@ -60,11 +59,21 @@ pub(crate) fn restore(asked: &Restore) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The data folder of the declaration that would be served here.
-fn declared_data() -> Result<PathBuf, Failure> {
-    let file = Path::new(DEFAULT_FILE);
-    let declared = if file.exists() { vec![check::read_file(file)?] } else { Vec::new() };
-    Ok(check::assemble(declared)?.server.data)
+/// The data folder of the keyspace of this number, of the declaration that would be served here.
+fn declared_data(db: u16) -> Result<PathBuf, Failure> {
+    let deployment = check::declared_here()?;
+    let keyspace = deployment.keyspaces.iter().find(|keyspace| keyspace.db == db);
+    match keyspace {
+        Some(keyspace) => Ok(keyspace.data.clone()),
+        None if db == 0 => Ok(deployment.server.data),
+        None => Err(Failure(format!("no keyspace has the number {db} here: name its data folder by --data"))),
+    }
+}
+
+/// `path` from the root.
+fn whole(path: &Path) -> Result<String, Failure> {
+    let path = std::path::absolute(path).map_err(|error| Failure::new(&error))?;
+    path.into_os_string().into_string().map_err(|_| Failure("name a folder whose name is text".into()))
 }
 
 fn waited_for<T>(work: impl Future<Output = Result<T, BackupError>>) -> Result<T, BackupError> {

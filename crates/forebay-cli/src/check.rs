@@ -8,7 +8,7 @@ use forebay_server::configuration::{
 };
 use forebay_server::connect;
 
-use crate::arguments::{Check, Explain, files_or_default};
+use crate::arguments::{Check, DEFAULT_FILE, Explain, files_or_default};
 use crate::{Failure, apps, say};
 
 /// Checks every declaration named, each by itself and all together.
@@ -86,6 +86,12 @@ pub(crate) fn read_file(file: &Path) -> Result<Declaration, Failure> {
 /// The checked declaration of an app.
 pub(crate) fn of_app(app: &App) -> Result<Declaration, Failure> {
     parse(&app.file(), app.declaration)
+}
+
+/// What would be served here: ./forebay.toml, or nothing with all defaults.
+pub(crate) fn declared_here() -> Result<Deployment, Failure> {
+    let file = Path::new(DEFAULT_FILE);
+    assemble(if file.exists() { vec![read_file(file)?] } else { Vec::new() })
 }
 
 /// Puts declarations together.

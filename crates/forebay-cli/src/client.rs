@@ -2,13 +2,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use forebay_wire::resp::{Reply, ReplyLimits, ReplyState, decode_reply, encode_request};
 
-use crate::arguments::{At, DEFAULT_FILE};
+use crate::arguments::At;
 use crate::{Failure, check};
 
 /// The longest that a process may take to accept a connection.
@@ -27,7 +26,7 @@ impl Client {
     pub(crate) fn connect(at: &At) -> Result<Self, Failure> {
         let address = match at.resp {
             Some(address) => address,
-            None => declared_address()?,
+            None => check::declared_here()?.server.resp,
         };
         let stream = TcpStream::connect_timeout(&address, CONNECT).map_err(|error| {
             Failure(format!(
@@ -63,11 +62,4 @@ impl Client {
             }
         }
     }
-}
-
-/// Where the declaration that would be served here says that RESP is.
-fn declared_address() -> Result<SocketAddr, Failure> {
-    let file = Path::new(DEFAULT_FILE);
-    let declared = if file.exists() { vec![check::read_file(file)?] } else { Vec::new() };
-    Ok(check::assemble(declared)?.server.resp)
 }

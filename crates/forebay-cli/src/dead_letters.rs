@@ -28,7 +28,7 @@ pub(crate) fn dead_letters(asked: &DeadLetters) -> Result<(), Failure> {
             }
             _ => Err(none(id)),
         },
-        DeadLetters::Replay(chosen) => decide(chosen, "REPLAY", "are applied again"),
+        DeadLetters::Replay(chosen) => decide(chosen, "REPLAY", "go to the sink again"),
         DeadLetters::Drop(chosen) => decide(chosen, "DROP", "are given up"),
     }
 }
@@ -43,16 +43,21 @@ fn decide(chosen: &Chosen, verb: &str, done: &str) -> Result<(), Failure> {
         chosen.ids.clone()
     };
     let mut count = 0;
+    let mut failed = Ok(());
     // One at a time, so that a refusal tells which, and those before it are counted.
     for id in &ids {
-        match client.call(&["FB.DEADLETTERS", verb, id])? {
-            Reply::Integer(1) => count += 1,
-            _ if chosen.all => {}
-            _ => return Err(none(id)),
+        match client.call(&["FB.DEADLETTERS", verb, id]) {
+            Ok(Reply::Integer(1)) => count += 1,
+            Ok(_) if chosen.all => {}
+            Ok(_) => failed = Err(none(id)),
+            Err(Failure(refused)) => failed = Err(Failure(format!("{id}: {refused}"))),
+        }
+        if failed.is_err() {
+            break;
         }
     }
     say(&format!("{count} {done}"));
-    Ok(())
+    failed
 }
 
 fn none(id: &str) -> Failure {

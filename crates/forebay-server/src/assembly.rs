@@ -397,12 +397,15 @@ fn loads(deployment: &Deployment) -> bool {
 /// speed only.
 fn shape_of_copies(declared: &configuration::Keyspace, namespace: &configuration::Namespace) -> u32 {
     let configuration::Namespace { shape, key, kind, field, version, tags, source, .. } = namespace;
-    let sql = source.as_ref().and_then(|source| source.sql.as_ref());
-    let database = sql.and_then(|sql| declared.databases.get(&sql.database)).map(|database| &database.url);
     let mut hasher = std::hash::DefaultHasher::new();
-    // Secrets are shown as stars, and a changed one makes no other shape.
-    format!("{shape} {key} {kind:?} {field:?} {version:?} {tags:?} {source:?} {database:?}")
-        .hash(&mut hasher);
+    format!("{shape} {key} {kind:?} {field:?} {version:?} {tags:?} {source:?}").hash(&mut hasher);
+    // What is shown as stars there counts as well.
+    if let Some(sql) = source.as_ref().and_then(|source| source.sql.as_ref()) {
+        sql.query.text.expose().hash(&mut hasher);
+        declared.databases.get(&sql.database).map(|database| database.url.text.expose()).hash(&mut hasher);
+    }
+    let http = source.as_ref().and_then(|source| source.http.as_ref());
+    http.map(|http| http.url.expose()).hash(&mut hasher);
     let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }

@@ -103,6 +103,13 @@ struct Stored {
     store: Arc<EmbeddedStore>,
 }
 
+/// The stores of a keyspace, to be backed up.
+#[derive(Debug)]
+pub(crate) struct StoresOf {
+    pub(crate) data: PathBuf,
+    pub(crate) disk: Disk,
+}
+
 /// Where the disk of a data folder's stores is.
 #[must_use]
 pub fn stores_of(data: &Path) -> PathBuf {
@@ -153,7 +160,7 @@ impl Disks {
         clock: &Clock,
     ) -> Result<Arc<dyn SharedTier>, DiskError> {
         let folder = copies_of(data);
-        let disk = match Disk::open(&folder, DiskOptions::default()).await {
+        let opened = match open_copies(&folder, clock).await {
             Err(error) if is_beyond_reading(&error) => {
                 let aside = set_aside_of(data);
                 tracing::warn!(
@@ -161,13 +168,12 @@ impl Disks {
                     "the copies on disk cannot be read; they are set aside, and the cache begins anew"
                 );
                 set_aside(&folder, &aside)?;
-                Disk::open(&folder, DiskOptions::default()).await?
+                open_copies(&folder, clock).await?
             }
             opened => opened?,
         };
-        let options = EmbeddedOptions { clock: clock.clone(), ..EmbeddedOptions::default() };
-        let tier = Arc::new(EmbeddedTier::open(disk.clone(), options).await?);
-        self.copies = Some(Copies { disk, tier: Arc::clone(&tier) });
+        let tier = Arc::clone(&opened.tier);
+        self.copies = Some(opened);
         Ok(tier)
     }
 
@@ -182,11 +188,12 @@ impl Disks {
     }
 
     /// The disks of the stores of `deployment`'s keyspaces, by the numbers of those that have any.
-    pub(crate) fn of_stores(&self, deployment: &Deployment) -> BTreeMap<u32, Disk> {
+    pub(crate) fn of_stores(&self, deployment: &Deployment) -> BTreeMap<u32, StoresOf> {
         let of = |keyspace: &Keyspace| {
             let has_store = keyspace.namespaces.values().any(|namespace| namespace.mode == Mode::Store);
             let stored = self.stores.get(&keyspace.data).filter(|_| has_store)?;
-            Some((u32::from(keyspace.db), stored.disk.clone()))
+            let stores = StoresOf { data: keyspace.data.clone(), disk: stored.disk.clone() };
+            Some((u32::from(keyspace.db), stores))
         };
         deployment.keyspaces.iter().filter_map(of).collect()
     }
@@ -198,7 +205,12 @@ impl Disks {
 
     /// Writes what is queued, syncs it, and gives the folders free. Whoever still writes is refused.
     pub(crate) async fn close(self) {
-        drop(self.journals);
+        for journal in self.journals {
+            // Where somebody still writes, its folder is given free when that has ended.
+            if let Some(journal) = Arc::into_inner(journal) {
+                journal.close().await;
+            }
+        }
         if let Some(Copies { disk, tier }) = self.copies {
             let ended = tier.close().await;
             if let Err(error) = ended.and(disk.close().await) {
@@ -210,6 +222,20 @@ impl Disks {
             if let Err(error) = disk.close().await {
                 tracing::error!(data = %data.display(), %error, "the stores were not closed well");
             }
+        }
+    }
+}
+
+/// Opens the copies in `folder`, which is given free again where they cannot be read.
+async fn open_copies(folder: &Path, clock: &Clock) -> Result<Copies, DiskError> {
+    let disk = Disk::open(folder, DiskOptions::default()).await?;
+    let options = EmbeddedOptions { clock: clock.clone(), ..EmbeddedOptions::default() };
+    match EmbeddedTier::open(disk.clone(), options).await {
+        Ok(tier) => Ok(Copies { disk, tier: Arc::new(tier) }),
+        Err(error) => {
+            // That it was not closed well is no matter: it is set aside, or the start fails.
+            let _ = disk.close().await;
+            Err(error)
         }
     }
 }

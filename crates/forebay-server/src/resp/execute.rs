@@ -88,7 +88,9 @@ async fn carry_out(
         },
         Command::FbInvalidate { keys } => drop_copies(&keys, session, out).await,
         Command::FbExpire { keys } => expire_copies(&keys, session, out).await,
-        Command::FbBackup { to } => operators::backup(&to, service, session, out).await,
+        Command::FbBackup { to, of } => {
+            operators::backup(&to, of.as_deref(), service, session, out).await;
+        }
         Command::FbDeadLetters(asked) => operators::dead_letters(asked, service, session, replies).await?,
         command => at_once(command, service, session, out),
     }

@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use forebay::Keyspace;
 use forebay::rt::{Clock, Tasks, Tick};
-use forebay_stores::disk::Disk;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::disks::StoresOf;
 use crate::stop::Stop;
 
 /// Connections beyond this many wait to be accepted.
@@ -29,7 +29,7 @@ pub(crate) struct Service {
     /// By the number that `SELECT` picks them by.
     keyspaces: BTreeMap<u32, Arc<Keyspace>>,
     /// What stores of these keyspaces lie on, for backups.
-    stores: BTreeMap<u32, Disk>,
+    stores: BTreeMap<u32, StoresOf>,
     clock: Clock,
     started: Tick,
     next_connection: AtomicI64,
@@ -40,7 +40,7 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn new(
         keyspaces: BTreeMap<u32, Arc<Keyspace>>,
-        stores: BTreeMap<u32, Disk>,
+        stores: BTreeMap<u32, StoresOf>,
         clock: Clock,
     ) -> Self {
         let started = clock.now();

@@ -11,12 +11,27 @@ use super::Service;
 use super::connection::Replies;
 use super::execute::{Told, no_keyspace, whole};
 use super::session::Session;
+use crate::disks::StoresOf;
 
-/// Writes what the stores of the connection's keyspace hold to a folder of this machine. Writes go on meanwhile.
-pub(super) async fn backup(to: &Bytes, service: &Service, session: &Session, out: &mut BytesMut) {
-    let Some(disk) = service.stores.get(&session.db) else {
+/// Writes what the stores of the connection's keyspace hold to a folder of this machine, if they lie in the data folder `of`. Writes go on
+/// meanwhile.
+pub(super) async fn backup(
+    to: &Bytes,
+    of: Option<&[u8]>,
+    service: &Service,
+    session: &Session,
+    out: &mut BytesMut,
+) {
+    let Some(StoresOf { data, disk }) = service.stores.get(&session.db) else {
         return reply::error(out, "ERR this keyspace has no stores: there is nothing to back up");
     };
+    if of.is_some_and(|of| !is_folder(data, of)) {
+        let data = data.display();
+        return reply::error(
+            out,
+            &format!("FBBACKUPFAILED this keyspace keeps its stores in {data}: pick the one that you mean"),
+        );
+    }
     let to = str::from_utf8(to).ok().map(Path::new).filter(|to| to.is_absolute());
     let Some(to) = to else {
         return reply::error(out, "ERR name the folder by its whole path, from the root");
@@ -33,6 +48,12 @@ pub(super) async fn backup(to: &Bytes, service: &Service, session: &Session, out
     }
 }
 
+/// Whether `asked` is another name of `data`.
+fn is_folder(data: &Path, asked: &[u8]) -> bool {
+    let asked = str::from_utf8(asked).ok().and_then(|asked| Path::new(asked).canonicalize().ok());
+    asked.is_some_and(|asked| data.canonicalize().is_ok_and(|data| data == asked))
+}
+
 /// Lists dead letters of the connection's keyspace, or decides what becomes of them.
 pub(super) async fn dead_letters(
     asked: DeadLetters,
@@ -47,6 +68,10 @@ pub(super) async fn dead_letters(
     };
     let namespaces = keyspace.namespaces();
     match asked {
+        DeadLetters::List { namespace: Some(unknown) } if !has_namespace(namespaces, &unknown) => {
+            let name = String::from_utf8_lossy(&unknown);
+            reply::error(out, &format!("ERR no namespace of this keyspace is called '{name}'"));
+        }
         DeadLetters::List { namespace } => {
             let named = |one: &&Namespace<Blob>| {
                 namespace.as_ref().is_none_or(|named| one.name().as_bytes() == named.as_ref())
@@ -91,6 +116,10 @@ pub(super) async fn dead_letters(
         DeadLetters::Help => describe::help(out, "FB.DEADLETTERS"),
     }
     Ok(())
+}
+
+fn has_namespace(namespaces: &[Namespace<Blob>], name: &[u8]) -> bool {
+    namespaces.iter().any(|one| one.name().as_bytes() == name)
 }
 
 /// The dead letter of this id.

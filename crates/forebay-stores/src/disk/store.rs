@@ -29,8 +29,8 @@ const WAITING_TABLES_MAX: usize = 3;
 const WAITING_RUNS_MAX: usize = 18;
 /// How long a wait rests before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
-/// How long writes wait for room at most, before they are refused.
-const ROOM_WITHIN: Duration = Duration::from_secs(10);
+/// How long writes wait for room at most, before they are refused: not as long as their callers wait for them.
+const ROOM_WITHIN: Duration = Duration::from_secs(3);
 /// How long it may take to write to tables what is held in memory.
 const FLUSH_WITHIN: Duration = Duration::from_secs(60);
 

@@ -4,8 +4,9 @@
 //! (draft-ietf-httpapi-idempotency-key-header) each write carries its operation id there, and takes effect once; otherwise at least once,
 //! which a whole value stands. No redirect is followed: a write goes where it was declared to go, or nowhere.
 //!
-//! What an answer means: any success is one, and so is 404 or 410 to a `DELETE`, since there is nothing to delete. 408, 425, 429 and 503
-//! did nothing and may pass; other server errors leave it unknown, and so does a connection that breaks; everything else is a refusal.
+//! What an answer means: any success is one, and so is 404 or 410 to a `DELETE`, since there is nothing to delete. 408, 425 and 429
+//! did nothing and may pass; server errors leave it unknown, since a gateway on the way may have told them, and so does a connection that breaks;
+//! everything else is a refusal. What was not sent when the time of a call is over has failed; what was sent is told as far as it is known.
 //! A sink that fails says so in one line of the log, and in one when it answers again.
 //!
 //! ```
@@ -36,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay::rt::{Clock, Tasks};
+use forebay::rt::{Clock, Tasks, Tick};
 use forebay::value::Kind;
 use forebay::writes::{Applied, Applying, Change, Effect, OperationId, SinkWrite};
 use forebay::{Sink, SinkError, Value};
@@ -63,7 +64,8 @@ pub struct HttpSinkOptions {
     pub idempotency_key: bool,
     /// The longest for name, TCP and TLS together. Default: 1 s.
     pub connect_timeout: Duration,
-    /// The longest for one request, its connection included. Default: 4 s.
+    /// The longest for the writes of one call together, which go beside one another as far as there are connections. Default: 4 s; shorter
+    /// than what the engine waits for them.
     pub timeout: Duration,
     /// Most requests in flight, and most idle connections. Default: 16.
     pub connections: usize,
@@ -181,10 +183,11 @@ impl HttpSink {
         })
     }
 
-    async fn applied(&self, write: &SinkWrite) -> Result<Applied, SinkError> {
+    /// Applies `write` before `due`: past it nothing is sent any more, and nobody is waited for.
+    async fn applied(&self, write: &SinkWrite, due: Tick) -> Result<Applied, SinkError> {
         let job = self.job(write).map_err(SinkError::refused)?;
         let is_delete = job.method == Method::DELETE;
-        match self.sent(job).await {
+        match self.sent(job, due).await {
             // The other side may keep more, or another form.
             Ok(()) => Ok(Applied::otherwise()),
             Err(HttpError::Status { status: StatusCode::NOT_FOUND | StatusCode::GONE, .. }) if is_delete => {
@@ -194,15 +197,18 @@ impl HttpSink {
         }
     }
 
-    async fn sent(&self, Job { method, target, own, body }: Job) -> Result<(), HttpError> {
-        let busy = HttpError::Busy { after: self.timeout };
-        let Ok(Ok(_slot)) = self.clock.timeout(self.timeout, self.slots.acquire()).await else {
+    async fn sent(&self, Job { method, target, own, body }: Job, due: Tick) -> Result<(), HttpError> {
+        let left = || due.since(self.clock.now());
+        let waited = left();
+        let busy = HttpError::Busy { after: waited };
+        let Ok(Ok(_slot)) = self.clock.timeout(waited, self.slots.acquire()).await else { return Err(busy) };
+        let after = left();
+        if after.is_zero() {
             return Err(busy);
-        };
+        }
         let origin = self.url.origin();
-        let sent =
-            self.clock.timeout(self.timeout, self.exchange.send(origin, method, &target, own, body)).await;
-        sent.unwrap_or_else(|_| Err(HttpError::Timeout { origin: origin.shown(), after: self.timeout }))
+        let sent = self.clock.timeout(after, self.exchange.send(origin, method, &target, own, body)).await;
+        sent.unwrap_or_else(|_| Err(HttpError::Timeout { origin: origin.shown(), after }))
     }
 
     /// The request that a write is.
@@ -232,10 +238,9 @@ impl HttpSink {
             | HttpError::Certificate { .. }
             | HttpError::Busy { .. } => Effect::Failed,
             HttpError::Status { status, .. } => match *status {
-                StatusCode::REQUEST_TIMEOUT
-                | StatusCode::TOO_EARLY
-                | StatusCode::TOO_MANY_REQUESTS
-                | StatusCode::SERVICE_UNAVAILABLE => Effect::Failed,
+                StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
+                    Effect::Failed
+                }
                 // An earlier attempt with this id is still under way there.
                 StatusCode::CONFLICT if self.idempotency_key => Effect::Unknown,
                 StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => Effect::Refused,
@@ -256,7 +261,9 @@ impl Sink for HttpSink {
     fn apply<'a>(&'a self, namespace: &'a str, writes: &'a [SinkWrite]) -> Applying<'a> {
         Box::pin(async move {
             let watch = self.episode.watch(namespace, writes.iter().map(|write| &write.key));
-            let work = writes.iter().map(|write| async { Ok::<_, Infallible>(self.applied(write).await) });
+            let due = self.clock.now().after(self.timeout);
+            let work =
+                writes.iter().map(|write| async { Ok::<_, Infallible>(self.applied(write, due).await) });
             let Ok(outcomes) = together::all(self.connections, work.collect()).await;
             // What the other side refuses it has answered.
             let failed = |error: &&SinkError| error.effect != Effect::Refused;

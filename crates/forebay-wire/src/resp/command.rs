@@ -142,6 +142,8 @@ pub enum Command {
     FbBackup {
         /// The folder to write it to, as the client wrote it.
         to: Bytes,
+        /// The data folder that the stores must lie in.
+        of: Option<Bytes>,
     },
     /// `FB.DEADLETTERS …`: about writes that could not be applied.
     FbDeadLetters(DeadLetters),

@@ -18,7 +18,7 @@ use crate::error::{Cause, Error};
 use crate::namespace::Life;
 use crate::observe::{BehindEnd, Freshness, Tier, WriteOutcome};
 use crate::rt::planted::{Bug, planted};
-use crate::rt::{Tick, give_way};
+use crate::rt::{Tick, let_go};
 use crate::tier::memory::{Held, Seen};
 use crate::tier::shared::EnvelopeValue;
 use crate::value::{Value, length};
@@ -130,7 +130,7 @@ impl Core {
             self.counters.behind(BehindEnd::Overtaken, overtaken);
             let mut came = 0;
             for _ in 0..turns {
-                give_way().await;
+                let_go().await;
                 if behind.appending() <= came {
                     break;
                 }

@@ -12,6 +12,7 @@ use super::load::Departure;
 use super::shared::Shared;
 use crate::loader::{Entered, Landing, Slot};
 use crate::log::{Cursor, Verdict as Validity};
+use crate::namespace::Life;
 use crate::observe::{Refusal, Tier};
 use crate::rt::Tick;
 use crate::rt::planted::{Bug, planted};
@@ -229,11 +230,21 @@ impl Core {
             return None;
         }
         let ms = Duration::from_millis;
-        Some(Held {
-            value,
-            began: sent.before(ms(envelope.age_ms)),
+        let began = sent.before(ms(envelope.age_ms));
+        let life = Life {
             fresh_until: sent.after(ms(envelope.fresh_for_ms)),
             useless_from: sent.after(ms(envelope.useless_after_ms)),
+        };
+        // Another process may have been declared otherwise, such as the run before of what lies on disk.
+        let Life { fresh_until, useless_from } = self.policy.taken_over(began, value.is_none(), life);
+        if fresh_until <= self.clock.now() {
+            return None;
+        }
+        Some(Held {
+            value,
+            began,
+            fresh_until,
+            useless_from,
             position,
             expired: false,
             extras: extras.kept(),

@@ -136,6 +136,20 @@ impl Policy {
         self.life(began, ttl.saturating_sub(self.taken_off(ttl)), absent)
     }
 
+    /// The same of a value, or an absence, that another process has kept for `life` by what was declared there: for no longer than it would
+    /// live here.
+    #[must_use]
+    pub fn taken_over(&self, began: Tick, absent: bool, life: Life) -> Life {
+        let ttl = if absent { self.absent_ttl } else { self.ttl };
+        let Life { fresh_until, useless_from } = self.life(began, ttl, absent);
+        // Uses may have prolonged it.
+        let useless_from = if self.idle.is_some() { fresh_until } else { useless_from };
+        Life {
+            fresh_until: life.fresh_until.min(fresh_until),
+            useless_from: life.useless_from.min(useless_from),
+        }
+    }
+
     /// The same of a value that a client writes now: fresh for exactly `own`, at most for the TTL.
     #[must_use]
     pub fn written(&self, now: Tick, own: Option<Duration>) -> Life {

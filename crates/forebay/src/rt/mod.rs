@@ -14,4 +14,4 @@ mod tasks;
 pub use clock::{Clock, Elapsed, Tick};
 pub use sync::{Mutex, MutexGuard};
 pub use tasks::Tasks;
-pub(crate) use tasks::{give_way, let_go};
+pub(crate) use tasks::let_go;

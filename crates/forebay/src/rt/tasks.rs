@@ -16,19 +16,6 @@ use model::{Home, Running};
 #[cfg(not(feature = "model"))]
 use product::{Home, Running};
 
-/// Lets every other task go on that is ready to, as far as the runtime takes turns; then this one goes on.
-pub(crate) async fn give_way() {
-    let mut is_next = false;
-    std::future::poll_fn(|context| {
-        if std::mem::replace(&mut is_next, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
 /// Owns the tasks spawned through it; they are ended when its last clone is dropped.
 ///
 /// A task that holds a clone of its own owner keeps it, and itself, until it is done.
@@ -96,8 +83,8 @@ impl Tasks {
     }
 }
 
-/// Lets the task that is polled finish what it does for whoever polls it, before it goes on: at once where it is a task of its
-/// own, as one that it becomes where [`Tasks::start`] polls it.
+/// Lets whoever polls the task finish what it does, and every other task go on that is ready to, as far as the runtime takes turns, before
+/// this one goes on: as a task of its own where [`Tasks::start`] polls it.
 pub(crate) async fn let_go() {
     let mut has_gone = false;
     std::future::poll_fn(|context| {

@@ -30,6 +30,8 @@ pub(crate) enum QueryFault {
     VersionMissing { column: String },
     #[error("`{option}` names `{column}`, which the query does not select")]
     ShapeMissing { option: &'static str, column: String },
+    #[error("`{word}` cuts what all keys of a batch have together, not what each has")]
+    Cut { word: String },
     #[error("a source reads: its query must be a `select`")]
     NotASelect,
     #[error("a query is one statement")]
@@ -46,6 +48,10 @@ impl QueryFault {
             Self::NoKeys { mend } => advice("no `{keys}` in it", mend),
             Self::KeysInString { mend } => advice("inside a string", mend),
             Self::KeysNotAfterIn { mend } => advice("not after `in`", mend),
+            Self::Cut { .. } => advice(
+                "for all keys at once",
+                "leave it out, and bound each key: by `row_number() over (partition by …)` in a subquery, or by `rows_max`",
+            ),
             Self::NotIn => advice("leave `not` out", "select the rows of the keys: `… in {keys}`"),
             Self::KeysInParentheses => advice("in parentheses", "write `in {keys}`"),
             Self::UnknownPlaceholder { mend, .. } => advice("not bound", mend),

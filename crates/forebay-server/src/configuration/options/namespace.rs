@@ -480,7 +480,7 @@ static SINK_HTTP: Section = Section {
             name: "timeout",
             kind: between(millis(1), days(1)),
             default: "four fifths of `loader.timeout`",
-            effect: "The longest that one request takes, its connection included.",
+            effect: "The longest for the writes that are sent together.",
         },
         Opt {
             name: "connections",

@@ -19,6 +19,7 @@ pub(crate) fn check_keys(
     check_statement(&statement, text.expose().len(), &mut faults);
     if faults.is_empty() {
         check_placeholders(&statement, bound, &mut faults);
+        check_cuts(&statement, bound, &mut faults);
         check_columns(&statement, wanted, &mut faults);
     }
     if text.is_secret() {
@@ -109,6 +110,21 @@ fn check_placeholders(
         faults.extend(fault);
     }
 }
+
+/// That nothing cuts the rows of several keys together: which keys would lose theirs would hang on who asks at the same time.
+fn check_cuts(statement: &Statement<'_>, bound: &[&str], faults: &mut Vec<(QueryFault, Range<usize>)>) {
+    let from = statement.tokens.iter().position(|token| token.depth == 0 && token.is_word("from"));
+    let Some(after) = from.and_then(|from| statement.tokens.get(from..)).filter(|_| !bound.is_empty()) else {
+        return;
+    };
+    let cuts = |token: &&Token<'_>| token.depth == 0 && CUTS.iter().any(|word| token.is_word(word));
+    if let Some(token) = after.iter().find(cuts) {
+        faults.push((QueryFault::Cut { word: token.text.to_ascii_lowercase() }, token.span.clone()));
+    }
+}
+
+/// Words that cut rows.
+const CUTS: [&str; 3] = ["limit", "offset", "fetch"];
 
 fn in_string(token: &Token<'_>) -> Range<usize> {
     let at = token.span.start + token.text.find("{keys}").unwrap_or(0);

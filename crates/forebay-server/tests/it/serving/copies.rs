@@ -83,6 +83,7 @@ async fn a_restart_is_warm_and_what_was_dropped_stays_gone() {
 async fn copies_of_what_is_declared_otherwise_now_are_not_taken() {
     for (was, is, found) in [
         (r#"ttl = "1h""#, r#"ttl = "2h""#, ("HIT", A)),
+        (r#"ttl = "1h""#, r#"ttl = "1ms""#, ("MISS", NEW)),
         ("select code, price", "select price, code", ("MISS", r#"{"price":9,"code":"a"}"#)),
         (r#"ttl = "1h""#, "ttl = \"1h\"\nshape = 1", ("MISS", NEW)),
     ] {

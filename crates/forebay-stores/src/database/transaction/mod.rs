@@ -108,6 +108,10 @@ impl Database {
         let mut open = self.begin().await.map_err(TransactionError::RolledBack)?;
         let value = match OPEN.scope((), work(&mut open)).await {
             Ok(value) => value,
+            Err(error) if open.was_ended(self.within).await => {
+                // What the work committed by itself before it failed is known to nobody.
+                return Err(self.ended(open).await.err().map_or(TransactionError::Work(error), Into::into));
+            }
             Err(error) => {
                 open.roll_back(self.within).await;
                 return Err(TransactionError::Work(error));
@@ -168,7 +172,7 @@ impl Database {
         let Transaction { held, watched, .. } = open;
         let name = self.fed.first().map_or_else(|| Arc::from(""), |fed| Arc::clone(&fed.name));
         let committed = match held {
-            Held::Sqlite(open) => open.commit(self.within).await.map(|()| None),
+            Held::Sqlite(open) => open.commit().await.map(|()| None),
             Held::Postgres(open) => open.commit(self.within).await,
         };
         // Whoever goes away has no use for it.
@@ -290,6 +294,15 @@ impl Transaction {
         match held {
             Held::Sqlite(open) => open.written(told, watched).await,
             Held::Postgres(open) => open.written(told, watched).await,
+        }
+    }
+
+    /// Whether its work ended it by itself; SQLite refuses that.
+    async fn was_ended(&mut self, limit: Duration) -> bool {
+        match &mut self.held {
+            Held::Sqlite(_) => false,
+            // Where the database does not answer, there is nothing to be found.
+            Held::Postgres(open) => within(limit, open.is_own()).await.is_ok_and(|is_own| !is_own),
         }
     }
 

@@ -17,15 +17,21 @@ use crate::database::cancel::Cancelling;
 
 /// How long whoever waits for a transaction waits for its outcome once its connection is lost.
 pub(super) const SETTLED_SOON: Duration = Duration::from_secs(2);
-/// How long the outcome is asked for after that.
-pub(super) const SETTLED_AT_LAST: Duration = Duration::from_secs(60);
+/// How long the outcome is asked for after that: a commit may wait for a standby that is down.
+pub(super) const SETTLED_AT_LAST: Duration = Duration::from_secs(60 * 60);
 /// How long one connection may take to tell it: others of the pool may be lost too.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
-/// How long an outcome is not asked for again.
+/// How long an outcome is not asked for again; the pause grows to the longest.
 const ASKED_AGAIN: Duration = Duration::from_millis(50);
+const ASKED_AGAIN_MAX: Duration = Duration::from_secs(5);
 
-/// The number of the transaction, if it has changed anything, and whether it is the one that was begun.
-const STATE: &str = "select pg_current_xact_id_if_assigned()::text, coalesce(current_setting('forebay.transaction', true), '') = $1";
+/// The number of the transaction, if it has changed anything, whether it is the one that was begun, and which run of the server it is in.
+const STATE: &str = "select pg_current_xact_id_if_assigned()::text, coalesce(current_setting('forebay.transaction', true), '') = $1,
+    (select stats_reset::text from pg_stat_bgwriter)";
+/// What became of a transaction, and which run of the server tells it. A server that has recovered from a crash gives numbers again that
+/// were lost, and one that took over has numbers of its own: such a server's statistics began anew.
+const STATUS: &str =
+    "select pg_xact_status($1::text::xid8), (select stats_reset::text from pg_stat_bgwriter)";
 /// The tables that the transaction has written, and those that they are partitions of: by their name alone and with that of their schema,
 /// and whether rows tell all. A lock on what is no more is a nameless one.
 const LOCKED: &str = "with recursive locked as (
@@ -52,6 +58,8 @@ pub(super) struct Open {
     mark: String,
     /// Its number, once it is known that it has changed something.
     number: Option<String>,
+    /// The run of the server that gave the number.
+    run: Option<String>,
     /// The work ended it.
     is_another: bool,
 }
@@ -61,6 +69,7 @@ pub(super) struct Open {
 pub(super) struct InDoubt {
     pool: PgPool,
     number: String,
+    run: Option<String>,
 }
 
 impl Open {
@@ -73,11 +82,21 @@ impl Open {
             sqlx::raw_sql(AssertSqlSafe(begun)).execute(held.connection()?).await.map(drop)
         })
         .await?;
-        Ok(Self { held, pool: pool.clone(), mark, number: None, is_another: false })
+        Ok(Self { held, pool: pool.clone(), mark, number: None, run: None, is_another: false })
     }
 
     pub(super) fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
         self.held.connection()
+    }
+
+    /// Whether it is still the one that was begun; one that has failed is.
+    pub(super) async fn is_own(&mut self) -> Result<bool, sqlx::Error> {
+        let (_, is_own, _) = self.state().await?;
+        Ok(is_own)
+    }
+
+    async fn state(&mut self) -> Result<(Option<String>, bool, Option<String>), sqlx::Error> {
+        sqlx::query_as(STATE).bind(&self.mark).fetch_one(self.held.connection()?).await
     }
 
     /// What has changed: of a table of which rows are told those, of another all.
@@ -86,11 +105,9 @@ impl Open {
         told: &mut Told,
         watched: &[Watched],
     ) -> Result<Written, sqlx::Error> {
-        let connection = self.held.connection()?;
-        sqlx::raw_sql("set constraints all immediate").execute(&mut *connection).await?;
-        let (number, is_own): (Option<String>, bool) =
-            sqlx::query_as(STATE).bind(&self.mark).fetch_one(&mut *connection).await?;
-        self.is_another = !is_own;
+        sqlx::raw_sql("set constraints all immediate").execute(self.held.connection()?).await?;
+        let (number, is_own, run) = self.state().await?;
+        (self.is_another, self.run) = (!is_own, run);
         let all = || watched.iter().map(|watched| Changed::Table(Arc::clone(&watched.table)));
         if self.is_another {
             all().for_each(|change| told.add(change));
@@ -100,6 +117,7 @@ impl Open {
         if self.number.is_none() {
             return Ok(Written { changes: told.changes(), anything: false });
         }
+        let connection = self.held.connection()?;
         let locked: Vec<(Option<String>, Option<String>, bool)> =
             sqlx::query_as(LOCKED).fetch_all(&mut *connection).await?;
         let names: Vec<String> = watched.iter().map(|watched| watched.table.to_string()).collect();
@@ -146,7 +164,7 @@ impl Open {
             (Err(error), Some(number)) => {
                 // Whatever is still under way there ends soon, once nobody listens.
                 drop(self.held);
-                Err(Unfinished::Unknown(error, Some(InDoubt { pool: self.pool, number })))
+                Err(Unfinished::Unknown(error, Some(InDoubt { pool: self.pool, number, run: self.run })))
             }
         }
     }
@@ -163,29 +181,31 @@ impl InDoubt {
     pub(super) async fn settled(&self, limit: Duration) -> Option<bool> {
         let clock = Clock::default();
         let began: Tick = clock.now();
+        let mut pause = ASKED_AGAIN;
         loop {
             let left = limit.saturating_sub(clock.now().since(began));
             let asked = within(left.min(ANSWERS_WITHIN), self.status());
             match asked.await.as_ref().map(Option::as_deref) {
                 Ok(Some("committed")) => return Some(true),
                 Ok(Some("aborted")) => return Some(false),
-                // So long ago that nobody knows any more.
+                // So long ago that nobody knows any more, or on another server.
                 Ok(None) => return None,
                 Ok(Some(_)) | Err(_) => {}
             }
             if clock.now().since(began) >= limit {
                 return None;
             }
-            clock.sleep(ASKED_AGAIN).await;
+            clock.sleep(pause).await;
+            pause = (pause * 2).min(ASKED_AGAIN_MAX);
         }
     }
 
     async fn status(&self) -> Result<Option<String>, sqlx::Error> {
         let mut held = Cancelling::acquire(&self.pool).await?;
-        let asked = sqlx::query_scalar("select pg_xact_status($1::text::xid8)").bind(&self.number);
-        let status = asked.fetch_one(held.connection()?).await?;
+        let asked = sqlx::query_as(STATUS).bind(&self.number);
+        let (status, run): (Option<String>, Option<String>) = asked.fetch_one(held.connection()?).await?;
         held.done();
-        Ok(status)
+        Ok(status.filter(|_| run == self.run))
     }
 
     /// A place that is not before its commit.

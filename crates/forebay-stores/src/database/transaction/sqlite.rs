@@ -15,7 +15,7 @@ use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::told::{Told, Written};
-use super::{ROWS_MAX, Unfinished, within};
+use super::{ROWS_MAX, Unfinished};
 use crate::database::cancel::Cancelling;
 
 const MADE: &str =
@@ -146,10 +146,10 @@ impl Open {
         Ok(Written { changes: told.changes(), anything })
     }
 
-    pub(super) async fn commit(mut self, limit: std::time::Duration) -> Result<(), Unfinished> {
+    /// Commits, however long the disk takes: given up, the commit would go on all the same, and end after what it changed was invalidated.
+    pub(super) async fn commit(mut self) -> Result<(), Unfinished> {
         self.is_ending.store(true, Ordering::SeqCst);
-        let committed =
-            within(limit, async { sqlx::raw_sql("commit").execute(self.held.connection()?).await.map(drop) });
+        let committed = async { sqlx::raw_sql("commit").execute(self.held.connection()?).await.map(drop) };
         match committed.await {
             Ok(()) => {
                 self.done().await;

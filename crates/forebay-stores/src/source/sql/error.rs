@@ -16,6 +16,14 @@ pub enum SqlError {
         /// The parameter that has no column.
         column: String,
     },
+    /// Several columns have one name: which of them a member, a key or a version would be taken from could not be told.
+    #[error(
+        "the query gives several columns `{column}`: select one of them, or name the others otherwise by `as`"
+    )]
+    DoubledColumn {
+        /// The name.
+        column: String,
+    },
     /// A declared decimal is no column.
     #[error("`decimals` names the column `{column}`, which the query does not give")]
     DecimalColumn {

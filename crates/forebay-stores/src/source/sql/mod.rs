@@ -9,7 +9,7 @@ mod postgres;
 mod shape;
 mod sqlite;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use forebay::namespace::pattern::{ParamKind, Pattern};
@@ -100,6 +100,9 @@ struct Row {
 impl SqlQuery {
     /// Whether a query that gives `columns` can serve the keys.
     fn check(&self, columns: &[String]) -> Result<(), SqlError> {
+        if let Some(column) = doubled(columns) {
+            return Err(SqlError::DoubledColumn { column: column.to_owned() });
+        }
         let gives = |name: &str| columns.iter().any(|column| column == name);
         if let Some(KeyColumn { name, .. }) = self.params.iter().find(|param| !gives(&param.name)) {
             return Err(SqlError::KeyColumn { column: name.clone() });
@@ -122,6 +125,12 @@ impl SqlQuery {
     }
 }
 
+/// A name that several columns have.
+fn doubled(columns: &[String]) -> Option<&str> {
+    let mut seen = HashSet::new();
+    columns.iter().find(|column| !seen.insert(column.as_str())).map(String::as_str)
+}
+
 impl Prepared {
     /// Prepares `query`; it, and the columns that it gives.
     async fn open(database: &Database, mut query: SqlQuery) -> Result<(Self, Vec<String>), SqlError> {
@@ -140,7 +149,7 @@ impl Prepared {
     }
 
     async fn answers(&self, keys: &[LoadKey]) -> Result<Answers, SqlError> {
-        let mut gathering = Gathering::of(&self.query);
+        let mut gathering = Gathering::of(&self.query, keys);
         match &self.asked {
             Asked::Sqlite(asked) => asked.rows(&self.query, keys, &mut gathering).await?,
             Asked::Postgres(asked) => asked.rows(&self.query, keys, &mut gathering).await?,

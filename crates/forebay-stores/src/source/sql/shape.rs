@@ -4,7 +4,7 @@
 //! memory with what could never be kept. A row that has NULL where a part of its key, its field or its member would be belongs
 //! to none.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use forebay::namespace::pattern::{ParamKind, Pattern};
@@ -75,6 +75,7 @@ impl Default for Limits {
 /// Rows that come, put to their keys.
 pub(super) struct Gathering<'q> {
     query: &'q SqlQuery,
+    asked: HashSet<&'q [Param]>,
     found: HashMap<Vec<Param>, Gathered>,
 }
 
@@ -96,8 +97,10 @@ enum Made {
 }
 
 impl<'q> Gathering<'q> {
-    pub(super) fn of(query: &'q SqlQuery) -> Self {
-        Self { query, found: HashMap::new() }
+    /// What comes of `keys`.
+    pub(super) fn of(query: &'q SqlQuery, keys: &'q [LoadKey]) -> Self {
+        let asked = keys.iter().map(|key| key.params.as_slice()).collect();
+        Self { query, asked, found: HashMap::new() }
     }
 
     /// Forgets what has come.
@@ -109,7 +112,7 @@ impl<'q> Gathering<'q> {
     pub(super) fn add(&mut self, row: Row) -> Result<(), SqlError> {
         let Row { json, key, version, tags, place } = row;
         // A row whose key columns are NULL or of another type belongs to no key that was asked for.
-        let Some(key) = key else { return Ok(()) };
+        let Some(key) = key.filter(|key| self.asked.contains(key.as_slice())) else { return Ok(()) };
         let Limits { rows, bytes } = self.query.limits;
         let gathered = self.found.entry(key.clone()).or_insert_with(|| Gathered::none_of(&self.query.shape));
         gathered.rows = gathered.rows.saturating_add(1);

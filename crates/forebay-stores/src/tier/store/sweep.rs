@@ -72,7 +72,10 @@ impl Shared {
             ended += 1;
             // One that is damaged stays for whoever restores it.
             let head = Head::find(&at, |at| changes.get(Space::Stores, at));
-            let head = head.unwrap_or_else(|error| skipped(&error));
+            let head = match head {
+                Err(error @ DiskError::Damaged { .. }) => skipped(&error),
+                head => head?,
+            };
             if let Some(head) = head.filter(|head| head.is_over(now_ms)) {
                 replace(changes, &at, Some(&head), None)?;
             }

@@ -75,7 +75,7 @@ async fn what_an_answer_tells_of_a_write() {
         ("408 Request Timeout", "Failed", "Failed"),
         ("425 Too Early", "Failed", "Failed"),
         ("429 Too Many Requests", "Failed", "Failed"),
-        ("503 Service Unavailable", "Failed", "Failed"),
+        ("503 Service Unavailable", "Unknown", "Unknown"),
         ("500 Internal Server Error", "Unknown", "Unknown"),
         ("502 Bad Gateway", "Unknown", "Unknown"),
         ("501 Not Implemented", "Refused", "Refused"),

@@ -5,12 +5,15 @@ use std::time::Duration;
 use forebay::Forebay;
 use forebay_stores::database::transaction::TransactionError;
 use forebay_stores::database::{Database, DatabaseError, DatabaseOptions};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{SCHEMA, World, run, task, until};
 use crate::proxy::{Fault, Proxy, Then};
 
-/// A world behind a proxy, and its database before it.
-async fn behind() -> (World, Proxy, Database) {
+/// A world behind a proxy, and its database before it; nobody else has one, whose server would seem to be another.
+async fn behind() -> (World, Proxy, Database, SemaphorePermit<'static>) {
+    static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
+    let alone = ONE_AT_A_TIME.acquire().await.unwrap();
     let address = crate::postgres::new_database().await;
     let (login, rest) = address.split_once('@').unwrap();
     let (server, name) = rest.split_once('/').unwrap();
@@ -26,7 +29,7 @@ async fn behind() -> (World, Proxy, Database) {
     let (engine, folder) = (Forebay::new().unwrap(), tempfile::tempdir().unwrap());
     let world = World::open(options_behind, SCHEMA, engine, folder).await;
     let direct = Database::open(&options(&server.to_string())).await.unwrap();
-    (world, proxy, direct)
+    (world, proxy, direct, alone)
 }
 
 async fn price(direct: &Database) -> i64 {
@@ -41,7 +44,7 @@ async fn change(world: &World) -> Result<(), TransactionError<DatabaseError>> {
 
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_found() {
-    let (world, proxy, _direct) = behind().await;
+    let (world, proxy, _direct, _alone) = behind().await;
     assert_eq!(world.get("a").await, Some(1));
     proxy.set(Fault::At("commit", Then::LoseAnswer));
     let done = world.database.transaction(async |tx| run(tx, "update prices set price = 2").await).await;
@@ -51,7 +54,7 @@ async fn a_commit_whose_answer_is_lost_is_found() {
 
 #[tokio::test]
 async fn a_commit_that_never_came_is_found() {
-    let (world, proxy, _direct) = behind().await;
+    let (world, proxy, _direct, _alone) = behind().await;
     assert_eq!(world.get("a").await, Some(1));
     proxy.set(Fault::At("commit", Then::Swallow));
     let failed = change(&world).await.unwrap_err();
@@ -62,8 +65,27 @@ async fn a_commit_that_never_came_is_found() {
 }
 
 #[tokio::test]
+async fn what_another_run_of_the_server_says_is_not_believed() {
+    let (world, proxy, direct, _alone) = behind().await;
+    assert_eq!(world.get("a").await, Some(1));
+    proxy.set(Fault::At("commit", Then::LoseAnswerAndRefuse));
+    let database = world.database.clone();
+    let (_tasks, told) = task(async move {
+        let work = database.transaction(async |tx| run(tx, "update prices set price = 2").await);
+        work.await.map(drop)
+    });
+    until("it is committed", async || price(&direct).await == 2).await;
+    // As after a crash, when numbers are given again.
+    sqlx::query("select pg_stat_reset_shared('bgwriter')").execute(direct.postgres().unwrap()).await.unwrap();
+    proxy.set(Fault::None);
+    let failed = told.await.unwrap().unwrap_err();
+    assert!(failed.unknown_outcome(), "{failed:?}");
+    assert_eq!(world.get("a").await, Some(2), "all the same it is gone");
+}
+
+#[tokio::test]
 async fn an_unknown_outcome_invalidates() {
-    let (world, proxy, direct) = behind().await;
+    let (world, proxy, direct, _alone) = behind().await;
     assert_eq!(world.get("a").await, Some(1));
     proxy.set(Fault::At("commit", Then::LoseAnswerAndRefuse));
     let failed = change(&world).await.unwrap_err();
@@ -76,7 +98,7 @@ async fn an_unknown_outcome_invalidates() {
 
 #[tokio::test]
 async fn a_caller_who_goes_away_after_the_commit_takes_no_invalidation_along() {
-    let (world, proxy, direct) = behind().await;
+    let (world, proxy, direct, _alone) = behind().await;
     assert_eq!(world.get("a").await, Some(1));
     proxy.set(Fault::At("commit", Then::Hold(Duration::from_millis(700))));
     let database = world.database.clone();

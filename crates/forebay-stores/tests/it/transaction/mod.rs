@@ -285,8 +285,15 @@ async fn a_work_that_ends_it_fails(dialect: Dialect) {
         let failed = done.await.unwrap_err();
         assert_eq!(failed.unknown_outcome(), world.is_postgres(), "{end}: {failed}");
     }
+    // Also where the work fails after that.
+    let failed = world.database.transaction(async |tx| {
+        run(tx, "update prices set price = price + 100 where code = 'a'").await.unwrap();
+        let _ = run(tx, "commit").await;
+        Err::<(), _>("no")
+    });
+    assert_eq!(failed.await.unwrap_err().unknown_outcome(), world.is_postgres());
     // PostgreSQL did what it was asked.
-    let wanted = if world.is_postgres() { (3, 21) } else { (1, 1) };
+    let wanted = if world.is_postgres() { (103, 21) } else { (1, 1) };
     assert_eq!((world.get("a").await, world.get("b").await), (Some(wanted.0), Some(wanted.1)));
     world.change("update prices set price = 7").await;
     assert_eq!(world.get("a").await, Some(7), "the connections are as they were");

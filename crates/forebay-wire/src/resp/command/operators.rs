@@ -5,17 +5,21 @@ use crate::resp::spec::{Access, CommandSpec, Flag, Group, Keys};
 
 pub(in crate::resp) static FB_BACKUP: CommandSpec = CommandSpec {
     name: "FB.BACKUP",
-    arity: 2,
+    arity: -2,
     flags: &[Flag::NoScript],
     keys: Keys::NONE,
     access: Access::Operate,
     since: "0.1.0",
     group: Group::Server,
-    arguments: "folder",
-    summary: "Writes what the keyspace's stores hold, as of one moment, to a folder of the server's machine",
+    arguments: "folder [data-folder]",
+    summary: "Writes what the keyspace's stores hold, as of one moment, to a folder of the server's machine, if they lie in that data folder",
     complexity: "O(N) for N values of all stores with the same data folder",
     subcommands: &[],
-    parse: |call| Ok(Command::FbBackup { to: call.bytes(1)? }),
+    parse: |call| match call.len() {
+        2 => Ok(Command::FbBackup { to: call.bytes(1)?, of: None }),
+        3 => Ok(Command::FbBackup { to: call.bytes(1)?, of: Some(call.bytes(2)?) }),
+        _ => Err(call.wrong_arity()),
+    },
 };
 
 pub(in crate::resp) static FB_DEADLETTERS: CommandSpec = CommandSpec {
@@ -48,7 +52,7 @@ pub(in crate::resp) static FB_DEADLETTERS: CommandSpec = CommandSpec {
             "FB.DEADLETTERS|REPLAY",
             -3,
             "id [id ...]",
-            "Applies dead letters again; answers how many that were",
+            "Gives dead letters to the sink again; answers how many that were",
             |call| Ok(Command::FbDeadLetters(DeadLetters::Replay { ids: call.rest(2) })),
         ),
         row(
