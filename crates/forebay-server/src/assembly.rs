@@ -182,9 +182,13 @@ impl Assembly {
             let app = app_of(declared, deployment, apps);
             let databases = open_databases(declared, app.is_some()).await?;
             if let Some(app) = app {
-                let engine = self.engine.keyspace(&declared.name);
-                let feeding =
-                    |(name, database): (&String, &Database)| (name.clone(), database.feeding(&engine, name));
+                let feeding = |(name, database): (&String, &Database)| {
+                    let fed = same_as(deployment, declared, name);
+                    let feed = |database: Database, (keyspace, name): (&str, &str)| {
+                        database.feeding(&self.engine.keyspace(keyspace), name)
+                    };
+                    (name.clone(), fed.fold(database.clone(), feed))
+                };
                 let setup = Setup {
                     keyspace: declared.name.clone(),
                     data: declared.data.clone(),
@@ -385,6 +389,20 @@ fn policy(declared: &configuration::Keyspace, namespace: &configuration::Namespa
         },
         ..unruled
     }
+}
+
+/// Every keyspace and the name by which it declares what is the database `name` of `declared`: what a transaction changes there is theirs
+/// too.
+fn same_as<'d>(
+    deployment: &'d Deployment,
+    declared: &'d configuration::Keyspace,
+    name: &str,
+) -> impl Iterator<Item = (&'d str, &'d str)> {
+    let url = declared.databases.get(name).map(|database| database.url.text.expose());
+    deployment.keyspaces.iter().flat_map(move |keyspace| {
+        let same = keyspace.databases.iter().filter(move |(_, other)| Some(other.url.text.expose()) == url);
+        same.map(|(name, _)| (keyspace.name.as_str(), name.as_str()))
+    })
 }
 
 /// Whether any namespace has a source, of whose answers copies are kept.

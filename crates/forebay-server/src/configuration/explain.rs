@@ -347,6 +347,10 @@ impl Explained<'_> {
         self.tags(page);
         if !can_be_told {
             let why = match fed {
+                None if source.sql.is_some() && !are_known => {
+                    "changes that anybody makes, an app's transactions among them (no feed, and the query does not tell its tables: \
+                     declare `depends_on`)"
+                }
                 None => "changes that others make to the source (no feed)",
                 Some(_) => "changes to the tables (the query does not tell which)",
             };

@@ -149,7 +149,7 @@ async fn a_query_that_cannot_work_is_refused_when_it_is_opened() {
         ("select code from quotes where (code, name) in {keys}", &["code"], "too few columns"),
         ("select code from quotes where volume in {keys}", &["code"], "operator does not exist"),
         ("select code from quotes where code in {keys} and name = $9", &["code"], "parameter"),
-        ("select q.code, q.code from quotes q where code in {keys}", &["code"], "ambiguous"),
+        ("select q.code, q.code from quotes q where code in {keys}", &["code"], "several columns `code`"),
     ] {
         let error = SqlSource::open(&database, query(text, params)).await.unwrap_err();
         assert!(error.to_string().contains(told), "{text}: {error}");

@@ -48,11 +48,17 @@ async fn a_transaction_of_the_app_invalidates_what_its_rows_feed() {
             Box::pin(async { Ok(Running { routes: None, notes: Vec::new() }) })
         },
     };
-    let text = declaration(folder.path(), "127.0.0.1:0", "127.0.0.1:0", NAMESPACES);
+    // The same file by another name.
+    let again = format!(
+        "[database.again]\nurl = 'sqlite:{}/main.db'\n[namespace.again]\nkey = 'again:{{code}}'\nttl = '60s'\n\
+         source.sql = {{ database = 'again', query = 'select code, price from items where code in {{keys}}' }}\n{NAMESPACES}",
+        folder.path().display()
+    );
+    let text = declaration(folder.path(), "127.0.0.1:0", "127.0.0.1:0", &again);
     let process = start(&deployment("apps/keeper/forebay.toml", &text), &[app]).await.unwrap();
     let database = HANDED.lock().unwrap().clone().unwrap();
     let mut client = Resp::connect(process.resp).await;
-    let asked = ["item:a", "item:b", "shelf:s", "shelf:t", "told:a", "untold:a"];
+    let asked = ["item:a", "item:b", "again:a", "shelf:s", "shelf:t", "told:a", "untold:a"];
     for key in asked {
         client.say(&format!("GET {key}")).await;
     }
@@ -68,6 +74,7 @@ async fn a_transaction_of_the_app_invalidates_what_its_rows_feed() {
     });
     assert!(soon(changed).await.unwrap().whole_tables.is_empty());
     assert_eq!(client.say("GET item:a").await, r#"{"code":"a","price":10}"#);
+    assert_eq!(client.say("GET again:a").await, r#"{"code":"a","price":10}"#);
     assert_eq!(client.say("GET shelf:s").await, r#"{"shelf":"s","total":109}"#);
     assert_eq!(client.say("GET told:a").await, r#"{"name":"a","price":10}"#);
     // Nobody knows what it is made of: it is what it was, until its TTL ends.
