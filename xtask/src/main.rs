@@ -51,7 +51,7 @@ enum Chore {
         after_help = "Examples:\n  cargo xtask services redis\n  cargo xtask services postgres postgres-replica"
     )]
     Services {
-        /// Which: redis, postgres, postgres-replica
+        /// Which: redis, postgres, postgres-replica, postgres-heir
         #[arg(required = true, value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
         names: Vec<String>,
     },

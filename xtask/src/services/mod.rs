@@ -27,8 +27,9 @@ pub const VARIABLE: &str = "FOREBAY_TEST_SERVICES";
 /// How long a test waits for a service to come up.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// The names of the services: `redis`, `postgres`, and `postgres-replica`, a streaming replica of `postgres`.
-pub const NAMES: &[&str] = &["redis", "postgres", "postgres-replica"];
+/// The names of the services: `redis`, `postgres`, `postgres-replica`, a streaming replica of `postgres`, and `postgres-heir`, another
+/// one, which the one test that asks for it may promote.
+pub const NAMES: &[&str] = &["redis", "postgres", "postgres-replica", "postgres-heir"];
 
 /// Why a test got no service.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +97,7 @@ pub struct Services {
     redis: Option<Server>,
     primary: Option<Server>,
     replica: Option<Server>,
+    heir: Option<Server>,
 }
 
 impl Services {
@@ -112,7 +114,14 @@ impl Services {
     }
 
     fn with(folder: &std::path::Path, is_durable: bool) -> Self {
-        Self { folder: folder.to_path_buf(), is_durable, redis: None, primary: None, replica: None }
+        Self {
+            folder: folder.to_path_buf(),
+            is_durable,
+            redis: None,
+            primary: None,
+            replica: None,
+            heir: None,
+        }
     }
 
     /// The URL of the service `name`, which is started where it does not run yet.
@@ -123,10 +132,14 @@ impl Services {
         match name {
             "redis" => running(&mut self.redis, || redis::start(&self.folder)),
             "postgres" => running(&mut self.primary, || postgres::start(&self.folder, self.is_durable)),
-            "postgres-replica" => {
+            "postgres-replica" | "postgres-heir" => {
                 running(&mut self.primary, || postgres::start(&self.folder, self.is_durable))?;
                 let port = self.primary.as_ref().map_or(0, |primary| primary.port);
-                running(&mut self.replica, || postgres::start_replica(&self.folder, port))
+                let (place, own) = match name {
+                    "postgres-heir" => (&mut self.heir, "pgh"),
+                    _ => (&mut self.replica, "pgr"),
+                };
+                running(place, || postgres::start_replica(&self.folder, own, port))
             }
             _ => Err(Error::Unknown { kind: "service", name: name.to_owned(), known: NAMES.join(", ") }),
         }
@@ -135,8 +148,9 @@ impl Services {
 
 impl Drop for Services {
     fn drop(&mut self) {
-        // The replica first: its primary waits for whoever still streams.
+        // The replicas first: their primary waits for whoever still streams.
         self.replica = None;
+        self.heir = None;
         self.primary = None;
         self.redis = None;
     }

@@ -50,10 +50,10 @@ pub(super) fn start(folder: &Path, is_durable: bool) -> Result<Server, Error> {
     serve("postgres", &data, user.as_ref(), "database system is ready to accept connections", hasty)
 }
 
-/// Starts a streaming replica of the primary at `primary_port`.
-pub(super) fn start_replica(folder: &Path, primary_port: u16) -> Result<Server, Error> {
+/// Starts a streaming replica of the primary at `primary_port`, which lives in the folder `own` of `folder`.
+pub(super) fn start_replica(folder: &Path, own: &str, primary_port: u16) -> Result<Server, Error> {
     let user = unprivileged()?;
-    let data = own_folder(folder, "pgr", user.as_ref())?;
+    let data = own_folder(folder, own, user.as_ref())?;
     let mut copy = dying_with_us(user.as_ref(), "KILL")?;
     copy.arg(program("pg_basebackup")?).args([
         "-h",

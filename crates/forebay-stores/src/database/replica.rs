@@ -1,9 +1,10 @@
 //! Streaming replicas of a PostgreSQL database, which are read in its place where nothing is missing there.
 //!
-//! Each load notes how far the primary's log has been written, and takes a replica only if it has applied that much: whatever was
-//! committed before the load began is seen, so a value of a replica is as good as one of the primary, and no invalidation has to be
-//! remembered. A replica that lags gets a few milliseconds to catch up. Then, as one that fails, it is left alone for a
-//! while, and the primary is read. Nothing that a lagging one says is used.
+//! Each load notes how far the primary's log has been written, and on which timeline, and takes a replica only if it follows that
+//! timeline and has applied that much: whatever was committed before the load began is seen, so a value of a replica is as good as one
+//! of the primary, and no invalidation has to be remembered. A replica that lags gets a few milliseconds to catch up. Then, as one that
+//! fails, or of which nobody can tell what it follows, it is left alone for a while, and the primary is read. Nothing that such a one
+//! says is used.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,13 +27,18 @@ const LAGGING_FOR: Duration = Duration::from_secs(1);
 /// How long one that fails is left alone.
 const FAILING_FOR: Duration = Duration::from_secs(5);
 
-/// How far the log has been written, also by what is committed and not yet on disk; and whose log it is.
+/// How far the log has been written, also by what is committed and not yet on disk; whose log it is, and on which timeline.
 const WRITTEN: &str =
-    "select (pg_current_wal_insert_lsn() - '0/0')::bigint, system_identifier from pg_control_system()";
-/// Whether that much has been applied; NULL where the server is no replica.
-const APPLIED: &str = "select (pg_last_wal_replay_lsn() - '0/0')::bigint >= $1";
-/// Whether it is a copy of the same database.
-const SAME: &str = "select system_identifier = $1 from pg_control_system()";
+    "select (at - '0/0')::bigint, system_identifier, ('x' || left(pg_walfile_name(at), 8))::bit(32)::bigint
+    from pg_current_wal_insert_lsn() at, pg_control_system()";
+/// Whether it is a replica, of which database, whether it has applied that much, which timeline it streams, and whether its role may not
+/// know that: one that is not in `pg_read_all_stats` is told of the process that receives, and nothing else.
+///
+/// Whoever streams a timeline has applied nothing but its history: the server does not follow one that forked off before what it
+/// has applied. What its control file tells may be of a timeline that it has left.
+const APPLIED: &str = "select pg_is_in_recovery(), system_identifier,
+    coalesce((pg_last_wal_replay_lsn() - '0/0')::bigint >= $1, false), received_tli::bigint, pid is not null and status is null
+    from pg_control_system() left join pg_stat_wal_receiver on coalesce(status, 'streaming') = 'streaming'";
 
 /// The replicas of a database.
 #[derive(Debug)]
@@ -50,24 +56,40 @@ pub(crate) struct Replica {
     state: Mutex<State>,
 }
 
-/// What is known of a replica.
+/// Whether a replica is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Nothing.
-    New,
-    /// It is one of this database.
-    Known,
+    /// It is, or nobody has tried.
+    Read,
     /// It is left alone.
     Resting { until: Tick },
+}
+
+/// What the primary has written.
+#[derive(Clone, Copy, Debug)]
+struct Written {
+    position: i64,
+    system: i64,
+    timeline: i64,
 }
 
 /// Why a replica is not read.
 #[derive(Debug, thiserror::Error)]
 enum Unfit {
-    #[error("it lags, or has become a primary")]
+    #[error("it lags")]
     Lags,
+    #[error("it is a primary, by promotion or from the start: correct `replicas`")]
+    Primary,
     #[error("it is no replica of this database: correct `replicas`")]
     Another,
+    #[error("it follows timeline {follows} and the primary is on {primary}: let it follow the primary")]
+    Timeline { follows: i64, primary: i64 },
+    #[error(
+        "it streams from nobody, so that what it has applied may be another history: let it follow the primary"
+    )]
+    Alone,
+    #[error("its role may not see which timeline it follows: `grant pg_read_all_stats` to it on the primary")]
+    Hidden,
     #[error("it did not answer within {ANSWERS_WITHIN:?}")]
     Late,
     #[error("{0}")]
@@ -80,7 +102,7 @@ impl Replicas {
         let open = |url: &Url| Replica {
             pool: super::postgres::open_lazily(url, options),
             url: url.clone(),
-            state: Mutex::new(State::New),
+            state: Mutex::new(State::Read),
         };
         let all = options.replicas.iter().map(open).collect();
         Self { all, next: AtomicU64::new(0), clock: Clock::default() }
@@ -96,8 +118,9 @@ impl Replicas {
     ) -> Result<Option<(&Replica, Cancelling)>, sqlx::Error> {
         let Some(replica) = self.next() else { return Ok(None) };
         let mut asked = Cancelling::acquire(primary).await?;
-        let written: (i64, i64) = sqlx::query_as(WRITTEN).fetch_one(asked.connection()?).await?;
+        let (position, system, timeline) = sqlx::query_as(WRITTEN).fetch_one(asked.connection()?).await?;
         asked.done();
+        let written = Written { position, system, timeline };
         let session = self.clock.timeout(ANSWERS_WITHIN, self.session(replica, written)).await;
         match session.unwrap_or(Err(Unfit::Late)) {
             Ok(session) => Ok(Some((replica, session))),
@@ -112,7 +135,7 @@ impl Replicas {
     fn next(&self) -> Option<&Replica> {
         let now = self.clock.now();
         let is_awake = |replica: &&Replica| match *replica.state.lock() {
-            State::New | State::Known => true,
+            State::Read => true,
             State::Resting { until } => until <= now,
         };
         let turn = usize::try_from(self.next.fetch_add(1, Ordering::Relaxed)).unwrap_or_default();
@@ -120,27 +143,25 @@ impl Replicas {
         self.all.iter().cycle().skip(from).take(self.all.len()).find(is_awake)
     }
 
-    async fn session(&self, replica: &Replica, (position, system): (i64, i64)) -> Result<Cancelling, Unfit> {
+    async fn session(&self, replica: &Replica, written: Written) -> Result<Cancelling, Unfit> {
         let mut session = Cancelling::acquire(&replica.pool).await?;
-        let before = *replica.state.lock();
-        if before != State::Known {
-            let is_same: bool =
-                sqlx::query_scalar(SAME).bind(system).fetch_one(session.connection()?).await?;
-            if !is_same {
-                session.done();
-                return Err(Unfit::Another);
-            }
-        }
         for pause in PATIENCE {
             self.clock.sleep(pause).await;
-            let applied: Option<bool> =
-                sqlx::query_scalar(APPLIED).bind(position).fetch_one(session.connection()?).await?;
-            if applied == Some(true) {
-                *replica.state.lock() = State::Known;
-                if matches!(before, State::Resting { .. }) {
-                    tracing::info!(replica = ?replica.url, "the replica is read again");
+            match has_all(&mut session, written).await {
+                Ok(true) => {
+                    let before = std::mem::replace(&mut *replica.state.lock(), State::Read);
+                    if before != State::Read {
+                        tracing::info!(replica = ?replica.url, "the replica is read again");
+                    }
+                    return Ok(session);
                 }
-                return Ok(session);
+                Ok(false) => {}
+                // What a statement was given up at is not asked again.
+                Err(Unfit::Failed(error)) => return Err(Unfit::Failed(error)),
+                Err(unfit) => {
+                    session.done();
+                    return Err(unfit);
+                }
             }
         }
         session.done();
@@ -162,6 +183,21 @@ impl Replicas {
     /// `replica` has failed at a query.
     pub(crate) fn failed(&self, replica: &Replica, error: sqlx::Error) {
         self.rest(replica, &Unfit::Failed(error));
+    }
+}
+
+/// Whether the server of `session` has applied what was `written`, or will have.
+async fn has_all(session: &mut Cancelling, written: Written) -> Result<bool, Unfit> {
+    let asked = sqlx::query_as(APPLIED).bind(written.position);
+    let (is_replica, system, is_enough, timeline, is_hidden): (bool, i64, bool, Option<i64>, bool) =
+        asked.fetch_one(session.connection()?).await?;
+    match timeline {
+        _ if !is_replica => Err(Unfit::Primary),
+        _ if system != written.system => Err(Unfit::Another),
+        Some(follows) if follows == written.timeline => Ok(is_enough),
+        Some(follows) => Err(Unfit::Timeline { follows, primary: written.timeline }),
+        None if is_hidden => Err(Unfit::Hidden),
+        None => Err(Unfit::Alone),
     }
 }
 
