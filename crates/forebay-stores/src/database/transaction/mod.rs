@@ -5,8 +5,9 @@
 //! written: what is said of their rows ([`Transaction::changed`]) makes the invalidation narrow, and where nothing is said, all that
 //! depends on the table is gone. To forget it costs speed.
 //!
-//! It guarantees that nothing is left open: an error or a panic of the work, and a caller who goes away, roll back; once the commit is sent, a
-//! task of its own sees it through, whoever goes away. It leaves to the engine what a row is part of, and to the database how
+//! It guarantees that nothing is left open: an error or a panic of the work, and a caller who goes away, roll back, in a task of their own,
+//! which invalidates everything where the work may have committed by itself; once the commit is sent, another task sees it through,
+//! whoever goes away. It leaves to the engine what a row is part of, and to the database how
 //! transactions see one another.
 
 mod error;
@@ -105,19 +106,19 @@ impl Database {
         if self.fed.is_empty() {
             return Err(TransactionError::Unfed);
         }
-        let mut open = self.begin().await.map_err(TransactionError::RolledBack)?;
-        let value = match OPEN.scope((), work(&mut open)).await {
+        let open = self.begin().await.map_err(TransactionError::RolledBack)?;
+        let mut guard = Guard { database: self, open: Some(open) };
+        let worked = match &mut guard.open {
+            Some(open) => OPEN.scope((), work(open)).await,
+            None => return Err(TransactionError::RolledBack(sqlx::Error::PoolClosed)),
+        };
+        let value = match worked {
             Ok(value) => value,
-            Err(error) if open.was_ended(self.within).await => {
-                // What the work committed by itself before it failed is known to nobody.
-                return Err(self.ended(open).await.err().map_or(TransactionError::Work(error), Into::into));
-            }
             Err(error) => {
-                open.roll_back(self.within).await;
-                return Err(TransactionError::Work(error));
+                return Err(guard.roll_back().await.map_or(TransactionError::Work(error), Into::into));
             }
         };
-        let ended = self.ended(open).await;
+        let ended = self.ended(guard).await;
         let (token, ending) = ended.map_err(TransactionError::from)?;
         let Ending { whole_tables, unconfirmed } = ending;
         Ok(Committed { value, token, whole_tables, unconfirmed })
@@ -143,14 +144,16 @@ impl Database {
     }
 
     /// Commits `open`, and invalidates.
-    async fn ended(&self, mut open: Transaction) -> Result<(Token, Ending), Ended> {
-        let written = match within(self.within, open.written()).await {
-            Ok(written) => written,
-            Err(error) => {
-                open.roll_back(self.within).await;
-                return Err(Ended::RolledBack(error));
-            }
+    async fn ended(&self, mut guard: Guard<'_>) -> Result<(Token, Ending), Ended> {
+        let written = match &mut guard.open {
+            Some(open) => within(self.within, open.written()).await,
+            None => Err(sqlx::Error::PoolClosed),
         };
+        let written = match written {
+            Ok(written) => written,
+            Err(error) => return Err(guard.roll_back().await.unwrap_or(Ended::RolledBack(error))),
+        };
+        let Some(open) = guard.open.take() else { return Err(Ended::RolledBack(sqlx::Error::PoolClosed)) };
         let Some(tasks) = Tasks::current() else { return Err(Ended::RolledBack(sqlx::Error::WorkerCrashed)) };
         let (tell, told) = oneshot::channel();
         // It owns itself until it is done: a caller who goes away takes no invalidation along.
@@ -219,6 +222,48 @@ impl Database {
             && in_doubt.settled(postgres::SETTLED_AT_LAST).await != Some(false)
         {
             self.invalidate(&written, &watched).await;
+        }
+    }
+
+    /// Rolls `open` back in a task of its own, which tells of it only where its work had ended it before.
+    fn abandoned(
+        &self,
+        open: postgres::Open,
+        watched: Vec<Watched>,
+        limit: Duration,
+    ) -> Option<oneshot::Receiver<Ended>> {
+        let tasks = Tasks::current()?;
+        let (tell, told) = oneshot::channel();
+        let (owner, database) = (tasks.clone(), self.clone());
+        tasks.spawn(async move {
+            let _owner = owner;
+            database.abandon(open, watched, limit, tell).await;
+        });
+        Some(told)
+    }
+
+    /// Rolls `open` back; where that came too late, or nobody knows, whatever it may have written is invalidated.
+    async fn abandon(
+        &self,
+        open: postgres::Open,
+        watched: Vec<Watched>,
+        limit: Duration,
+        tell: oneshot::Sender<Ended>,
+    ) {
+        let anything = Written::who_knows(&watched);
+        match open.abandon(limit).await {
+            postgres::Abandoned::RolledBack => {}
+            postgres::Abandoned::Ended => {
+                let Ending { unconfirmed, .. } = self.invalidate(&anything, &watched).await;
+                let _ = tell.send(Ended::Unknown { cause: Some(postgres::ended_by_work()), unconfirmed });
+            }
+            postgres::Abandoned::Untold(in_doubt) => {
+                self.invalidate(&anything, &watched).await;
+                drop(tell);
+                // A statement that is still under way may commit after that.
+                in_doubt.settled(postgres::SETTLED_AT_LAST).await;
+                self.invalidate(&anything, &watched).await;
+            }
         }
     }
 
@@ -296,25 +341,36 @@ impl Transaction {
             Held::Postgres(open) => open.written(told, watched).await,
         }
     }
+}
 
-    /// Whether its work ended it by itself; SQLite refuses that.
-    async fn was_ended(&mut self, limit: Duration) -> bool {
-        match &mut self.held {
-            Held::Sqlite(_) => false,
-            // Where the database does not answer, there is nothing to be found.
-            Held::Postgres(open) => within(limit, open.is_own()).await.is_ok_and(|is_own| !is_own),
+/// An open transaction whose work may panic, and whose caller may go away: it is rolled back then.
+struct Guard<'d> {
+    database: &'d Database,
+    open: Option<Transaction>,
+}
+
+impl Guard<'_> {
+    /// Rolls it back; tells where its work had ended it before, so that nobody knows what was committed.
+    async fn roll_back(mut self) -> Option<Ended> {
+        let (limit, Transaction { held, watched, .. }) = (self.database.within, self.open.take()?);
+        match held {
+            // Its work cannot end it. Where it does not come to that, the connection is closed, and the transaction ends with it.
+            Held::Sqlite(open) => {
+                let _ = within(limit, open.roll_back()).await;
+                None
+            }
+            Held::Postgres(open) => self.database.abandoned(open, watched, limit)?.await.ok(),
         }
     }
+}
 
-    async fn roll_back(self, limit: Duration) {
-        // Where it does not come to that, the connection is closed, and the transaction ends with it.
-        let _ = within(limit, async {
-            match self.held {
-                Held::Sqlite(open) => open.roll_back().await,
-                Held::Postgres(open) => open.roll_back().await,
-            }
-        })
-        .await;
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        // A transaction on SQLite ends with its connection, and nothing but the last step commits it.
+        if let Some(Transaction { held: Held::Postgres(open), watched, .. }) = self.open.take() {
+            // Where the process is ending there is nothing to be invalidated.
+            drop(self.database.abandoned(open, watched, postgres::ANSWERS_WITHIN));
+        }
     }
 }
 

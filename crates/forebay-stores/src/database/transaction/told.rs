@@ -54,6 +54,12 @@ pub(super) struct Written {
 }
 
 impl Written {
+    /// That nobody knows anything of what was done, while `watched` was watched.
+    pub(super) fn who_knows(watched: &[Watched]) -> Self {
+        let changes = watched.iter().map(|watched| Changed::Table(Arc::clone(&watched.table)));
+        Self { changes: changes.collect(), anything: true }
+    }
+
     /// What has changed for those who watch the tables of `now`, where it was noted for those of `then`.
     pub(super) fn with_unwatched(&self, then: &[Watched], now: &[Watched]) -> Vec<Changed> {
         let mut changes = self.changes.clone();

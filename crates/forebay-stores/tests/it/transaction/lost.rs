@@ -12,6 +12,10 @@ use crate::proxy::{Fault, Proxy, Then};
 
 /// A world behind a proxy, and its database before it; nobody else has one, whose server would seem to be another.
 async fn behind() -> (World, Proxy, Database, SemaphorePermit<'static>) {
+    behind_with(SCHEMA).await
+}
+
+async fn behind_with(schema: &'static str) -> (World, Proxy, Database, SemaphorePermit<'static>) {
     static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
     let alone = ONE_AT_A_TIME.acquire().await.unwrap();
     let address = crate::postgres::new_database().await;
@@ -27,7 +31,7 @@ async fn behind() -> (World, Proxy, Database, SemaphorePermit<'static>) {
         ..options(&proxy.address.to_string())
     };
     let (engine, folder) = (Forebay::new().unwrap(), tempfile::tempdir().unwrap());
-    let world = World::open(options_behind, SCHEMA, engine, folder).await;
+    let world = World::open(options_behind, schema, engine, folder).await;
     let direct = Database::open(&options(&server.to_string())).await.unwrap();
     (world, proxy, direct, alone)
 }
@@ -110,5 +114,39 @@ async fn a_caller_who_goes_away_after_the_commit_takes_no_invalidation_along() {
     assert_eq!(world.get("a").await, Some(1), "nobody knows of it yet");
     drop(caller);
     until("it is invalidated", async || world.prices.peek(b"price:a").is_none()).await;
+    assert_eq!(world.get("a").await, Some(2));
+}
+
+#[tokio::test]
+async fn a_commit_of_another_servers_rows_is_in_doubt() {
+    let (world, proxy, direct, _alone) = behind_with(super::rows::FOREIGN).await;
+    assert_eq!(world.get("a").await, Some(1));
+    proxy.set(Fault::At("commit", Then::LoseAnswer));
+    let failed = change(&world).await.unwrap_err();
+    assert!(failed.unknown_outcome() && !failed.may_retry(), "{failed:?}");
+    until("it is committed", async || price(&direct).await == 2).await;
+    assert_eq!(world.get("a").await, Some(2));
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_while_the_work_commits_leaves_nothing_old() {
+    let (world, proxy, direct, _alone) = behind().await;
+    assert_eq!(world.get("a").await, Some(1));
+    // Longer than anybody waits for the answer.
+    proxy.set(Fault::At("commit", Then::Hold(Duration::from_secs(5))));
+    let database = world.database.clone();
+    let (caller, _) = task(async move {
+        let work = database.transaction(async |tx| {
+            run(tx, "update prices set price = 2").await?;
+            run(tx, "commit").await
+        });
+        work.await.map(drop)
+    });
+    until("it is committed", async || price(&direct).await == 2).await;
+    assert_eq!(world.get("a").await, Some(1), "nobody knows of it yet");
+    drop(caller);
+    until("it is invalidated", async || world.prices.peek(b"price:a").is_none()).await;
+    proxy.set(Fault::None);
+    until("the source is asked again", async || world.prices.get("a").await.is_ok()).await;
     assert_eq!(world.get("a").await, Some(2));
 }

@@ -134,3 +134,43 @@ async fn what_a_trigger_changes_is_known(dialect: Dialect) {
         assert_eq!(told.whole_tables.len(), 1);
     }
 }
+
+/// Prices that are rows of another server, which is the same one.
+pub const FOREIGN: &str = "create table beneath (code text primary key, price bigint not null, note text);
+    insert into beneath values ('a', 1, null), ('b', 1, null);
+    create table other (id bigint primary key);
+    create extension postgres_fdw;
+    do $$ begin execute format(
+        'create server self foreign data wrapper postgres_fdw options (host ''127.0.0.1'', port %L, dbname %L)',
+        current_setting('port'), current_database()); end $$;
+    create user mapping for current_user server self options (user 'postgres');
+    create foreign table prices (code text, price bigint, note text) server self options (table_name 'beneath');";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_a_foreign_table_are_known() {
+    let world = World::on(Dialect::Postgres, FOREIGN).await;
+    assert_eq!(world.get("a").await, Some(1));
+    let told = world.change("update prices set price = 2 where code = 'a'").await;
+    assert!(told.whole_tables.iter().map(|table| &**table).eq(["prices"]), "{told:?}");
+    assert_eq!(world.get("a").await, Some(2));
+    world.change("insert into other values (1); update prices set price = 3").await;
+    assert_eq!(world.get("a").await, Some(3));
+    world.change("select * from prices; delete from other where id = 7").await;
+    assert_eq!(world.tier("a").await, Tier::Memory, "it was read alone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_is_known_for_one_beside_a_table_of_its_name() {
+    let schema = "create table beneath (code text primary key, price bigint not null, note text);
+        insert into beneath values ('a', 1, null);
+        create view prices as select * from beneath;
+        create schema archive;
+        create table archive.prices (code text primary key, price bigint not null, note text);
+        create table other (id bigint primary key);";
+    let world = World::on(Dialect::Postgres, schema).await;
+    assert_eq!(world.get("a").await, Some(1));
+    world.change("update beneath set price = 2").await;
+    assert_eq!(world.get("a").await, Some(2));
+    world.change("set local search_path = archive; update public.beneath set price = 3").await;
+    assert_eq!(world.get("a").await, Some(3));
+}
