@@ -114,10 +114,12 @@ pub(crate) fn is_of_key(tag: &Pattern, namespace: &Namespace) -> bool {
     tag.names().all(|name| namespace.key.names().any(|parameter| parameter == name))
 }
 
-/// The rows that the values of `namespace` are made of, as far as that is known.
+/// The rows that the values of `namespace` are made of: those of any table, where it is not known which.
 pub(crate) fn rows(namespace: &Namespace) -> Vec<Rows> {
-    let sql = namespace.source.as_ref().and_then(|source| source.sql.as_ref());
-    let Some((sql, tables)) = sql.zip(namespace.dependencies()) else { return Vec::new() };
+    let Some(sql) = namespace.source.as_ref().and_then(|source| source.sql.as_ref()) else {
+        return Vec::new();
+    };
+    let Some(tables) = namespace.dependencies() else { return vec![Rows::of_any(&sql.database)] };
     let of = |lookup: &Lookup| {
         let mut columns = lookup.columns.iter().map(String::as_str);
         // No column has no name: where none carries a parameter, a row concerns every key.

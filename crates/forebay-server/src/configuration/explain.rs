@@ -163,7 +163,7 @@ impl Explained<'_> {
 
     fn dependencies(&self) -> String {
         let Some(tables) = self.namespace.dependencies() else {
-            return "tables that cannot be told from the query: declare them in `depends_on`".into();
+            return "any table of the database, since the query does not tell which it reads: `depends_on` narrows it".into();
         };
         let is_declared = !self.namespace.depends_on.is_empty();
         let how = if is_declared { "declared" } else { "derived from the query" };
@@ -330,13 +330,15 @@ impl Explained<'_> {
             .sql
             .as_ref()
             .filter(|sql| self.declaration.databases.get(&sql.database).is_some_and(|it| it.feed));
-        let are_known = source.sql.is_some() && namespace.dependencies().is_some();
-        let can_be_told = fed.is_some() && are_known;
-        if can_be_told {
-            seen.push("row changes, whoever makes them, by the feed");
-        } else if are_known {
-            seen.push("row changes that an app makes in transactions");
-        }
+        let are_told = namespace.dependencies().is_some();
+        let changes = match (source.sql.is_some(), fed.is_some()) {
+            (false, _) => None,
+            (true, true) if are_told => Some("row changes, whoever makes them, by the feed"),
+            (true, true) => Some("any row change in the database, whoever makes it, by the feed"),
+            (true, false) if are_told => Some("row changes that an app makes in transactions"),
+            (true, false) => Some("any change of the database that an app makes in a transaction"),
+        };
+        seen.extend(changes);
         page.line("dropped by", &seen.join("; "));
         let old = if namespace.stale_if_error.is_zero() {
             ""
@@ -345,19 +347,12 @@ impl Explained<'_> {
         };
         page.line("made stale by", &format!("FB.EXPIRE of the key: the next read loads{old}"));
         self.tags(page);
-        if !can_be_told {
-            let why = match fed {
-                None if source.sql.is_some() && !are_known => {
-                    "changes that anybody makes, an app's transactions among them (no feed, and the query does not tell its tables: \
-                     declare `depends_on`)"
-                }
-                None => "changes that others make to the source (no feed)",
-                Some(_) => "changes to the tables (the query does not tell which)",
-            };
+        if fed.is_none() {
             page.line(
                 "not seen",
                 &format!(
-                    "{why}: such a change shows after {} at the latest while the source is healthy",
+                    "changes that others make to the source (no feed): such a change shows after {} at the latest while the source is \
+                     healthy",
                     self.bound_shown()
                 ),
             );

@@ -132,14 +132,16 @@ impl Forebay {
         self.common.rows_changed(self.keyspace_id, database, changes).await
     }
 
-    /// The tables of `database` that namespaces of the keyspace depend on now, each once: what
-    /// [`rows_changed`](Self::rows_changed) has to be told of.
+    /// The tables of `database` that namespaces of the keyspace depend on by name now, each once: what
+    /// [`rows_changed`](Self::rows_changed) has to be told of. Of all others it has to be told that something has
+    /// changed ([`Changed::Elsewhere`]).
     #[must_use]
     pub fn watched(&self, database: &str) -> Vec<Watched> {
         let mut tables: BTreeMap<Arc<str>, BTreeSet<Arc<str>>> = BTreeMap::new();
         for core in self.common.dependents(self.keyspace_id, database) {
             for rows in core.rows.iter().filter(|rows| rows.database() == database) {
-                tables.entry(rows.table().into()).or_default().extend(rows.columns_of(&core.pattern));
+                let Some(table) = rows.table() else { continue };
+                tables.entry(table.into()).or_default().extend(rows.columns_of(&core.pattern));
             }
         }
         let watched =

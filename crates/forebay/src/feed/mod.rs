@@ -44,6 +44,9 @@ pub enum Changed {
     },
     /// Any row of this table: it was truncated or altered, or nobody knows which.
     Table(Arc<str>),
+    /// Rows of a table that is not named, because no namespace depends on it by its name: they concern those that depend on
+    /// [any table](Rows::of_any).
+    Elsewhere,
 }
 
 impl Changed {
@@ -65,11 +68,12 @@ impl Changed {
         Self::Row { table: table.into(), old: Some(old), new: None }
     }
 
-    /// The table.
+    /// The table, if it is named.
     #[must_use]
-    pub fn table(&self) -> &str {
+    pub fn table(&self) -> Option<&str> {
         match self {
-            Self::Row { table, .. } | Self::Table(table) => table,
+            Self::Row { table, .. } | Self::Table(table) => Some(table),
+            Self::Elsewhere => None,
         }
     }
 }

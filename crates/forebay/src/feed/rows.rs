@@ -23,7 +23,8 @@ use crate::value::{Key, KeyBuf, KeyPart, Param, TakeParts};
 #[derive(Clone, Debug)]
 pub struct Rows {
     database: Arc<str>,
-    table: Arc<str>,
+    /// Nothing where it may be any.
+    table: Option<Arc<str>>,
     /// Parameters of the key whose column has another name.
     columns: Vec<(Arc<str>, Arc<str>)>,
     field: Option<Arc<str>>,
@@ -44,13 +45,13 @@ impl Rows {
     /// called as is one that a row does not tell: its changes concern all keys with the parameters before it.
     #[must_use]
     pub fn of(database: &str, table: &str) -> Self {
-        Self {
-            database: database.into(),
-            table: table.into(),
-            columns: Vec::new(),
-            field: None,
-            is_told: false,
-        }
+        Self { table: Some(table.into()), ..Self::of_any(database) }
+    }
+
+    /// The rows of any table in `database`: nobody knows which ones the values are made of. Whatever changes there concerns all keys.
+    #[must_use]
+    pub fn of_any(database: &str) -> Self {
+        Self { database: database.into(), table: None, columns: Vec::new(), field: None, is_told: false }
     }
 
     /// The parameter `param` of the key is in the column called `column`.
@@ -86,10 +87,10 @@ impl Rows {
         &self.database
     }
 
-    /// The table.
+    /// The table; `None` where it may be any.
     #[must_use]
-    pub fn table(&self) -> &str {
-        &self.table
+    pub fn table(&self) -> Option<&str> {
+        self.table.as_deref()
     }
 
     /// The columns that a row is matched to the keys of `pattern` by.
@@ -103,7 +104,8 @@ impl Rows {
         let unknown = |(param, _): &&(Arc<str>, Arc<str>)| !pattern.names().any(|name| name == &**param);
         match self.columns.iter().find(unknown) {
             Some((param, _)) => {
-                Err(RowsError::NoParameter { table: self.table.to_string(), name: param.to_string() })
+                let table = self.table().unwrap_or("any table").to_owned();
+                Err(RowsError::NoParameter { table, name: param.to_string() })
             }
             None => Ok(()),
         }
@@ -111,9 +113,11 @@ impl Rows {
 
     /// What `changed` makes invalid in the namespace called `namespace`, whose keys are of `pattern`.
     pub(crate) fn concerned(&self, changed: &Changed, namespace: &Arc<str>, pattern: &Pattern) -> Vec<Reach> {
+        let all = || vec![Reach::Namespace(Arc::clone(namespace))];
         match changed {
-            _ if changed.table() != &*self.table => Vec::new(),
-            Changed::Table(_) => vec![Reach::Namespace(Arc::clone(namespace))],
+            _ if self.table.is_none() => all(),
+            _ if changed.table() != self.table() => Vec::new(),
+            Changed::Table(_) | Changed::Elsewhere => all(),
             Changed::Row { old, new, .. } => {
                 let sides = [old, new].into_iter().flatten();
                 sides.filter_map(|row| self.reach(row, namespace, pattern)).collect()
@@ -239,6 +243,20 @@ mod tests {
         assert_eq!(reached(&rows, &gone, "k:{a}:{b}"), ["prefix k:1:"]);
         assert_eq!(reached(&rows, &gone, "k:{b}:{a}"), ["namespace"]);
         assert_eq!(reached(&rows, &Changed::Table("t".into()), "k:{a}"), ["namespace"]);
+    }
+
+    #[test]
+    fn who_depends_on_any_table_is_concerned_by_all() {
+        let rows = Rows::of_any("db");
+        let changes = [
+            Changed::inserted("t", row(&[("a", Some("1"))])),
+            Changed::Table("other".into()),
+            Changed::Elsewhere,
+        ];
+        for changed in changes {
+            assert_eq!(reached(&rows, &changed, "k:{a}"), ["namespace"]);
+        }
+        assert!(reached(&Rows::of("db", "t"), &Changed::Elsewhere, "k:{a}").is_empty());
     }
 
     #[test]

@@ -67,6 +67,22 @@ pub(super) fn environments(
     environments
 }
 
+/// The databases that are SQLite files, in production and in every environment.
+pub(super) fn files(raw: &Table, production: &BTreeMap<String, Option<Database>>) -> Vec<String> {
+    let is_file = |url: &str| url.starts_with("sqlite:");
+    let own_url = |name: &str, table: &Table| {
+        let mut own = table.tables("database").filter(|(database, _)| *database == name);
+        own.next().and_then(|(_, table)| Some(is_file(table.text("url")?.expose())))
+    };
+    let is_everywhere =
+        |name: &String| raw.tables("environment").all(|(_, table)| own_url(name, table).unwrap_or(true));
+    let is_file = |database: &Option<Database>| {
+        database.as_ref().is_some_and(|it| it.url.kind == super::DatabaseKind::Sqlite)
+    };
+    let files = production.iter().filter(|(name, database)| is_file(database) && is_everywhere(name));
+    files.map(|(name, _)| name.clone()).collect()
+}
+
 /// Where the keyspace's number is said; where it is left to its default, the keyspace's name.
 fn number_span(raw: &Table) -> Span {
     if raw.has("db") { raw.span("db") } else { raw.span("keyspace") }

@@ -97,6 +97,7 @@ fn check(raw: Table, findings: &mut Findings) -> Option<Declaration> {
         .collect();
     let context = Context {
         databases: raw.map("database").map(|(name, _)| name.clone()).collect(),
+        files: environment::files(&raw, &databases),
         shared: matches!(&shared, Some(shared) if shared.as_ref().is_none_or(server::Shared::is_remote)),
         budget_bytes: memory.as_ref().map(|memory| memory.budget_bytes),
     };
@@ -133,6 +134,8 @@ fn check(raw: Table, findings: &mut Findings) -> Option<Declaration> {
 pub(crate) struct Context {
     /// The names of all databases, right or wrong.
     databases: Vec<String>,
+    /// Those of them that are SQLite files, in every environment.
+    files: Vec<String>,
     shared: bool,
     /// Of `[memory]`, if this file has it.
     budget_bytes: Option<u64>,

@@ -80,7 +80,8 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// The tables that its rows come from, as they are declared, or else as its query tells them; `None` where it does not.
+    /// The tables that its rows come from, as they are declared, or else as its query tells them; `None` where it
+    /// does not: it is made of whatever its database holds, then.
     #[must_use]
     pub fn dependencies(&self) -> Option<Vec<Lookup>> {
         if !self.depends_on.is_empty() {

@@ -142,9 +142,11 @@ fn sql(
     let database = database_name(table, context, findings);
     required(table, "query", "write `query = \"select … from … where … in {keys}\"`", findings);
     let (key_names, field_names) = (names.key(), names.with_field());
+    // SQLite has only functions that it is given by the process.
+    let may_call = !database.as_ref().is_some_and(|name| context.files.contains(name));
     let mut read = |option: &str, bound: Option<&Vec<&str>>, wanted: Option<&Vec<&str>>| {
         let entry = table.get(option)?;
-        query(entry, bound?, wanted?, findings)
+        query(entry, bound?, wanted?, may_call, findings)
     };
     let whole = if names.kind == Kind::Hash { &field_names } else { &key_names };
     let main = read("query", key_names.as_ref(), whole.as_ref());
@@ -206,8 +208,14 @@ fn shape(
 }
 
 /// Checks one query and reports its faults at their places.
-fn query(entry: &Entry, bound: &[&str], wanted: &[&str], findings: &mut Findings) -> Option<Query> {
-    let (query, faults) = check_keys(entry.text()?, bound, wanted);
+fn query(
+    entry: &Entry,
+    bound: &[&str],
+    wanted: &[&str],
+    may_call: bool,
+    findings: &mut Findings,
+) -> Option<Query> {
+    let (query, faults) = check_keys(entry.text()?, bound, wanted, may_call);
     let is_right = faults.is_empty();
     for (fault, within) in faults {
         findings.add(entry.part(within), fault);
@@ -258,7 +266,7 @@ pub(super) fn aliases(
     for (alias, entry) in table.map("aliases") {
         if alias == parameter {
             findings.add(entry.key.clone(), KeyFault::AliasIsParameter { name: alias.clone() });
-        } else if let Some(query) = query(entry, &[alias], &[alias, parameter], findings) {
+        } else if let Some(query) = query(entry, &[alias], &[alias, parameter], true, findings) {
             aliases.insert(alias.clone(), query);
         }
     }

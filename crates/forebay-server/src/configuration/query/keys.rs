@@ -3,16 +3,19 @@
 use std::ops::Range;
 
 use super::super::fault::QueryFault;
+use super::functions::calls_others;
 use super::select::{Columns, KeysForm, KeysUse, ReadTable, Statement};
 use super::tokens::{Token, TokenKind};
 use super::{Lookup, Query};
 use crate::configuration::secrets::Text;
 
-/// Checks a query that loads by `bound` and must give the columns `wanted`; each fault comes with its place in the query.
+/// Checks a query that loads by `bound` and must give the columns `wanted`; each fault comes with its place in the query. `may_call`: its
+/// database may have functions that read tables.
 pub(crate) fn check_keys(
     text: &Text,
     bound: &[&str],
     wanted: &[&str],
+    may_call: bool,
 ) -> (Query, Vec<(QueryFault, Range<usize>)>) {
     let statement = Statement::read(text.expose());
     let mut faults = Vec::new();
@@ -33,7 +36,7 @@ pub(crate) fn check_keys(
         Columns::Told(columns) => Some(columns.clone()),
         Columns::Untold => None,
     };
-    let reads = reads(&statement);
+    let reads = if may_call && calls_others(&statement.tokens) { None } else { reads(&statement) };
     (Query { text: text.clone(), columns, reads }, faults)
 }
 

@@ -5,6 +5,7 @@
 //! finds the select list and the `in {keys}`, and says so where it cannot tell; what it cannot tell is seen when the query
 //! is prepared against its database.
 
+mod functions;
 mod keys;
 mod select;
 mod tokens;
@@ -22,7 +23,8 @@ pub struct Query {
     /// not a plain `select`).
     pub columns: Option<Vec<String>>,
     /// The tables it reads, each with the columns that its keys are looked up by; nothing where they cannot be told without its
-    /// database: subqueries, set operations, functions that give rows. A name may be a view's.
+    /// database: subqueries, set operations, functions that give rows, and on a server those that are not its own. A name may be a
+    /// view's.
     pub reads: Option<Vec<Lookup>>,
 }
 

@@ -252,3 +252,44 @@ fn what_rows_make_is_told() {
           rows          all of a key, at most 10000 and 16 MiB: a JSON array in the query's order
     "#]].assert_eq(&[lines("order"), lines("ladder"), lines("moves"), lines("note")].join("\n"));
 }
+
+#[test]
+fn a_query_that_does_not_tell_its_tables_hears_of_all() {
+    let of = |url: &str, query: &str, more: &str| {
+        let text = format!(
+            "keyspace = 'a'\n[database.main]\nurl = '{url}'\n[namespace.n]\nkey = 'n:{{x}}'\nttl = '1m'\n{more}\n\
+             source.sql = {{ database = 'main', query = \"{query}\" }}"
+        );
+        let text = explain(&parse(&text).unwrap(), "n").unwrap();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let (file, server) = ("sqlite:x.db", "postgres://u@h/d");
+    let any = "depends on any table of the database, since the query does not tell which it reads";
+    for query in [
+        "select x from (select * from t) where x in {keys}",
+        "select x from t where x in {keys} union select x from u where x in {keys}",
+        "with a as (select * from t) select x from a where x in {keys}",
+    ] {
+        for url in [file, server] {
+            let text = of(url, query, "");
+            assert!(text.contains(any), "{text}");
+            assert!(text.contains("any change of the database that an app makes in a transaction"), "{text}");
+            assert!(text.contains("not seen changes that others make"), "{text}");
+        }
+    }
+    // A function of an app's own may read tables. A SQLite file has none.
+    let called = "select x, price_of(x) as price from t where x in {keys}";
+    assert!(of(server, called, "").contains(any));
+    assert!(of(file, called, "").contains("depends on t by x (derived from the query)"));
+    let preview = "[environment.preview]\ndb = 3\ndatabase.main.url = 'postgres://u@h/p'";
+    let narrowed = of(server, called, "depends_on = { t = ['x'], prices = [] }");
+    assert!(narrowed.contains("depends on all of prices, t by x (declared)"), "{narrowed}");
+    let own = "select x, lower(y) as y from t where x in {keys}";
+    assert!(of(server, own, "").contains("depends on t by x (derived from the query)"));
+    let text = format!(
+        "keyspace = 'a'\n[database.main]\nurl = '{file}'\n[namespace.n]\nkey = 'n:{{x}}'\nttl = '1m'\n\
+         source.sql = {{ database = 'main', query = \"{called}\" }}\n{preview}"
+    );
+    let text = explain(&parse(&text).unwrap(), "n").unwrap();
+    assert!(text.contains("any table of the database"), "its environment is on a server: {text}");
+}

@@ -11,6 +11,8 @@ use super::ROWS_MAX;
 #[derive(Debug, Default)]
 pub(super) struct Told {
     tables: BTreeMap<Arc<str>, Rows>,
+    /// Something else, too.
+    elsewhere: bool,
 }
 
 /// Changed rows of one table.
@@ -22,7 +24,11 @@ enum Rows {
 
 impl Told {
     pub(super) fn add(&mut self, change: Changed) {
-        let rows = self.tables.entry(change.table().into()).or_insert_with(|| Rows::Each(Vec::new()));
+        let Some(table) = change.table() else {
+            self.elsewhere = true;
+            return;
+        };
+        let rows = self.tables.entry(table.into()).or_insert_with(|| Rows::Each(Vec::new()));
         match (&mut *rows, change) {
             (Rows::Each(each), change @ Changed::Row { .. }) if each.len() < ROWS_MAX => each.push(change),
             _ => *rows = Rows::Whole,
@@ -40,7 +46,8 @@ impl Told {
             Rows::Each(each) => each.clone(),
             Rows::Whole => vec![Changed::Table(Arc::clone(table))],
         };
-        self.tables.iter().flat_map(of).collect()
+        let elsewhere = self.elsewhere.then_some(Changed::Elsewhere);
+        self.tables.iter().flat_map(of).chain(elsewhere).collect()
     }
 }
 
@@ -60,13 +67,15 @@ impl Written {
         Self { changes: changes.collect(), anything: true }
     }
 
-    /// What has changed for those who watch the tables of `now`, where it was noted for those of `then`.
+    /// What has changed for those who watch the tables of `now`, where it was noted for those of `then`; and for those who cannot tell
+    /// what they are made of, where anything has.
     pub(super) fn with_unwatched(&self, then: &[Watched], now: &[Watched]) -> Vec<Changed> {
         let mut changes = self.changes.clone();
         if self.anything {
             let is_new = |is: &&Watched| !then.iter().any(|was| was.table == is.table);
             let new = now.iter().filter(is_new);
             changes.extend(new.map(|watched| Changed::Table(Arc::clone(&watched.table))));
+            changes.push(Changed::Elsewhere);
         }
         changes
     }
@@ -76,7 +85,7 @@ impl Written {
 pub(super) fn whole(changes: &[Changed]) -> Vec<Arc<str>> {
     let table = |change: &Changed| match change {
         Changed::Table(table) => Some(Arc::clone(table)),
-        Changed::Row { .. } => None,
+        Changed::Row { .. } | Changed::Elsewhere => None,
     };
     changes.iter().filter_map(table).collect::<BTreeSet<_>>().into_iter().collect()
 }

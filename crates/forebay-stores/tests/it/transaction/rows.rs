@@ -1,16 +1,19 @@
 //! Which rows a transaction has changed: noted by SQLite, told on PostgreSQL, or whole tables.
 
-use forebay::Tier;
-use forebay::feed::Changed;
+use forebay::feed::{Changed, Rows};
+use forebay::{Blob, Tier, secs};
 use forebay_stores::database::{DatabaseError, Dialect};
+use forebay_stores::source::sql::{SqlQuery, SqlSource};
 
 use super::{SCHEMA, World, on_both, raw, row, run};
+use crate::sql::columns;
 
 on_both! {
     a_row_that_moves_is_read_under_both_keys
     what_changes_a_table_in_any_way_is_known
     more_rows_than_are_told_one_by_one_are_the_table
     what_a_trigger_changes_is_known
+    who_may_be_made_of_any_table_hears_of_all
 }
 
 async fn a_row_that_moves_is_read_under_both_keys(dialect: Dialect) {
@@ -133,6 +136,26 @@ async fn what_a_trigger_changes_is_known(dialect: Dialect) {
         assert_eq!(world.get("a").await, None);
         assert_eq!(told.whole_tables.len(), 1);
     }
+}
+
+async fn who_may_be_made_of_any_table_hears_of_all(dialect: Dialect) {
+    let world = World::on(dialect, SCHEMA).await;
+    let query = SqlQuery {
+        text: "select code, (select count(*) from other) as price from prices where code in {keys}".into(),
+        params: columns(&["code"]),
+        ..SqlQuery::default()
+    };
+    let source = SqlSource::open(&world.database, query).await.unwrap();
+    let builder = world.engine.namespace::<Blob>("counted").key("counted:{code}").ttl(secs(3_600));
+    let counted = builder.depends_on(Rows::of_any("main")).source(source).build().unwrap();
+    let count = async || super::price(&counted.get("a").await.unwrap().unwrap());
+    assert_eq!((count().await, world.get("a").await), (Some(0), Some(1)));
+    world.change("delete from other").await;
+    assert_eq!(counted.get_with_outcome("a").await.unwrap().1.tier, Tier::Memory, "nothing was written");
+    let told = world.change("insert into other values (1)").await;
+    assert!(told.whole_tables.is_empty(), "{told:?}");
+    assert_eq!(count().await, Some(1));
+    assert_eq!(world.tier("a").await, Tier::Memory, "another table");
 }
 
 /// Prices that are rows of another server, which is the same one.
