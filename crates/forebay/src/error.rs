@@ -172,6 +172,23 @@ pub enum Error {
         /// The namespace asked.
         namespace: Arc<str>,
     },
+    /// What a change of several keys began with was changed, dropped or ended by somebody else before it was committed, in a namespace
+    /// that has neither store nor source; nothing was done.
+    #[error("namespace `{namespace}`: another client changed one of the keys meanwhile, nothing was done: begin again")]
+    ChangedMeanwhile {
+        /// The namespace asked.
+        namespace: Arc<str>,
+    },
+    /// The change is of more keys than the store changes at once; nothing was done.
+    #[error("namespace `{namespace}`: {keys} keys cannot be changed at once, the limit is {keys_max}: change fewer")]
+    TooManyKeys {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// How many there were.
+        keys: usize,
+        /// The most that the store takes.
+        keys_max: usize,
+    },
     /// The value can never be kept: it is larger than the memory's share for one value.
     #[error(
         "namespace `{namespace}`: a value of {weight_bytes} bytes cannot be kept, the limit is {limit_bytes}"
@@ -308,6 +325,7 @@ impl Error {
             Self::Key { .. }
             | Self::WritesRefused { .. }
             | Self::TooLarge { .. }
+            | Self::TooManyKeys { .. }
             | Self::SinkFirst { .. }
             | Self::SinkRefused { .. }
             | Self::WholeOnly { .. }
@@ -328,6 +346,7 @@ impl Error {
             Self::WriteUnconfirmed { cause: None, .. }
             | Self::LoadLost { how: Lost::Ended, .. }
             | Self::Suspect { .. }
+            | Self::ChangedMeanwhile { .. }
             | Self::JournalFailed { .. }
             | Self::StoreFailed { .. }
             | Self::StoreUnconfirmed { .. }
@@ -350,6 +369,7 @@ impl Error {
             | Self::QueueFull { .. }
             | Self::WriteUnconfirmed { .. }
             | Self::Suspect { .. }
+            | Self::ChangedMeanwhile { .. }
             | Self::JournalUnconfirmed { cause: None, .. }
             | Self::Unconfirmed { .. }
             | Self::LoadLost { .. } => true,

@@ -52,8 +52,8 @@ pub mod warming;
 pub mod writes;
 
 pub use engine::{
-    Builder, DeadLetter, Decided, FeedStatus, FieldRead, Forebay, Keyspace, Namespace, NamespaceBuilder,
-    Read, Warming,
+    Builder, DeadLetter, Decided, FeedStatus, FieldRead, Forebay, KeysChange, Keyspace, Namespace,
+    NamespaceBuilder, Read, Slot, Warming,
 };
 pub use error::{Error, Fault};
 pub use namespace::{BreakerOptions, Policy, Writes};

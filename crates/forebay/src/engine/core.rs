@@ -8,6 +8,7 @@ use super::lease_waits::Busy;
 use super::load::Departure;
 use super::shared::Shared;
 use super::store::Stored;
+use super::together::Together;
 use crate::feed::Rows;
 use crate::loader::{Flights, Gather, Queue, Throttle};
 use crate::log::{About, Groups, SUSPECT_AFTER, Verdict as Validity};
@@ -51,6 +52,8 @@ pub(super) struct Core {
     pub(super) behind: Option<Behind>,
     /// The writes that have not ended.
     pub(super) order: Arc<Order>,
+    /// The changes of several keys that are being made.
+    pub(super) together: Arc<Together>,
     pub(super) decide: Option<Arc<Decide>>,
     /// Whether a value can have tags that its key does not tell.
     pub(super) gives_tags: bool,
@@ -156,7 +159,7 @@ impl Core {
         }
         let (flights, gathered) = (self.flights.len(), self.gathering.len() + self.busy.len());
         let writes = self.order.len() + self.flights.writes();
-        if flights + taken + gathered + writes == 0 {
+        if flights + taken + gathered + writes == 0 && self.together.is_idle() {
             return Ok(());
         }
         Err(format!(

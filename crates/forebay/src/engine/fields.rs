@@ -67,6 +67,9 @@ impl Core {
     /// # Errors
     /// [`Error::WrongKind`] where the key holds no hash.
     pub(super) fn field_now(self: &Arc<Self>, key: &[u8], field: &[u8]) -> Result<Option<FieldRead>, Error> {
+        if self.together.marks(key) {
+            return Ok(None);
+        }
         Ok(match self.look_for_field(key, field, self.clock.now())? {
             Sought::Known(read) => Some(read),
             Sought::Missing(_) => None,
@@ -97,6 +100,7 @@ impl Core {
         fields: &[&[u8]],
     ) -> Result<Vec<FieldRead>, Error> {
         let since = self.since();
+        self.changes_over(&[key], since).await.or_else(|late| self.failed(late))?;
         let mut departures = Vec::new();
         let place = |field: &&[u8]| self.place_field(key, field, since, &mut departures);
         let places = fields.iter().map(place).collect::<Result<Vec<_>, _>>();
@@ -122,7 +126,9 @@ impl Core {
 
     /// Reads one field, as [`read_fields`](Self::read_fields).
     pub(super) async fn read_field(self: &Arc<Self>, key: &[u8], field: &[u8]) -> Result<FieldRead, Error> {
-        self.read_field_again(key, field, self.since()).await
+        let since = self.since();
+        self.changes_over(&[key], since).await.or_else(|late| self.failed(late))?;
+        self.read_field_again(key, field, since).await
     }
 
     /// Reads one field for a reader who may have waited already, until its time is over.

@@ -190,6 +190,9 @@ impl<V: Any + Send + Sync> Namespace<V> {
     ) -> Result<Option<Option<T>>, Error> {
         let mut tail = KeyBuf::new();
         self.core.pattern.render_tail(key, &mut tail).map_err(|problem| self.not_a_key(&problem))?;
+        if self.core.together.marks(&tail) {
+            return Ok(None);
+        }
         let value = |held: &Seen<'_>, _| held.value().map(take);
         match self.core.look(&tail, self.core.clock.now(), value) {
             Ok(Some(None)) => Err(self.not_a_value()),

@@ -5,6 +5,8 @@
 mod asking;
 mod behind;
 mod builder;
+mod change;
+mod change_held;
 mod collections;
 mod common;
 mod core;
@@ -33,12 +35,14 @@ mod store_source;
 mod store_uses;
 mod text;
 mod through;
+mod together;
 mod upkeep;
 mod verbs;
 mod waiting;
 mod warm;
 
 pub use builder::{Builder, Forebay};
+pub use change::{KeysChange, Slot};
 pub use feeds::FeedStatus;
 pub use fields::FieldRead;
 pub use handle::Namespace;

@@ -362,6 +362,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         let core = Core {
             flights: Arc::new(if self.sink.is_some() { flights.noting_writes() } else { flights }),
             order: Arc::new(Order::new(policy.concurrency, policy.concurrency.saturating_add(policy.queue))),
+            together: Arc::default(),
             queue: Arc::new(Queue::new(policy.concurrency, policy.queue).apart_by(Departure::is_of_field)),
             tier_queue: Arc::new(Queue::new(TIER_CONCURRENCY, policy.queue)),
             busy: Busy::default(),

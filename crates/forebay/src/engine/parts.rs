@@ -65,6 +65,7 @@ impl Core {
     /// What is held from `before` a position forgets the field, or loses it where nothing is behind the namespace. An absence of the
     /// hash, which says that of each of its fields, goes; what is no hash stays.
     fn forget_field(&self, key: &[u8], field: &Bytes, before: Option<Position>) {
+        let _apart = self.apart();
         let forgotten = if self.source.is_some() { Hash::forget } else { Hash::remove };
         invalidation::field(&self.memory, self.id, key, self.clock.now(), before, |hash| {
             forgotten(hash, field);
@@ -127,8 +128,9 @@ impl Core {
         let position = self.groups.newest();
         let new =
             Held { value: None, began, fresh_until, useless_from, position, expired: false, extras: None };
-        let mut result = None;
-        let filled = self.memory.settle(self.id, key, new, |held, new| {
+        let (mut result, mut change) = (None, Some(change));
+        let filled = self.settle_apart(key, &new, |held, new| {
+            let Some(change) = change.take() else { return Admit::Fenced };
             let held = held.filter(|held| held.value.is_some());
             if held.is_some_and(|held| self.withholds(key, held)) {
                 result = Some(Err(self.suspect()));
@@ -153,15 +155,47 @@ impl Core {
         });
         match (result, filled) {
             (Some(Err(error)), _) => Err(error),
-            (_, Filled::TooLarge { weight_bytes, limit_bytes }) => {
-                Err(Error::TooLarge { namespace: Arc::clone(&self.name), weight_bytes, limit_bytes })
-            }
+            (_, filled @ Filled::TooLarge { .. }) => Err(self.not_kept(filled)),
             (Some(Ok(result)), _) => {
                 self.note(key, What::Written);
                 Ok(result)
             }
             // A tier without a shard keeps nothing.
-            (None, _) => Err(Error::RelativeRefused { namespace: Arc::clone(&self.name) }),
+            (None, filled) => Err(self.not_kept(filled)),
+        }
+    }
+
+    /// Why memory does not keep what was to be kept.
+    pub(super) fn not_kept(&self, filled: Filled) -> Error {
+        let namespace = Arc::clone(&self.name);
+        match filled {
+            Filled::TooLarge { weight_bytes, limit_bytes } => {
+                Error::TooLarge { namespace, weight_bytes, limit_bytes }
+            }
+            Filled::Stored | Filled::Fenced | Filled::Older | Filled::Removed => {
+                Error::RelativeRefused { namespace }
+            }
+        }
+    }
+
+    /// Settles what is held for `key` by what is held now, not while a change of several keys is made of it where memory has the only
+    /// copy: that has looked at it already.
+    fn settle_apart(
+        &self,
+        key: &[u8],
+        new: &Held,
+        mut settle: impl FnMut(Option<&Held>, &mut Held) -> Admit,
+    ) -> Filled {
+        loop {
+            let mut is_marked = false;
+            let filled = self.memory.settle(self.id, key, new.clone(), |held, new| {
+                is_marked = self.source.is_none() && self.together.marks(key);
+                if is_marked { Admit::Fenced } else { settle(held, new) }
+            });
+            if !is_marked {
+                return filled;
+            }
+            self.together.wait_made();
         }
     }
 
@@ -197,6 +231,7 @@ impl Core {
         }
         self.may_exist(key);
         self.flights.upsert(key, version, changes);
+        let apart = self.apart();
         let kept = self.memory.update(self.id, key, self.clock.now(), |held| {
             let Some((set, of)) = held
                 .value
@@ -212,6 +247,7 @@ impl Core {
             }
             true
         });
+        drop(apart);
         // Once more: one that began meanwhile may be about to land with what it saw there.
         self.flights.upsert(key, version, changes);
         if kept == Some(false) {

@@ -1,6 +1,6 @@
 //! The story of a GET: every branch that a read can take is in this file, but for reads of single fields (`fields.rs`).
 //!
-//! 1. A write of this instance that is not applied yet (`behind.rs`); then memory. Fresh, or an absence still believed: answer,
+//! 1. A change of several keys is waited for (`together.rs`). A write of this instance that is not applied yet (`behind.rs`); then memory. Fresh, or an absence still believed: answer,
 //!    at once and without a future ([`Core::look`]).
 //! 2. Stale and allowed: answer, and start one refresh.
 //! 3. The membership filter may know that the key does not exist; without a source nothing can be loaded (`nowhere.rs`).
@@ -114,12 +114,15 @@ impl Core {
     /// Answers from memory where that needs no wait; counts the read.
     pub(super) fn read_now(self: &Arc<Self>, key: &[u8]) -> Option<Read> {
         let now = self.clock.now();
-        self.look(key, now, |held, freshness| from_memory(held, now, freshness)).ok()
+        let answer = || self.look(key, now, |held, freshness| from_memory(held, now, freshness)).ok();
+        if self.together.marks(key) { None } else { answer() }
     }
 
     /// Reads `key`, through the source where it must.
     pub(super) async fn read(self: &Arc<Self>, key: &[u8]) -> Result<Read, Error> {
-        self.read_again(key, self.since(), true).await.or_else(|error| self.failed(error))
+        let since = self.since();
+        self.changes_over(&[key], since).await.or_else(|late| self.failed(late))?;
+        self.read_again(key, since, true).await.or_else(|error| self.failed(error))
     }
 
     /// Reads `key` for a reader who may have waited in vain already, until its time is over. An error is the caller's to count.
@@ -152,6 +155,9 @@ impl Core {
     /// Reads many keys: those that miss are loaded together. One result each, in the order of `keys`.
     pub(super) async fn read_many(self: &Arc<Self>, keys: &[&[u8]]) -> Vec<Result<Read, Error>> {
         let since = self.since();
+        if let Err(late) = self.changes_over(keys, since).await {
+            return keys.iter().map(|_| self.failed(late.clone())).collect();
+        }
         let mut departures = Vec::new();
         let places: Vec<Place> =
             keys.iter().map(|key| self.place(key, since, true, &mut departures)).collect();

@@ -1,10 +1,12 @@
-//! The story of a write to a store, which is itself the truth.
+//! The story of a write to a store, which is itself the truth: of one key, or of several at once (`change.rs`).
 //!
 //! 1. Writers of one key go one after the other, in the order in which they came; who clears the namespace goes alone.
 //! 2. What is there is looked up in memory, which has nothing but the truth, and else in the store.
-//! 3. The change is made, and what is different is told to the store, which takes it, or the write ends without an effect.
+//! 3. The change is made, and what is different is told to the store, which takes all of it, or the write ends without an effect.
 //! 4. Memory follows, and loads that began before are fenced off. Then the next writer of the key goes on. A task of the engine's
 //!    tells the store and waits for its answer: a writer who goes away leaves memory and store agreed.
+//!
+//! From 3 to the end of 4 the keys of a write of several are marked, so that readers see all of it or nothing (`together.rs`).
 //!
 //! Reads are those of any namespace (`read.rs`): the store is in the place of the source (`store_source.rs`).
 
@@ -14,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, oneshot};
 
+use super::change::{Before, End, Slot, Terms, is_empty, is_same};
 use super::core::Core;
 use super::read::Verdict;
 use super::store_source;
@@ -24,9 +27,12 @@ use crate::loader::catching_panic;
 use crate::log::Verb;
 use crate::namespace::Life;
 use crate::observe::{What as Happened, WriteOutcome};
+use crate::rt::Tick;
 use crate::tier::memory::Held;
 use crate::tier::shared::Owner;
-use crate::tier::store::{Change, Durability, Ends, Reply, Store, StoreError, StoredValue, What};
+use crate::tier::store::{
+    Change, Durability, Ends, Reply, Store, StoreError, Stored as Found, StoredValue, What,
+};
 use crate::value::{Hash, Kind, Value};
 use crate::writes::{self, Going};
 
@@ -42,16 +48,12 @@ pub(super) struct Stored {
     pub(super) uses: Uses,
 }
 
-/// The turn of one key's writer.
-struct Turn {
+/// The turn of the writer of some keys.
+#[derive(Debug)]
+pub(super) struct Turn {
     _going: Going,
-    _open: OwnedRwLockReadGuard<()>,
-}
-
-/// What is stored for a key.
-struct Truth {
-    value: Option<Value>,
-    life: Life,
+    /// Nobody clears the store meanwhile.
+    _open: Option<OwnedRwLockReadGuard<()>>,
 }
 
 impl Stored {
@@ -83,27 +85,11 @@ impl Core {
         change: impl FnOnce(&mut Option<Value>) -> R,
     ) -> Result<R, Error> {
         let Some(stored) = &self.store else { return self.change(key, change) };
-        let written = async {
-            let turn = self.turn_of(stored, key).await?;
-            let Truth { value: before, life } = self.truth(stored, key).await?;
-            let mut after = before.clone();
-            let result = change(&mut after);
-            let after = after.filter(|value| !is_empty(value));
-            let what = self.difference(before.as_ref(), after.as_ref())?;
-            if what.is_nothing() {
-                return Ok((result, false));
-            }
-            let (ends, life) = match before {
-                Some(_) => (self.ends_of_used(), life),
-                None => (stored.ends, self.life_of(stored.ends)),
-            };
-            self.write_stored(turn, key, Write { what, ends, after, life }).await?;
-            Ok((result, true))
-        };
-        match written.await {
-            Ok((result, false)) => Ok(result),
-            ended => self.counted_write(ended.map(|(result, _)| result)),
-        }
+        let begun = self.begin_stored(stored, key).await;
+        let (turn, mut slot) = begun.inspect_err(|error| self.counters.wrote(error.into()))?;
+        let result = change(slot.value_mut());
+        self.commit_stored(stored, turn, vec![slot]).await?;
+        Ok(result)
     }
 
     /// Stores the whole `value` for `key`, to end after `ttl` or as the namespace says.
@@ -114,26 +100,18 @@ impl Core {
         value: Value,
         ttl: Option<Duration>,
     ) -> Result<(), Error> {
-        let written = async {
-            let after = Some(value).filter(|value| !is_empty(value));
-            let what = self.difference(None, after.as_ref())?;
-            let what = if after.is_some() { what } else { What::Delete };
-            let ends = stored.ends_after(ttl);
-            let turn = self.turn_of(stored, key).await?;
-            self.write_stored(turn, key, Write { what, ends, after, life: self.life_of(ends) }).await
-        };
-        self.counted_write(written.await)
+        let mut slot = Slot::new(key.into(), Before::Unseen, self.stored_terms(stored));
+        slot.replace(value);
+        if let Some(ttl) = ttl {
+            slot.ends_after(ttl);
+        }
+        self.write_unseen(stored, slot).await
     }
 
     /// Makes `key` not exist in the store.
     pub(super) async fn delete_stored(self: &Arc<Self>, stored: &Stored, key: &[u8]) -> Result<(), Error> {
-        let written = async {
-            let turn = self.turn_of(stored, key).await?;
-            let life = self.life_of(Ends::Never);
-            let write = Write { what: What::Delete, ends: Ends::Never, after: None, life };
-            self.write_stored(turn, key, write).await
-        };
-        self.counted_write(written.await)
+        let slot = Slot::new(key.into(), Before::Unseen, self.stored_terms(stored));
+        self.write_unseen(stored, slot).await
     }
 
     /// Lets the value of `key` end after `ttl`, or never; whether there is one. Of a copy, no later than the namespace says.
@@ -141,20 +119,14 @@ impl Core {
         let Some(stored) = &self.store else {
             return Ok(self.end_after(key, ttl.unwrap_or(self.policy.ttl)));
         };
-        let written = async {
-            let turn = self.turn_of(stored, key).await?;
-            let Truth { value, .. } = self.truth(stored, key).await?;
-            let Some(value) = value else { return Ok(false) };
-            let (what, ends, after) = match ttl {
-                Some(ttl) if ttl.is_zero() => (What::Delete, Ends::Never, None),
-                Some(ttl) => (What::Stays, Ends::After(ttl), Some(value)),
-                None => (What::Stays, Ends::Never, Some(value)),
-            };
-            let life = self.life_of(ends);
-            self.write_stored(turn, key, Write { what, ends, after, life }).await?;
-            Ok(true)
+        let begun = self.begin_stored(stored, key).await;
+        let (turn, mut slot) = begun.inspect_err(|error| self.counters.wrote(error.into()))?;
+        let is_there = match ttl {
+            Some(ttl) => slot.ends_after(ttl),
+            None => slot.never_ends(),
         };
-        self.counted_write(written.await)
+        self.commit_stored(stored, turn, vec![slot]).await?;
+        Ok(is_there)
     }
 
     /// Deletes all that is stored; of a cache, what is held.
@@ -178,7 +150,7 @@ impl Core {
             };
             self.finish(clear).await
         };
-        self.counted_write(cleared.await)
+        self.counted_writes(1, WriteOutcome::Stored, cleared.await)
     }
 
     /// Up to `limit` keys of the store that come after `after` and begin with `prefix`, whole, in the order of their bytes.
@@ -192,60 +164,184 @@ impl Core {
         self.in_time(stored.store.list(&self.owner, prefix, after, limit)).await
     }
 
-    /// The turn of a writer of `key`, which comes after those that came before.
-    async fn turn_of(&self, stored: &Stored, key: &[u8]) -> Result<Turn, Error> {
-        let place = self.order.enter(key).ok_or_else(|| self.too_many_writes())?;
+    /// Writes a slot that need not know what is there.
+    async fn write_unseen(self: &Arc<Self>, stored: &Stored, slot: Slot) -> Result<(), Error> {
+        let turn = self.turn_of_all(std::slice::from_ref(&slot.key)).await;
+        let turn = turn.inspect_err(|error| self.counters.wrote(error.into()))?;
+        self.commit_stored(stored, turn, vec![slot]).await
+    }
+
+    /// The turn of a writer of `key`, and what is there.
+    async fn begin_stored(&self, stored: &Stored, key: &[u8]) -> Result<(Turn, Slot), Error> {
+        let turn = self.turn_of_all(&[key.into()]).await?;
+        let mut truths = self.truths(stored, &[key]).await?;
+        let truth = truths.pop().unwrap_or(Before::Absent);
+        Ok((turn, Slot::new(key.into(), truth, self.stored_terms(stored))))
+    }
+
+    /// What is there for `keys`, of which the caller has the turn.
+    pub(super) async fn stored_slots(
+        &self,
+        stored: &Stored,
+        keys: Vec<Box<[u8]>>,
+    ) -> Result<Vec<Slot>, Error> {
+        let tails: Vec<&[u8]> = keys.iter().map(|key| &**key).collect();
+        let truths = self.truths(stored, &tails).await?;
+        let terms = self.stored_terms(stored);
+        Ok(keys.into_iter().zip(truths).map(|(key, truth)| Slot::new(key, truth, terms)).collect())
+    }
+
+    fn stored_terms(&self, stored: &Stored) -> Terms {
+        let (new_ends_in, idle) = match stored.ends {
+            Ends::After(ttl) => (Some(ttl), None),
+            Ends::Unused(idle, max) => (Some(idle.min(max)), Some(idle)),
+            Ends::Never | Ends::AsBefore | Ends::Used(_) => (None, None),
+        };
+        Terms { now: self.clock.now(), new_ends_in, idle, most: None }
+    }
+
+    /// The turn of a writer of `keys`, all different, which comes after those that came before.
+    pub(super) async fn turn_of_all(&self, keys: &[Box<[u8]>]) -> Result<Turn, Error> {
+        if self.store.is_some() && keys.iter().any(|key| self.key_of(key).is_none()) {
+            return Err(self.not_canonical());
+        }
+        let keys = keys.iter().map(|key| &**key);
+        let place = self.order.enter_all(keys).ok_or_else(|| self.too_many_writes())?;
         let entered = async {
             let going = self.order.go(place).await?;
-            Some(Turn { _going: going, _open: Arc::clone(&stored.gate).read_owned().await })
+            let open = match &self.store {
+                Some(stored) => Some(Arc::clone(&stored.gate).read_owned().await),
+                None => None,
+            };
+            Some(Turn { _going: going, _open: open })
         };
         let entered = self.clock.timeout(self.policy.load_timeout, entered).await;
         entered.ok().flatten().ok_or_else(|| self.too_many_writes())
     }
 
-    /// What is there for `key`. Asked in its turn, so that it stays so.
-    async fn truth(&self, stored: &Stored, key: &[u8]) -> Result<Truth, Error> {
+    /// What is there for `keys`, in their order. Asked in their turn, so that it stays so; what memory does not know is loaded together.
+    async fn truths(&self, stored: &Stored, keys: &[&[u8]]) -> Result<Vec<Before>, Error> {
         let now = self.clock.now();
-        if let Verdict::Fresh(held) | Verdict::Absent(held) = self.judge(key, now) {
-            let Held { value, fresh_until, useless_from, .. } = held;
-            return Ok(Truth { value, life: Life { fresh_until, useless_from } });
-        }
-        let whole = self.pattern.whole(key);
-        let mut found = self.in_time(stored.store.load(&self.owner, &[&whole])).await?;
-        let Some(found) = found.pop().flatten() else {
-            return Ok(Truth { value: None, life: self.life_of(Ends::Never) });
+        let known = |key: &&[u8]| match self.judge(key, now) {
+            Verdict::Fresh(Held { value: Some(value), fresh_until, useless_from, .. }) => {
+                Some(Before::Stored(value, Life { fresh_until, useless_from }))
+            }
+            Verdict::Absent(_) => Some(Before::Absent),
+            _ => None,
         };
+        let mut truths: Vec<Option<Before>> = keys.iter().map(known).collect();
+        let (mut unknown, mut texts) = (Vec::new(), Vec::new());
+        for (truth, key) in truths.iter_mut().zip(keys).filter(|(truth, _)| truth.is_none()) {
+            unknown.push(truth);
+            texts.push(self.pattern.whole(key));
+        }
+        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let mut unknown = unknown.into_iter();
+        for call in texts.chunks(stored.store.limits().batch_max.max(1)) {
+            for found in self.in_time(stored.store.load(&self.owner, call)).await? {
+                let truth = match found {
+                    Some(found) => self.found(found, now)?,
+                    None => Before::Absent,
+                };
+                if let Some(unknown) = unknown.next() {
+                    *unknown = Some(truth);
+                }
+            }
+        }
+        Ok(truths.into_iter().map(|truth| truth.unwrap_or(Before::Absent)).collect())
+    }
+
+    /// What the store was found to have at `now`.
+    fn found(&self, found: Found, now: Tick) -> Result<Before, Error> {
         let life = self.policy.loaded(now, false, found.ends_in);
         let value = store_source::read(found.value, self.codec.as_ref(), self.policy.shape);
         let value =
             value.map_err(|cause| self.store_failed(&StoreError::Unread { cause: Arc::new(cause) }))?;
-        Ok(Truth { value: Some(value), life })
+        Ok(Before::Stored(value, life))
     }
 
-    /// Has the store take a write, and memory follow.
-    async fn write_stored(self: &Arc<Self>, turn: Turn, key: &[u8], write: Write) -> Result<(), Error> {
-        let (core, key) = (Arc::clone(self), Box::<[u8]>::from(key));
-        self.finish(async move {
-            let Some(stored) = &core.store else { return Ok(()) };
-            let Write { what, ends, after, life } = write;
-            let ends = match ends {
+    /// Has the store take what is different in `slots`, all of it at once, and memory follow.
+    pub(super) async fn commit_stored(
+        self: &Arc<Self>,
+        stored: &Stored,
+        turn: Turn,
+        slots: Vec<Slot>,
+    ) -> Result<(), Error> {
+        let writes: Result<Vec<Write>, Error> =
+            slots.into_iter().filter_map(|slot| self.write_of(stored, slot).transpose()).collect();
+        let writes = writes.and_then(|writes| match stored.store.limits().batch_max.max(1) {
+            keys_max if writes.len() > keys_max => Err(self.too_many_keys(writes.len(), keys_max)),
+            _ => Ok(writes),
+        });
+        let writes = writes.inspect_err(|error| self.counters.wrote(error.into()))?;
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let (core, count) = (Arc::clone(self), writes.len());
+        let ended = self.finish(async move { core.take_writes(turn, writes).await }).await;
+        self.counted_writes(count, WriteOutcome::Stored, ended)
+    }
+
+    /// What a slot writes; `None` where nothing is different.
+    fn write_of(&self, stored: &Stored, slot: Slot) -> Result<Option<Write>, Error> {
+        if slot.is_unchanged() {
+            return Ok(None);
+        }
+        let end = slot.end;
+        let Slot { key, before, after, .. } = slot;
+        let after = after.filter(|value| !is_empty(value));
+        let what = match (&before, &after) {
+            (Before::Unseen, None) => What::Delete,
+            (before, after) => self.difference(before.value(), after.as_ref())?,
+        };
+        let (ends, life) = match (end, before) {
+            _ if after.is_none() => (Ends::Never, self.life_of(Ends::Never)),
+            (End::Kept, Before::Stored(_, _)) if what.is_nothing() => return Ok(None),
+            (End::Kept, Before::Stored(_, life)) => (self.ends_of_used(), life),
+            (end, _) => {
+                let ends = match end {
+                    End::Kept | End::Declared => stored.ends,
+                    End::After { ttl, new: true } => stored.ends_after(Some(ttl)),
+                    End::After { ttl, new: false } => Ends::After(ttl),
+                    End::Never => Ends::Never,
+                };
+                (ends, self.life_of(ends))
+            }
+        };
+        Ok(Some(Write { key, what, ends, after, life }))
+    }
+
+    /// Has the store take `writes`, and memory follow, and lets the next writers go on.
+    async fn take_writes(self: Arc<Self>, turn: Turn, mut writes: Vec<Write>) -> Result<(), Error> {
+        let Some(stored) = &self.store else { return Ok(()) };
+        let keys = || writes.iter().map(|write| write.key.clone()).collect();
+        let marks = (writes.len() > 1).then(|| self.together.mark(keys()));
+        let change = |write: &mut Write| Change {
+            key: self.pattern.whole(&write.key).into(),
+            what: std::mem::replace(&mut write.what, What::Stays),
+            ends: match write.ends {
                 Ends::Unused(idle, max) => Ends::Unused(stored_idle(idle), max),
                 ends => ends,
-            };
-            let change = Change { key: core.pattern.whole(&key).into(), what, ends };
-            let taken = catching_panic(async { stored.append(&core.owner, vec![change]).await }).await;
-            let taken = taken.unwrap_or_else(|| Err(StoreError::Unconfirmed { cause: Arc::new(Panicked) }));
-            match &taken {
-                Ok(()) => core.hold_stored(&key, after, life),
-                Err(error) if error.unknown_outcome() => {
-                    invalidation::key(&core.memory, &core.flights, core.id, &key);
+            },
+        };
+        let changes = writes.iter_mut().map(change).collect();
+        let taken = catching_panic(async { stored.append(&self.owner, changes).await }).await;
+        let taken = taken.unwrap_or_else(|| Err(StoreError::Unconfirmed { cause: Arc::new(Panicked) }));
+        match &taken {
+            Ok(()) => {
+                for Write { key, after, life, .. } in writes {
+                    self.hold_stored(&key, after, life);
                 }
-                Err(_) => {}
             }
-            drop(turn);
-            taken.map_err(|error| core.store_failed(&error))
-        })
-        .await
+            Err(error) if error.unknown_outcome() => {
+                for Write { key, .. } in &writes {
+                    invalidation::key(&self.memory, &self.flights, self.id, key);
+                }
+            }
+            Err(_) => {}
+        }
+        drop((marks, turn));
+        taken.map_err(|error| self.store_failed(&error))
     }
 
     /// Holds what was stored, and fences off the loads that began before.
@@ -369,13 +465,8 @@ impl Core {
         Life { fresh_until: now.after(at_most), useless_from: now.after(unused.min(at_most)) }
     }
 
-    /// Counts how a write ended.
-    fn counted_write<T>(&self, ended: Result<T, Error>) -> Result<T, Error> {
-        self.counters.wrote(match &ended {
-            Ok(_) => WriteOutcome::Stored,
-            Err(error) => error.into(),
-        });
-        ended
+    fn too_many_keys(&self, keys: usize, keys_max: usize) -> Error {
+        Error::TooManyKeys { namespace: Arc::clone(&self.name), keys, keys_max }
     }
 }
 
@@ -386,34 +477,10 @@ struct Panicked;
 
 /// One write, ready to be taken.
 struct Write {
+    key: Box<[u8]>,
     what: What,
     ends: Ends,
     /// What is there then, and how long.
     after: Option<Value>,
     life: Life,
-}
-
-/// Whether a value is a collection with nothing in it, which does not exist.
-fn is_empty(value: &Value) -> bool {
-    match value.kind() {
-        Kind::Hash => value.as_hash().is_some_and(|hash| hash.is_empty() == Some(true)),
-        Kind::SortedSet => value.as_sorted_set().is_some_and(|set| set.is_empty()),
-        Kind::Blob | Kind::Native | Kind::Counter => false,
-    }
-}
-
-/// Whether nothing was changed, as far as that is quickly told.
-fn is_same(before: &Value, after: &Value) -> bool {
-    match (before, after) {
-        (Value::Counter(before), Value::Counter(after)) => before == after,
-        (Value::Native { value: before, .. }, Value::Native { value: after, .. }) => {
-            Arc::ptr_eq(before, after)
-        }
-        (Value::Hash(before), Value::Hash(after)) => Arc::ptr_eq(before, after),
-        (Value::SortedSet(before), Value::SortedSet(after)) => Arc::ptr_eq(before, after),
-        (Value::Blob(before), Value::Blob(after)) => {
-            before.content_type() == after.content_type() && before.bytes() == after.bytes()
-        }
-        _ => false,
-    }
 }

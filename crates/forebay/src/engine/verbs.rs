@@ -102,6 +102,7 @@ impl Core {
                 if keeps_idle { unused_until.min(held.fresh_until) } else { held.fresh_until };
             true
         };
+        let _apart = self.apart();
         self.memory.update(self.id, key, now, move_end).unwrap_or(false)
     }
 
@@ -119,6 +120,7 @@ impl Core {
             held.extras = Extras::kept(extras);
             true
         };
+        let _apart = self.apart();
         self.memory.update(self.id, key, self.clock.now(), add).unwrap_or(false)
     }
 

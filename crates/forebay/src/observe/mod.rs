@@ -191,7 +191,8 @@ impl From<&Error> for WriteOutcome {
             | Error::StoreFailed { .. }
             | Error::Overloaded { .. }
             | Error::BreakerOpen { .. }
-            | Error::Suspect { .. } => Self::Failed,
+            | Error::Suspect { .. }
+            | Error::ChangedMeanwhile { .. } => Self::Failed,
             _ => match error.fault() {
                 Fault::Caller => Self::Refused,
                 Fault::Source | Fault::Forebay => Self::Unconfirmed,

@@ -54,6 +54,8 @@ pub enum Bug {
     AckBeforeDurable,
     /// What a write behind laid over its key ends when the sink is asked, not when the copies know of it.
     OverlayEndedEarly,
+    /// A change of several keys is read while it is made.
+    ChangeInParts,
     /// A journal on the disk answers before the commit is synced.
     AckBeforeSync,
     /// A journal tries a sync that failed once more, and goes on where that says that all is well.
@@ -63,7 +65,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    /// Every bug of the engine.
+    /// Every bug of the engine that the general suites find.
     pub const ALL: [Self; 23] = [
         Self::NoFence,
         Self::JoinOldFlight,
@@ -89,6 +91,9 @@ impl Bug {
         Self::AckBeforeDurable,
         Self::OverlayEndedEarly,
     ];
+
+    /// Every bug of changes of several keys.
+    pub const OF_CHANGES: [Self; 1] = [Self::ChangeInParts];
 
     /// Every bug of journals, which are in another crate.
     pub const OF_JOURNALS: [Self; 3] = [Self::AckBeforeSync, Self::SyncRetried, Self::ChecksumSkipped];

@@ -3,10 +3,14 @@
 //! Two writes of one key that are at a sink together may be applied in any order, so that nobody knows which value it has in the end.
 //! Writes of different keys go beside each other, as many at once as the policy allows. Who waits is counted: beyond the bound a
 //! write is turned away. A turn is passed on however the write ends, and past those who wait no more.
+//!
+//! A write of several keys stands in all their lines from one moment on, and goes when it has all their turns. Since every line has
+//! the order in which the writes came, nobody waits for one who waits for him.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::rt::Mutex;
@@ -21,16 +25,16 @@ pub(crate) struct Order {
 
 #[derive(Debug, Default)]
 struct Lines {
-    /// Who waits for the turn of each key that somebody has; no more of them than `admitted`, but for those who wait no more.
+    /// Who waits for the turn of each key that somebody has; no more in a line than `admitted`, but for those who wait no more.
     by_key: HashMap<Box<[u8]>, VecDeque<oneshot::Sender<Turn>>>,
     /// Writes that have not ended.
     admitted: usize,
 }
 
-/// A write's place in the line of its key.
+/// A write's place in the lines of its keys, mostly one.
 #[derive(Debug)]
 pub(crate) struct Place {
-    turn: Wait,
+    turns: SmallVec<[Wait; 1]>,
     counted: Counted,
 }
 
@@ -71,7 +75,7 @@ impl Drop for Turn {
 #[derive(Debug)]
 pub(crate) struct Going {
     _slot: Option<OwnedSemaphorePermit>,
-    _turn: Turn,
+    _turns: SmallVec<[Turn; 1]>,
     _counted: Counted,
 }
 
@@ -85,12 +89,23 @@ impl Order {
 
     /// A place behind the writes of `key` that came before; `None` where there are too many writes.
     pub(crate) fn enter(self: &Arc<Self>, key: &[u8]) -> Option<Place> {
+        self.enter_all(std::iter::once(key))
+    }
+
+    /// A place behind the writes of any of `keys`, all different, that came before. It counts as one write.
+    pub(crate) fn enter_all<'k>(self: &Arc<Self>, keys: impl Iterator<Item = &'k [u8]>) -> Option<Place> {
         let mut lines = self.lines.lock();
         if lines.admitted >= self.writes_max {
             return None;
         }
         lines.admitted += 1;
-        let turn = match lines.by_key.get_mut(key) {
+        let turns = keys.map(|key| self.stand(&mut lines, key)).collect();
+        Some(Place { turns, counted: Counted(Arc::clone(self)) })
+    }
+
+    /// Stands at the end of the line of `key`.
+    fn stand(self: &Arc<Self>, lines: &mut Lines, key: &[u8]) -> Wait {
+        match lines.by_key.get_mut(key) {
             Some(line) => {
                 if line.len() >= self.writes_max {
                     line.retain(|waits| !waits.is_closed());
@@ -103,8 +118,7 @@ impl Order {
                 lines.by_key.insert(key.into(), VecDeque::new());
                 Wait::Over(Turn { order: Arc::clone(self), key: key.into(), returned: false })
             }
-        };
-        Some(Place { turn, counted: Counted(Arc::clone(self)) })
+        }
     }
 
     /// Gives the turn of `key` to the next who still waits for it.
@@ -126,17 +140,20 @@ impl Order {
         }
     }
 
-    /// Waits for the turn of `place`, and for a slot. Dropped, the place is given up.
+    /// Waits for the turns of `place`, and for a slot. Dropped, the place is given up.
     pub(crate) async fn go(&self, place: Place) -> Option<Going> {
-        let Place { turn, counted } = place;
-        let turn = match turn {
-            Wait::Over(turn) => turn,
-            // The other end is only dropped with the order itself.
-            Wait::For(turn) => turn.await.ok()?,
-        };
+        let Place { turns: waits, counted } = place;
+        let mut turns = SmallVec::with_capacity(waits.len());
+        for turn in waits {
+            turns.push(match turn {
+                Wait::Over(turn) => turn,
+                // The other end is only dropped with the order itself.
+                Wait::For(turn) => turn.await.ok()?,
+            });
+        }
         // It is never closed.
         let slot = Arc::clone(&self.at_once).acquire_owned().await.ok();
-        Some(Going { _slot: slot, _turn: turn, _counted: counted })
+        Some(Going { _slot: slot, _turns: turns, _counted: counted })
     }
 
     /// How many writes have not ended.
@@ -173,6 +190,40 @@ mod tests {
         drop(other);
         assert_eq!(order.len(), 0);
         assert!(order.lines.lock().by_key.is_empty(), "a line without a write was kept");
+    }
+
+    /// Each has what the other needs next, were the lines not entered at one moment.
+    #[tokio::test]
+    async fn writes_of_several_keys_wait_for_each_other_in_one_order() {
+        let order = Arc::new(Order::new(1, 8));
+        let enter = |keys: &'static [&'static [u8]]| order.enter_all(keys.iter().copied()).unwrap();
+        let (first, second, third) = (enter(&[b"a", b"b"]), enter(&[b"b", b"a"]), enter(&[b"a", b"c"]));
+        let (second, third) = (order.go(second), order.go(third));
+        let (mut second, mut third) = (std::pin::pin!(second), std::pin::pin!(third));
+        for _ in 0..2 {
+            assert!(matches!(polled(second.as_mut()).await, std::task::Poll::Pending));
+            assert!(matches!(polled(third.as_mut()).await, std::task::Poll::Pending));
+        }
+        drop(order.go(first).await.unwrap());
+        assert!(matches!(polled(third.as_mut()).await, std::task::Poll::Pending));
+        drop(second.await.unwrap());
+        drop(third.await.unwrap());
+        // One that goes away between two of its turns passes on the one that it has.
+        let (holder, goes) = (enter(&[b"b"]), enter(&[b"a", b"b"]));
+        {
+            let mut goes = std::pin::pin!(order.go(goes));
+            assert!(matches!(polled(goes.as_mut()).await, std::task::Poll::Pending));
+        }
+        drop(order.go(enter(&[b"a"])).await.unwrap());
+        drop(holder);
+        drop(order.go(enter(&[b"b"])).await.unwrap());
+        assert_eq!(order.len(), 0);
+        assert!(order.lines.lock().by_key.is_empty(), "a line without a write was kept");
+    }
+
+    /// What a future says when it is asked once.
+    async fn polled<T>(mut future: std::pin::Pin<&mut impl Future<Output = T>>) -> std::task::Poll<T> {
+        std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context))).await
     }
 
     #[test]

@@ -225,6 +225,15 @@ impl MemoryTier {
         self.settle(namespace, key, held, |now_held, _| admit(now_held))
     }
 
+    /// Whether `held` is small enough to be held for `key`; how [`insert`](Self::insert) would end otherwise.
+    ///
+    /// # Errors
+    /// [`Filled::TooLarge`].
+    pub fn fits(&self, namespace: u32, key: &[u8], held: &Held) -> Result<(), Filled> {
+        let sought = self.sought(namespace, key);
+        self.shard(&sought).map_or(Ok(()), |shard| shard.lock().fits(&sought, held))
+    }
+
     /// As [`insert`](Self::insert), where `settle` may also change what is stored by what is held now.
     pub fn settle(
         &self,

@@ -122,12 +122,9 @@ impl Shard {
             }
             Admit::Yes => {}
         }
-        let heap = heap_bytes(sought.namespace, sought.key, &held);
-        let limit_bytes = self.limit_bytes();
-        let weight_bytes = heap.saturating_add(length(SLOT_BYTES));
-        if weight_bytes > limit_bytes {
+        if let Err(too_large) = self.fits(sought, &held) {
             gone.extend(found.and_then(|at| self.remove_at(at).departed));
-            return (Filled::TooLarge { weight_bytes, limit_bytes }, NONE);
+            return (too_large, NONE);
         }
         let at = match found {
             Some(at) => {
@@ -317,6 +314,14 @@ impl Shard {
     }
 
     /// The most that an entry may weigh, in bytes.
+    /// Refuses what weighs more than an entry may, with [`Filled::TooLarge`].
+    pub(super) fn fits(&self, sought: &Sought<'_>, held: &Held) -> Result<(), Filled> {
+        let heap = heap_bytes(sought.namespace, sought.key, held);
+        let limit_bytes = self.limit_bytes();
+        let weight_bytes = heap.saturating_add(length(SLOT_BYTES));
+        if weight_bytes > limit_bytes { Err(Filled::TooLarge { weight_bytes, limit_bytes }) } else { Ok(()) }
+    }
+
     fn limit_bytes(&self) -> u64 {
         self.budget_bytes.saturating_sub(FIXED_BYTES).min(u64::from(u32::MAX))
     }
