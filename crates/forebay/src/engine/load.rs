@@ -17,6 +17,7 @@ use super::core::Core;
 use super::fill::Beginning;
 use super::lease::Granted;
 use super::lease_waits::Patience;
+use super::store_source;
 use crate::error::Error;
 use crate::loader::{self, Entered, Flight, Landing, Lead, Slot};
 use crate::namespace::pattern::ParamKind;
@@ -178,6 +179,9 @@ impl Core {
 
     /// `key` as a source or sink is given it; `None` where its text is not canonical for its parameters' types.
     pub(super) fn key_of(&self, key: &[u8]) -> Option<LoadKey> {
+        if self.pattern.is_any() {
+            return Some(LoadKey { params: vec![store_source::any_key(key)] });
+        }
         let texts = self.pattern.matches_tail(key)?;
         let kinds: SmallVec<[ParamKind; 4]> = self.pattern.kinds().collect();
         let params = texts.iter().zip(kinds).map(|(text, kind)| param(text, kind)).collect::<Option<_>>()?;

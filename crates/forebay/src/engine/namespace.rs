@@ -34,7 +34,7 @@ use crate::writes::{Behind, BehindOptions, Journal, Order, Sink};
 pub struct NamespaceBuilder<V> {
     engine: Forebay,
     name: Arc<str>,
-    key: Option<String>,
+    key: Option<Keys>,
     policy: Option<Policy>,
     source: Option<Arc<dyn Source>>,
     sink: Option<Arc<dyn Sink>>,
@@ -49,6 +49,13 @@ pub struct NamespaceBuilder<V> {
     hottest: usize,
     problem: Option<String>,
     values: PhantomData<fn() -> V>,
+}
+
+/// What keys a namespace has.
+enum Keys {
+    /// Those of a pattern, as its text.
+    Like(String),
+    Any,
 }
 
 /// What a namespace is to be, checked.
@@ -104,7 +111,15 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
     /// The pattern of its keys, such as `price:{symbol}:{currency}` or `order:{id:integer}`.
     #[must_use]
     pub fn key(mut self, pattern: &str) -> Self {
-        self.key = Some(pattern.to_owned());
+        self.key = Some(Keys::Like(pattern.to_owned()));
+        self
+    }
+
+    /// In place of a pattern: its keys are any bytes at all. For the namespace of a keyspace that has what belongs to none of the others
+    /// ([`Keyspace::set_default`](super::Keyspace::set_default)); it has neither source nor sink, which such keys would tell nothing.
+    #[must_use]
+    pub fn any_key(mut self) -> Self {
+        self.key = Some(Keys::Any);
         self
     }
 
@@ -406,7 +421,16 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             return Err(fail(problem.clone()));
         }
         let key = self.key.as_ref().ok_or_else(|| fail("say its `key`, such as \"stock:{code}\"".into()))?;
-        let pattern = Pattern::parse(key).map_err(|error| fail(format!("key \"{key}\": {error}")))?;
+        let pattern = match key {
+            Keys::Like(key) => {
+                Pattern::parse(key).map_err(|error| fail(format!("key \"{key}\": {error}")))?
+            }
+            Keys::Any if self.source.is_some() || self.sink.is_some() => {
+                let problem = "it has any key, which tells a source or sink nothing: give it a `key` pattern, or leave both out";
+                return Err(fail(problem.into()));
+            }
+            Keys::Any => Pattern::any(),
+        };
         let asked = Asked {
             policy: self.policy.as_ref().ok_or_else(|| fail("say its `ttl`".into()))?,
             has_source: self.source.is_some(),

@@ -6,7 +6,7 @@ use crate::namespace::pattern::Pattern;
 use crate::source::{LoadKey, Loaded, Loading, Source, SourceError};
 use crate::tier::shared::Owner;
 use crate::tier::store::{Store, StoreError, Stored, StoredValue};
-use crate::value::{AnyCodec, KeyBuf, Value};
+use crate::value::{AnyCodec, KeyBuf, Param, Value};
 
 /// The source of one store namespace.
 pub(super) struct StoreSource {
@@ -56,10 +56,19 @@ impl StoreSource {
 
     /// The whole text of a key; one that cannot be written is nobody's, and nothing is stored for it.
     fn text(&self, key: &LoadKey) -> Vec<u8> {
+        if let (true, [Param::Text(text)]) = (self.pattern.is_any(), key.params.as_slice()) {
+            return text.chars().filter_map(|char| u8::try_from(u32::from(char)).ok()).collect();
+        }
         let mut tail = KeyBuf::new();
         let rendered = self.pattern.render_tail(key.params.as_slice(), &mut tail);
         rendered.map(|()| self.pattern.whole(&tail)).unwrap_or_default()
     }
+}
+
+/// A key of whatever bytes as the parameter that [`StoreSource`] reads it from: each byte is the character of its number. No other
+/// source meets such keys.
+pub(super) fn any_key(key: &[u8]) -> Param {
+    Param::Text(key.iter().map(|byte| char::from(*byte)).collect())
 }
 
 /// A stored value as it is held.

@@ -7,9 +7,12 @@ use super::pattern::Pattern;
 
 impl Pattern {
     /// A shortest key that both patterns match, or nothing where no key does. Types are not looked at: a key belongs to
-    /// its namespace whether or not its text is canonical.
+    /// its namespace whether or not its text is canonical. The pattern of any key gives way to every other: it overlaps with none.
     #[must_use]
     pub fn overlap(&self, other: &Self) -> Option<Vec<u8>> {
+        if self.is_any() || other.is_any() {
+            return None;
+        }
         let (left, right) = (Automaton::new(self), Automaton::new(other));
         let classes = byte_classes(self, other);
         let start = (left.start(), right.start());

@@ -85,6 +85,7 @@ pub struct Pattern {
     /// The literal before the first parameter: the whole pattern when there is none.
     pub(super) head: Box<[u8]>,
     pub(super) params: Box<[Param]>,
+    is_any: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -215,6 +216,19 @@ impl TakeParts for Rendering<'_> {
     }
 }
 
+/// A key of the pattern of every key being written.
+struct Whole<'a> {
+    out: &'a mut KeyBuf,
+    given: usize,
+}
+
+impl TakeParts for Whole<'_> {
+    fn take(&mut self, value: &[u8]) {
+        self.given += 1;
+        self.out.extend_from_slice(value);
+    }
+}
+
 /// Why parameters cannot be written as a key of the pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
@@ -274,7 +288,20 @@ impl Pattern {
             params.push(Param { name: name.into(), kind, then: then.as_bytes().into() });
             offset = next;
         }
-        Ok(Self { text: text.into(), head: head.as_bytes().into(), params: params.into() })
+        Ok(Self { text: text.into(), head: head.as_bytes().into(), params: params.into(), is_any: false })
+    }
+
+    /// The pattern of every key, whatever its bytes, the empty key included: it has no parameters, and its text is `{*}`, which
+    /// [`parse`](Self::parse) refuses. A key is rendered from one part, the whole of it.
+    #[must_use]
+    pub fn any() -> Self {
+        Self { text: "{*}".into(), head: Box::default(), params: Box::default(), is_any: true }
+    }
+
+    /// Whether it is the pattern of every key.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.is_any
     }
 
     /// The parameters of `key`, or nothing where it does not match.
@@ -302,6 +329,9 @@ impl Pattern {
     pub fn matches_tail<'k>(&self, tail: &'k [u8]) -> Option<Params<'k>> {
         let mut rest = tail;
         let mut params = Params::new();
+        if self.is_any {
+            return Some(params);
+        }
         let mut open_end = false;
         for param in &self.params {
             let len = if param.then.is_empty() {
@@ -336,6 +366,16 @@ impl Pattern {
     /// As [`render`](Self::render).
     pub fn render_tail(&self, key: &(impl Key + ?Sized), out: &mut KeyBuf) -> Result<(), RenderError> {
         let start = out.len();
+        if self.is_any {
+            let mut whole = Whole { out, given: 0 };
+            key.give_parts(&mut whole);
+            let given = whole.given;
+            if given != 1 {
+                out.truncate(start);
+                return Err(RenderError::Count { wanted: 1, given });
+            }
+            return Ok(());
+        }
         let mut rendering = Rendering { params: self.params.iter(), out, given: 0, fault: None };
         key.give_parts(&mut rendering);
         let fault = match rendering.fault {
