@@ -52,7 +52,7 @@ pub mod warming;
 pub mod writes;
 
 pub use engine::{
-    Builder, DeadLetter, Decided, FeedStatus, FieldRead, Forebay, KeysChange, Keyspace, Namespace,
+    Builder, DeadLetter, Decided, FeedStatus, FieldRead, Forebay, Inspected, KeysChange, Keyspace, Namespace,
     NamespaceBuilder, Read, Slot, Warming,
 };
 pub use error::{Error, Fault};

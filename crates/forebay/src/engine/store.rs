@@ -220,7 +220,7 @@ impl Core {
     }
 
     /// What is there for `keys`, in their order. Asked in their turn, so that it stays so; what memory does not know is loaded together.
-    async fn truths(&self, stored: &Stored, keys: &[&[u8]]) -> Result<Vec<Before>, Error> {
+    pub(super) async fn truths(&self, stored: &Stored, keys: &[&[u8]]) -> Result<Vec<Before>, Error> {
         let now = self.clock.now();
         let known = |key: &&[u8]| match self.judge(key, now) {
             Verdict::Fresh(Held { value: Some(value), fresh_until, useless_from, .. }) => {

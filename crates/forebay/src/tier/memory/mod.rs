@@ -319,6 +319,14 @@ impl MemoryTier {
         (keys, 0)
     }
 
+    /// A cursor of [`scan`](Self::scan) at a random place.
+    #[must_use]
+    pub fn random_cursor(&self) -> u64 {
+        let number = fastrand::usize(..self.shards.len().max(1));
+        let len = self.shards.get(number).map_or(0, |shard| shard.lock().len());
+        length(number) << 32 | fastrand::u64(1..=length(len).max(1))
+    }
+
     /// Forgets the entries of a namespace for which `gone` says so, a few in each hold of a lock; how many. What comes meanwhile
     /// may be missed.
     pub fn remove_where(&self, namespace: u32, mut gone: impl FnMut(&[u8], &Held) -> bool) -> usize {
