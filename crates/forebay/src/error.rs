@@ -174,13 +174,17 @@ pub enum Error {
     },
     /// What a change of several keys began with was changed, dropped or ended by somebody else before it was committed, in a namespace
     /// that has neither store nor source; nothing was done.
-    #[error("namespace `{namespace}`: another client changed one of the keys meanwhile, nothing was done: begin again")]
+    #[error(
+        "namespace `{namespace}`: another client changed one of the keys meanwhile, nothing was done: begin again"
+    )]
     ChangedMeanwhile {
         /// The namespace asked.
         namespace: Arc<str>,
     },
     /// The change is of more keys than the store changes at once; nothing was done.
-    #[error("namespace `{namespace}`: {keys} keys cannot be changed at once, the limit is {keys_max}: change fewer")]
+    #[error(
+        "namespace `{namespace}`: {keys} keys cannot be changed at once, the limit is {keys_max}: change fewer"
+    )]
     TooManyKeys {
         /// The namespace asked.
         namespace: Arc<str>,

@@ -75,7 +75,9 @@ impl Core {
         match (&slot.before, now) {
             (Before::Held(before), Some(now)) => {
                 let same = before.value.as_ref().zip(now.value.as_ref());
+                let extras = |held: &Held| held.extras.as_ref().map(Arc::as_ptr);
                 same.is_some_and(|(before, now)| is_same(before, now))
+                    && extras(before) == extras(now)
                     && (before.began, before.fresh_until) == (now.began, now.fresh_until)
             }
             (Before::Held(_), None) => false,

@@ -22,6 +22,8 @@ mod breaker;
 #[cfg(not(feature = "model"))]
 mod build;
 #[cfg(not(feature = "model"))]
+mod changes;
+#[cfg(not(feature = "model"))]
 mod expire;
 #[cfg(not(feature = "model"))]
 mod feeds;

@@ -3,6 +3,7 @@
 //! No world and no checker knows of the bugs: what finds them is what would find the next one.
 
 use crate::behind;
+use crate::changes;
 use crate::history::{live, report};
 use forebay::rt::planted::{Bug, plant};
 
@@ -44,6 +45,15 @@ fn every_planted_bug_is_found_within_its_seeds() {
         }
     }
     assert!(missed.is_empty(), "not found within their seeds: {missed:?}");
+}
+
+#[test]
+fn a_change_that_is_seen_in_parts_is_found() {
+    for bug in Bug::OF_CHANGES {
+        let _planted = plant(bug);
+        let found = changes::seen_in_parts(SEEDS);
+        println!("bug={bug:?} by={}", found.expect("not found within its seeds"));
+    }
 }
 
 #[test]
