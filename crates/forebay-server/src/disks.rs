@@ -211,16 +211,17 @@ impl Disks {
                 journal.close().await;
             }
         }
-        if let Some(Copies { disk, tier }) = self.copies {
-            let ended = tier.close().await;
-            if let Err(error) = ended.and(disk.close().await) {
-                tracing::warn!(%error, "the copies on disk were not closed well: the next start may begin without them");
-            }
-        }
         for (data, Stored { disk, store }) in self.stores {
             drop(store);
             if let Err(error) = disk.close().await {
                 tracing::error!(data = %data.display(), %error, "the stores were not closed well");
+            }
+        }
+        // Last: what is the truth does not wait for copies.
+        if let Some(Copies { disk, tier }) = self.copies {
+            let ended = tier.close().await;
+            if let Err(error) = ended.and(disk.close().await) {
+                tracing::warn!(%error, "the copies on disk were not closed well: the next start may begin without them");
             }
         }
     }

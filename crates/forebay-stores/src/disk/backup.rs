@@ -20,7 +20,7 @@ use twox_hash::XxHash3_64;
 
 use super::folder::{is_vacant, write_format, write_whole};
 use super::rows::{KEY_BYTES_MAX, Overlay, VALUE_BYTES_MAX};
-use super::store::Store;
+use super::store::{Look, Store};
 use super::{CACHE_BYTES, DiskError, Space, record};
 use crate::durable;
 
@@ -43,28 +43,46 @@ pub struct Backup {
     pub bytes: u64,
 }
 
-/// Writes all rows of one moment to `to`, which must be empty or not there.
-pub(super) fn write(store: &Store, to: &Path) -> Result<Backup, DiskError> {
+/// Writes all rows of one moment to `to`, which must be empty or not there, as long as `is_stopped` does not say so. What has
+/// failed leaves no rows behind.
+pub(super) fn write(store: &Store, to: &Path, is_stopped: &dyn Fn() -> bool) -> Result<Backup, DiskError> {
     let look = store.snapshot();
     vacant(to)?;
     durable::make_folder(to).map_err(DiskError::io("make", to))?;
     let path = to.join(ROWS_FILE);
-    let mut sink = Sink::create(&path)?;
+    let sink = Sink::create(&path)?;
+    let written = write_rows(&look, sink, is_stopped).and_then(|(backup, sum)| {
+        write_whole(to, MANIFEST_FILE, manifest(backup, sum).as_bytes())?;
+        Ok(backup)
+    });
+    if written.is_err() {
+        // Without a manifest they are no backup, and would only take room.
+        let _ = std::fs::remove_file(&path);
+    }
+    written
+}
+
+fn write_rows(
+    look: &Look<'_>,
+    mut sink: Sink,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<(Backup, u64), DiskError> {
     for space in SPACES {
         let mut failed = None;
         look.walk_sealed(space, Bound::Unbounded, &mut |key, sealed| {
             // What is damaged is not carried over as if it were whole.
             let added = record::open(space, key, sealed).and_then(|_| sink.add(space, key, sealed));
-            failed = added.err();
+            failed = if is_stopped() { Some(DiskError::Stopped) } else { added.err() };
             failed.is_none()
         })?;
         if let Some(error) = failed {
             return Err(error);
         }
     }
-    let (backup, sum) = sink.finish()?;
-    write_whole(to, MANIFEST_FILE, manifest(backup, sum).as_bytes())?;
-    Ok(backup)
+    if is_stopped() {
+        return Err(DiskError::Stopped);
+    }
+    sink.finish()
 }
 
 /// Makes a folder of the backup `from` at `to`, which must be empty or not there.

@@ -81,6 +81,9 @@ pub enum DiskError {
         #[source]
         cause: Cause,
     },
+    /// It was closed while it was backed up. What was written is no backup.
+    #[error("the disk was closed before its backup had ended: there is none; take another")]
+    Stopped,
     /// It was closed.
     #[error("the disk was closed: open it again")]
     Closed,

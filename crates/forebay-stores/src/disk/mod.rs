@@ -367,15 +367,16 @@ impl Disk {
     /// not among it.
     ///
     /// # Errors
-    /// [`DiskError::Damaged`] names a record that cannot be backed up; [`DiskError::Io`]; [`DiskError::Refused`] where `to` is not
-    /// empty, or the disk has no folder.
+    /// [`DiskError::Damaged`] names a record that cannot be backed up; [`DiskError::Io`]; [`DiskError::Stopped`] where the disk is
+    /// closed meanwhile; [`DiskError::Refused`] where `to` is not empty, or the disk has no folder.
     pub async fn backup(&self, to: impl AsRef<Path>) -> Result<Backup, DiskError> {
         let Backing::Folder(threads) = &self.0.backing else {
             return Err(DiskError::Refused { problem: "a disk in memory has nothing to back up".into() });
         };
         let [_, upkeep] = &*threads.pools;
         let to = to.as_ref().to_owned();
-        upkeep.run(move |store| backup::write(store, &to)).await
+        let status = Arc::clone(&self.0.status);
+        upkeep.run(move |store| backup::write(store, &to, &|| status.closed.load(Ordering::Acquire))).await
     }
 
     /// Makes a folder of the backup `from` at `to`, which must be empty or not there. Until it has finished, `to` cannot be opened.
@@ -414,10 +415,12 @@ impl Disk {
         }
     }
 
-    /// Does what is queued, syncs, and gives the folder free. Later calls, also of clones, are refused.
+    /// Does what writes are queued, syncs, ends a backup that is under way, and gives the folder free once what reads has ended.
+    /// Later calls, also of clones, are refused.
     ///
     /// # Errors
-    /// [`DiskError::Poisoned`] where it could not be synced; the folder is free all the same.
+    /// [`DiskError::Poisoned`] where it could not be synced; the folder is free all the same. [`DiskError::Timeout`] where something
+    /// that reads, or a compaction, has not ended yet: what was written is synced before it is waited for.
     pub async fn close(&self) -> Result<(), DiskError> {
         match &self.0.backing {
             Backing::Memory(_) => {
@@ -574,4 +577,53 @@ fn reached(
         });
     }
     Ok((file, folder::Progress { handed: group, synced: group.min(said.synced) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+    use std::time::Duration;
+
+    use forebay::rt::atomic::Ordering;
+    use forebay::rt::{Clock, Tasks};
+
+    use super::{Backing, Batch, Disk, DiskError, DiskOptions, Durability, Space};
+
+    #[tokio::test]
+    async fn what_closes_syncs_before_it_waits_and_ends_a_backup() {
+        let (folder, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let disk = Disk::open(folder.path(), DiskOptions::default()).await.unwrap();
+        let mut batch = Batch::new();
+        batch.put(Space::Stores, "a", "1");
+        disk.write(batch, Durability::Interval(Duration::from_secs(3_600))).await.unwrap();
+        let synced = disk.stats().await.syncs;
+        let (tasks, (go, wait)) = (Tasks::current().unwrap(), sync_channel(1));
+        let (busy, backed) = (disk.clone(), disk.clone());
+        let (place, (told, outcome)) = (to.path().join("one"), tokio::sync::oneshot::channel());
+        let backup = place.clone();
+        tasks.spawn(async move {
+            let Backing::Folder(threads) = &busy.0.backing else { panic!("it has a folder") };
+            let work = threads.pools[1].run(move |_| wait.recv().map_err(|_| DiskError::Closed));
+            let (worked, backed) = tokio::join!(work, backed.backup(&backup));
+            worked.unwrap();
+            told.send(backed).unwrap();
+        });
+        tokio::task::yield_now().await;
+        let (closing, (closed, ended)) = (disk.clone(), tokio::sync::oneshot::channel());
+        tasks.spawn(async move { closed.send(closing.close().await).unwrap() });
+        let is_synced = async {
+            while disk.stats().await.syncs < synced + 2 || !disk.0.status.closed.load(Ordering::Acquire) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let in_time = Clock::system().timeout(Duration::from_secs(4), is_synced).await;
+        go.send(()).unwrap();
+        assert!(in_time.is_ok(), "the sync waits for what is busy");
+        let backed = outcome.await.unwrap();
+        assert!(matches!(backed, Err(DiskError::Stopped)), "{backed:?}");
+        ended.await.unwrap().unwrap();
+        assert_eq!(std::fs::read_dir(&place).unwrap().count(), 0, "half a backup is left");
+        let refused = Disk::restore(&place, to.path().join("restored")).await;
+        assert!(matches!(refused, Err(DiskError::Damaged { .. })), "{refused:?}");
+    }
 }

@@ -316,21 +316,25 @@ impl Writer {
         Err(self.poisoned.get_or_insert(error).clone())
     }
 
-    /// Ends the other threads, then notes that nothing was lost.
+    fn end_well(&mut self) -> Result<(), DiskError> {
+        let mut changes = Overlay::default();
+        self.run.is_clean = true;
+        self.run.put(&mut changes);
+        self.store.wait_for_room()?;
+        self.commit(changes)?;
+        self.sync()
+    }
+
+    /// Syncs, notes that nothing was lost, then ends the other threads: they write nothing, and a process that leaves does not
+    /// wait for them.
     fn close(mut self) -> Result<(), DiskError> {
         self.status.closed.store(true, Ordering::Release);
         self.pools.iter().for_each(Pool::close);
+        let closed = self.sync().and_then(|()| self.end_well());
         for thread in self.threads.drain(..) {
             // One that panicked has ended too.
             let _ = thread.join();
         }
-        let mut changes = Overlay::default();
-        self.run.is_clean = true;
-        self.run.put(&mut changes);
-        let closed = match &self.poisoned {
-            Some(error) => Err(error.clone()),
-            None => self.store.wait_for_room().and_then(|()| self.commit(changes)).and_then(|()| self.sync()),
-        };
         let Self { store, folder, .. } = self;
         // The store first: whoever gets the lock finds nobody there.
         drop(store);
