@@ -12,6 +12,7 @@ pub mod disk;
 mod durable;
 mod episode;
 pub mod journal;
+mod lock;
 pub mod sink;
 pub mod source;
 pub mod tier;

@@ -6,10 +6,8 @@
 //! FOLDER/progress   the last groups of writes that were handed to the system, and synced
 //! FOLDER/data/      the store
 //! ```
-//!
-//! The lock is the system's: it ends with the process, however that ends. What the lock file says is for people only.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +15,7 @@ use twox_hash::XxHash3_64;
 
 use super::{DiskError, FORMAT, Machine};
 use crate::durable;
+use crate::lock::{self, Locked};
 
 const FORMAT_FILE: &str = "format";
 const LOCK_FILE: &str = "lock";
@@ -135,28 +134,11 @@ pub(super) fn write_whole(folder: &Path, name: &str, content: &[u8]) -> Result<(
 
 fn lock(path: &Path, machine: &Machine) -> Result<File, DiskError> {
     let place = path.join(LOCK_FILE);
-    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&place);
-    let mut file = open.map_err(DiskError::io("open", &place))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let holder = read_small(&place)?.unwrap_or_default();
-            let holder = match holder.trim() {
-                "" => "another process".to_owned(),
-                said => said.to_owned(),
-            };
-            return Err(DiskError::InUse { folder: path.to_owned(), holder });
-        }
-        Err(TryLockError::Error(error)) => return Err(DiskError::io("lock", &place)(error)),
-    }
-    let says = format!("process {} since {}\n", std::process::id(), utc(machine.unix_ms));
-    let mut say = || {
-        file.set_len(0)?;
-        file.seek(SeekFrom::Start(0))?;
-        file.write_all(says.as_bytes())
-    };
-    say().map_err(DiskError::io("write", &place))?;
-    Ok(file)
+    let who = format!("process {} since {}\n", std::process::id(), utc(machine.unix_ms));
+    lock::take(&place, &who).map_err(|locked| match locked {
+        Locked::Taken { by } => DiskError::InUse { folder: path.to_owned(), holder: by },
+        Locked::Failed(error) => DiskError::io("lock", &place)(error),
+    })
 }
 
 fn read_small(path: &Path) -> Result<Option<String>, DiskError> {

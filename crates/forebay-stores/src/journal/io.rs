@@ -3,11 +3,12 @@
 //! Paths come from the journal, which joins them to its folder. An implementation tells errors as the system does, and tries nothing
 //! again except what was interrupted.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::File;
+use std::io::{self, ErrorKind, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
-use crate::durable;
+pub use crate::lock::Locked;
+use crate::{durable, lock};
 
 /// A folder on a disk, and the time of day.
 pub trait Io: Send + Sync + 'static {
@@ -84,18 +85,6 @@ pub trait IoFile: Send {
     fn truncate(&mut self, length: u64) -> io::Result<()>;
 }
 
-/// Why a lock was not taken.
-#[derive(Debug)]
-pub enum Locked {
-    /// Another has it.
-    Taken {
-        /// What that one left in it.
-        by: String,
-    },
-    /// It could not be tried.
-    Failed(io::Error),
-}
-
 /// The disk of the machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemIo;
@@ -106,21 +95,7 @@ impl Io for SystemIo {
     }
 
     fn lock(&self, path: &Path, who: &str) -> Result<Box<dyn Send>, Locked> {
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        let mut file = options.map_err(Locked::Failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::Error(error)) => return Err(Locked::Failed(error)),
-            Err(TryLockError::WouldBlock) => {
-                let mut by = String::new();
-                // Who has it may be about to write who that is.
-                let read = file.read_to_string(&mut by);
-                let is_told = read.is_ok() && !by.is_empty();
-                return Err(Locked::Taken { by: if is_told { by } else { "another process".into() } });
-            }
-        }
-        file.set_len(0).and_then(|()| file.write_all(who.as_bytes())).map_err(Locked::Failed)?;
-        Ok(Box::new(file))
+        lock::take(path, who).map(|held| -> Box<dyn Send> { Box::new(held) })
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
