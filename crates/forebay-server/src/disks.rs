@@ -243,7 +243,12 @@ async fn open_copies(folder: &Path, clock: &Clock) -> Result<Copies, DiskError> 
 
 /// Whether what is on a disk will not be read by any try of this version.
 fn is_beyond_reading(error: &DiskError) -> bool {
-    matches!(error, DiskError::Damaged { .. } | DiskError::Unreadable { .. } | DiskError::NewerFormat { .. })
+    match error {
+        DiskError::Damaged { .. } | DiskError::Unreadable { .. } | DiskError::NewerFormat { .. } => true,
+        // It has lost its `format`; without a lock it never was a disk, and its files are somebody's.
+        DiskError::NotOurs { folder } => folder.join("lock").is_file(),
+        _ => false,
+    }
 }
 
 fn set_aside(folder: &Path, aside: &Path) -> Result<(), DiskError> {

@@ -3,9 +3,12 @@
 //! ```text
 //! FOLDER/format     "forebay disk 1"
 //! FOLDER/lock       held by the process that owns the folder; says who that is
+//! FOLDER/unfinished there while the folder is made
 //! FOLDER/progress   the last groups of writes that were handed to the system, and synced
 //! FOLDER/data/      the store
 //! ```
+//!
+//! `format` is written last when a folder is made: one that has `unfinished` and no `format` was never used, and is made again.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -19,10 +22,9 @@ use crate::lock::{self, Locked};
 
 const FORMAT_FILE: &str = "format";
 const LOCK_FILE: &str = "lock";
+const UNFINISHED_FILE: &str = "unfinished";
 const PROGRESS_FILE: &str = "progress";
 const DATA_FOLDER: &str = "data";
-/// What the store writes last when it makes its folder.
-const STORE_MARKER: &str = "version";
 /// How the format file begins.
 const FORMAT_WORDS: &str = "forebay disk ";
 /// The most that is read of a small file that says something.
@@ -41,33 +43,38 @@ impl Folder {
     /// Takes the folder for this process, and makes it where there is none.
     pub(super) fn own(path: &Path, machine: &Machine) -> Result<Self, DiskError> {
         durable::make_folder(path).map_err(DiskError::io("make", path))?;
-        let is_new = match read_small(&path.join(FORMAT_FILE))? {
-            Some(words) => {
-                known_format(path, &words)?;
-                false
-            }
-            None => {
-                if !holds_nothing_but_a_lock(path)? {
-                    return Err(DiskError::NotOurs { folder: path.to_owned() });
-                }
-                true
-            }
-        };
+        let is_new = !is_made(path)?;
         let lock = lock(path, machine)?;
-        if is_new {
-            write_format(path)?;
+        // Whoever had it until now may have made it.
+        let folder = Self { path: path.to_owned(), is_new: is_new && !is_made(path)?, _lock: lock };
+        if folder.is_new {
+            folder.begin()?;
         }
-        Ok(Self { path: path.to_owned(), is_new, _lock: lock })
+        Ok(folder)
     }
 
-    /// The folder of the store, without what a process left that ended while it made the first one.
-    pub(super) fn data(&self) -> Result<PathBuf, DiskError> {
-        let data = self.path.join(DATA_FOLDER);
-        let was_used = data.join(STORE_MARKER).exists() || self.path.join(PROGRESS_FILE).exists();
-        if !was_used && data.exists() {
+    /// Notes durably that the folder is being made, and takes away what a making left that was cut short.
+    fn begin(&self) -> Result<(), DiskError> {
+        let (unfinished, data) = (self.path.join(UNFINISHED_FILE), self.data());
+        File::create(&unfinished).map_err(DiskError::io("write", &unfinished))?;
+        self.sync()?;
+        if data.exists() {
             std::fs::remove_dir_all(&data).map_err(DiskError::io("empty", &data))?;
         }
-        Ok(data)
+        remove_if_there(&self.path.join(PROGRESS_FILE))
+    }
+
+    /// Makes the folder one that is used, once what is new in it is there for good.
+    pub(super) fn finish(&self) -> Result<(), DiskError> {
+        if self.is_new {
+            write_format(&self.path)?;
+        }
+        remove_if_there(&self.path.join(UNFINISHED_FILE))
+    }
+
+    /// The folder of the store.
+    pub(super) fn data(&self) -> PathBuf {
+        self.path.join(DATA_FOLDER)
     }
 
     /// Makes durable which files are in it.
@@ -89,16 +96,30 @@ pub(super) fn is_vacant(path: &Path) -> Result<bool, DiskError> {
     }
 }
 
-/// A lock whose maker died before it wrote the format is no reason to refuse.
-fn holds_nothing_but_a_lock(path: &Path) -> Result<bool, DiskError> {
-    let entries = std::fs::read_dir(path).map_err(DiskError::io("read", path))?;
-    for entry in entries {
+/// Whether the folder was made; an error where it is no folder of ours, or one that cannot be read.
+fn is_made(path: &Path) -> Result<bool, DiskError> {
+    // Before a look at the format, which another process may just be writing.
+    let (mut is_bare, mut is_begun) = (true, false);
+    for entry in std::fs::read_dir(path).map_err(DiskError::io("read", path))? {
         let name = entry.map_err(DiskError::io("read", path))?.file_name();
-        if name != LOCK_FILE && name != format!("{FORMAT_FILE}.new").as_str() {
-            return Ok(false);
-        }
+        is_begun |= name == UNFINISHED_FILE;
+        // A lock whose maker died before it wrote anything else is no reason to refuse.
+        is_bare &= name == LOCK_FILE || name == format!("{FORMAT_FILE}.new").as_str();
     }
-    Ok(true)
+    match read_small(&path.join(FORMAT_FILE))? {
+        Some(words) => known_format(path, &words).map(|()| true),
+        None if is_bare || is_begun => Ok(false),
+        None => Err(DiskError::NotOurs { folder: path.to_owned() }),
+    }
+}
+
+fn remove_if_there(path: &Path) -> Result<(), DiskError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(DiskError::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn known_format(path: &Path, words: &str) -> Result<(), DiskError> {

@@ -512,8 +512,7 @@ type Prepared = (Disk, Writer, std::sync::mpsc::Receiver<Job>);
 fn prepare(path: &Path, options: DiskOptions) -> Result<Prepared, DiskError> {
     let machine = options.machine.unwrap_or_else(Machine::ask);
     let folder = Folder::own(path, &machine)?;
-    let data = folder.data()?;
-    let store = Store::open(&data, options.cache_bytes)?;
+    let store = Store::open(&folder.data(), options.cache_bytes)?;
     let before = Run::read(&store)?;
     let has_run_on = |run: &Run| run.is_clean || (!run.boot_id.is_empty() && run.boot_id == machine.boot_id);
     let kept_all = before.as_ref().is_none_or(has_run_on);
@@ -544,6 +543,8 @@ fn prepare(path: &Path, options: DiskOptions) -> Result<Prepared, DiskError> {
         poisoned: None,
     };
     writer.begin()?;
+    // Last: what is made of a folder until then was never used.
+    writer.folder.finish()?;
     let (jobs, queue) = sync_channel(QUEUE_PLACES);
     let threads = Threads {
         path: path.to_owned(),

@@ -102,19 +102,34 @@ async fn copies_of_what_is_declared_otherwise_now_are_not_taken() {
 #[tokio::test]
 async fn copies_that_cannot_be_read_are_set_aside() {
     let world = World::new().await;
-    for round in 0..2 {
+    let format = world.folder.path().join("cache/format");
+    for round in 0..3 {
         let (process, mut client) = world.start().await;
         let seen = client.say("GET item:a").await;
         assert_eq!(seen, if round == 0 { A } else { NEW }, "from the source: there are no copies");
         assert_eq!(client.say("SET kept:a 1").await, "OK");
         assert!(soon(process.stop()).await);
-        std::fs::write(world.folder.path().join("cache/format"), "forebay disk 99\n").unwrap();
+        match round {
+            1 => std::fs::remove_file(&format).unwrap(),
+            _ => std::fs::write(&format, "forebay disk 99\n").unwrap(),
+        }
         world.change().await;
     }
     let (process, mut client) = world.start().await;
     assert_eq!(client.say("GET kept:a").await, "1");
     assert!(world.folder.path().join("cache.damaged/format").exists());
     assert!(soon(process.stop()).await);
+}
+
+#[tokio::test]
+async fn files_that_are_no_copies_are_left_where_they_are() {
+    let world = World::new().await;
+    let letter = world.folder.path().join("cache/letter.txt");
+    std::fs::create_dir(letter.parent().unwrap()).unwrap();
+    std::fs::write(&letter, "dear all").unwrap();
+    let error = world.try_start().await.expect_err("the folder is somebody's");
+    assert!(error.to_string().contains("no folder of Forebay's"), "{error}");
+    assert!(letter.exists());
 }
 
 #[tokio::test]

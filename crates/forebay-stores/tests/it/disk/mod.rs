@@ -186,16 +186,27 @@ async fn a_folder_whose_making_was_cut_short_is_made_again() {
         let copy = |name: &str| std::fs::copy(made.path().join(name), folder.path().join(name)).unwrap();
         std::fs::write(folder.path().join("lock"), "process 1").unwrap();
         if steps > 0 {
-            copy("format");
+            std::fs::write(folder.path().join("unfinished"), "").unwrap();
         }
         if steps > 1 {
             std::fs::create_dir_all(folder.path().join("data/keyspaces")).unwrap();
         }
         if steps > 2 {
             copy("data/0.jnl");
+            copy("data/version");
+            copy("progress");
         }
         let disk = open(folder.path()).await;
+        assert!(disk.opened().is_new && disk.opened().kept_all);
         put(&disk, "a", "1", Durability::Always).await;
+        disk.close().await.unwrap();
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        assert_eq!(names, ["data", "format", "lock", "progress"]);
+        // Whatever it looks like, what has a format was used.
+        std::fs::write(folder.path().join("unfinished"), "").unwrap();
+        assert_eq!(text(&open(folder.path()).await, "a").await.as_deref(), Some("1"));
     }
 }
 
