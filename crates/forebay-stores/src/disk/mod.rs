@@ -101,7 +101,7 @@ impl Machine {
 /// How a folder is opened.
 #[derive(Clone, Debug)]
 pub struct DiskOptions {
-    /// What blocks of tables may take in memory, in bytes. Default 16 MiB. Beside it each of the seven spaces holds up to 16 MiB of
+    /// What blocks of tables may take in memory, in bytes. Default 16 MiB. Beside it each of the six spaces holds up to 16 MiB of
     /// what was written last.
     pub cache_bytes: u64,
     /// How long a caller waits for an answer before it is told that there is none. Default 5 s.

@@ -26,8 +26,6 @@ pub enum Space {
     Expiry,
     /// Groups that were invalidated.
     Groups,
-    /// Hot keys, by their owner.
-    Hot,
     /// What store namespaces hold.
     Stores,
     /// When what stores hold ends.
@@ -36,8 +34,8 @@ pub enum Space {
 
 impl Space {
     /// Every space.
-    pub const ALL: [Self; 7] =
-        [Self::State, Self::Entries, Self::Expiry, Self::Groups, Self::Hot, Self::Stores, Self::StoreExpiry];
+    pub const ALL: [Self; 6] =
+        [Self::State, Self::Entries, Self::Expiry, Self::Groups, Self::Stores, Self::StoreExpiry];
 
     /// Its name in files and messages.
     #[must_use]
@@ -47,7 +45,6 @@ impl Space {
             Self::Entries => "entries",
             Self::Expiry => "expiry",
             Self::Groups => "groups",
-            Self::Hot => "hot",
             Self::Stores => "stores",
             Self::StoreExpiry => "store-expiry",
         }
@@ -60,7 +57,7 @@ impl Space {
             Self::Entries => 1,
             Self::Expiry => 2,
             Self::Groups => 3,
-            Self::Hot => 4,
+            // 4 was that of a space `hot`, which older folders have.
             Self::Stores => 5,
             Self::StoreExpiry => 6,
         }

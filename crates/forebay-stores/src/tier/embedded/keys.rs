@@ -3,7 +3,6 @@
 //! ```text
 //! entries   owner, key
 //! expiry    second: 8, big endian; owner, key
-//! hot       owner
 //! ```
 //!
 //! So the keys of one namespace lie side by side, in their own order, and what ends first comes first in the index.
@@ -22,13 +21,6 @@ pub(super) fn entry(owner: &Owner, key: &[u8]) -> Bytes {
     let mut at = BytesMut::new();
     put_owner(&mut at, owner);
     at.put_slice(key);
-    at.freeze()
-}
-
-/// Where what belongs to an owner lies.
-pub(super) fn owner(owner: &Owner) -> Bytes {
-    let mut at = BytesMut::new();
-    put_owner(&mut at, owner);
     at.freeze()
 }
 

@@ -29,7 +29,7 @@ mod sweep;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use forebay::log::{Batch, Cursor, InstanceId, LIVE_FOR, Log, LogError, Record, Reply as LogReply, WAIT_MAX};
 use forebay::rt::{Clock, Mutex, Tasks, Tick};
 use forebay::tier::shared::{
@@ -50,9 +50,6 @@ const BATCH_KEYS_MAX: usize = 1024;
 const LEASES_MAX: usize = 1 << 20;
 /// The row that the tier remembers itself by.
 const REMEMBERED_KEY: &[u8] = b"cache";
-/// The most keys that are remembered as hot of one owner, and their bytes.
-const HOT_MAX: usize = 10_000;
-const HOT_BYTES_MAX: usize = 1024 * 1024;
 /// How many rows are read at once when it is opened.
 const PAGE_ROWS: usize = 4096;
 
@@ -169,46 +166,6 @@ impl EmbeddedTier {
         self.shared.state.lock().closed = true;
         self.shared.changes.notify_waiters();
         self.shared.note_time(Durability::OsWritten).await
-    }
-
-    /// Remembers the hottest keys of an owner, the hottest first, in place of those it remembered: 10,000 at most and 1 MiB of
-    /// them. The next process can load them before it is asked for them.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub async fn remember_hot(&self, of: &Owner, keys: &[&[u8]]) -> Result<(), DiskError> {
-        let mut list = BytesMut::new();
-        for key in keys.iter().take(HOT_MAX) {
-            if list.len() + key.len() > HOT_BYTES_MAX {
-                break;
-            }
-            list.put_u32_le(u32::try_from(key.len()).unwrap_or(u32::MAX));
-            list.put_slice(key);
-        }
-        let (at, list) = (keys::owner(of), list.freeze());
-        let step = move |changes: &mut Changes<'_>| changes.put(Space::Hot, at, list);
-        self.shared.disk.change(HOT_BYTES_MAX, Durability::OsWritten, step).await
-    }
-
-    /// The keys that were remembered as the hottest of an owner, the hottest first. A list that is damaged is none.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub async fn hot(&self, of: &Owner) -> Result<Vec<Box<[u8]>>, DiskError> {
-        let list = match self.shared.disk.get(Space::Hot, keys::owner(of)).await {
-            Err(DiskError::Damaged { .. }) => None,
-            other => other?,
-        };
-        let mut list = list.unwrap_or_default();
-        let mut keys = Vec::new();
-        while let Ok(length) = list.try_get_u32_le() {
-            let length = usize::try_from(length).unwrap_or(usize::MAX);
-            if list.len() < length {
-                break;
-            }
-            keys.push(list.split_to(length)[..].into());
-        }
-        Ok(keys)
     }
 
     /// What it holds, and what it has met.

@@ -35,7 +35,7 @@ async fn child() {
         let durability = if number.is_multiple_of(3) { Durability::Always } else { Durability::OsWritten };
         let step = move |changes: &mut Changes<'_>| {
             changes.put(Space::Stores, key.clone(), vec![b'x'; 100])?;
-            changes.put(Space::Hot, key, "y")?;
+            changes.put(Space::Groups, key, "y")?;
             let count = changes.get(Space::Stores, COUNT.as_bytes())?;
             let count = count.map_or(0, |count| std::str::from_utf8(&count).unwrap().parse::<u32>().unwrap());
             changes.put(Space::Stores, COUNT, (count + 1).to_string())?;
@@ -108,7 +108,7 @@ async fn rows_from(disk: &Disk, from: u32, verdict: &mut Verdict) -> u32 {
     let after = from.checked_sub(1).map(|before| format!("{before:06}").into());
     let scan = |space| Scan { after: after.clone(), prefix: "0".into(), ..super::all_of(space) };
     let rows = disk.scan(scan(Space::Stores)).await.unwrap().rows;
-    let others = disk.scan(scan(Space::Hot)).await.unwrap().rows;
+    let others = disk.scan(scan(Space::Groups)).await.unwrap().rows;
     assert_eq!(rows.len(), others.len(), "half a batch is there");
     let end = from + u32::try_from(rows.len()).unwrap();
     for (number, (key, _)) in (from..).zip(&rows) {

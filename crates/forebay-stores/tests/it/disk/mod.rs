@@ -229,6 +229,27 @@ pub fn damage(folder: &Path, space: Space, prefix: &[u8]) {
 }
 
 #[tokio::test]
+async fn a_folder_with_a_space_that_is_no_more_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = open(folder.path()).await;
+    put(&disk, "a", "1", Durability::Always).await;
+    disk.close().await.unwrap();
+    for round in 0..2 {
+        let database = fjall::Database::builder(folder.path().join("data")).open().unwrap();
+        let hot = database.keyspace("hot", fjall::KeyspaceCreateOptions::default).unwrap();
+        assert_eq!(hot.get("owner").unwrap().is_some(), round > 0);
+        hot.insert("owner", "list").unwrap();
+        database.persist(fjall::PersistMode::SyncAll).unwrap();
+        drop((hot, database));
+        let disk = open(folder.path()).await;
+        assert_eq!(text(&disk, "a").await.as_deref(), Some("1"));
+        put(&disk, "b", "2", Durability::Always).await;
+        disk.compact(&Space::ALL).await.unwrap();
+        disk.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_record_is_named_and_the_others_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let disk = open(folder.path()).await;

@@ -186,20 +186,6 @@ async fn a_damaged_row_of_the_index_goes_with_its_entry_and_holds_up_nothing() {
 }
 
 #[tokio::test]
-async fn hot_keys_are_remembered() {
-    let place = Place::new();
-    let (disk, tier) = place.open().await;
-    assert!(tier.hot(&owner()).await.unwrap().is_empty());
-    tier.remember_hot(&owner(), &[b"old"]).await.unwrap();
-    tier.remember_hot(&owner(), &[b"b", b"", b"a"]).await.unwrap();
-    end(disk, tier).await;
-    let (disk, tier) = place.open().await;
-    let keys = tier.hot(&owner()).await.unwrap();
-    assert_eq!(keys.iter().map(|key| &key[..]).collect::<Vec<_>>(), [&b"b"[..], b"", b"a"]);
-    end(disk, tier).await;
-}
-
-#[tokio::test]
 async fn a_floor_is_raised_where_too_many_groups_were_invalidated() {
     let place = Place::new();
     let (disk, tier) = place.open().await;

@@ -73,7 +73,7 @@ async fn writing_child() {
             drop(disk.compact(&[Space::Stores]).await);
         }
         let mut batch = Batch::new();
-        batch.put(Space::Stores, key(number), vec![b'x'; 3_000]).put(Space::Hot, key(number), "y");
+        batch.put(Space::Stores, key(number), vec![b'x'; 3_000]).put(Space::Groups, key(number), "y");
         let durability = if number % 2 == 0 { Durability::Always } else { Durability::OsWritten };
         match disk.write(batch, durability).await {
             Ok(()) => {
@@ -182,7 +182,11 @@ fn each_call_of_the_disk_fails_and_nothing_acknowledged_is_lost() {
                 page.rows.iter().map(number).collect()
             };
             let held = numbers(disk.scan(all_of(Space::Stores)).await.unwrap());
-            assert_eq!(held, numbers(disk.scan(all_of(Space::Hot)).await.unwrap()), "{when}: half a batch");
+            assert_eq!(
+                held,
+                numbers(disk.scan(all_of(Space::Groups)).await.unwrap()),
+                "{when}: half a batch"
+            );
             assert!(held.is_superset(acknowledged), "{when}: {acknowledged:?} acknowledged, {held:?} there");
             let one_after_the_other = held.iter().copied().eq(0..u32::try_from(held.len()).unwrap());
             assert!(one_after_the_other, "{when}: {held:?}");
