@@ -24,7 +24,8 @@ pub(super) async fn open(path: &Path, options: &DatabaseOptions) -> Result<Sqlit
     Ok(options.pool().connect_with(connect).await?)
 }
 
-/// Opens the file at `path` for statements that change nothing.
+/// Opens the file at `path` for statements that change nothing. A log that was left beside it is read and stays as it is: to write
+/// it back is for those who write.
 pub(super) async fn open_to_read(
     path: &Path,
     options: &DatabaseOptions,
@@ -32,7 +33,6 @@ pub(super) async fn open_to_read(
     if !path.exists() {
         return Err(DatabaseError::Missing { path: path.to_owned() });
     }
-    let connect =
-        SqliteConnectOptions::new().filename(path).pragma("query_only", "on").busy_timeout(options.pool_wait);
+    let connect = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(options.pool_wait);
     Ok(options.pool().connect_with(connect).await?)
 }

@@ -1,6 +1,8 @@
 //! Databases are made where they are missing, and migrated once.
 
-use forebay_stores::database::{Database, DatabaseError, DatabaseOptions, Migration};
+use std::path::Path;
+
+use forebay_stores::database::{Address, Database, DatabaseError, DatabaseOptions, Migration};
 
 use crate::{open, options};
 
@@ -57,4 +59,28 @@ async fn a_file_that_nobody_is_to_make_must_be_there() {
     assert!(!folder.path().join("deep").exists(), "something was made");
     open(&folder).await.migrate(&[ONE]).await.unwrap();
     assert_eq!(count(&Database::open(&mistyped).await.unwrap(), "select count(*) from a").await, 1);
+}
+
+#[tokio::test]
+async fn a_log_that_was_left_is_read_and_not_written_back() {
+    let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let database = open(&folder).await;
+    database.migrate(&[ONE]).await.unwrap();
+    let Address::Sqlite(path) = options(&folder).address else { panic!("it is a file") };
+    let beside = |path: &Path, suffix: &str| path.with_file_name(format!("test.db{suffix}"));
+    let left = copy.path().join("test.db");
+    // As a process leaves them that was killed.
+    for suffix in ["", "-wal"] {
+        std::fs::copy(beside(&path, suffix), beside(&left, suffix)).unwrap();
+    }
+    let bytes = || ["", "-wal"].map(|suffix| std::fs::read(beside(&left, suffix)).unwrap());
+    let before = bytes();
+    assert!(!before[1].is_empty());
+    let to_read = DatabaseOptions { address: Address::Sqlite(left.clone()), ..options(&folder) };
+    let database = Database::open_to_read(&to_read).await.unwrap();
+    assert_eq!(count(&database, "select count(*) from a").await, 1, "what the log has is there");
+    let pool = database.sqlite().unwrap();
+    sqlx::query("insert into a values (2)").execute(pool).await.expect_err("it was opened to be read");
+    pool.close().await;
+    assert!(bytes() == before, "the log was written back");
 }
