@@ -11,12 +11,12 @@ use forebay::feed::{Changed, Columns, Watched};
 use forebay::rt::atomic::{AtomicBool, Ordering};
 use forebay::value::Param;
 use sqlx::AssertSqlSafe;
-use sqlx::sqlite::{Sqlite, SqliteConnection, SqlitePool};
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::told::{Told, Written};
 use super::{ROWS_MAX, Unfinished};
-use crate::database::cancel::Cancelling;
+use crate::database::cancel::Interrupting;
 
 const MADE: &str =
     "create temp table forebay_changes (id integer primary key, place integer, old text, new text);
@@ -37,7 +37,8 @@ const USUAL: &str = "pragma synchronous = normal";
 /// An open transaction.
 #[derive(Debug)]
 pub(super) struct Open {
-    held: Cancelling<Sqlite>,
+    /// Dropped before its end, it gives up the statement under way: nobody waits for the file until that has ended.
+    held: Interrupting,
     /// Whether a commit is let through.
     is_ending: Arc<AtomicBool>,
     schema: i64,
@@ -69,7 +70,7 @@ impl Open {
         turn: OwnedSemaphorePermit,
         watched: &[Watched],
     ) -> Result<Self, sqlx::Error> {
-        let mut held = Cancelling::acquire(pool).await?;
+        let mut held = Interrupting::acquire_unlimited(pool).await?;
         let is_ending = Arc::new(AtomicBool::new(false));
         let connection = held.connection()?;
         sqlx::raw_sql(DURABLE).execute(&mut *connection).await?;

@@ -162,6 +162,7 @@ on_both! {
     who_reads_after_it_reads_what_it_wrote
     an_error_of_the_work_rolls_back
     a_panic_rolls_back
+    a_caller_who_goes_away_ends_the_statement_under_way
     a_caller_who_goes_away_rolls_back
     one_within_another_is_refused
     what_is_swallowed_is_not_committed
@@ -238,6 +239,25 @@ async fn a_caller_who_goes_away_rolls_back(dialect: Dialect) {
     });
     assert!(Clock::default().timeout(Duration::from_millis(200), never).await.is_err());
     world.change("update prices set price = price + 10").await;
+    assert_eq!(world.get("a").await, Some(11));
+}
+
+async fn a_caller_who_goes_away_ends_the_statement_under_way(dialect: Dialect) {
+    let world = World::on(dialect, SCHEMA).await;
+    let endless = match dialect {
+        Dialect::Sqlite => {
+            "with recursive up (n) as (select 1 union all select n + 1 from up) select count(*) from up"
+        }
+        Dialect::Postgres => "select pg_sleep(60)",
+    };
+    let never = world.database.transaction(async |tx| {
+        run(tx, "update prices set price = 2").await?;
+        run(tx, endless).await
+    });
+    assert!(Clock::default().timeout(Duration::from_millis(200), never).await.is_err());
+    // The rows, and the file, are locked no longer.
+    let changed = world.change("update prices set price = price + 10");
+    Clock::default().timeout(Duration::from_secs(4), changed).await.unwrap();
     assert_eq!(world.get("a").await, Some(11));
 }
 
