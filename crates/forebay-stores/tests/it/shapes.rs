@@ -258,3 +258,72 @@ async fn a_shape_that_cannot_work_is_refused_when_it_is_opened() {
         assert!(matches!(&error, SqlError::Parameters { given: 2, wanted: 1 }), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_field_in_a_column_without_a_type_is_the_same_loaded_whole_or_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = open(&folder).await;
+    let loose = "create table loose (period text, name, day, amount integer);
+        insert into loose values ('7', 5, '1', 10), ('7', '5x', 2, 20), ('7', 7.5, 3, 30), ('7', '07', 4, 40), ('7', 8.0, 5, 50), ('7', '6', '6', 60);";
+    sqlx::raw_sql(loose).execute(database.sqlite().unwrap()).await.unwrap();
+    for (name, columns, names) in [
+        ("{name}", "(period, name)", vec!["5", "5x", "7.5", "07", "8", "6"]),
+        ("{name}:{day:integer}", "(period, name, day)", vec!["5:1", "5x:2", "7.5:3", "07:4", "8:5", "6:6"]),
+    ] {
+        let single = format!("select * from loose where {columns} in {{keys}}");
+        let whole = "select * from loose where period in {keys}";
+        let declared = query(whole, &["period"], fields(name, Some(&single)));
+        let source = SqlSource::open(&database, declared).await.unwrap();
+        let hash = source.load("test", &[key("7")]).await.unwrap().remove(0).unwrap().value;
+        let hash = hash.as_hash().unwrap();
+        assert_eq!(hash.iter().count(), 6, "{hash:?}");
+        let asked: Vec<FieldKey> =
+            names.iter().map(|name| FieldKey { key: key("7"), field: name.to_string().into() }).collect();
+        let answers = source.load_fields("test", &asked).await.unwrap();
+        for (name, answer) in names.iter().zip(answers) {
+            let held = hash.iter().find(|(field, _)| *field == name.as_bytes());
+            let held = held.map(|(_, value)| text(value));
+            assert!(held.is_some(), "{name}");
+            assert_eq!(answer.map(|value| text(&value)), held, "{name}");
+        }
+    }
+    let none = [FieldKey { key: key("7"), field: "8.0".into() }];
+    let single = "select * from loose where (period, name) in {keys}";
+    let declared =
+        query("select * from loose where period in {keys}", &["period"], fields("{name}", Some(single)));
+    let source = SqlSource::open(&database, declared).await.unwrap();
+    assert_eq!(source.load_fields("test", &none).await.unwrap(), [None]);
+}
+
+#[tokio::test]
+async fn keys_of_a_load_are_bounded_together_and_each_is_answered_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = "create table large (code text, image text);";
+    for database in databases(&folder, more).await {
+        let (fill, dialect) = match database.dialect() {
+            Dialect::Sqlite => (
+                "insert into large select value, hex(zeroblob(7000000)) from json_each('[\"a\",\"b\",\"c\",\"d\",\"e\"]')",
+                "SQLite",
+            ),
+            Dialect::Postgres => (
+                "insert into large select chr(96 + n), repeat('00', 7000000) from generate_series(1, 5) as n",
+                "PostgreSQL",
+            ),
+        };
+        match database.dialect() {
+            Dialect::Sqlite => sqlx::raw_sql(fill).execute(database.sqlite().unwrap()).await.map(drop),
+            Dialect::Postgres => sqlx::raw_sql(fill).execute(database.postgres().unwrap()).await.map(drop),
+        }
+        .unwrap();
+        let of = "select code, image from large where code in {keys}";
+        let source = SqlSource::open(&database, query(of, &["code"], Shape::Row)).await.unwrap();
+        let keys = ["a", "b", "c", "d", "e"].map(key);
+        let failed = source.load("test", &keys).await.unwrap_err();
+        assert!(failed.to_string().contains("5 keys"), "{dialect}: {failed}");
+        assert!(source.load("test", &keys[..4]).await.unwrap().iter().all(Option::is_some), "{dialect}");
+        // What nobody asked for is not counted.
+        let all = "select code, image from large where code in {keys} or true";
+        let source = SqlSource::open(&database, query(all, &["code"], Shape::Row)).await.unwrap();
+        assert!(source.load("test", &keys[4..]).await.unwrap()[0].is_some(), "{dialect}");
+    }
+}

@@ -118,6 +118,16 @@ pub enum SqlError {
         /// The most bytes of a key.
         limit: u64,
     },
+    /// The rows of several keys are larger than they may be together.
+    #[error(
+        "the rows of {keys} keys that were asked for together have more than {limit} bytes: make the query give less for a key"
+    )]
+    TooLargeTogether {
+        /// How many keys.
+        keys: usize,
+        /// The most bytes of all of them.
+        limit: u64,
+    },
 }
 
 impl SqlError {

@@ -89,8 +89,8 @@ enum Asked {
 /// What one row tells.
 struct Row {
     json: Vec<u8>,
-    /// The key that it belongs to; `None` where a column of it is NULL or of another type.
-    key: Option<Vec<Param>>,
+    /// The key that it belongs to, which was asked for.
+    key: Vec<Param>,
     version: Option<i64>,
     tags: Vec<Tag>,
     /// What its shape tells it apart by within its key, in the order of [`Shape::columns`].
@@ -132,12 +132,16 @@ fn doubled(columns: &[String]) -> Option<&str> {
 }
 
 impl Prepared {
-    /// Prepares `query`; it, and the columns that it gives.
-    async fn open(database: &Database, mut query: SqlQuery) -> Result<(Self, Vec<String>), SqlError> {
+    /// Prepares `query`, the last `parts` of whose parameters are those of a field's name; it, and the columns that it gives.
+    async fn open(
+        database: &Database,
+        mut query: SqlQuery,
+        parts: usize,
+    ) -> Result<(Self, Vec<String>), SqlError> {
         query.text.truncate(query.text.trim_end().trim_end_matches(';').len());
         let (asked, columns) = match database.pool() {
             Pool::Sqlite(pool) => {
-                let (asked, columns) = sqlite::Asked::open(pool, database.within(), &query).await?;
+                let (asked, columns) = sqlite::Asked::open(pool, database.within(), &query, parts).await?;
                 (Asked::Sqlite(asked), columns)
             }
             Pool::Postgres(pool) => {
@@ -164,7 +168,7 @@ impl SqlSource {
     /// # Errors
     /// When the database refuses it, or its columns cannot serve the keys.
     pub async fn open(database: &Database, query: SqlQuery) -> Result<Self, SqlError> {
-        let (whole, columns) = Box::pin(Prepared::open(database, query)).await?;
+        let (whole, columns) = Box::pin(Prepared::open(database, query, 0)).await?;
         let Shape::Fields { name, query: Some(text) } = &whole.query.shape else {
             return Ok(Self { whole, fields: None });
         };
@@ -176,7 +180,7 @@ impl SqlSource {
             ..SqlQuery::default()
         };
         let name = name.clone();
-        let (single, given) = Box::pin(Prepared::open(database, single))
+        let (single, given) = Box::pin(Prepared::open(database, single, name.names().count()))
             .await
             .map_err(|error| SqlError::Fields(Box::new(error)))?;
         if given != columns {

@@ -15,7 +15,7 @@ use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
 use sqlx::{Arguments, AssertSqlSafe, Column, Executor, Row as _, SqlSafeStr, SqlStr, Statement, TypeInfo};
 
 use super::cell;
-use super::shape::Gathering;
+use super::shape::{Gathering, length};
 use super::{KEYS, KeyColumn, Row, SqlError, SqlQuery};
 use crate::database::cancel::Cancelling;
 use crate::database::replica::Replicas;
@@ -147,7 +147,14 @@ impl Asked {
         let mut rows = sqlx::query_with(self.statement.clone(), arguments).fetch(session.connection()?);
         let ended = loop {
             match poll_fn(|context| rows.as_mut().poll_next(context)).await {
-                Some(Ok(row)) => gathering.add(self.row(query, &row)?)?,
+                Some(Ok(row)) => {
+                    let key = self.key(query, &row)?;
+                    if gathering.takes(key.as_deref(), self.held_bytes(query, &row)?)?
+                        && let Some(key) = key
+                    {
+                        gathering.add(self.row(query, &row, key)?)?;
+                    }
+                }
                 Some(Err(error)) => break Err(error),
                 None => break Ok(()),
             }
@@ -157,7 +164,33 @@ impl Asked {
         Ok(ended?)
     }
 
-    fn row(&self, query: &SqlQuery, row: &PgRow) -> Result<Row, SqlError> {
+    /// The key that a row belongs to; `None` where a column of it is NULL or of another type.
+    fn key(&self, query: &SqlQuery, row: &PgRow) -> Result<Option<Vec<Param>>, sqlx::Error> {
+        let mut key = Some(Vec::with_capacity(query.params.len()));
+        for (at, param) in (self.columns.len()..).zip(&query.params) {
+            let text: Option<&str> = row.try_get(at)?;
+            let held = text.and_then(|text| param_of(param, text));
+            key = key.zip(held).map(|(mut key, param)| {
+                key.push(param);
+                key
+            });
+        }
+        Ok(key)
+    }
+
+    /// The bytes of its columns, which the JSON of a row has too. Of a decimal digits may be left out.
+    fn held_bytes(&self, query: &SqlQuery, row: &PgRow) -> Result<u64, sqlx::Error> {
+        let mut bytes: u64 = 0;
+        for (at, column) in self.columns.iter().enumerate() {
+            if !query.decimals.contains_key(&column.name) {
+                let text: Option<&str> = row.try_get(at)?;
+                bytes = bytes.saturating_add(text.map_or(0, |text| length(text.as_bytes())));
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn row(&self, query: &SqlQuery, row: &PgRow, key: Vec<Param>) -> Result<Row, SqlError> {
         let text = |at: usize| -> Result<Option<&str>, sqlx::Error> { row.try_get(at) };
         let mut json = cell::Object::new();
         for (at, column) in self.columns.iter().enumerate() {
@@ -169,19 +202,11 @@ impl Asked {
                 (Some(held), None) => json.member(&column.name, held),
             }
         }
-        let mut at = self.columns.len();
+        let mut at = self.columns.len() + query.params.len();
         let mut next = || {
             at += 1;
             text(at - 1)
         };
-        let mut key = Some(Vec::with_capacity(query.params.len()));
-        for param in &query.params {
-            let held = next()?.and_then(|text| param_of(param, text));
-            key = key.zip(held).map(|(mut key, param)| {
-                key.push(param);
-                key
-            });
-        }
         let version = match &query.version {
             Some(_) => next()?.and_then(|text| text.parse().ok()),
             None => None,

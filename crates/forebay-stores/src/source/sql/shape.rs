@@ -1,7 +1,7 @@
 //! What the rows of a key make: one row, all of them, a hash or a sorted set.
 //!
-//! A key without rows does not exist, whatever its shape. Rows and bytes of a key are bounded while they come, so that no query fills the
-//! memory with what could never be kept. A row that has NULL where a part of its key, its field or its member would be belongs
+//! A key without rows does not exist, whatever its shape. Rows and bytes of a key, and the bytes of all keys of a load together, are
+//! bounded while they come, so that no query fills the memory with what could never be kept. A row that has NULL where a part of its key, its field or its member would be belongs
 //! to none.
 
 use std::collections::{HashMap, HashSet};
@@ -72,11 +72,17 @@ impl Default for Limits {
     }
 }
 
+/// The most bytes that the rows of several keys may have together, unless one key alone may have more.
+const TOGETHER_BYTES_MAX: u64 = 64 << 20;
+
 /// Rows that come, put to their keys.
 pub(super) struct Gathering<'q> {
     query: &'q SqlQuery,
     asked: HashSet<&'q [Param]>,
     found: HashMap<Vec<Param>, Gathered>,
+    /// Of all keys.
+    bytes: u64,
+    bytes_max: u64,
 }
 
 /// What has come of one key.
@@ -85,7 +91,8 @@ struct Gathered {
     bytes: u64,
     made: Made,
     version: Option<i64>,
-    tags: Vec<Tag>,
+    /// With their places among them.
+    tags: HashMap<Tag, usize>,
 }
 
 enum Made {
@@ -100,20 +107,44 @@ impl<'q> Gathering<'q> {
     /// What comes of `keys`.
     pub(super) fn of(query: &'q SqlQuery, keys: &'q [LoadKey]) -> Self {
         let asked = keys.iter().map(|key| key.params.as_slice()).collect();
-        Self { query, asked, found: HashMap::new() }
+        let bytes_max = query.limits.bytes.max(TOGETHER_BYTES_MAX);
+        Self { query, asked, found: HashMap::new(), bytes: 0, bytes_max }
     }
 
     /// Forgets what has come.
     pub(super) fn clear(&mut self) {
         self.found.clear();
+        self.bytes = 0;
+    }
+
+    /// Whether a row of `key` is to be made, which holds `held` bytes as the database gave it; an error where those alone are too many.
+    pub(super) fn takes(&self, key: Option<&[Param]>, held: u64) -> Result<bool, SqlError> {
+        // A row whose key columns are NULL or of another type belongs to no key that was asked for.
+        let Some(key) = key.filter(|key| self.asked.contains(key)) else { return Ok(false) };
+        // Of a sorted set only the members are kept.
+        if !matches!(self.query.shape, Shape::Members { .. }) {
+            let before = self.found.get(key).map_or(0, |gathered| gathered.bytes);
+            self.bounded(key, before.saturating_add(held), self.bytes.saturating_add(held))?;
+        }
+        Ok(true)
+    }
+
+    /// An error where a key would have `own` bytes, or all of them `together`, and may not.
+    fn bounded(&self, key: &[Param], own: u64, together: u64) -> Result<(), SqlError> {
+        let limit = self.query.limits.bytes;
+        if own > limit {
+            return Err(SqlError::TooLarge { key: key.to_vec(), limit });
+        }
+        if together > self.bytes_max {
+            return Err(SqlError::TooLargeTogether { keys: self.asked.len(), limit: self.bytes_max });
+        }
+        Ok(())
     }
 
     /// Puts `row` to its key.
     pub(super) fn add(&mut self, row: Row) -> Result<(), SqlError> {
         let Row { json, key, version, tags, place } = row;
-        // A row whose key columns are NULL or of another type belongs to no key that was asked for.
-        let Some(key) = key.filter(|key| self.asked.contains(key.as_slice())) else { return Ok(()) };
-        let Limits { rows, bytes } = self.query.limits;
+        let Limits { rows, .. } = self.query.limits;
         let gathered = self.found.entry(key.clone()).or_insert_with(|| Gathered::none_of(&self.query.shape));
         gathered.rows = gathered.rows.saturating_add(1);
         if gathered.rows > rows {
@@ -121,16 +152,14 @@ impl<'q> Gathering<'q> {
         }
         gathered.version = gathered.version.max(version);
         for tag in tags {
-            if !gathered.tags.contains(&tag) {
-                gathered.tags.push(tag);
-            }
+            let place = gathered.tags.len();
+            gathered.tags.entry(tag).or_insert(place);
         }
         let added = gathered.made.add(&self.query.shape, &key, json, &place)?;
         gathered.bytes = gathered.bytes.saturating_add(added);
-        if gathered.bytes > bytes {
-            return Err(SqlError::TooLarge { key, limit: bytes });
-        }
-        Ok(())
+        let own = gathered.bytes;
+        self.bytes = self.bytes.saturating_add(added);
+        self.bounded(&key, own, self.bytes)
     }
 
     /// What was found of `keys`, in their order.
@@ -150,11 +179,14 @@ impl Gathered {
             Shape::Fields { .. } => Made::Fields(HashMap::new()),
             Shape::Members { .. } => Made::Members(SortedSet::new()),
         };
-        Self { rows: 0, bytes: 0, made, version: None, tags: Vec::new() }
+        Self { rows: 0, bytes: 0, made, version: None, tags: HashMap::new() }
     }
 
     fn loaded(self) -> Option<Loaded> {
         let Self { made, version, tags, .. } = self;
+        let mut tags: Vec<(Tag, usize)> = tags.into_iter().collect();
+        tags.sort_unstable_by_key(|(_, place)| *place);
+        let tags = tags.into_iter().map(|(tag, _)| tag).collect();
         Some(Loaded { version: version.map(Version), tags, ..Loaded::new(made.value()?) })
     }
 }
@@ -221,7 +253,7 @@ impl Made {
     }
 }
 
-fn length(bytes: &[u8]) -> u64 {
+pub(super) fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
@@ -278,4 +310,37 @@ fn score_of(shape: &Shape, text: Option<&str>) -> Result<Score, SqlError> {
         let held = text.map_or_else(|| "NULL".to_owned(), |text| format!("\"{text}\""));
         SqlError::Row(RowError::NotAScore { column: column.clone(), held })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use forebay::LoadKey;
+    use forebay::rt::Clock;
+    use forebay::value::{Param, Tag};
+
+    use super::super::{Row, SqlQuery};
+    use super::{Gathering, Limits, Shape};
+
+    #[test]
+    fn tags_of_many_rows_are_told_once_each_and_soon() {
+        let many = 60_000;
+        let limits = Limits { rows: 1 << 20, ..Limits::default() };
+        let query = SqlQuery { shape: Shape::Rows, limits, ..SqlQuery::default() };
+        let keys = [LoadKey { params: vec![Param::Integer(1)] }];
+        let mut gathering = Gathering::of(&query, &keys);
+        let clock = Clock::system();
+        let began = clock.now();
+        for number in 0..many {
+            let tags = vec![Tag::from(format!("venue:{number:06}")), Tag::from("all")];
+            let key = vec![Param::Integer(1)];
+            gathering.add(Row { json: b"{}".to_vec(), key, version: None, tags, place: vec![] }).unwrap();
+        }
+        let loaded = gathering.answers(&keys).remove(0).unwrap();
+        let took = clock.now().since(began);
+        assert_eq!(loaded.tags.len(), many + 1);
+        assert_eq!(loaded.tags[..3], ["venue:000000", "all", "venue:000001"].map(Tag::from));
+        assert!(took < Duration::from_secs(4), "{took:?}");
+    }
 }

@@ -1,4 +1,7 @@
 //! A declared query on SQLite: the keys are bound as one JSON array, and each cell is read by the type of what it holds.
+//!
+//! SQLite compares a number and its text as equal only where a column declares a type. A field is called by its text either way, so
+//! where a column of its name declares none, a single field is asked for as both.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -12,7 +15,7 @@ use sqlx::{
 };
 
 use super::cell::{self, RowError};
-use super::shape::Gathering;
+use super::shape::{Gathering, length};
 use super::{KEYS, Row, SqlError, SqlQuery};
 use crate::database::cancel::Interrupting;
 
@@ -24,14 +27,17 @@ pub(super) struct Asked {
     within: Duration,
     statement: SqlStr,
     binds_keys: bool,
+    /// Of each parameter, whether it is part of a field's name in a column that declares no type.
+    untyped: Vec<bool>,
 }
 
 impl Asked {
-    /// Prepares `query`.
+    /// Prepares `query`, the last `parts` of whose parameters are those of a field's name.
     pub(super) async fn open(
         pool: &SqlitePool,
         within: Duration,
         query: &SqlQuery,
+        parts: usize,
     ) -> Result<(Self, Vec<String>), SqlError> {
         let statement = AssertSqlSafe(bound(&query.text, query.params.len())).into_sql_str();
         let binds_keys = query.text.contains(KEYS);
@@ -44,7 +50,13 @@ impl Asked {
         }
         let columns: Vec<String> = prepared.columns().iter().map(|column| column.name().to_owned()).collect();
         query.check(&columns)?;
-        Ok((Self { pool: pool.clone(), within, statement, binds_keys }, columns))
+        let declares_none = |name: &str| {
+            prepared.columns().iter().any(|column| column.name() == name && column.type_info().is_null())
+        };
+        let of_key = query.params.len().saturating_sub(parts);
+        let untyped = (0..).zip(&query.params);
+        let untyped = untyped.map(|(at, param)| at >= of_key && declares_none(&param.name)).collect();
+        Ok((Self { pool: pool.clone(), within, statement, binds_keys, untyped }, columns))
     }
 
     /// Gathers the rows that belong to any of `keys`.
@@ -56,14 +68,21 @@ impl Asked {
     ) -> Result<(), SqlError> {
         let mut arguments = SqliteArguments::default();
         if self.binds_keys {
-            arguments.add(as_json(keys)).map_err(sqlx::Error::Encode)?;
+            arguments.add(as_json(keys, &self.untyped)).map_err(sqlx::Error::Encode)?;
         }
         let like = keys.first().map(|key| key.params.as_slice()).unwrap_or_default();
         let mut interrupting = Interrupting::acquire(&self.pool, self.within).await?;
         let mut rows = sqlx::query_with(self.statement.clone(), arguments).fetch(interrupting.connection()?);
         let ended = loop {
             match poll_fn(|context| rows.as_mut().poll_next(context)).await {
-                Some(Ok(row)) => gathering.add(read(&row, query, like)?)?,
+                Some(Ok(row)) => {
+                    let key = self.key(&row, query, like);
+                    if gathering.takes(key.as_deref(), held_bytes(&row, query)?)?
+                        && let Some(key) = key
+                    {
+                        gathering.add(read(&row, query, key)?)?;
+                    }
+                }
                 Some(Err(error)) => break Err(error),
                 None => break Ok(()),
             }
@@ -71,6 +90,17 @@ impl Asked {
         drop(rows);
         interrupting.done();
         Ok(ended?)
+    }
+
+    /// The key that a row belongs to; `None` where a column of it is NULL or of another type.
+    fn key(&self, row: &SqliteRow, query: &SqlQuery, like: &[Param]) -> Option<Vec<Param>> {
+        let columns = query.params.iter().zip(&self.untyped).zip(like);
+        columns
+            .map(|((param, untyped), like)| match (like, untyped) {
+                (Param::Text(_), true) => part(row, &param.name).ok()?.map(Param::Text),
+                _ => param_like(row, &param.name, like),
+            })
+            .collect()
     }
 }
 
@@ -83,20 +113,73 @@ pub(super) fn bound(text: &str, params: usize) -> String {
     text.replace(KEYS, &format!("(select {} from json_each(?1))", columns.join(", ")))
 }
 
-/// The keys as a JSON array: of values for one parameter, of arrays for several.
-fn as_json(keys: &[LoadKey]) -> String {
-    let value = |param: &Param| match param {
-        Param::Text(text) => serde_json::Value::from(text.as_str()),
-        Param::Integer(number) => serde_json::Value::from(*number),
-    };
-    let row = |key: &LoadKey| match key.params.as_slice() {
-        [one] => value(one),
-        many => serde_json::Value::Array(many.iter().map(value).collect()),
-    };
-    serde_json::Value::Array(keys.iter().map(row).collect()).to_string()
+/// The keys as a JSON array: of values for one parameter, of arrays for several. A parameter that is `untyped` is there as number and
+/// as text.
+fn as_json(keys: &[LoadKey], untyped: &[bool]) -> String {
+    let mut rows = Vec::with_capacity(keys.len());
+    for key in keys {
+        let mut forms = vec![Vec::with_capacity(key.params.len())];
+        for (at, param) in key.params.iter().enumerate() {
+            if untyped.get(at) == Some(&true)
+                && let Some(other) = other_form(param)
+            {
+                let others: Vec<_> =
+                    forms.iter().map(|form| [form.clone(), vec![other.clone()]].concat()).collect();
+                forms.iter_mut().for_each(|form| form.push(json_of(param)));
+                forms.extend(others);
+            } else {
+                forms.iter_mut().for_each(|form| form.push(json_of(param)));
+            }
+        }
+        let row = |mut form: Vec<serde_json::Value>| match form.len() {
+            1 => form.remove(0),
+            _ => serde_json::Value::Array(form),
+        };
+        rows.extend(forms.into_iter().map(row));
+    }
+    serde_json::Value::Array(rows).to_string()
 }
 
-fn read(row: &SqliteRow, query: &SqlQuery, like: &[Param]) -> Result<Row, SqlError> {
+fn json_of(param: &Param) -> serde_json::Value {
+    match param {
+        Param::Text(text) => serde_json::Value::from(text.as_str()),
+        Param::Integer(number) => serde_json::Value::from(*number),
+    }
+}
+
+/// The text of a number, or the number that is called so; `None` for other text.
+fn other_form(param: &Param) -> Option<serde_json::Value> {
+    let text = match param {
+        Param::Integer(number) => return Some(serde_json::Value::from(number.to_string())),
+        Param::Text(text) => text,
+    };
+    let is_own = |shown: String| shown == *text;
+    if let Some(number) = text.parse::<i64>().ok().filter(|number| is_own(number.to_string())) {
+        return Some(serde_json::Value::from(number));
+    }
+    let number =
+        text.parse::<f64>().ok().filter(|number| number.is_finite() && is_own(number.to_string()))?;
+    Some(serde_json::Value::from(number))
+}
+
+/// The bytes of texts and blobs of a row; its JSON has no fewer. Of a decimal digits may be left out.
+fn held_bytes(row: &SqliteRow, query: &SqlQuery) -> Result<u64, RowError> {
+    let mut bytes: u64 = 0;
+    for (index, column) in row.columns().iter().enumerate() {
+        let name = column.name();
+        if query.decimals.contains_key(name) {
+            continue;
+        }
+        bytes = bytes.saturating_add(match (Cell { row, index, name, declared: "" }).held()? {
+            Held::Text(text) => length(text.as_bytes()),
+            Held::Blob(blob) => length(blob),
+            Held::Null | Held::Integer(_) | Held::Real(_) => 0,
+        });
+    }
+    Ok(bytes)
+}
+
+fn read(row: &SqliteRow, query: &SqlQuery, key: Vec<Param>) -> Result<Row, SqlError> {
     let mut json = cell::Object::new();
     for (index, column) in row.columns().iter().enumerate() {
         let cell = Cell { row, index, name: column.name(), declared: column.type_info().name() };
@@ -105,8 +188,6 @@ fn read(row: &SqliteRow, query: &SqlQuery, like: &[Param]) -> Result<Row, SqlErr
             None => json.member(column.name(), &cell.plain()?),
         }
     }
-    let names = query.params.iter().map(|param| param.name.as_str());
-    let key = names.zip(like).map(|(name, like)| param(row, name, like)).collect();
     let version = query.version.as_ref().map(|name| version(row, name)).transpose()?.flatten();
     let mut tags = Vec::with_capacity(query.tags.len());
     for tag in &query.tags {
@@ -118,7 +199,7 @@ fn read(row: &SqliteRow, query: &SqlQuery, like: &[Param]) -> Result<Row, SqlErr
 }
 
 /// The column called `name` as a parameter of a key; `None` where it is NULL or of another type.
-fn param(row: &SqliteRow, name: &str, like: &Param) -> Option<Param> {
+fn param_like(row: &SqliteRow, name: &str, like: &Param) -> Option<Param> {
     match like {
         Param::Text(_) => row.try_get_unchecked::<Option<String>, _>(name).ok()?.map(Param::Text),
         Param::Integer(_) => row.try_get_unchecked::<Option<i64>, _>(name).ok()?.map(Param::Integer),
