@@ -123,6 +123,11 @@ impl DatabaseOptions {
     }
 }
 
+/// A name as either database is told it, whatever is in it.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 /// One change of a schema.
 #[derive(Clone, Copy, Debug)]
 pub struct Migration {

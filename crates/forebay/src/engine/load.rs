@@ -410,9 +410,5 @@ fn param(text: &[u8], kind: ParamKind) -> Option<Param> {
     if !kind.canonical(text) {
         return None;
     }
-    let text = std::str::from_utf8(text).ok()?;
-    match kind {
-        ParamKind::Integer => text.parse().ok().map(Param::Integer),
-        ParamKind::Text | ParamKind::Uuid => Some(Param::Text(text.to_owned())),
-    }
+    kind.param(std::str::from_utf8(text).ok()?)
 }

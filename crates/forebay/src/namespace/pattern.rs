@@ -17,7 +17,7 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
-use crate::value::{Key, KeyBuf, TakeParts};
+use crate::value::{self, Key, KeyBuf, TakeParts};
 
 /// Longest pattern, in bytes; keys have the same limit on the front ends that promise one.
 pub const MAX_PATTERN_BYTES: usize = 512;
@@ -50,6 +50,15 @@ impl ParamKind {
 
     fn from_name(name: &str) -> Option<Self> {
         [Self::Text, Self::Integer, Self::Uuid].into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// The parameter that `text` is; `None` where it is not of this type. That it is [canonical](Self::canonical) is not looked at.
+    #[must_use]
+    pub fn param(self, text: &str) -> Option<value::Param> {
+        match self {
+            Self::Integer => text.parse().ok().map(value::Param::Integer),
+            Self::Text | Self::Uuid => Some(value::Param::Text(text.to_owned())),
+        }
     }
 
     /// Whether `text` is the one way to write its value, so that one value never has two keys.

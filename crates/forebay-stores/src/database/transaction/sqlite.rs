@@ -17,6 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::told::{Told, Written};
 use super::{ROWS_MAX, Unfinished};
 use crate::database::cancel::Interrupting;
+use crate::database::quoted;
 
 const MADE: &str =
     "create temp table forebay_changes (id integer primary key, place integer, old text, new text);
@@ -292,8 +293,4 @@ end;\n"
         }
         Some(columns)
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -2,7 +2,7 @@
 
 use forebay::value::Param;
 
-use super::cell::RowError;
+use super::row::RowError;
 
 /// Why a declared query cannot work, or did not.
 #[derive(Debug, thiserror::Error)]

@@ -3,9 +3,9 @@
 //! `{keys}` is bound, never pasted: however many keys it is asked for, a query is one prepared statement. A query that cannot work is
 //! refused when it is opened. How a database is asked is in a file of its own; what comes back is the same.
 
-mod cell;
 mod error;
 mod postgres;
+mod row;
 mod shape;
 mod sqlite;
 
@@ -17,8 +17,8 @@ use forebay::source::{Answers, FieldAnswers, FieldKey, FieldSource, Loading, Loa
 use forebay::value::{Param, Tag};
 use forebay::{LoadKey, Source, SourceError};
 
-pub use cell::RowError;
 pub use error::SqlError;
+pub use row::RowError;
 use shape::Gathering;
 pub use shape::{Limits, Shape};
 

@@ -14,11 +14,11 @@ use forebay::value::Param;
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
 use sqlx::{Arguments, AssertSqlSafe, Column, Executor, Row as _, SqlSafeStr, SqlStr, Statement, TypeInfo};
 
-use super::cell;
+use super::row;
 use super::shape::{Gathering, length};
 use super::{KEYS, KeyColumn, Row, SqlError, SqlQuery};
-use crate::database::cancel::Cancelling;
 use crate::database::replica::Replicas;
+use crate::database::{self, cancel::Cancelling};
 
 /// A declared query as it is asked.
 #[derive(Clone, Debug)]
@@ -169,7 +169,7 @@ impl Asked {
         let mut key = Some(Vec::with_capacity(query.params.len()));
         for (at, param) in (self.columns.len()..).zip(&query.params) {
             let text: Option<&str> = row.try_get(at)?;
-            let held = text.and_then(|text| param_of(param, text));
+            let held = text.and_then(|text| param.kind.param(text));
             key = key.zip(held).map(|(mut key, param)| {
                 key.push(param);
                 key
@@ -192,12 +192,12 @@ impl Asked {
 
     fn row(&self, query: &SqlQuery, row: &PgRow, key: Vec<Param>) -> Result<Row, SqlError> {
         let text = |at: usize| -> Result<Option<&str>, sqlx::Error> { row.try_get(at) };
-        let mut json = cell::Object::new();
+        let mut json = row::Object::new();
         for (at, column) in self.columns.iter().enumerate() {
             match (text(at)?, query.decimals.get(&column.name)) {
                 (None, _) => json.member(&column.name, "null"),
                 (Some(held), Some(&scale)) => {
-                    json.member(&column.name, &cell::decimal(&column.name, held, scale)?)
+                    json.member(&column.name, &row::decimal(&column.name, held, scale)?)
                 }
                 (Some(held), None) => json.member(&column.name, held),
             }
@@ -214,18 +214,11 @@ impl Asked {
         let mut tags = Vec::with_capacity(query.tags.len());
         for tag in &query.tags {
             let texts = tag.names().map(|_| next()).collect::<Result<Vec<_>, _>>()?;
-            tags.extend(cell::tag(tag, &texts));
+            tags.extend(row::tag(tag, &texts));
         }
         let place = query.shape.columns().into_iter().map(|_| Ok(next()?.map(str::to_owned)));
         let place = place.collect::<Result<_, sqlx::Error>>()?;
         Ok(Row { json: json.end(), key, version, tags, place })
-    }
-}
-
-fn param_of(param: &KeyColumn, text: &str) -> Option<Param> {
-    match param.kind {
-        ParamKind::Integer => text.parse().ok().map(Param::Integer),
-        ParamKind::Text | ParamKind::Uuid => Some(Param::Text(text.to_owned())),
     }
 }
 
@@ -258,24 +251,22 @@ pub(super) fn bound(text: &str, kinds: &[ParamKind], uuid_type: &str) -> String 
 
 /// The query that asks `bound` for the JSON of each column, and then for what rows are matched, ordered and tagged by.
 fn wrapped(bound: &str, columns: &[Given], query: &SqlQuery) -> String {
-    let mut asked: Vec<String> = columns
+    let mut wanted: Vec<String> = columns
         .iter()
-        .map(|column| {
-            column.kind.expression(&quoted(&column.name), query.decimals.contains_key(&column.name))
-        })
+        .map(|column| column.kind.expression(&asked(&column.name), query.decimals.contains_key(&column.name)))
         .collect();
     let params = query.params.iter().map(|param| param.name.as_str());
     let names = params.chain(query.version.as_deref()).chain(query.tags.iter().flat_map(|tag| tag.names()));
     let names = names.chain(query.shape.columns().into_iter().map(|(_, name)| name));
-    asked.extend(names.map(|name| format!("{}::text", quoted(name))));
+    wanted.extend(names.map(|name| format!("{}::text", asked(name))));
     let mut wrapped = String::with_capacity(bound.len() * 2);
-    let _ = write!(wrapped, "select {} from (\n{bound}\n) as asked", asked.join(", "));
+    let _ = write!(wrapped, "select {} from (\n{bound}\n) as asked", wanted.join(", "));
     wrapped
 }
 
 /// A column of the declared query, by name.
-fn quoted(column: &str) -> String {
-    format!("asked.\"{}\"", column.replace('"', "\"\""))
+fn asked(column: &str) -> String {
+    format!("asked.{}", database::quoted(column))
 }
 
 /// Binds the parameter at place `at` of all `keys`.

@@ -13,7 +13,7 @@ use forebay::value::{Hash, Param, Score, SortedSet, Tag, Version};
 use forebay::{Blob, LoadKey, Loaded, Value};
 use serde_json::value::RawValue;
 
-use super::cell::RowError;
+use super::row::RowError;
 use super::{Row, SqlError, SqlQuery};
 use crate::source::json;
 
@@ -291,13 +291,7 @@ fn texts_of<'n>(pattern: &Pattern, name: &'n [u8]) -> Option<Vec<&'n [u8]>> {
 
 /// The parameters that the field called `name` is looked up by; `None` where no row can have it.
 pub(super) fn field_params(pattern: &Pattern, name: &[u8]) -> Option<Vec<Param>> {
-    let param = |(text, kind): (&[u8], ParamKind)| {
-        let text = std::str::from_utf8(text).ok()?;
-        match kind {
-            ParamKind::Integer => text.parse().ok().map(Param::Integer),
-            ParamKind::Text | ParamKind::Uuid => Some(Param::Text(text.to_owned())),
-        }
-    };
+    let param = |(text, kind): (&[u8], ParamKind)| kind.param(std::str::from_utf8(text).ok()?);
     texts_of(pattern, name)?.into_iter().zip(pattern.kinds()).map(param).collect()
 }
 

@@ -14,7 +14,7 @@ use sqlx::{
     Arguments, AssertSqlSafe, Column, Executor, Row as _, SqlSafeStr, SqlStr, Statement, TypeInfo, ValueRef,
 };
 
-use super::cell::{self, RowError};
+use super::row::{self, RowError};
 use super::shape::{Gathering, length};
 use super::{KEYS, Row, SqlError, SqlQuery};
 use crate::database::cancel::Interrupting;
@@ -180,7 +180,7 @@ fn held_bytes(row: &SqliteRow, query: &SqlQuery) -> Result<u64, RowError> {
 }
 
 fn read(row: &SqliteRow, query: &SqlQuery, key: Vec<Param>) -> Result<Row, SqlError> {
-    let mut json = cell::Object::new();
+    let mut json = row::Object::new();
     for (index, column) in row.columns().iter().enumerate() {
         let cell = Cell { row, index, name: column.name(), declared: column.type_info().name() };
         match query.decimals.get(column.name()) {
@@ -192,7 +192,7 @@ fn read(row: &SqliteRow, query: &SqlQuery, key: Vec<Param>) -> Result<Row, SqlEr
     let mut tags = Vec::with_capacity(query.tags.len());
     for tag in &query.tags {
         let texts = tag.names().map(|name| text(row, name)).collect::<Result<Vec<_>, _>>()?;
-        tags.extend(cell::tag(tag, &texts));
+        tags.extend(row::tag(tag, &texts));
     }
     let place = query.shape.columns().into_iter().map(|(_, name)| part(row, name));
     Ok(Row { json: json.end(), key, version, tags, place: place.collect::<Result<_, _>>()? })
@@ -305,8 +305,8 @@ impl<'r> Cell<'r> {
             Held::Integer(number) => number.to_string(),
             // What is no JSON number (an infinity) is written as null, as JSON writers do.
             Held::Real(number) => serde_json::Value::from(number).to_string(),
-            Held::Text(text) => cell::string(text),
-            Held::Blob(bytes) => cell::string(&base64::engine::general_purpose::STANDARD.encode(bytes)),
+            Held::Text(text) => row::string(text),
+            Held::Blob(bytes) => row::string(&base64::engine::general_purpose::STANDARD.encode(bytes)),
         })
     }
 
@@ -314,8 +314,8 @@ impl<'r> Cell<'r> {
     fn decimal(&self, scale: u8) -> Result<String, RowError> {
         match self.held()? {
             Held::Null => Ok("null".into()),
-            Held::Text(text) => cell::decimal(self.name, text, scale),
-            Held::Integer(integer) => cell::decimal(self.name, &integer.to_string(), scale),
+            Held::Text(text) => row::decimal(self.name, text, scale),
+            Held::Integer(integer) => row::decimal(self.name, &integer.to_string(), scale),
             held @ (Held::Real(_) | Held::Blob(_)) => {
                 Err(RowError::NotADecimal { column: self.name.to_owned(), held: held.shown() })
             }
