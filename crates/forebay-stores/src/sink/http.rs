@@ -4,7 +4,9 @@
 //! (draft-ietf-httpapi-idempotency-key-header) each write carries its operation id there, and takes effect once; otherwise at least once,
 //! which a whole value stands. No redirect is followed: a write goes where it was declared to go, or nowhere.
 //!
-//! What an answer means: any success is one, and so is 404 or 410 to a `DELETE`, since there is nothing to delete. 408, 425 and 429
+//! What an answer means: any success is one but 202, which promises nothing (RFC 9110 §15.3.3) and counts as one only where that is
+//! declared; 404 or 410 to a `DELETE` is one too, since there is nothing to delete. 202, and 409 to a write with its id, say that the write may
+//! be under way there: that is unknown, and a refusal where it is said of one write again and again. 408, 425 and 429
 //! did nothing and may pass; server errors leave it unknown, since a gateway on the way may have told them, and so does a connection that breaks;
 //! everything else is a refusal. What was not sent when the time of a call is over has failed; what was sent is told as far as it is known.
 //! A sink that fails says so in one line of the log, and in one when it answers again.
@@ -30,6 +32,7 @@
 //! # Ok(()) }
 //! ```
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::path::PathBuf;
@@ -37,7 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay::rt::{Clock, Tasks, Tick};
+use forebay::rt::{Clock, Mutex, Tasks, Tick};
 use forebay::value::Kind;
 use forebay::writes::{Applied, Applying, Change, Effect, OperationId, SinkWrite};
 use forebay::{Sink, SinkError, Value};
@@ -51,6 +54,11 @@ use crate::source::http::{
     Exchange, HttpError, HttpOptions, OpenError, Resolve, UrlTemplate, exchange_of, together,
 };
 
+/// How often it may be said of one write that it is under way there, before it counts as refused.
+pub const UNDER_WAY_MAX: u32 = 20;
+/// The most writes of which it is known how often; of more, all are counted anew.
+const COUNTED_MAX: usize = 4_096;
+
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// How a sink of requests asks.
@@ -62,6 +70,8 @@ pub struct HttpSinkOptions {
     pub headers: Vec<(String, String)>,
     /// Whether the other side honours `Idempotency-Key`. Default: no.
     pub idempotency_key: bool,
+    /// Whether 202 counts as applied: the other side keeps what it accepts, and applies it in order. Default: no.
+    pub accepted: bool,
     /// The longest for name, TCP and TLS together. Default: 1 s.
     pub connect_timeout: Duration,
     /// The longest for the writes of one call together, which go beside one another as far as there are connections. Default: 4 s; shorter
@@ -96,6 +106,7 @@ impl HttpSinkOptions {
             url,
             headers: Vec::new(),
             idempotency_key: false,
+            accepted: false,
             connect_timeout,
             timeout: Duration::from_secs(4),
             connections,
@@ -138,12 +149,35 @@ pub enum UnfitWrite {
     Fields,
 }
 
+/// A write that may be under way on the other side.
+#[derive(Debug, thiserror::Error)]
+enum UnderWay {
+    /// It was accepted, which is not applied.
+    #[error(
+        "{0}, which promises nothing: if whatever is accepted is applied in order, say so by `accepted = true`"
+    )]
+    Accepted(#[source] HttpError),
+    /// An earlier attempt has not ended there.
+    #[error("{0}: an earlier attempt at the write has not ended there")]
+    Conflict(#[source] HttpError),
+    /// That was said too often.
+    #[error("{cause}; that was its answer {UNDER_WAY_MAX} times")]
+    TooOften {
+        /// What was said last.
+        #[source]
+        cause: Box<Self>,
+    },
+}
+
 /// A sink that writes by HTTP requests.
 #[derive(Debug)]
 pub struct HttpSink {
     exchange: Exchange,
     url: UrlTemplate,
     idempotency_key: bool,
+    accepted: bool,
+    /// How often it was said of a write that it is under way there.
+    under_way: Mutex<HashMap<OperationId, u32>>,
     timeout: Duration,
     connections: usize,
     /// Requests in flight.
@@ -175,6 +209,8 @@ impl HttpSink {
             exchange: exchange_of(&options.of_requests(), tasks, clock.clone())?,
             url: options.url,
             idempotency_key: options.idempotency_key,
+            accepted: options.accepted,
+            under_way: Mutex::default(),
             timeout: options.timeout,
             connections,
             slots: Semaphore::new(connections),
@@ -187,13 +223,51 @@ impl HttpSink {
     async fn applied(&self, write: &SinkWrite, due: Tick) -> Result<Applied, SinkError> {
         let job = self.job(write).map_err(SinkError::refused)?;
         let is_delete = job.method == Method::DELETE;
-        match self.sent(job, due).await {
+        let ended = self.sent(job, due).await;
+        let under_way = match ended {
+            Err(error) if error.has_status(StatusCode::ACCEPTED) && !self.accepted => {
+                UnderWay::Accepted(error)
+            }
+            Err(error) if error.has_status(StatusCode::CONFLICT) && self.idempotency_key => {
+                UnderWay::Conflict(error)
+            }
+            ended => {
+                let told = self.told(ended, is_delete);
+                // What did not come to an answer does not end what may be under way.
+                if !matches!(&told, Err(error) if error.effect != Effect::Refused) {
+                    self.under_way.lock().remove(&write.id);
+                }
+                return told;
+            }
+        };
+        Err(self.counted(write.id, under_way))
+    }
+
+    /// What is told of a write that may be under way there.
+    fn counted(&self, id: OperationId, under_way: UnderWay) -> SinkError {
+        let mut counts = self.under_way.lock();
+        if counts.len() >= COUNTED_MAX && !counts.contains_key(&id) {
+            counts.clear();
+        }
+        let count = counts.entry(id).or_default();
+        *count += 1;
+        if *count < UNDER_WAY_MAX {
+            return SinkError::unknown(under_way);
+        }
+        counts.remove(&id);
+        SinkError::refused(UnderWay::TooOften { cause: Box::new(under_way) })
+    }
+
+    /// What is told of a write that has ended.
+    fn told(&self, ended: Result<(), HttpError>, is_delete: bool) -> Result<Applied, SinkError> {
+        match ended {
             // The other side may keep more, or another form.
             Ok(()) => Ok(Applied::otherwise()),
+            Err(error) if error.has_status(StatusCode::ACCEPTED) && self.accepted => Ok(Applied::otherwise()),
             Err(HttpError::Status { status: StatusCode::NOT_FOUND | StatusCode::GONE, .. }) if is_delete => {
                 Ok(Applied::otherwise())
             }
-            Err(error) => Err(SinkError { effect: self.effect(&error), cause: Arc::new(error) }),
+            Err(error) => Err(SinkError { effect: effect(&error), cause: Arc::new(error) }),
         }
     }
 
@@ -229,26 +303,24 @@ impl HttpSink {
         };
         Ok(Job { method, target, own, body })
     }
+}
 
-    /// What is known of a write that ended in `error`.
-    fn effect(&self, error: &HttpError) -> Effect {
-        match error {
-            HttpError::Unreachable { .. }
-            | HttpError::Refused { .. }
-            | HttpError::Certificate { .. }
-            | HttpError::Busy { .. } => Effect::Failed,
-            HttpError::Status { status, .. } => match *status {
-                StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
-                    Effect::Failed
-                }
-                // An earlier attempt with this id is still under way there.
-                StatusCode::CONFLICT if self.idempotency_key => Effect::Unknown,
-                StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => Effect::Refused,
-                status if status.is_server_error() => Effect::Unknown,
-                _ => Effect::Refused,
-            },
-            _ => Effect::Unknown,
-        }
+/// What is known of a write that ended in `error`.
+fn effect(error: &HttpError) -> Effect {
+    match error {
+        HttpError::Unreachable { .. }
+        | HttpError::Refused { .. }
+        | HttpError::Certificate { .. }
+        | HttpError::Busy { .. } => Effect::Failed,
+        HttpError::Status { status, .. } => match *status {
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
+                Effect::Failed
+            }
+            StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => Effect::Refused,
+            status if status.is_server_error() => Effect::Unknown,
+            _ => Effect::Refused,
+        },
+        _ => Effect::Unknown,
     }
 }
 

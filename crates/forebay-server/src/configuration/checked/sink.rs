@@ -47,6 +47,8 @@ pub struct HttpSink {
     pub headers: BTreeMap<String, Text>,
     /// Whether the other side honours `Idempotency-Key`. Default: no.
     pub idempotency_key: bool,
+    /// Whether 202 counts as applied. Default: no.
+    pub accepted: bool,
     /// The longest for one request. Default: four fifths of the loader's time-out.
     pub timeout: Option<Duration>,
     /// Most requests in flight. Default: 16.
@@ -70,6 +72,7 @@ impl HttpSink {
         HttpSinkOptions {
             headers: headers.collect(),
             idempotency_key: self.idempotency_key,
+            accepted: self.accepted,
             timeout: self.timeout.unwrap_or(timeout * part / whole),
             connections: self.connections.unwrap_or(default.connections),
             addresses: self.addresses.clone(),
@@ -136,6 +139,7 @@ fn http(table: &Table, names: &KeyNames<'_>, findings: &mut Findings) -> Option<
         template: template?,
         headers: headers(table),
         idempotency_key: table.flag("idempotency_key").unwrap_or(false),
+        accepted: table.flag("accepted").unwrap_or(false),
         timeout: table.duration("timeout"),
         connections: number(table, "connections"),
         addresses: addresses?,

@@ -477,6 +477,12 @@ static SINK_HTTP: Section = Section {
             effect: "The other side honours `Idempotency-Key`: a write is exactly once in effect; otherwise at least once.",
         },
         Opt {
+            name: "accepted",
+            kind: Kind::Flag,
+            default: "false",
+            effect: "202 counts as applied: the other side keeps what it accepts, and applies it in order.",
+        },
+        Opt {
             name: "timeout",
             kind: between(millis(1), days(1)),
             default: "four fifths of `loader.timeout`",

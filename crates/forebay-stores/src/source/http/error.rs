@@ -223,6 +223,11 @@ impl HttpError {
         Self::Lost { origin, problem }
     }
 
+    /// Whether the origin answered with this status.
+    pub(crate) fn has_status(&self, asked: StatusCode) -> bool {
+        matches!(self, Self::Status { status, .. } if *status == asked)
+    }
+
     /// Whether the same request can succeed later without anybody's doing.
     #[must_use]
     pub fn may_pass(&self) -> bool {

@@ -105,7 +105,8 @@ impl Exchange {
         let place = Place { origin: Origin::clone(origin), target: target.to_owned() };
         let (head, body) = self.ask(&place, method, own, body).await?.into_parts();
         self.drain(body).await;
-        if head.status.is_success() {
+        // What was accepted may be applied later, or never (RFC 9110 §15.3.3).
+        if head.status.is_success() && head.status != StatusCode::ACCEPTED {
             return Ok(());
         }
         let retry_after = freshness::retry_after(&head.headers);

@@ -93,6 +93,37 @@ async fn what_an_answer_tells_of_a_write() {
 }
 
 #[tokio::test]
+async fn what_is_accepted_is_not_applied_unless_that_is_declared() {
+    let origin = Origin::start(|_, _| says("202 Accepted", &[], "")).await;
+    let sink = open(options(&origin.url("/{code}")));
+    let told = apply(&sink, &[put(1, "a", "{}"), delete(2, "b")]).await;
+    assert!(told.iter().all(|told| told.starts_with("Unknown: ")), "{told:?}");
+    assert!(told[0].contains("202 Accepted") && told[0].contains("`accepted = true`"), "{told:?}");
+    let sink = open(HttpSinkOptions { accepted: true, ..options(&origin.url("/{code}")) });
+    assert_eq!(apply(&sink, &[put(1, "a", "{}"), delete(2, "b")]).await, ["ok", "ok"]);
+}
+
+#[tokio::test]
+async fn what_is_said_to_be_under_way_again_and_again_is_refused() {
+    for status in ["409 Conflict", "202 Accepted"] {
+        // A failure in between is not counted, and ends nothing.
+        let origin = Origin::start(move |number, _| match number {
+            10 => says("503 Service Unavailable", &[], ""),
+            _ => says(status, &[], ""),
+        })
+        .await;
+        let sink = open(HttpSinkOptions { idempotency_key: true, ..options(&origin.url("/{code}")) });
+        for (id, most) in [(1, 21), (2, 20)] {
+            for number in 1..=most {
+                let told = apply(&sink, &[put(id, "a", "{}")]).await;
+                let ends = if number == most { "Refused: " } else { "Unknown: " };
+                assert!(told[0].starts_with(ends), "{status}, {number} of write {id}: {told:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_does_not_come_to_an_answer_is_told_apart() {
     let silent = Origin::start(|_, _| Says::Nothing).await;
     let cut = Origin::start(|_, _| Says::Bytes(b"HTTP/1.1 2".to_vec())).await;
