@@ -104,6 +104,7 @@ fn kind(error: &Error) -> (StatusCode, &'static str) {
         (Error::Unconfirmed { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "unconfirmed"),
         (Error::WritesRefused { .. }, _) => (StatusCode::FORBIDDEN, "writes_refused"),
         (Error::TooLarge { .. }, _) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        (Error::Unfit { .. }, _) => (StatusCode::UNPROCESSABLE_ENTITY, "unfit"),
         (Error::SinkRefused { .. }, _) => (StatusCode::UNPROCESSABLE_ENTITY, "sink_refused"),
         (Error::SinkFailed { .. }, _) => (StatusCode::BAD_GATEWAY, "sink_failed"),
         (Error::WriteUnconfirmed { .. }, _) => (StatusCode::GATEWAY_TIMEOUT, "write_unconfirmed"),

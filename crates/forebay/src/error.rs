@@ -38,6 +38,14 @@ pub enum Error {
         /// The namespace asked.
         namespace: Arc<str>,
     },
+    /// The sink takes no such write, whatever the time: nothing was done, and what is held stays.
+    #[error("namespace `{namespace}`: its sink does not take this write: {problem}")]
+    Unfit {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// What is wrong with it and what to write instead, as the sink says.
+        problem: Cause,
+    },
     /// The sink refused the write, and would again: nothing was done, and what is held stays.
     #[error("namespace `{namespace}`: the sink refused the write")]
     SinkRefused {
@@ -331,6 +339,7 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::TooManyKeys { .. }
             | Self::SinkFirst { .. }
+            | Self::Unfit { .. }
             | Self::SinkRefused { .. }
             | Self::WholeOnly { .. }
             | Self::WrongKind { .. }

@@ -84,11 +84,9 @@ async fn write(
         _ => Problem::no_body(),
     })?;
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let value = Value::from(match (namespace.policy().writes, content_type) {
-        // A sink takes rows, which are JSON objects.
-        (Writes::Through | Writes::Behind, _) => Blob::json(body),
-        (_, Some(content_type)) => Blob::new(body, content_type),
-        (_, None) => Blob::opaque(body),
+    let value = Value::from(match content_type {
+        Some(content_type) => Blob::new(body, content_type),
+        None => Blob::opaque(body),
     });
     namespace.set_key(key.as_bytes(), value, None).await.map_err(|error| Problem::engine(&error))?;
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -42,10 +42,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use forebay::rt::{Clock, Mutex, Tasks, Tick};
 use forebay::value::Kind;
-use forebay::writes::{Applied, Applying, Change, Effect, OperationId, SinkWrite};
-use forebay::{Sink, SinkError, Value};
+use forebay::writes::{Applied, Applying, Change, Effect, OperationId, SinkWrite, Unfit};
+use forebay::{Blob, LoadKey, Sink, SinkError, Value};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
+use serde::de::IgnoredAny;
 use tokio::sync::Semaphore;
 
 use crate::episode::Episode;
@@ -144,6 +145,14 @@ pub enum UnfitWrite {
         /// Its kind.
         kind: Kind,
     },
+    /// Its content type cannot be sent.
+    #[error("its content type is no text that a header can have: write it with another")]
+    ContentType,
+    /// It says of itself that it is JSON, and is none.
+    #[error(
+        "it is no JSON, which its content type says it is: write JSON, or say what it is by another content type"
+    )]
+    NotJson,
     /// It writes single fields.
     #[error("it writes fields of a hash: requests carry whole values alone")]
     Fields,
@@ -221,7 +230,10 @@ impl HttpSink {
 
     /// Applies `write` before `due`: past it nothing is sent any more, and nobody is waited for.
     async fn applied(&self, write: &SinkWrite, due: Tick) -> Result<Applied, SinkError> {
-        let job = self.job(write).map_err(SinkError::refused)?;
+        let mut job = self.job(&write.key, &write.change).map_err(SinkError::refused)?;
+        if self.idempotency_key {
+            job.own.extend(quoted(write.id).map(|id| (IDEMPOTENCY_KEY, id)));
+        }
         let is_delete = job.method == Method::DELETE;
         let ended = self.sent(job, due).await;
         let under_way = match ended {
@@ -285,16 +297,14 @@ impl HttpSink {
         sent.unwrap_or_else(|_| Err(HttpError::Timeout { origin: origin.shown(), after }))
     }
 
-    /// The request that a write is.
-    fn job(&self, write: &SinkWrite) -> Result<Job, UnfitWrite> {
-        let target = self.url.fill(&[&write.key]).ok_or(UnfitWrite::Key)?;
+    /// The request that a write is, but for the id that goes with it.
+    fn job(&self, key: &LoadKey, change: &Change) -> Result<Job, UnfitWrite> {
+        let target = self.url.fill(&[key]).ok_or(UnfitWrite::Key)?;
         let mut own = HeaderMap::new();
-        if self.idempotency_key {
-            own.extend(quoted(write.id).map(|id| (IDEMPOTENCY_KEY, id)));
-        }
-        let (method, body) = match &write.change {
+        let (method, body) = match change {
             Change::Put(Value::Blob(blob)) => {
-                own.extend(HeaderValue::from_str(blob.content_type()).ok().map(|told| (CONTENT_TYPE, told)));
+                let told = HeaderValue::from_str(blob.content_type());
+                own.insert(CONTENT_TYPE, told.map_err(|_| UnfitWrite::ContentType)?);
                 (Method::PUT, blob.bytes())
             }
             Change::Put(other) => return Err(UnfitWrite::Kind { kind: other.kind() }),
@@ -324,12 +334,32 @@ fn effect(error: &HttpError) -> Effect {
     }
 }
 
+/// Whether a value says of itself that it is JSON: `application/json`, or a type of its own that ends in `+json` (RFC 6839 §3.1).
+fn says_json(blob: &Blob) -> bool {
+    let media = blob.content_type().split(';').next().unwrap_or_default().trim();
+    let suffix = media.len().checked_sub("+json".len()).and_then(|at| media.get(at..));
+    media.eq_ignore_ascii_case("application/json")
+        || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
+}
+
 /// An operation id as a string of structured headers (RFC 9651 §3.3.3).
 fn quoted(id: OperationId) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("\"{id}\"")).ok()
 }
 
 impl Sink for HttpSink {
+    /// Whether a request can be made of it, whose body is what it says of itself.
+    fn check(&self, _: &str, key: &LoadKey, change: &Change) -> Result<(), Unfit> {
+        self.job(key, change).map_err(Unfit::new)?;
+        match change {
+            Change::Put(Value::Blob(blob)) if says_json(blob) => {
+                let read = serde_json::from_slice::<IgnoredAny>(blob.as_bytes());
+                read.map(drop).map_err(|_| Unfit::new(UnfitWrite::NotJson))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn apply<'a>(&'a self, namespace: &'a str, writes: &'a [SinkWrite]) -> Applying<'a> {
         Box::pin(async move {
             let watch = self.episode.watch(namespace, writes.iter().map(|write| &write.key));

@@ -1,12 +1,13 @@
 //! The story of a write that goes behind.
 //!
-//! 1. It is journaled. When the journal has it, it is laid over its key, and its writer is told ([`Core::write_behind`]).
-//! 2. Readers of this instance see it from then on, whatever memory, the shared tier and the source have (`read.rs`).
-//! 3. It goes to the sink, with others, after the earlier ones of its key ([`Core::apply`]).
-//! 4. The sink has applied it: copies follow, fenced, as those of a write that goes through (`through.rs`). Only after that ends
+//! 1. The sink is asked whether it takes such a write, since later nobody is there to be told.
+//! 2. It is journaled. When the journal has it, it is laid over its key, and its writer is told ([`Core::write_behind`]).
+//! 3. Readers of this instance see it from then on, whatever memory, the shared tier and the source have (`read.rs`).
+//! 4. It goes to the sink, with others, after the earlier ones of its key ([`Core::apply`]).
+//! 5. The sink has applied it: copies follow, fenced, as those of a write that goes through (`through.rs`). Only after that ends
 //!    what was laid over the key: a load that began before the sink's answer is closed by then and stores nothing, and one
 //!    that begins later reads what the sink has applied. Then the journal is told.
-//! 5. The sink failed: it is tried again later, by the same id, or is a dead letter, which stays laid over its key.
+//! 6. The sink failed: it is tried again later, by the same id, or is a dead letter, which stays laid over its key.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -81,9 +82,10 @@ impl Core {
         let Some(behind) = &self.behind else {
             return Err(Error::WritesRefused { namespace: Arc::clone(&self.name) });
         };
-        if self.key_of(key).is_none() {
-            return Err(self.not_canonical());
-        }
+        let params = self.key_of(key).ok_or_else(|| self.not_canonical())?;
+        let change = value.clone().map_or(Change::Delete, Change::Put);
+        self.taken_by_sink(&params, &change)?;
+        drop(change);
         let encoded = match &value {
             Some(value) => Some(self.envelope_of(value).ok_or_else(|| self.unwritable())?),
             None => None,

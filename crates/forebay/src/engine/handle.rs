@@ -165,7 +165,7 @@ impl<V: Any + Send + Sync> Namespace<V> {
     /// Writes of one key go to the sink in the order in which they came here. One whose caller goes away is finished all the same.
     ///
     /// # Errors
-    /// When the key cannot be one of this namespace, or the value is too large to be kept here. [`Error::WritesRefused`],
+    /// When the key cannot be one of this namespace, or the value is too large to be kept here. [`Error::WritesRefused`], [`Error::Unfit`],
     /// [`Error::SinkRefused`], [`Error::SinkFailed`] and [`Error::Overloaded`]: nothing was done. [`Error::WriteUnconfirmed`]: the
     /// sink may have applied it, and what was held is gone. [`Error::Unconfirmed`]: it is applied, and the shared tier could not be
     /// told.

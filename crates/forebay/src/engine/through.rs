@@ -1,6 +1,6 @@
 //! The story of a write that goes through: in the order of its key to the sink, and back to what is held.
 //!
-//! The sink is asked by a task of the engine's: a writer who goes away does not leave copies as they were. What is held follows once
+//! A write that the sink takes in no case is told before anything is done. The sink is asked by a task of the engine's: a writer who goes away does not leave copies as they were. What is held follows once
 //! the sink has answered. Loads that began before its answer may have read the old row, so their flights are closed then, and what
 //! was written is held only if nothing came across the write. With a shared tier nobody here knows what other instances wrote
 //! meanwhile: the key is invalidated through the log, and the next read loads. What the sink does not confirm is invalidated too.
@@ -118,6 +118,19 @@ impl Core {
         Error::Key { namespace: Arc::clone(&self.name), problem }
     }
 
+    /// Whether the sink takes such a write, as far as it can tell without asking anybody.
+    pub(super) fn taken_by_sink(&self, key: &LoadKey, change: &Change) -> Result<(), Error> {
+        let Some(sink) = &self.sink else { return Ok(()) };
+        let namespace = || Arc::clone(&self.name);
+        // It is the user's code.
+        let checked = std::panic::catch_unwind(AssertUnwindSafe(|| sink.check(&self.name, key, change)));
+        match checked {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(unfit)) => Err(Error::Unfit { namespace: namespace(), problem: Arc::new(unfit) }),
+            Err(_) => Err(Error::SinkRefused { namespace: namespace(), cause: Arc::new(Panicked) }),
+        }
+    }
+
     async fn write_through(
         self: &Arc<Self>,
         key: &[u8],
@@ -128,6 +141,10 @@ impl Core {
             self.counters.wrote(WriteOutcome::Refused);
             return Err(self.not_canonical());
         };
+        if let Err(error) = self.taken_by_sink(&params, &change) {
+            self.counters.wrote((&error).into());
+            return Err(error);
+        }
         let Some(place) = self.order.enter(key) else {
             self.counters.wrote(WriteOutcome::Failed);
             return Err(self.too_many_writes());

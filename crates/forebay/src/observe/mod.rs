@@ -303,6 +303,7 @@ mod tests {
             (Error::BreakerOpen { namespace: name(), retry_after: after }, "breaker_open", "failed"),
             (Error::SinkFirst { namespace: name() }, "key", "refused"),
             (Error::SinkRefused { namespace: name(), cause: Arc::new(Error::NoRuntime) }, "key", "refused"),
+            (Error::Unfit { namespace: name(), problem: Arc::new(Error::NoRuntime) }, "key", "refused"),
             (Error::SinkFailed { namespace: name(), cause: Arc::new(Error::NoRuntime) }, "source", "failed"),
             (Error::WriteUnconfirmed { namespace: name(), cause: None }, "lost", "unconfirmed"),
             (Error::QueueFull { namespace: name(), retry_after: after }, "source", "failed"),

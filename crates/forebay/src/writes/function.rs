@@ -5,7 +5,9 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::sink::{Applied, Applying, Change, Outcomes, Sink, SinkError, SinkWrite};
+use super::sink::{Applied, Applying, Change, Outcomes, Sink, SinkError, SinkWrite, Unfit};
+use crate::error::Error;
+use crate::source::LoadKey;
 use crate::value::FromParams;
 
 /// A sink made of a function that applies many writes. Made by [`write_many`].
@@ -35,13 +37,17 @@ where
     F: Fn(Vec<(K, Option<Arc<V>>)>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Vec<Result<(), SinkError>>> + Send + 'static,
 {
+    fn check(&self, namespace: &str, key: &LoadKey, change: &Change) -> Result<(), Unfit> {
+        read::<K, V>(namespace, key, change).map(drop).map_err(Unfit::new)
+    }
+
     fn apply<'a>(&'a self, namespace: &'a str, writes: &'a [SinkWrite]) -> Applying<'a> {
         Box::pin(async move {
             let mut given = Vec::with_capacity(writes.len());
             let mut unfit = Vec::with_capacity(writes.len());
             for write in writes {
-                let read = read::<K, V>(namespace, write);
-                unfit.push(read.map(|pair| given.push(pair)).err());
+                let read = read::<K, V>(namespace, &write.key, &write.change);
+                unfit.push(read.map(|pair| given.push(pair)).err().map(SinkError::refused));
             }
             if given.is_empty() {
                 return unfit.into_iter().flatten().map(Err).collect();
@@ -117,13 +123,17 @@ where
     F: Fn(K, Option<Arc<V>>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), SinkError>> + Send + 'static,
 {
+    fn check(&self, namespace: &str, key: &LoadKey, change: &Change) -> Result<(), Unfit> {
+        read::<K, V>(namespace, key, change).map(drop).map_err(Unfit::new)
+    }
+
     fn apply<'a>(&'a self, namespace: &'a str, writes: &'a [SinkWrite]) -> Applying<'a> {
         Box::pin(async move {
             let mut outcomes: Outcomes = Vec::with_capacity(writes.len());
             for write in writes {
-                outcomes.push(match read::<K, V>(namespace, write) {
+                outcomes.push(match read::<K, V>(namespace, &write.key, &write.change) {
                     Ok((key, value)) => applied((self.function)(key, value).await),
-                    Err(unfit) => Err(unfit),
+                    Err(misfit) => Err(SinkError::refused(misfit)),
                 });
             }
             outcomes
@@ -138,23 +148,26 @@ fn applied(told: Result<(), SinkError>) -> Result<Applied, SinkError> {
 /// The key and new value of a write, as a function takes them.
 fn read<K: FromParams, V: Any + Send + Sync>(
     namespace: &str,
-    write: &SinkWrite,
-) -> Result<(K, Option<Arc<V>>), SinkError> {
-    let key = K::from_params(namespace, &write.key.params).map_err(SinkError::refused)?;
-    let value = match &write.change {
+    key: &LoadKey,
+    change: &Change,
+) -> Result<(K, Option<Arc<V>>), Misfit> {
+    let key = K::from_params(namespace, &key.params)?;
+    let value = match change {
         Change::Put(value) => match value.as_typed::<V>() {
             Some(value) => Some(value),
-            None => return Err(SinkError::refused(Unfit::OtherType(std::any::type_name::<V>()))),
+            None => return Err(Misfit::OtherType(std::any::type_name::<V>())),
         },
         Change::Delete => None,
-        Change::Fields(_) => return Err(SinkError::refused(Unfit::Fields)),
+        Change::Fields(_) => return Err(Misfit::Fields),
     };
     Ok((key, value))
 }
 
 /// A write that a function cannot take.
 #[derive(Debug, thiserror::Error)]
-enum Unfit {
+enum Misfit {
+    #[error(transparent)]
+    Key(#[from] Error),
     #[error("the sink's function takes values of type {0}: write one, or change the function")]
     OtherType(&'static str),
     #[error("the sink's function takes whole values: write the whole hash, or implement `Sink`")]

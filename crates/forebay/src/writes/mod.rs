@@ -15,7 +15,7 @@ pub use function::{WriteMany, WriteOne, write_many, write_one};
 pub use journal::{Committing, Journal, JournalEntry, JournalError, Kept, KeptDead, Operation, Recovered};
 pub(crate) use order::{Going, Order, Place};
 pub(crate) use sink::WrongCount;
-pub use sink::{Applied, Applying, Change, Effect, OperationId, Outcomes, Sink, SinkError, SinkWrite};
+pub use sink::{Applied, Applying, Change, Effect, OperationId, Outcomes, Sink, SinkError, SinkWrite, Unfit};
 
 use crate::loader::Flights;
 use crate::rt::planted::{Bug, planted};

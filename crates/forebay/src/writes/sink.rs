@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::error::Cause;
 use crate::source::LoadKey;
 use crate::value::{Value, Version};
 
@@ -126,6 +127,19 @@ pub type Applying<'a> = Pin<Box<dyn Future<Output = Outcomes> + Send + 'a>>;
 
 /// Where writes go.
 pub trait Sink: Send + Sync + 'static {
+    /// Whether `change` of `key` is a write that it takes, as far as that can be told without asking anybody. What is told here is told
+    /// to the writer, before anything is acknowledged, journaled or written; a write that is let through and refused by
+    /// [`apply`](Self::apply) is a dead letter where writes go behind. It is asked by the writer's task, so it does not take long.
+    ///
+    /// Unless it says otherwise a sink takes every write.
+    ///
+    /// # Errors
+    /// What is wrong with the write, and what to write instead.
+    fn check(&self, namespace: &str, key: &LoadKey, change: &Change) -> Result<(), Unfit> {
+        let _ = (namespace, key, change);
+        Ok(())
+    }
+
     /// Applies `writes`, of which no two are of one key; one outcome each, in the same order. They need not be applied together:
     /// one that fails does not keep the others from being applied.
     ///
@@ -136,8 +150,25 @@ pub trait Sink: Send + Sync + 'static {
 }
 
 impl<S: Sink + ?Sized> Sink for Arc<S> {
+    fn check(&self, namespace: &str, key: &LoadKey, change: &Change) -> Result<(), Unfit> {
+        (**self).check(namespace, key, change)
+    }
+
     fn apply<'a>(&'a self, namespace: &'a str, writes: &'a [SinkWrite]) -> Applying<'a> {
         (**self).apply(namespace, writes)
+    }
+}
+
+/// Why a sink takes no such write: what is wrong with it, and what to write instead. Whoever wrote is told, so it names no secret.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unfit(Cause);
+
+impl Unfit {
+    /// For what `cause` says.
+    #[must_use]
+    pub fn new(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self(Arc::new(cause))
     }
 }
 

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use forebay::rt::Clock;
 use forebay::tier::shared::SharedTier;
 use forebay::value::{Hash, Param, Version};
-use forebay::writes::{Applied, Applying, Change, OperationId, Outcomes, SinkWrite};
+use forebay::writes::{Applied, Applying, Change, OperationId, Outcomes, SinkWrite, Unfit};
 use forebay::{
-    Blob, Decided, Error, Forebay, Namespace, NamespaceBuilder, Sink, SinkError, Value, Writes, write_many,
+    Blob, Decided, Error, Fault, Forebay, LoadKey, Namespace, NamespaceBuilder, Sink, SinkError, Value,
+    Writes, write_many, write_one,
 };
 use forebay_simulated::SimulatedTier;
 use tokio::sync::Semaphore;
@@ -89,6 +90,19 @@ impl Desk {
 }
 
 impl Sink for Desk {
+    fn check(&self, namespace: &str, _: &LoadKey, change: &Change) -> Result<(), Unfit> {
+        assert_eq!(namespace, "things");
+        match change {
+            Change::Put(value) if value.as_blob().is_some_and(|blob| text(blob) == "unfit") => {
+                Err(Unfit::new(No))
+            }
+            Change::Put(value) if value.as_blob().is_some_and(|blob| text(blob) == "panic") => {
+                panic!("the desk panics")
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn apply<'a>(&'a self, namespace: &'a str, writes: &'a [SinkWrite]) -> Applying<'a> {
         assert_eq!(namespace, "things");
         let act = self.0.acts.lock().unwrap().pop_front().unwrap_or(Act::Apply);
@@ -227,6 +241,24 @@ async fn what_a_value_says_of_itself_holds_for_written_ones() {
     stage.engine.invalidate_tag("of:x").await.unwrap();
     assert!(!stage.holds("a"), "its tag did not reach it");
     assert_eq!(stage.things.peek(b"k:b").unwrap().fresh_for, Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn what_a_sink_never_takes_is_told_before_it_is_asked() {
+    let stage = through();
+    stage.script.set("a", "old");
+    assert_eq!(stage.get("a").await.as_deref(), Some("old"));
+    let unfit = stage.set("a", "unfit").await.unwrap_err();
+    assert!(matches!(unfit, Error::Unfit { .. }) && !unfit.may_retry(), "{unfit:?}");
+    assert_eq!(unfit.fault(), Fault::Caller);
+    assert!(unfit.to_string().ends_with("its sink does not take this write: the desk says no"), "{unfit}");
+    let panicked = stage.set("a", "panic").await.unwrap_err();
+    assert!(matches!(panicked, Error::SinkRefused { .. }), "{panicked:?}");
+    assert!(stage.desk.asked().is_empty(), "the sink was asked all the same");
+    assert_eq!(stage.get("a").await.as_deref(), Some("old"));
+    assert_eq!((stage.script.loads(), stage.things.counts().writes_refused), (1, 2));
+    stage.set("a", "new").await.unwrap();
+    stage.check().await;
 }
 
 #[tokio::test]
@@ -526,6 +558,12 @@ async fn a_function_takes_what_fits_it_and_refuses_the_rest() {
     assert_eq!(applied, [true, false, false, false, true]);
     let given: Vec<i64> = rows.lock().unwrap().iter().map(|(id, _)| *id).collect();
     assert_eq!(given, [1, 13, 4]);
+    // What they cannot be given they tell beforehand; what they refuse by themselves nobody knows before.
+    let one = Arc::new(write_one(async |_: i64, _: Option<Arc<String>>| Ok(())));
+    for sink in [&sink as &dyn Sink, &*one, &one] {
+        let takes = writes.iter().map(|write| sink.check("notes", &write.key, &write.change).is_ok());
+        assert_eq!(takes.collect::<Vec<_>>(), [true, true, false, false, true]);
+    }
 }
 
 /// Two instances over one simulated tier, and time that goes on while `test` runs.

@@ -92,10 +92,10 @@ async fn a_write_through_is_in_the_database_when_it_is_answered() {
 async fn what_a_sink_refuses_or_cannot_do_is_told() {
     let world = World::new().await;
     let (process, mut client) = world.start().await;
-    assert!(client.say("SET through:a [1]").await.starts_with("!FBSINKREFUSED"));
-    assert!(client.say("DEL kept:a").await.starts_with("!FBSINKREFUSED"), "it declares no delete");
+    world.sql("create trigger no_13 before insert on items when new.price = 13 begin select raise(abort, '13'); end").await;
+    assert!(client.say(r#"SET through:a {"price":13}"#).await.starts_with("!FBSINKREFUSED"));
     let path = "/v1/shop/through/through:a";
-    let refused = ask_with(process.http, "PUT", path, "", "[1]").await;
+    let refused = ask_with(process.http, "PUT", path, "", r#"{"price":13}"#).await;
     assert_eq!((refused.status, refused.problem().as_str()), (422, "sink_refused"));
     assert!(client.say("SET through:a 1 NX").await.starts_with("!ERR NX, XX and GET"));
     assert_eq!(world.price("a").await, Some(1));
@@ -105,6 +105,51 @@ async fn what_a_sink_refuses_or_cannot_do_is_told() {
     let failed = ask_with(process.http, "PUT", path, "", r#"{"price":2}"#).await;
     assert_eq!((failed.status, failed.problem().as_str()), (502, "sink_failed"));
     assert_eq!(failed.header("retry-after"), "1");
+    assert!(soon(process.stop()).await);
+}
+
+#[tokio::test]
+async fn what_a_sink_cannot_write_is_told_to_the_writer_and_parks_nothing() {
+    let world = World::new().await;
+    let (process, mut client) = world.start().await;
+    for (line, told) in [
+        ("SET through:a [1]", "no JSON object"),
+        ("SET behind:a [1]", "no JSON object"),
+        ("SET behind:a plain", "no JSON object"),
+        (r#"SET behind:a {"cost":1}"#, "no member `price`"),
+        ("DEL kept:a", "declares no `delete`"),
+    ] {
+        let answer = client.say(line).await;
+        assert!(answer.starts_with('!') && answer.contains(told), "{line}: {answer}");
+    }
+    for (path, body, told) in [
+        ("/v1/shop/through/through:a", "[1]", "no JSON object"),
+        ("/v1/shop/behind/behind:a", r#"{"cost":1}"#, "no member `price`"),
+    ] {
+        let refused = ask_with(process.http, "PUT", path, "", body).await;
+        assert_eq!((refused.status, refused.problem().as_str()), (422, "unfit"), "{path}");
+        assert!(refused.body.contains(told), "{}", refused.body);
+    }
+    // Its key is not parked.
+    assert_eq!(client.say(r#"SET behind:a {"price":8}"#).await, "OK");
+    world.comes("a", Some(8)).await;
+    assert!(soon(process.stop()).await);
+}
+
+#[tokio::test]
+async fn a_value_is_of_the_type_that_its_writer_says() {
+    let world = World::new().await;
+    let (process, _client) = world.start().await;
+    world.sql("alter table items rename to others").await;
+    let path = "/v1/shop/behind/behind:new";
+    for (said, content_type) in [
+        ("Content-Type: application/vnd.item+json\r\n", "application/vnd.item+json"),
+        ("", "application/octet-stream"),
+    ] {
+        assert_eq!(ask_with(process.http, "PUT", path, said, r#"{"price":7}"#).await.status, 204);
+        let pending = ask(process.http, "GET", path, "").await;
+        assert_eq!((pending.header("content-type"), pending.body.as_str()), (content_type, r#"{"price":7}"#));
+    }
     assert!(soon(process.stop()).await);
 }
 

@@ -50,6 +50,7 @@
 //! # Ok(()) }
 //! ```
 
+mod fit;
 mod postgres;
 mod row;
 mod sqlite;
@@ -63,8 +64,8 @@ use std::time::Duration;
 use forebay::error::Cause;
 use forebay::rt::{Clock, Mutex};
 use forebay::value::Param;
-use forebay::writes::{Applied, Applying, Change, Effect, OperationId, Outcomes, SinkWrite};
-use forebay::{Sink, SinkError};
+use forebay::writes::{Applied, Applying, Change, Effect, OperationId, Outcomes, SinkWrite, Unfit};
+use forebay::{LoadKey, Sink, SinkError};
 use sqlx::{Executor, SqlStr};
 
 pub use row::RowError;
@@ -233,9 +234,9 @@ impl SqlSink {
     }
 
     /// A write as it is bound.
-    fn job(&self, place: usize, write: &SinkWrite) -> Result<Job, RowError> {
-        let key = write.key.params.as_slice();
-        let what = match &write.change {
+    fn bound(&self, key: &LoadKey, change: &Change) -> Result<What, RowError> {
+        let key = key.params.as_slice();
+        Ok(match change {
             Change::Put(value) => What::Write(match &self.asked {
                 Asked::Sqlite(asked) => asked.row(&self.params, key, value)?,
                 Asked::Postgres(asked) => asked.row(&self.params, key, value)?,
@@ -243,16 +244,15 @@ impl SqlSink {
             Change::Delete if !self.takes_deletes => return Err(RowError::NoDelete),
             Change::Delete => What::Delete(key.to_vec()),
             _ => return Err(RowError::NotWhole),
-        };
-        Ok(Job { place, id: write.id, what })
+        })
     }
 
     async fn applied(&self, writes: &[SinkWrite]) -> Outcomes {
         let mut outcomes: Outcomes = Vec::with_capacity(writes.len());
         let mut jobs = Vec::with_capacity(writes.len());
         for (place, write) in writes.iter().enumerate() {
-            match self.job(place, write) {
-                Ok(job) => jobs.push(job),
+            match self.bound(&write.key, &write.change) {
+                Ok(what) => jobs.push(Job { place, id: write.id, what }),
                 Err(error) => {
                     outcomes.push(Err(SinkError::refused(error)));
                     continue;
@@ -322,6 +322,11 @@ impl SqlSink {
 }
 
 impl Sink for SqlSink {
+    /// Whether it can be bound: its members are the columns, and fit their types.
+    fn check(&self, _: &str, key: &LoadKey, change: &Change) -> Result<(), Unfit> {
+        self.bound(key, change).map(drop).map_err(Unfit::new)
+    }
+
     fn apply<'a>(&'a self, namespace: &'a str, writes: &'a [SinkWrite]) -> Applying<'a> {
         Box::pin(async move {
             let watch = self.episode.watch(namespace, writes.iter().map(|write| &write.key));

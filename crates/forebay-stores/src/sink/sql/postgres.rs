@@ -11,6 +11,7 @@ use forebay::value::{Param, Value};
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, Postgres};
 use sqlx::{Arguments, AssertSqlSafe, Column as _, Executor, SqlSafeStr, SqlStr, Statement, TypeInfo};
 
+use super::fit::Holds;
 use super::row::{self, RowError};
 use super::statement::{Column, Insert};
 use super::{FORGET_MAX, OpenError, Session, SqlStatements, make_table};
@@ -37,7 +38,7 @@ pub(super) struct Asked {
     pool: PgPool,
     write: SqlStr,
     delete: Option<SqlStr>,
-    columns: Vec<Column>,
+    columns: Vec<(Column, Holds)>,
     kinds: Vec<ParamKind>,
 }
 
@@ -48,7 +49,8 @@ impl Asked {
         let mut held = Cancelling::acquire(pool).await?;
         let connection = held.connection()?;
         let refused = |statement, cause| OpenError::Statement { statement, cause };
-        let write = rewritten(connection, &insert).await.map_err(|cause| refused("write", cause))?;
+        let rewritten = rewritten(connection, &insert).await;
+        let (write, holds) = rewritten.map_err(|cause| refused("write", cause))?;
         let kinds: Vec<_> = statements.params.iter().map(|param| param.kind).collect();
         let delete = match &statements.delete {
             Some(text) => {
@@ -59,17 +61,21 @@ impl Asked {
         make_table::<Postgres>(connection, REMEMBER, TABLE).await?;
         forget(connection, statements.remember, FORGET_MAX).await.map_err(OpenError::Table)?;
         held.done();
-        Ok(Self { pool: pool.clone(), write, delete, columns: insert.columns, kinds })
+        let columns = insert.columns.into_iter().zip(holds).collect();
+        Ok(Self { pool: pool.clone(), write, delete, columns, kinds })
     }
 
     /// The JSON of a row: an object.
     pub(super) fn row(&self, params: &[KeyColumn], key: &[Param], value: &Value) -> Result<String, RowError> {
-        let cells = row::cells(self.columns.iter(), params, key, value)?;
-        let member = |(cell, column): (String, &Column)| {
-            format!("{}:{cell}", serde_json::Value::from(column.name.as_str()))
+        let cells = row::cells(self.columns.iter().map(|(column, _)| column), params, key, value)?;
+        let member = |(cell, (column, holds)): (String, &(Column, Holds))| {
+            if !holds.may_hold(&cell) {
+                return Err(RowError::WrongType { column: column.name.clone(), holds: holds.words() });
+            }
+            Ok(format!("{}:{cell}", serde_json::Value::from(column.name.as_str())))
         };
-        let members: Vec<String> = cells.into_iter().zip(&self.columns).map(member).collect();
-        Ok(format!("{{{}}}", members.join(",")))
+        let members: Result<Vec<String>, _> = cells.into_iter().zip(&self.columns).map(member).collect();
+        Ok(format!("{{{}}}", members?.join(",")))
     }
 
     /// A connection.
@@ -78,19 +84,24 @@ impl Asked {
     }
 }
 
-/// The statement that binds all rows as one JSON array of objects; it is prepared.
-async fn rewritten(connection: &mut PgConnection, insert: &Insert) -> Result<SqlStr, sqlx::Error> {
+/// The statement that binds all rows as one JSON array of objects, which is prepared, and what its columns hold.
+async fn rewritten(
+    connection: &mut PgConnection,
+    insert: &Insert,
+) -> Result<(SqlStr, Vec<Holds>), sqlx::Error> {
     let names: Vec<&str> = insert.columns.iter().map(|column| column.written.as_str()).collect();
     let columns = format!("select {} from {} limit 0", names.join(", "), insert.table);
     let columns = (&mut *connection).prepare(AssertSqlSafe(columns).into_sql_str()).await?;
-    let cell = |(column, given): (&Column, &sqlx::postgres::PgColumn)| {
-        if given.type_info().name() == "BYTEA" {
+    let holds: Vec<Holds> =
+        columns.columns().iter().map(|column| Holds::of(column.type_info().name())).collect();
+    let cell = |(column, holds): (&Column, &Holds)| {
+        if *holds == Holds::Bytes {
             format!("decode(forebay_json ->> '{}', 'base64')", column.name.replace('\'', "''"))
         } else {
             format!("forebay_row.{}", column.written)
         }
     };
-    let cells: Vec<String> = insert.columns.iter().zip(columns.columns()).map(cell).collect();
+    let cells: Vec<String> = insert.columns.iter().zip(&holds).map(cell).collect();
     let statement = format!(
         "{} select {} from json_array_elements($1::text::json) as forebay_json
             cross join lateral json_populate_record(null::{}, forebay_json) as forebay_row where true {}",
@@ -101,7 +112,7 @@ async fn rewritten(connection: &mut PgConnection, insert: &Insert) -> Result<Sql
     );
     let mut arguments = PgArguments::default();
     arguments.add("[]").map_err(sqlx::Error::Encode)?;
-    planned(connection, statement, arguments).await
+    Ok((planned(connection, statement, arguments).await?, holds))
 }
 
 /// Has `statement` planned and not run: that also finds what preparing does not, such as a privilege that is missing.

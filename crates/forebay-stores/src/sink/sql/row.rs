@@ -28,6 +28,14 @@ pub enum RowError {
         /// The column.
         column: String,
     },
+    /// A column cannot hold what goes to it.
+    #[error("what is written to the column `{column}` does not fit it: it holds {holds}")]
+    WrongType {
+        /// The column.
+        column: String,
+        /// What it holds, in words.
+        holds: &'static str,
+    },
     /// There is no statement for deletes.
     #[error("the sink declares no `delete`: add the statement that deletes keys")]
     NoDelete,

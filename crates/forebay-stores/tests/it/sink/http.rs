@@ -6,7 +6,7 @@ use std::time::Duration;
 use forebay::rt::Clock;
 use forebay::value::Value;
 use forebay::writes::Change;
-use forebay::{BehindOptions, Blob, Forebay, Writes, load_one, secs};
+use forebay::{BehindOptions, Blob, Forebay, Sink as _, Writes, load_one, secs};
 use forebay_stores::journal::{FileJournal, JournalOptions};
 use forebay_stores::sink::http::{HttpSink, HttpSinkOptions};
 use forebay_stores::source::http::address::AddressPolicy;
@@ -158,6 +158,36 @@ async fn what_no_request_can_be_made_of_is_refused_alone() {
     let many = UrlTemplate::parse(&origin.url("/?codes={keys}"), &["code"], Many::Joined).unwrap();
     let refused = HttpSink::open(HttpSinkOptions::new(many), Clock::default());
     assert!(matches!(refused, Err(OpenError::ManyKeys)));
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_as_what_it_says_it_is_is_told_beforehand() {
+    let origin = Origin::start(|_, _| says("200 OK", &[], "")).await;
+    let sink = open(options(&origin.url("/{code}/x")));
+    let value = |bytes: &str, content_type: &str| Change::Put(Value::from(Blob::new(bytes, content_type)));
+    for (code, change, told) in [
+        ("a", value("{}", "application/json"), "ok"),
+        ("a", value("plain", "application/json"), "it is no JSON, which its content type says"),
+        ("a", value("", "Application/JSON; charset=utf-8"), "it is no JSON"),
+        ("a", value("{} {}", "application/problem+json"), "it is no JSON"),
+        ("a", value("plain", "text/plain"), "ok"),
+        ("a", Change::Put(Value::from(Blob::opaque([0, 159]))), "ok"),
+        ("a", value("plain", "text/\u{1}"), "its content type is no text"),
+        ("a", Change::Delete, "ok"),
+        ("..", Change::Delete, "no url can be made"),
+        ("a", Change::Put(Value::Counter(1)), "of the kind counter"),
+        ("a", Change::Fields(vec![]), "fields of a hash"),
+    ] {
+        let write = write(1, code, change);
+        let checked = match sink.check("users", &write.key, &write.change) {
+            Ok(()) => "ok".to_owned(),
+            Err(unfit) => unfit.to_string(),
+        };
+        assert!(checked.starts_with(told) || checked.contains(told), "{write:?}: {checked}");
+    }
+    assert!(origin.asked().is_empty(), "nobody is asked");
+    assert_eq!(apply(&sink, &[write(1, "a", Change::Put(Value::from(Blob::opaque("x"))))]).await, ["ok"]);
+    assert_eq!(origin.asked()[0].header("content-type"), "application/octet-stream");
 }
 
 #[tokio::test]

@@ -152,6 +152,44 @@ async fn what_is_refused_is_refused_for_itself_only(database: &Database) {
     assert!(apply(&sink, &writes[7..8]).await[0].starts_with("Refused"));
 }
 
+/// What a sink says of a write before it is asked to apply it.
+fn checked(sink: &impl Sink, write: &SinkWrite) -> String {
+    match sink.check("quotes", &write.key, &write.change) {
+        Ok(()) => "ok".into(),
+        Err(unfit) => unfit.to_string(),
+    }
+}
+
+async fn what_cannot_be_bound_is_told_beforehand(database: &Database) {
+    let bytes = if database.dialect() == Dialect::Sqlite { "blob" } else { "bytea" };
+    run(database, &format!("create table files (code text primary key, raw {bytes}, doc text)")).await;
+    let declared = statements("insert into files (code, raw, doc) values {rows}", None, &["code"]);
+    let sink = SqlSink::open(database, declared).await.unwrap();
+    let opaque = write(1, "a", Change::Put(Value::from(Blob::opaque(r#"{"raw": "AP8=", "doc": null}"#))));
+    for (write, told) in [
+        (put(1, "a", r#"{"raw": "AP8=", "doc": "text", "more": 1}"#), "ok"),
+        (opaque, "ok"),
+        (put(1, "a", r#"{"raw": null, "doc": null}"#), "ok"),
+        (put(1, "a", "plain"), "the value is no JSON object"),
+        (put(1, "a", "[1]"), "the value is no JSON object"),
+        (put(1, "a", r#"{"raw": null}"#), "the value has no member `doc`"),
+        (put(1, "a", r#"{"raw": "no base64!", "doc": null}"#), "`raw`"),
+        (put(1, "a", r#"{"raw": 12, "doc": null}"#), "`raw`"),
+        (write(1, "a", Change::Put(Value::Counter(1))), "the value is no JSON object"),
+        (write(1, "a", Change::Fields(vec![])), "a SQL sink writes whole values and deletes"),
+        (delete(1, "a"), "the sink declares no `delete`"),
+    ] {
+        let said = checked(&sink, &write);
+        assert!(said.contains(told), "{write:?}: {said}");
+        // What it lets through can be bound, and what it does not is refused for the same reason.
+        let applied = apply(&sink, std::slice::from_ref(&write)).await;
+        let wanted = if said == "ok" { said } else { format!("Refused: {said}") };
+        assert_eq!(applied, [wanted], "{write:?}");
+        run(database, "delete from files").await;
+        run(database, "delete from forebay_operations").await;
+    }
+}
+
 async fn what_waits_for_the_commit_is_refused_for_itself_too(database: &Database) {
     run(database, "create table venues (name text primary key); insert into venues values ('xshg')").await;
     run(database, "create table listed (code text primary key, venue text references venues deferrable initially deferred)").await;

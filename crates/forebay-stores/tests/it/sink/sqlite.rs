@@ -43,6 +43,13 @@ async fn what_is_refused_is_refused_for_itself_only() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_bound_is_told_beforehand() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder).await;
+    super::what_cannot_be_bound_is_told_beforehand(&database).await;
+}
+
+#[tokio::test]
 async fn what_waits_for_the_commit_is_refused_for_itself_too() {
     let folder = tempfile::tempdir().unwrap();
     let database = database(&folder).await;

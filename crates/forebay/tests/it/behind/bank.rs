@@ -7,7 +7,7 @@ use std::time::Duration;
 use forebay::rt::Clock;
 use forebay::source::Loading;
 use forebay::value::Param;
-use forebay::writes::{Applied, Applying, Change, OperationId, SinkWrite};
+use forebay::writes::{Applied, Applying, Change, OperationId, SinkWrite, Unfit};
 use forebay::{Blob, LoadKey, Loaded, Sink, SinkError, Source};
 use tokio::sync::Semaphore;
 
@@ -208,6 +208,16 @@ fn value(write: &SinkWrite) -> String {
 }
 
 impl Sink for Bank {
+    /// It takes no value that is `unfit`.
+    fn check(&self, _: &str, _: &LoadKey, change: &Change) -> Result<(), Unfit> {
+        match change {
+            Change::Put(value) if value.as_blob().is_some_and(|blob| text(blob) == "unfit") => {
+                Err(Unfit::new(No))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn apply<'a>(&'a self, namespace: &'a str, writes: &'a [SinkWrite]) -> Applying<'a> {
         assert_eq!(namespace, "things");
         Box::pin(async move {

@@ -346,6 +346,23 @@ async fn a_sink_that_is_down_for_a_day_is_probed_and_then_has_everything() {
 }
 
 #[tokio::test]
+async fn what_the_sink_never_takes_is_told_and_neither_journaled_nor_parked() {
+    let stage = behind();
+    stage.bank.set("a", "old");
+    let unfit = stage.set("a", "unfit").await.unwrap_err();
+    assert!(matches!(unfit, Error::Unfit { .. }), "{unfit:?}");
+    assert!(stage.disk.holds().pending.is_empty(), "it was journaled");
+    assert_eq!(stage.things.pending_writes(), forebay::PendingWrites::default());
+    assert_eq!(stage.get("a").await.as_deref(), Some("old"));
+    assert_eq!(stage.things.counts().writes_refused, 1);
+    // Its key takes further writes.
+    stage.set("a", "new").await.unwrap();
+    stage.pass(LINGER).await;
+    assert_eq!(stage.bank.row("a").as_deref(), Some("new"));
+    stage.check().await;
+}
+
+#[tokio::test]
 async fn a_write_that_the_sink_refuses_parks_its_key_and_nothing_else() {
     let stage = behind();
     stage.bank.set("a", "old");
