@@ -201,6 +201,9 @@ pub(super) fn writes(table: &Table, findings: &mut Findings) -> Writes {
     match is_to_sink {
         Some(writes) if !has_sink => findings.add(table.span("writes"), PolicyFault::NoSink { writes }),
         None if has_sink => findings.add(table.key_span("sink"), PolicyFault::SinkUnused),
+        Some(_) if !has_source(table) => {
+            findings.add(table.key_span("sink"), PolicyFault::SinkWithoutSource);
+        }
         _ => {}
     }
     writes

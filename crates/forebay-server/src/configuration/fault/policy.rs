@@ -20,6 +20,8 @@ pub(crate) enum PolicyFault {
     SinkUnused,
     #[error("`writes = \"{writes}\"` needs a sink to write to")]
     NoSink { writes: &'static str },
+    #[error("without a source nobody could read what is written to the sink")]
+    SinkWithoutSource,
     #[error("a store writes: `writes` has no meaning in it")]
     WritesInStore,
     #[error("two sinks cannot both have the truth")]
@@ -72,6 +74,10 @@ impl PolicyFault {
             Self::NoSink { .. } => {
                 advice("nowhere to write", "declare `sink.sql` or `sink.http`, or leave `writes` out")
             }
+            Self::SinkWithoutSource => advice(
+                "written, and never read",
+                "declare `source.sql` or `source.http`, or leave the sink out",
+            ),
             Self::WritesInStore => advice("in a store", "leave `writes` out"),
             Self::TwoSinks => advice("a second one", "keep `sink.sql` or `sink.http`, not both"),
             Self::NoMerge => {

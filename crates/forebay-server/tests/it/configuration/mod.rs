@@ -3,6 +3,7 @@ mod deployment;
 mod explain;
 mod good;
 mod mutations;
+mod rules;
 mod secrets;
 mod served;
 
