@@ -37,7 +37,7 @@ pub(crate) fn backup(asked: &Backup) -> Result<(), Failure> {
 /// Has the process that serves write the backup.
 fn by_its_server(asked: &Backup, data: &Path) -> Result<(), Failure> {
     let (to, data) = (whole(&asked.to)?, whole(data)?);
-    let Reply::Map(done) = Client::connect(&asked.at)?.call(&["FB.BACKUP", &to, &data])? else {
+    let Reply::Map(done) = Client::connect(&asked.at)?.call_long(&["FB.BACKUP", &to, &data])? else {
         return Err(Failure("the server's answer is none that is known: is it of another version?".into()));
     };
     let number = |at: usize| match done.get(at) {

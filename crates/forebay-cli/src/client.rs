@@ -1,6 +1,6 @@
 //! A client of a serving process, for what only that one can answer. It speaks RESP, as any Redis client does.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -10,15 +10,32 @@ use forebay_wire::resp::{Reply, ReplyLimits, ReplyState, decode_reply, encode_re
 use crate::arguments::At;
 use crate::{Failure, check};
 
-/// The longest that a process may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(5);
+/// How long a process may take.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// The longest to accept a connection.
+    connect: Duration,
+    /// The longest without a byte of an answer.
+    answer: Duration,
+}
+
+const LIMITS: Limits = Limits { connect: Duration::from_secs(5), answer: Duration::from_secs(30) };
 
 /// A connection to a serving process.
 pub(crate) struct Client {
     stream: TcpStream,
     address: SocketAddr,
+    limits: Limits,
     input: BytesMut,
     state: ReplyState,
+}
+
+/// Why no answer came.
+enum Silence {
+    /// There was none in time.
+    Late,
+    /// The connection is no more of use.
+    Lost(Failure),
 }
 
 impl Client {
@@ -28,38 +45,140 @@ impl Client {
             Some(address) => address,
             None => check::declared_here()?.server.resp,
         };
-        let stream = TcpStream::connect_timeout(&address, CONNECT).map_err(|error| {
-            Failure(format!(
-                "nobody serves at {address} ({error}): start the server, or name its address by --resp"
-            ))
-        })?;
-        let mut client = Self { stream, address, input: BytesMut::new(), state: ReplyState::default() };
+        let mut client = Self::open(address, LIMITS)?;
         client.call(&["HELLO", "3"])?;
         client.call(&["SELECT", &at.db.to_string()])?;
         Ok(client)
     }
 
-    /// What one command is answered; an error reply is a failure. It waits as long as the process works on it.
+    fn open(address: SocketAddr, limits: Limits) -> Result<Self, Failure> {
+        let stream = TcpStream::connect_timeout(&address, limits.connect).map_err(|error| {
+            Failure(format!(
+                "nobody serves at {address} ({error}): start the server, or name its address by --resp"
+            ))
+        })?;
+        let limited = stream.set_read_timeout(Some(limits.answer));
+        limited.and_then(|()| stream.set_write_timeout(Some(limits.answer))).map_err(|error| {
+            Failure(format!("the connection to {address} takes no time-out ({error}): try again"))
+        })?;
+        Ok(Self { stream, address, limits, input: BytesMut::new(), state: ReplyState::default() })
+    }
+
+    /// What one command is answered; an error reply is a failure, and so is none in time.
     pub(crate) fn call(&mut self, words: &[&str]) -> Result<Reply, Failure> {
+        self.ask(words)?;
+        match self.answer() {
+            Ok(reply) => reply,
+            Err(Silence::Late) => Err(self.late(words)),
+            Err(Silence::Lost(failure)) => Err(failure),
+        }
+    }
+
+    /// What one command is answered that may take any time, such as a backup of large stores: it is waited for as long as the process
+    /// answers others.
+    pub(crate) fn call_long(&mut self, words: &[&str]) -> Result<Reply, Failure> {
+        self.ask(words)?;
+        loop {
+            match self.answer() {
+                Ok(reply) => return reply,
+                Err(Silence::Lost(failure)) => return Err(failure),
+                Err(Silence::Late) => {
+                    let other = Self::open(self.address, self.limits).and_then(|mut it| it.call(&["PING"]));
+                    other.map_err(|Failure(why)| Failure(format!("{}; {why}", self.late(words).0)))?;
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, words: &[&str]) -> Result<(), Failure> {
         let mut request = BytesMut::new();
         encode_request(&mut request, words);
-        let lost = |error: &dyn std::fmt::Display| Failure(format!("{} went away: {error}", self.address));
-        self.stream.write_all(&request).map_err(|error| lost(&error))?;
+        self.stream.write_all(&request).map_err(|error| self.lost(&error))
+    }
+
+    /// The answer to the oldest command that has none.
+    fn answer(&mut self) -> Result<Result<Reply, Failure>, Silence> {
         let mut piece = [0; 16 * 1024];
         loop {
             let reply = decode_reply(&mut self.input, &ReplyLimits::default(), &mut self.state);
-            match reply.map_err(|error| lost(&error))? {
+            match reply.map_err(|error| Silence::Lost(self.lost(&error)))? {
                 Some(Reply::Error(error)) => {
-                    return Err(Failure(String::from_utf8_lossy(&error).into_owned()));
+                    return Ok(Err(Failure(String::from_utf8_lossy(&error).into_owned())));
                 }
-                Some(reply) => return Ok(reply),
+                Some(reply) => return Ok(Ok(reply)),
                 None => {}
             }
-            let read = self.stream.read(&mut piece).map_err(|error| lost(&error))?;
+            let read = self.stream.read(&mut piece).map_err(|error| match error.kind() {
+                ErrorKind::WouldBlock | ErrorKind::TimedOut => Silence::Late,
+                _ => Silence::Lost(self.lost(&error)),
+            })?;
             match piece.get(..read) {
                 Some(piece) if read > 0 => self.input.extend_from_slice(piece),
-                _ => return Err(lost(&"it closed the connection before it answered")),
+                _ => return Err(Silence::Lost(self.lost(&"it closed the connection before it answered"))),
             }
         }
+    }
+
+    fn lost(&self, error: &dyn std::fmt::Display) -> Failure {
+        Failure(format!("{} went away: {error}", self.address))
+    }
+
+    fn late(&self, words: &[&str]) -> Failure {
+        let asked = words.first().copied().unwrap_or_default();
+        Failure(format!(
+            "{} has not answered {asked} for {:?}, and may still do it: see that it is a Forebay server and not overloaded, then look \
+             what it did before you ask again",
+            self.address, self.limits.answer
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+    use std::thread::JoinHandle;
+
+    use super::*;
+
+    const SHORT: Limits = Limits { connect: Duration::from_secs(5), answer: Duration::from_millis(50) };
+
+    /// A server of so many connections, each of which answers as `answers` says by its number.
+    fn serve(connections: usize, answers: fn(usize, &mut TcpStream)) -> (SocketAddr, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = std::thread::spawn(move || {
+            // Each stays open until the last is done.
+            let mut open = Vec::new();
+            for number in 0..connections {
+                let mut stream = listener.accept().unwrap().0;
+                answers(number, &mut stream);
+                open.push(stream);
+            }
+            let _ = open[0].read_to_end(&mut Vec::new());
+        });
+        (address, serving)
+    }
+
+    #[test]
+    fn a_server_that_never_answers_is_told_and_not_waited_for() {
+        let (address, serving) = serve(1, |_, _| {});
+        let mut client = Client::open(address, SHORT).unwrap();
+        let Failure(told) = client.call(&["FB.DEADLETTERS", "LIST"]).unwrap_err();
+        assert!(told.contains("has not answered FB.DEADLETTERS for 50ms"), "{told}");
+        drop(client);
+        serving.join().unwrap();
+    }
+
+    #[test]
+    fn what_takes_long_is_waited_for_as_long_as_the_server_answers_others() {
+        let (address, serving) = serve(4, |number, stream| match number {
+            1 | 2 => stream.write_all(b"+PONG\r\n").unwrap(),
+            _ => {}
+        });
+        let mut client = Client::open(address, SHORT).unwrap();
+        let Failure(told) = client.call_long(&["FB.BACKUP", "/b"]).unwrap_err();
+        assert!(told.contains("has not answered FB.BACKUP") && told.contains("answered PING"), "{told}");
+        drop(client);
+        serving.join().unwrap();
     }
 }

@@ -19,5 +19,5 @@ pub mod sources;
 mod stop;
 #[cfg(test)]
 mod tests;
-mod waiting;
+mod waiting_writes;
 mod warming;

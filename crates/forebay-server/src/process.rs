@@ -17,7 +17,7 @@ use crate::configuration::Deployment;
 use crate::disks::Disks;
 use crate::stop::{self, StopSender};
 use crate::warming::{self, Warmer};
-use crate::{http, resp, waiting};
+use crate::{http, resp, waiting_writes};
 
 /// The longest that requests under way are waited for when the process ends.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -101,15 +101,23 @@ pub async fn start_by(
         assembly::assemble(deployment, apps, &app_tasks, &progress, clock).await?;
 
     let (stop, stopped) = stop::channel();
-    let http = open(http, server.http, "HTTP", "http")?;
-    let resp = open(resp, server.resp, "RESP", "resp")?;
+    let opened = open(http, server.http, "HTTP", "http")
+        .and_then(|http| Ok((http, open(resp, server.resp, "RESP", "resp")?)));
+    let (http, resp) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            drop((app_tasks, keyspaces, routes, engine));
+            disks.close().await;
+            return Err(error);
+        }
+    };
     let addresses = (address(&http, server.http), address(&resp, server.resp));
     let warmer = warming::start(deployment, keyspaces.values(), engine.clock(), warm_tasks);
     let by_name =
         keyspaces.values().map(|keyspace| (keyspace.name().to_owned(), Arc::clone(keyspace))).collect();
     listeners.spawn(http::serve(http, http::router(by_name).merge(routes), stopped.clone()));
     let all = keyspaces.values().cloned().collect();
-    listeners.spawn(waiting::look_after(all, engine.clock().clone(), stopped.clone()));
+    listeners.spawn(waiting_writes::look_after(all, engine.clock().clone(), stopped.clone()));
     let service = resp::Service::new(keyspaces, disks.of_stores(deployment), engine.clock().clone());
     listeners.spawn(resp::serve(resp, Arc::new(service), stopped));
     tracing::info!(http = %addresses.0, resp = %addresses.1, "serving");

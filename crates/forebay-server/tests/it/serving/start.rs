@@ -1,12 +1,12 @@
 use std::net::{SocketAddr, TcpListener as Taken};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use axum::routing::get;
 use forebay_server::app::{App, Running, Setup};
 use forebay_server::assembly::AssemblyError;
 use forebay_server::process::{Process, StartError};
 use forebay_stores::database::Database;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
 use super::{Resp, ask, declaration, deployment, soon, start};
@@ -51,6 +51,31 @@ async fn a_busy_port_is_told_and_nothing_is_left_listening() {
         drop(taken);
         assert!(refuses(busy).await, "{busy}");
     }
+}
+
+/// Both take the address without listening on it; the other listens while the process is put together.
+#[tokio::test]
+async fn a_start_that_cannot_listen_gives_its_folders_free() {
+    static OTHER: Mutex<Option<TcpSocket>> = Mutex::new(None);
+    static LISTENS: Mutex<Option<TcpListener>> = Mutex::new(None);
+    let late = app("late", |_| {
+        let other = OTHER.lock().unwrap().take();
+        *LISTENS.lock().unwrap() = other.map(|socket| socket.listen(1).unwrap());
+        Box::pin(async { Ok(Running::default()) })
+    });
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(ANY.parse().unwrap()).unwrap();
+    let busy = socket.local_addr().unwrap();
+    *OTHER.lock().unwrap() = Some(socket);
+    let folder = tempfile::tempdir().unwrap();
+    let store = "[namespace.kept]\nkey = 'kept:{id}'\nmode = 'store'\nttl = '1d'\n";
+    let at = |resp: &str| deployment("apps/late/forebay.toml", &declaration(folder.path(), ANY, resp, store));
+    let apps = [late];
+    let error = start(&at(&busy.to_string()), &apps).await.expect_err("its address is listened on");
+    assert!(matches!(error, StartError::Listen { protocol: "RESP", .. }), "{error}");
+    let process = start(&at(ANY), &apps).await.expect("nobody has the folders any more");
+    assert!(soon(process.stop()).await);
 }
 
 #[tokio::test]

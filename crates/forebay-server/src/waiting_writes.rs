@@ -24,6 +24,13 @@ enum News {
     DeadLetters,
 }
 
+/// One namespace that writes behind.
+struct Watched {
+    keyspace: Arc<str>,
+    namespace: Namespace<Blob>,
+    told: Told,
+}
+
 /// What was told of one namespace.
 #[derive(Debug, Default)]
 struct Told {
@@ -48,17 +55,24 @@ impl Told {
 
 /// Looks after the namespaces that write behind until the process stops.
 pub(crate) async fn look_after(keyspaces: Vec<Arc<Keyspace>>, clock: Clock, mut stop: Stop) {
-    let behind = |keyspace: &Arc<Keyspace>| -> Vec<(Namespace<Blob>, Told)> {
+    let behind = |keyspace: &Arc<Keyspace>| -> Vec<Watched> {
         let behind = keyspace.namespaces().iter().filter(|it| it.policy().writes == Writes::Behind);
-        behind.map(|namespace| (namespace.clone(), Told::default())).collect()
+        let name: Arc<str> = keyspace.name().into();
+        let watched = |namespace: &Namespace<Blob>| {
+            let (keyspace, namespace) = (Arc::clone(&name), namespace.clone());
+            Watched { keyspace, namespace, told: Told::default() }
+        };
+        behind.map(watched).collect()
     };
     let mut watched: Vec<_> = keyspaces.iter().flat_map(behind).collect();
     drop(keyspaces);
     while !watched.is_empty() {
-        for (namespace, told) in &mut watched {
+        for Watched { keyspace, namespace, told } in &mut watched {
             let pending = namespace.pending_writes();
             for news in told.news(&pending) {
-                tell(namespace, &pending, news);
+                let newest = namespace.dead_letters().pop();
+                let reason = newest.as_ref().map_or("", |letter| &letter.reason);
+                tell(keyspace, namespace.name(), &pending, reason, news);
             }
         }
         tokio::select! {
@@ -68,24 +82,24 @@ pub(crate) async fn look_after(keyspaces: Vec<Arc<Keyspace>>, clock: Clock, mut 
     }
 }
 
-fn tell(namespace: &Namespace<Blob>, pending: &PendingWrites, news: News) {
-    let name = namespace.name();
+/// `reason`: why the newest dead letter is one.
+fn tell(keyspace: &str, namespace: &str, pending: &PendingWrites, reason: &str, news: News) {
     let PendingWrites { writes, oldest, dead_letters, .. } = *pending;
     match news {
         News::Waiting => {
             tracing::warn!(
-                namespace = name,
+                keyspace,
+                namespace,
                 writes,
                 ?oldest,
                 "writes wait: their sink fails or does not keep up"
             );
         }
-        News::CaughtUp => tracing::info!(namespace = name, writes, "writes no longer wait"),
+        News::CaughtUp => tracing::info!(keyspace, namespace, writes, "writes no longer wait"),
         News::DeadLetters => {
-            let newest = namespace.dead_letters().pop();
-            let reason = newest.as_ref().map_or("", |letter| &letter.reason);
             tracing::warn!(
-                namespace = name,
+                keyspace,
+                namespace,
                 dead_letters,
                 reason,
                 "writes could not be applied and are kept as dead letters; their keys take no more writes"
@@ -118,5 +132,38 @@ mod tests {
         ] {
             assert_eq!(told.news(&pending), news, "look {at}");
         }
+    }
+
+    /// The lines of a log.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<forebay::rt::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Two keyspaces may have namespaces of one name.
+    #[test]
+    fn each_line_names_keyspace_and_namespace() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let _here = tracing::subscriber::set_default(log);
+        for news in [News::Waiting, News::CaughtUp, News::DeadLetters] {
+            tell("shop", "price", &PendingWrites::default(), "no such row", news);
+        }
+        let told = String::from_utf8(lines.0.lock().clone()).unwrap();
+        assert_eq!(told.lines().count(), 3, "{told}");
+        for line in told.lines() {
+            assert!(line.contains("keyspace=\"shop\" namespace=\"price\""), "{line}");
+        }
+        assert!(told.contains("reason=\"no such row\""), "{told}");
     }
 }
