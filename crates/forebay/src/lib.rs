@@ -60,7 +60,7 @@ pub use namespace::{BreakerOptions, Policy, Writes};
 pub use observe::{Counts, Freshness, ReadOutcome, Tier, Why};
 pub use protection::FilterOptions;
 pub use source::{LoadKey, Loaded, Source, SourceError, load_fields, load_many, load_one};
-pub use value::{Blob, Value};
+pub use value::{Blob, Kind, Value};
 pub use warming::{Warm, WarmProgress};
 pub use writes::{BehindOptions, Journal, PendingWrites, Sink, SinkError, write_many, write_one};
 

@@ -13,13 +13,15 @@ use crate::namespace::Policy;
 use crate::namespace::pattern::Pattern;
 use crate::observe::{Counts, Event, Histograms, WriteOutcome};
 use crate::tier::memory::MemoryTier;
-use crate::value::Value;
+use crate::value::{Kind, Value};
 
 /// What memory holds for a key, looked at without loading or counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
     /// Whether it is a remembered absence.
     pub absent: bool,
+    /// What its value is; `None` for an absence.
+    pub kind: Option<Kind>,
     /// How long ago its load began.
     pub age: Duration,
     /// How long it stays fresh; zero for a stale value.

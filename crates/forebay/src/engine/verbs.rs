@@ -139,6 +139,7 @@ impl Core {
         };
         Some(Held {
             absent: held.value.is_none(),
+            kind: held.value.as_ref().map(Value::kind),
             age: now.since(held.began),
             fresh_for: if held.expired { Duration::ZERO } else { held.served_fresh_until().since(now) },
             weight_bytes: length(key.len()) + held.value.as_ref().map_or(0, Value::weight_bytes),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use forebay::value::counter::{self, CounterError};
 use forebay::value::{Aggregate, Direction, FieldState, Hash, Kind, Score, ScoreError, SortedSet, Upsert};
-use forebay::{Blob, Value};
+use forebay::{Blob, Forebay, Value, Writes, secs};
 use proptest::prelude::{
     Just, Strategy, TestCaseError, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
 };
@@ -839,4 +839,31 @@ fn a_reader_keeps_what_it_took() {
     let mut value = Value::from(SortedSet::new());
     value.sorted_set_mut().unwrap().upsert(b"a", Score::ONE);
     assert_eq!(value.typed::<SortedSet>().unwrap().len(), 1);
+}
+
+// ---- what is held
+
+#[tokio::test]
+async fn what_is_held_tells_its_kind() {
+    let engine = Forebay::new().unwrap();
+    let things = engine.namespace::<Blob>("things").key("{id}").ttl(secs(60)).writes(Writes::Cache);
+    let things = things
+        .source(forebay::load_one(async |_: String| Ok::<Option<Blob>, std::convert::Infallible>(None)));
+    let things = things.build().unwrap();
+    let values = [
+        Value::from(Blob::json("{}")),
+        Value::from(Hash::whole([("f", Bytes::from("v"))])),
+        Value::from(SortedSet::new()),
+        Value::Counter(7),
+        Value::native("text".to_owned(), 8),
+    ];
+    for value in values {
+        let kind = value.kind();
+        things.set_key(b"a", value, None).await.unwrap();
+        let held = things.peek(b"a").unwrap();
+        assert_eq!((held.kind, held.absent), (Some(kind), false));
+    }
+    assert!(things.get("b").await.unwrap().is_none());
+    let held = things.peek(b"b").unwrap();
+    assert_eq!((held.kind, held.absent), (None, true));
 }
