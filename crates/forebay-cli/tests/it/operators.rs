@@ -126,9 +126,18 @@ async fn dead_letters_are_listed_shown_replayed_and_dropped() {
         );
     }
     // They are parked once the sink has refused them; a look that comes too soon sees fewer.
-    let listed = std::iter::repeat_with(|| shop.told(&running, "dead-letters list price"))
-        .find(|listed| listed.lines().count() == 3 && !listed.contains("no dead letters"))
-        .unwrap();
+    let parked = async {
+        loop {
+            let listed = shop.told(&running, "dead-letters list price");
+            if listed.lines().count() == 3 {
+                return listed;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let listed = tokio::time::timeout(std::time::Duration::from_secs(30), parked)
+        .await
+        .expect("the sink refuses three writes");
     let line = listed.lines().find(|line| line.contains("price:b")).unwrap();
     assert!(line.contains("put, tried ") && line.contains("CHECK"), "{line}");
     let id = line.split(' ').next().unwrap();

@@ -8,14 +8,12 @@ use axum::response::{IntoResponse, Response};
 use forebay::{Blob, Freshness, Read, ReadOutcome, Tier, Why, Writes};
 use twox_hash::XxHash3_128;
 
+use crate::FOR_EVER;
 use crate::problem::Problem;
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 /// RFC 9211.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-
-/// What stays fresh for longer does not end: 100,000 years.
-const TOLD_MAX: Duration = Duration::from_secs(100_000 * 365 * 24 * 60 * 60);
 
 /// The reply to a read that was asked for with the headers `asked`, of a namespace whose writes go where `writes` says.
 pub(super) fn answer(read: &Read, writes: Writes, asked: &HeaderMap) -> Response {
@@ -88,7 +86,7 @@ fn cache_status(outcome: &ReadOutcome) -> String {
             past => format!("forebay; hit; ttl=-{past}; detail={detail}"),
         },
         (_, Tier::Source) => format!("forebay; fwd=miss; detail={detail}"),
-        _ if outcome.fresh_for > TOLD_MAX => format!("forebay; hit; detail={detail}"),
+        _ if outcome.fresh_for >= FOR_EVER => format!("forebay; hit; detail={detail}"),
         _ => format!("forebay; hit; ttl={}; detail={detail}", outcome.fresh_for.as_secs()),
     }
 }

@@ -90,7 +90,7 @@ impl Core {
             Some(value) => Some(self.envelope_of(value).ok_or_else(|| self.unwritable())?),
             None => None,
         };
-        let id = OperationId::random();
+        let id = OperationId::next();
         let operation = Operation { id, key: self.pattern.whole(key).into(), value: encoded, ttl };
         let weight_bytes = pending_bytes(&operation, value.as_ref());
         let since = Since::ago(self.clock.now(), Duration::ZERO);

@@ -176,7 +176,7 @@ impl Core {
         let turn = self.clock.timeout(self.policy.load_timeout, self.order.go(place)).await;
         let Ok(Some(going)) = turn else { return Err(self.too_many_writes()) };
         let before = self.before(key, &change, ttl);
-        let write = SinkWrite { id: OperationId::random(), key: params, change };
+        let write = SinkWrite { id: OperationId::next(), key: params, change };
         let answered = self.ask_sink(std::slice::from_ref(&write)).await.pop();
         let ended =
             match answered.unwrap_or_else(|| Err(SinkError::unknown(WrongCount { given: 1, told: 0 }))) {

@@ -24,10 +24,10 @@ use crate::value::{Value, Version};
 pub struct OperationId(u128);
 
 impl OperationId {
-    /// A new id: 64 bits by chance, drawn once for each thread, and a count. Two are never the same in practice, and those of one thread follow
-    /// each other, so that a table of ids grows at few places: a page of it takes many of them, where each by chance takes a page of its own.
+    /// The next id of this thread: 64 bits by chance, drawn once for each thread, and a count. Two are never the same in practice, and those
+    /// of one thread follow each other, so that a table of ids grows at few places: a page of it takes many of them, where each by chance takes a page of its own.
     #[must_use]
-    pub fn random() -> Self {
+    pub fn next() -> Self {
         thread_local! {
             static NEWEST: Cell<u128> =
                 Cell::new(u128::from(RandomState::new().build_hasher().finish()) << u64::BITS);

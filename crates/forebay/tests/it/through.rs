@@ -544,7 +544,7 @@ async fn a_function_takes_what_fits_it_and_refuses_the_rest() {
     };
     let sink = write_many(apply);
     let key = |id: i64| forebay::LoadKey { params: vec![Param::Integer(id)] };
-    let write = |id, change| SinkWrite { id: OperationId::random(), key: key(id), change };
+    let write = |id, change| SinkWrite { id: OperationId::next(), key: key(id), change };
     let note = |text: &str| Change::Put(Value::native(text.to_owned(), 8));
     let writes = [
         write(1, note("one")),
