@@ -146,6 +146,7 @@ mod tests {
     fn serve(connections: usize, answers: fn(usize, &mut TcpStream)) -> (SocketAddr, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the test joins it")]
         let serving = std::thread::spawn(move || {
             // Each stays open until the last is done.
             let mut open = Vec::new();

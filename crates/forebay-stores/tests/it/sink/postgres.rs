@@ -130,73 +130,77 @@ async fn types_are_read_as_their_columns_are_declared() {
     assert!(rows(&database, "select id::text from t").await.is_empty());
 }
 
+/// Members of all kinds, in JSON.
+const VALUES: &[&str] = &[
+    "null",
+    "true",
+    "false",
+    "0",
+    "1",
+    "-1",
+    "1.0",
+    "1.5",
+    "1e2",
+    "1e999",
+    "40000",
+    "3000000000",
+    "99999999999999999999",
+    r#""""#,
+    r#"" 12 ""#,
+    r#""+7""#,
+    r#""-0""#,
+    r#""1_000""#,
+    r#""0x1f""#,
+    r#""x""#,
+    r#""1x""#,
+    r#""NaN""#,
+    r#""-Infinity""#,
+    r#""inf""#,
+    r#"".5""#,
+    r#""null""#,
+    r#""tr""#,
+    r#"" YES ""#,
+    r#""o""#,
+    r#""of""#,
+    r#""on""#,
+    r#""AP8=""#,
+    r#""AP8""#,
+    r#""AP9=""#,
+    r#""AP\n8=""#,
+    r#""a\u0000b""#,
+    r#""\u0000""#,
+    r#""00000000-0000-0000-0000-00000000000a""#,
+    r#""{0000000000000000000000000000000a}""#,
+    r#""0000-0000-0000-0000-0000-0000-0000-000g""#,
+    "[]",
+    "{}",
+    "[1]",
+    r#"{"a":1}"#,
+];
+
+/// Kinds of columns, and members that each is known not to take.
+const KINDS: &[(&str, &str)] = &[
+    ("smallint", r#"true 1.5 40000 "x" {}"#),
+    ("integer", r#"true 1.5 3000000000 "x" {}"#),
+    ("bigint", r#"true 1.5 99999999999999999999 "x" {}"#),
+    ("real", r#"true "x" {}"#),
+    ("double precision", r#"true "x" {}"#),
+    ("numeric", r#"true "x" {}"#),
+    ("boolean", r#"1.5 "x" {}"#),
+    ("uuid", r#"1 "x" {}"#),
+    ("text", r#""a\u0000b""#),
+    ("varchar(64)", r#""a\u0000b""#),
+    ("bytea", r#"1 "x" {}"#),
+    ("jsonb", ""),
+    ("timestamptz", ""),
+];
+
 /// What is refused without asking the server is refused by the server too; and the plain cases are found.
 #[tokio::test]
 async fn nothing_is_refused_beforehand_that_the_server_takes() {
     let database = database().await;
-    let values = [
-        "null",
-        "true",
-        "false",
-        "0",
-        "1",
-        "-1",
-        "1.0",
-        "1.5",
-        "1e2",
-        "1e999",
-        "40000",
-        "3000000000",
-        "99999999999999999999",
-        r#""""#,
-        r#"" 12 ""#,
-        r#""+7""#,
-        r#""-0""#,
-        r#""1_000""#,
-        r#""0x1f""#,
-        r#""x""#,
-        r#""1x""#,
-        r#""NaN""#,
-        r#""-Infinity""#,
-        r#""inf""#,
-        r#"".5""#,
-        r#""null""#,
-        r#""tr""#,
-        r#"" YES ""#,
-        r#""o""#,
-        r#""of""#,
-        r#""on""#,
-        r#""AP8=""#,
-        r#""AP8""#,
-        r#""AP9=""#,
-        r#""AP\n8=""#,
-        r#""a\u0000b""#,
-        r#""\u0000""#,
-        r#""00000000-0000-0000-0000-00000000000a""#,
-        r#""{0000000000000000000000000000000a}""#,
-        r#""0000-0000-0000-0000-0000-0000-0000-000g""#,
-        "[]",
-        "{}",
-        "[1]",
-        r#"{"a":1}"#,
-    ];
     let mut found = Vec::new();
-    let kinds = [
-        ("smallint", r#"true 1.5 40000 "x" {}"#),
-        ("integer", r#"true 1.5 3000000000 "x" {}"#),
-        ("bigint", r#"true 1.5 99999999999999999999 "x" {}"#),
-        ("real", r#"true "x" {}"#),
-        ("double precision", r#"true "x" {}"#),
-        ("numeric", r#"true "x" {}"#),
-        ("boolean", r#"1.5 "x" {}"#),
-        ("uuid", r#"1 "x" {}"#),
-        ("text", r#""a\u0000b""#),
-        ("varchar(64)", r#""a\u0000b""#),
-        ("bytea", r#"1 "x" {}"#),
-        ("jsonb", ""),
-        ("timestamptz", ""),
-    ];
-    for (number, (kind, certain)) in kinds.into_iter().enumerate() {
+    for (number, (kind, certain)) in KINDS.iter().enumerate() {
         // A connection knows the statements of a table by their text, so each has a table of its own.
         let table = format!("t{number}");
         run(&database, &format!("create table {table} (code text primary key, v {kind})")).await;
@@ -204,13 +208,13 @@ async fn nothing_is_refused_beforehand_that_the_server_takes() {
         let declared = statements(&write, None, &["code"]);
         let sink = SqlSink::open(&database, declared).await.unwrap();
         let mut refused = Vec::new();
-        for value in values {
+        for value in VALUES {
             let write = put(1, "a", &format!(r#"{{"v": {value}}}"#));
             if super::checked(&sink, &write) == "ok" {
                 continue;
             }
-            refused.push(value);
-            let sql = match kind {
+            refused.push(*value);
+            let sql = match *kind {
                 "bytea" => "select decode($1::json ->> 'v', 'base64')".to_owned(),
                 _ => format!("select v from json_populate_record(null::{table}, $1::json)"),
             };
@@ -219,7 +223,7 @@ async fn nothing_is_refused_beforehand_that_the_server_takes() {
                 sqlx::query(sqlx::AssertSqlSafe(sql)).bind(json).execute(database.postgres().unwrap());
             // What is no text goes to a column of bytes on neither database.
             assert!(
-                taken.await.is_err() || kind == "bytea" && !value.starts_with('"'),
+                taken.await.is_err() || *kind == "bytea" && !value.starts_with('"'),
                 "{kind} takes {value}"
             );
         }
