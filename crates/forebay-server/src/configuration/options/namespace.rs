@@ -155,7 +155,7 @@ pub(crate) static NAMESPACE: Section = Section {
         Opt {
             name: "depends_on",
             kind: Kind::Map("TABLE", &Kind::Texts(TextKind::Name)),
-            default: "derived from a simple query",
+            default: "derived from a simple query, else any table of its database",
             effect: "The tables its rows come from, each with the columns that carry the key's parameters in their order; \
                      `[]` where any change of the table concerns every key.",
         },

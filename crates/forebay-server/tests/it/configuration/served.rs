@@ -16,8 +16,8 @@ fn what_is_not_served_is_told_with_its_line() {
         14:7: a `shared.url` that begins with `redis` is part of the language but not served by this version
         21:8: `feed = true` is part of the language but not served by this version
         47:1: `exists` is part of the language but not served by this version
-        95:1: `memory.max_age` is part of the language but not served by this version
-        120:1: `aliases` is part of the language but not served by this version"#]]
+        96:1: `memory.max_age` is part of the language but not served by this version
+        121:1: `aliases` is part of the language but not served by this version"#]]
     .assert_eq(&found.join("\n"));
 }
 
