@@ -299,6 +299,13 @@ impl<V> Namespace<V> {
         &self.core.policy
     }
 
+    /// Whether its values are changed by what they were: they are the truth themselves, stored or held, and no copies of what a source
+    /// or a sink has.
+    #[must_use]
+    pub fn takes_changes(&self) -> bool {
+        self.core.store.is_some() || self.core.source.is_none() && self.core.sink.is_none()
+    }
+
     /// The memory that holds its values: its own, or what it shares with others of the engine.
     #[must_use]
     pub fn memory(&self) -> &MemoryTier {
