@@ -1,12 +1,22 @@
 //! RESP: the Redis protocol over TCP, in front of the keyspaces.
 //!
-//! One task a connection (`connection.rs`): bytes are decoded by `forebay-wire`, commands carried out in `execute.rs`, those of operators
-//! in `operators.rs`, and replies written in the order of the requests. A connection's state is in `session.rs`.
+//! One task a connection (`connection.rs`): bytes are decoded by `forebay-wire`, commands carried out one after the other
+//! (`execute.rs`), and replies written in the order of the requests. A connection's state is in `session.rs`. What a command does to
+//! values is a function of them (`values`); where they come from and go is in `data.rs`.
 
+mod begun;
+mod cached;
+mod client;
 mod connection;
+mod data;
 mod execute;
+mod freshness;
+mod info;
 mod operators;
+mod refuse;
 mod session;
+mod time;
+mod values;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -9,7 +9,8 @@ use forebay_wire::resp::{DeadLetters, describe, reply};
 
 use super::Service;
 use super::connection::Replies;
-use super::execute::{Told, no_keyspace, whole};
+use super::execute::{no_keyspace, whole};
+use super::freshness::Told;
 use super::session::Session;
 use crate::disks::StoresOf;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use forebay::Keyspace;
+use forebay::{Blob, Keyspace, Namespace};
 use forebay_wire::resp::Version;
 
 use super::Service;
@@ -52,5 +52,10 @@ impl Session {
         self.db = db;
         self.keyspace = Some(Arc::clone(keyspace));
         true
+    }
+
+    /// The namespace of its keyspace that `key` belongs to.
+    pub(super) fn namespace(&self, key: &[u8]) -> Option<&Namespace<Blob>> {
+        self.keyspace.as_ref()?.find(key)
     }
 }

@@ -1,7 +1,7 @@
 //! Commands with their arguments understood, and what is said where they cannot be.
 //!
-//! Each group of commands has a file under `command/` with its rows of the table and the functions behind
-//! them. To add a command: a variant here, a row and a function there, a line in `table.rs`.
+//! Each group of commands has a file under `command/` with what its commands ask for, its rows of the table and the functions behind
+//! them. To add a command: a variant, a row and a function there, a line in `table.rs`.
 //!
 //! What a command *does* is not known here, nor which keys exist, which passwords are right, or what time
 //! it is.
@@ -9,8 +9,10 @@
 pub(super) mod connection;
 pub(super) mod freshness;
 pub(super) mod generic;
+pub(super) mod hash;
 pub(super) mod operators;
 pub(super) mod server;
+pub(super) mod sorted_set;
 pub(super) mod string;
 
 use std::fmt;
@@ -23,6 +25,11 @@ use super::reply::Version;
 use super::request::Request;
 use super::spec::CommandSpec;
 use super::table;
+pub use freshness::FreshnessCommand;
+pub use generic::KeyCommand;
+pub use hash::HashCommand;
+pub use sorted_set::SortedSetCommand;
+pub use string::{Condition, Expiry, Set, StringCommand};
 
 /// A request whose meaning is clear. The bytes in it share the buffer that the request arrived in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,60 +51,8 @@ pub enum Command {
         /// Its number; whether there is such a keyspace is the server's to say.
         index: u32,
     },
-    /// `GET`: the value of a key.
-    Get {
-        /// The key.
-        key: Bytes,
-    },
-    /// `MGET`: the values of several keys.
-    MGet {
-        /// The keys, at least one, as often as they were named.
-        keys: Vec<Bytes>,
-    },
-    /// `SET`: write a value.
-    Set(Set),
-    /// `DEL`: remove values.
-    Del {
-        /// The keys, at least one.
-        keys: Vec<Bytes>,
-    },
-    /// `UNLINK`: as `DEL`, without waiting for memory to be given back.
-    Unlink {
-        /// The keys, at least one.
-        keys: Vec<Bytes>,
-    },
-    /// `EXISTS`: how many of the keys named are held.
-    Exists {
-        /// The keys, at least one; one named twice counts twice.
-        keys: Vec<Bytes>,
-    },
-    /// `EXPIRE`, `PEXPIRE`: let a value end then.
-    Expire {
-        /// The key.
-        key: Bytes,
-        /// After so many milliseconds; zero or less deletes it.
-        ttl_ms: i64,
-    },
-    /// `PERSIST`: let a value not end.
-    Persist {
-        /// The key.
-        key: Bytes,
-    },
-    /// `TTL`: the remaining time in seconds.
-    Ttl {
-        /// The key.
-        key: Bytes,
-    },
-    /// `PTTL`: the remaining time in milliseconds.
-    PTtl {
-        /// The key.
-        key: Bytes,
-    },
-    /// `TYPE`: what kind of value it is.
-    Type {
-        /// The key.
-        key: Bytes,
-    },
+    /// A command on the values of the keys that it names.
+    Data(Data),
     /// `CLIENT …`: about this connection.
     Client(ClientCommand),
     /// `COMMAND …`: about the command table; [`describe::answer`](super::describe::answer) answers it.
@@ -111,33 +66,8 @@ pub enum Command {
     Quit,
     /// `RESET`: as if newly connected.
     Reset,
-    /// `FB.INVALIDATE`: these values have changed at their source.
-    FbInvalidate {
-        /// The keys, at least one.
-        keys: Vec<Bytes>,
-    },
-    /// `FB.EXPIRE`: these values may have changed at their source; copies are served only if it fails.
-    FbExpire {
-        /// The keys, at least one.
-        keys: Vec<Bytes>,
-    },
-    /// `FB.TAG`: the value that is held belongs to these groups too.
-    FbTag {
-        /// The key.
-        key: Bytes,
-        /// The tags, at least one, as often as they were named.
-        tags: Vec<Bytes>,
-    },
-    /// `FB.WHY`: what is known of a value.
-    FbWhy {
-        /// The key.
-        key: Bytes,
-    },
-    /// `FB.FRESH`: the value from its source, past every copy.
-    FbFresh {
-        /// The key.
-        key: Bytes,
-    },
+    /// `FB.INVALIDATE` and the others about how fresh values are.
+    Freshness(FreshnessCommand),
     /// `FB.BACKUP`: a copy of what stores hold.
     FbBackup {
         /// The folder to write it to, as the client wrote it.
@@ -175,52 +105,17 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// The arguments of `SET`.
+/// A command on the values of the keys that it names: what it answers depends on them, and it may change them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Set {
-    /// The key.
-    pub key: Bytes,
-    /// The value.
-    pub value: Bytes,
-    /// How long it is kept.
-    pub expiry: Expiry,
-    /// When it is written at all.
-    pub condition: Condition,
-    /// Whether the value before is the answer (`GET`).
-    pub answer_previous: bool,
-}
-
-/// How long a value written is kept. Times are positive and fit an `i64` of milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Expiry {
-    /// Nothing said: without end, or as the namespace declares.
-    #[default]
-    Unsaid,
-    /// `KEEPTTL`: as long as the value before.
-    Keep,
-    /// `EX`, `PX`: this long from now, in milliseconds. Adding it to a clock can overflow, which Redis
-    /// answers with [`CommandError::InvalidExpire`].
-    In {
-        /// Milliseconds, at least 1.
-        ttl_ms: u64,
-    },
-    /// `EXAT`, `PXAT`: until this moment, which may have passed.
-    At {
-        /// Milliseconds since 1970-01-01 UTC, at least 1.
-        unix_ms: u64,
-    },
-}
-
-/// When `SET` writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Condition {
-    /// Always.
-    #[default]
-    Always,
-    /// `NX`: if the key is not there.
-    IfAbsent,
-    /// `XX`: if the key is there.
-    IfPresent,
+pub enum Data {
+    /// On strings.
+    String(StringCommand),
+    /// On hashes.
+    Hash(HashCommand),
+    /// On sorted sets.
+    SortedSet(SortedSetCommand),
+    /// On values of any kind.
+    Key(KeyCommand),
 }
 
 /// `CLIENT` and its sub-command.
@@ -489,10 +384,23 @@ impl Call<'_> {
         (first..self.len()).filter_map(|index| self.request.bytes(index)).collect()
     }
 
+    /// The words from `first` on, two and two.
+    fn pairs(&self, first: usize) -> Result<Vec<(Bytes, Bytes)>, CommandError> {
+        let words = self.rest(first);
+        let (pairs, rest) = words.as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(self.wrong_arity());
+        }
+        Ok(pairs.iter().map(|[first, second]| (first.clone(), second.clone())).collect())
+    }
+
     fn integer(&self, index: usize) -> Result<i64, CommandError> {
         number::integer(self.word(index)?).ok_or(CommandError::NotAnInteger)
     }
 }
+
+/// Makes a command of a request.
+type Parse = fn(&Call<'_>) -> Result<Command, CommandError>;
 
 /// Printable ASCII without blanks, which is what client names and attributes are made of.
 fn is_plain(text: &[u8]) -> bool {

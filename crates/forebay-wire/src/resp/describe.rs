@@ -95,12 +95,12 @@ fn keys_of(words: &[Bytes]) -> Result<Vec<Bytes>, CommandError> {
         Ok(spec) => spec,
         Err(CommandError::WrongArity { command }) => {
             // A command without keys is told so even where its arguments are wrong as well.
-            let has_keys = lookup_name(command.as_bytes()).is_some_and(|spec| spec.keys.first > 0);
+            let has_keys = lookup_name(command.as_bytes()).is_some_and(|spec| spec.keys.are_there());
             return Err(if has_keys { CommandError::GetKeysArity } else { CommandError::GetKeysNone });
         }
         Err(_) => return Err(CommandError::GetKeysUnknown),
     };
-    let keys: Vec<_> = spec.key_indexes(request.len()).filter_map(|index| request.bytes(index)).collect();
+    let keys: Vec<_> = spec.key_indexes(&request).filter_map(|index| request.bytes(index)).collect();
     if keys.is_empty() { Err(CommandError::GetKeysNone) } else { Ok(keys) }
 }
 
@@ -136,6 +136,8 @@ fn acl_categories(spec: &CommandSpec) -> Vec<&'static str> {
         ("@keyspace", spec.group == Group::Generic),
         ("@read", spec.flags.contains(&Flag::ReadOnly)),
         ("@write", spec.flags.contains(&Flag::Write)),
+        ("@sortedset", spec.group == Group::SortedSet),
+        ("@hash", spec.group == Group::Hash),
         ("@string", spec.group == Group::String),
         ("@fast", fast),
         ("@slow", !fast),

@@ -4,6 +4,7 @@
 //! counts, access checks, `COMMAND …`, `… HELP` and the reference page all read the same row.
 
 use super::command::{Call, Command, CommandError};
+use super::number;
 use super::request::Request;
 
 /// A command, or a sub-command such as `CLIENT|ID`.
@@ -36,6 +37,69 @@ pub struct CommandSpec {
     pub(super) parse: fn(&Call<'_>) -> Result<Command, CommandError>,
 }
 
+/// How rows are written: what is not said of a command is as with one that costs a constant, names no keys and has neither flags nor
+/// sub-commands.
+impl CommandSpec {
+    /// The row of a command of `group` that takes `arity` words.
+    pub(super) const fn row(
+        group: Group,
+        name: &'static str,
+        arity: i32,
+        access: Access,
+        parse: fn(&Call<'_>) -> Result<Command, CommandError>,
+    ) -> Self {
+        Self {
+            name,
+            arity,
+            flags: &[],
+            keys: Keys::NONE,
+            access,
+            since: "",
+            group,
+            arguments: "",
+            summary: "",
+            complexity: "O(1)",
+            subcommands: &[],
+            parse,
+        }
+    }
+
+    /// The same with these flags.
+    pub(super) const fn flags(self, flags: &'static [Flag]) -> Self {
+        Self { flags, ..self }
+    }
+
+    /// The same with these keys.
+    pub(super) const fn keys(self, keys: Keys) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// The same, as it is since this version.
+    pub(super) const fn since(self, since: &'static str) -> Self {
+        Self { since, ..self }
+    }
+
+    /// The same with these words after its name.
+    pub(super) const fn words(self, arguments: &'static str) -> Self {
+        Self { arguments, ..self }
+    }
+
+    /// The same, which does this.
+    pub(super) const fn does(self, summary: &'static str) -> Self {
+        Self { summary, ..self }
+    }
+
+    /// The same at this cost.
+    pub(super) const fn costs(self, complexity: &'static str) -> Self {
+        Self { complexity, ..self }
+    }
+
+    /// The same with these sub-commands.
+    pub(super) const fn holds(self, subcommands: &'static [CommandSpec]) -> Self {
+        Self { subcommands, ..self }
+    }
+}
+
 impl CommandSpec {
     /// What `request` asks for, if this is its command (see [`resolve`](super::resolve)).
     ///
@@ -54,10 +118,11 @@ impl CommandSpec {
         if self.arity < 0 { words >= least } else { words == least }
     }
 
-    /// The places of the keys in a request of `words` words, for [`Request::get`]. Every key that the
-    /// command touches is among them, so an access check may rely on it.
-    pub fn key_indexes(&self, words: usize) -> impl Iterator<Item = usize> + use<> {
-        let Keys { first, last, step, .. } = self.keys;
+    /// The places of the keys in `request`, for [`Request::get`]. Every key that the command touches is among them, so an access
+    /// check may rely on it.
+    pub fn key_indexes(&self, request: &Request) -> impl Iterator<Item = usize> + use<> {
+        let words = request.len();
+        let Keys { first, last, step, counted, .. } = self.keys;
         let end = match usize::try_from(last) {
             Ok(last) => words.min(last.saturating_add(1)),
             Err(_) => {
@@ -66,7 +131,13 @@ impl CommandSpec {
             }
         };
         let start = if first == 0 { end } else { first };
-        (start..end).step_by(step.max(1))
+        let counted = counted.map_or(0..0, |at| {
+            let count =
+                request.get(at).and_then(number::integer).and_then(|count| usize::try_from(count).ok());
+            let start = at.saturating_add(1).min(words);
+            start..start.saturating_add(count.unwrap_or_default()).min(words)
+        });
+        (start..end).step_by(step.max(1)).chain(counted)
     }
 
     /// The name as Redis shows it in replies and messages: in small letters.
@@ -76,7 +147,7 @@ impl CommandSpec {
     }
 }
 
-/// Which words of a request are keys: from `first` to `last`, every `step`-th.
+/// Which words of a request are keys: from `first` to `last`, every `step`-th, and those that are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keys {
     /// Index of the first key; 0 if there are none.
@@ -85,24 +156,56 @@ pub struct Keys {
     pub last: i32,
     /// How far apart keys are; 0 if there are none.
     pub step: usize,
-    /// What happens to them.
+    /// Index of a word that says how many keys follow it, as in `ZUNION`.
+    pub counted: Option<usize>,
+    /// What happens to them; the most where it is not the same with all of them.
     pub usage: KeyUse,
 }
 
 impl Keys {
     /// No keys.
-    pub const NONE: Self = Self { first: 0, last: 0, step: 0, usage: KeyUse::None };
+    pub const NONE: Self = Self { first: 0, last: 0, step: 0, counted: None, usage: KeyUse::None };
 
     /// The one word after the command's name.
     #[must_use]
     pub const fn one(usage: KeyUse) -> Self {
-        Self { first: 1, last: 1, step: 1, usage }
+        Self { first: 1, last: 1, step: 1, counted: None, usage }
     }
 
     /// Every word after the command's name.
     #[must_use]
     pub const fn all(usage: KeyUse) -> Self {
-        Self { first: 1, last: -1, step: 1, usage }
+        Self { first: 1, last: -1, step: 1, counted: None, usage }
+    }
+
+    /// Every second word after the command's name.
+    #[must_use]
+    pub const fn pairs(usage: KeyUse) -> Self {
+        Self { first: 1, last: -1, step: 2, counted: None, usage }
+    }
+
+    /// The two words after the command's name.
+    #[must_use]
+    pub const fn two(usage: KeyUse) -> Self {
+        Self { first: 1, last: 2, step: 1, counted: None, usage }
+    }
+
+    /// As many words after the one at index `at` as that says.
+    #[must_use]
+    pub const fn counted(at: usize, usage: KeyUse) -> Self {
+        Self { counted: Some(at), usage, ..Self::NONE }
+    }
+
+    /// The word after the command's name, and those that the word at index `at` counts.
+    #[must_use]
+    pub const fn one_and_counted(at: usize, usage: KeyUse) -> Self {
+        Self { counted: Some(at), ..Self::one(usage) }
+    }
+
+    /// Whether a request has any.
+    #[must_use]
+    pub fn are_there(&self) -> bool {
+        self.usage != KeyUse::None
     }
 }
 
@@ -219,6 +322,10 @@ pub enum Group {
     Generic,
     /// About blobs.
     String,
+    /// About hashes.
+    Hash,
+    /// About sorted sets.
+    SortedSet,
     /// About the server.
     Server,
     /// About how fresh a value is; Forebay's own.
@@ -227,7 +334,15 @@ pub enum Group {
 
 impl Group {
     /// All groups, in the order of the reference.
-    pub const ALL: [Self; 5] = [Self::Connection, Self::String, Self::Generic, Self::Freshness, Self::Server];
+    pub const ALL: [Self; 7] = [
+        Self::Connection,
+        Self::String,
+        Self::Hash,
+        Self::SortedSet,
+        Self::Generic,
+        Self::Freshness,
+        Self::Server,
+    ];
 
     /// The word for it in `COMMAND DOCS`.
     #[must_use]
@@ -236,6 +351,8 @@ impl Group {
             Self::Connection => "connection",
             Self::Generic => "generic",
             Self::String => "string",
+            Self::Hash => "hash",
+            Self::SortedSet => "sorted-set",
             Self::Server => "server",
             Self::Freshness => "freshness",
         }

@@ -4,7 +4,7 @@
 //! together. Finding one costs a few nanoseconds and no allocation: the name is packed in capitals into two
 //! machine words, whose hash leads to a slot of an index that the compiler has built from the table.
 
-use super::command::{connection, freshness, generic, operators, server, string};
+use super::command::{connection, freshness, generic, hash, operators, server, sorted_set, string};
 use super::spec::CommandSpec;
 
 /// Every command, in the order of `COMMAND LIST`.
@@ -12,6 +12,14 @@ static TABLE: &[&CommandSpec] = &[
     &string::GET,
     &string::MGET,
     &string::SET,
+    &hash::HGET,
+    &hash::HMGET,
+    &hash::HGETALL,
+    &hash::HLEN,
+    &hash::HSET,
+    &hash::HDEL,
+    &sorted_set::ZSCORE,
+    &sorted_set::ZCARD,
     &generic::DEL,
     &generic::UNLINK,
     &generic::EXISTS,
@@ -44,7 +52,7 @@ const NAME_BYTES_MAX: usize = 16;
 
 /// Slots in the index, a power of two several times the size of the table so that most names are found at
 /// the first look.
-const SLOTS: usize = 256;
+const SLOTS: usize = 1024;
 
 /// A place in the index.
 #[derive(Clone, Copy)]

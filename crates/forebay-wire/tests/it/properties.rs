@@ -2,7 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 use forebay_wire::resp::{
-    self, Command, Condition, Expiry, Limits, Reply, ReplyLimits, Request, Set, State, Version, reply,
+    self, Command, Condition, Data, Expiry, KeyCommand, Limits, Reply, ReplyLimits, Request, Set, State,
+    StringCommand, Version, reply,
 };
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
@@ -52,13 +53,22 @@ fn command() -> impl Strategy<Value = (Vec<Bytes>, Command)> {
     }
     let keys = || vec(bytes(), 1..12);
     prop_oneof![
-        bytes().prop_map(|key| (words("get", std::slice::from_ref(&key)), Command::Get { key })),
-        bytes().prop_map(|key| (words("TTL", std::slice::from_ref(&key)), Command::Ttl { key })),
+        bytes().prop_map(|key| (
+            words("get", std::slice::from_ref(&key)),
+            Command::Data(Data::String(StringCommand::Get { key }))
+        )),
+        bytes().prop_map(|key| (
+            words("TTL", std::slice::from_ref(&key)),
+            Command::Data(Data::Key(KeyCommand::Ttl { key }))
+        )),
         bytes().prop_map(|key| (words("fb.Fresh", std::slice::from_ref(&key)), Command::FbFresh { key })),
         bytes()
             .prop_map(|message| (words("ECHO", std::slice::from_ref(&message)), Command::Echo { message })),
-        keys().prop_map(|keys| (words("mget", &keys), Command::MGet { keys })),
-        keys().prop_map(|keys| (words("del", &keys), Command::Del { keys })),
+        keys().prop_map(|keys| (
+            words("mget", &keys),
+            Command::Data(Data::String(StringCommand::MGet { keys }))
+        )),
+        keys().prop_map(|keys| (words("del", &keys), Command::Data(Data::Key(KeyCommand::Del { keys })))),
         keys().prop_map(|keys| (words("FB.INVALIDATE", &keys), Command::FbInvalidate { keys })),
         set(),
     ]
@@ -96,7 +106,16 @@ fn set() -> impl Strategy<Value = (Vec<Bytes>, Command)> {
             }
             let mut words = vec![Bytes::from_static(b"SET"), key.clone(), value.clone()];
             words.extend(options.concat().into_iter().map(Bytes::from));
-            (words, Command::Set(Set { key, value, expiry, condition, answer_previous }))
+            (
+                words,
+                Command::Data(Data::String(StringCommand::Set(Set {
+                    key,
+                    value,
+                    expiry,
+                    condition,
+                    answer_previous,
+                }))),
+            )
         },
     )
 }

@@ -1,145 +1,89 @@
 //! Commands about the connection: PING, ECHO, HELLO, SELECT, CLIENT, QUIT, RESET.
 
 use super::{
-    Call, ClientAttribute, ClientCommand, Command, CommandError, Credentials, Hello, is_plain, shown,
+    Call, ClientAttribute, ClientCommand, Command, CommandError, Credentials, Hello, Parse, is_plain, shown,
 };
 use crate::resp::number;
 use crate::resp::reply::Version;
-use crate::resp::spec::{Access, CommandSpec, Flag, Group, Keys};
+use crate::resp::spec::{Access, CommandSpec, Flag, Group};
 
-pub(in crate::resp) static PING: CommandSpec = CommandSpec {
-    name: "PING",
-    arity: -1,
-    flags: &[Flag::Fast],
-    keys: Keys::NONE,
-    access: Access::Connection,
-    since: "1.0.0",
-    group: Group::Connection,
-    arguments: "[message]",
-    summary: "Answers PONG, or the message",
-    complexity: "O(1)",
-    subcommands: &[],
-    parse: |call| match call.len() {
+pub(in crate::resp) static PING: CommandSpec =
+    CommandSpec::row(Group::Connection, "PING", -1, Access::Connection, |call| match call.len() {
         1 => Ok(Command::Ping { message: None }),
         2 => Ok(Command::Ping { message: Some(call.bytes(1)?) }),
         _ => Err(call.wrong_arity()),
-    },
-};
+    })
+    .flags(&[Flag::Fast])
+    .since("1.0.0")
+    .words("[message]")
+    .does("Answers PONG, or the message");
 
-pub(in crate::resp) static ECHO: CommandSpec = CommandSpec {
-    name: "ECHO",
-    arity: 2,
-    flags: &[Flag::Loading, Flag::Stale, Flag::Fast],
-    keys: Keys::NONE,
-    access: Access::Connection,
-    since: "1.0.0",
-    group: Group::Connection,
-    arguments: "message",
-    summary: "Answers the message",
-    complexity: "O(1)",
-    subcommands: &[],
-    parse: |call| Ok(Command::Echo { message: call.bytes(1)? }),
-};
+pub(in crate::resp) static ECHO: CommandSpec =
+    CommandSpec::row(Group::Connection, "ECHO", 2, Access::Connection, |call| {
+        Ok(Command::Echo { message: call.bytes(1)? })
+    })
+    .flags(&[Flag::Loading, Flag::Stale, Flag::Fast])
+    .since("1.0.0")
+    .words("message")
+    .does("Answers the message");
 
-pub(in crate::resp) static HELLO: CommandSpec = CommandSpec {
-    name: "HELLO",
-    arity: -1,
-    flags: &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy],
-    keys: Keys::NONE,
-    access: Access::Connection,
-    since: "6.2.0",
-    group: Group::Connection,
-    arguments: "[protover [AUTH username password] [SETNAME clientname]]",
-    summary: "Chooses the protocol version, authenticates, and describes the server",
-    complexity: "O(1)",
-    subcommands: &[],
-    parse: hello,
-};
+pub(in crate::resp) static HELLO: CommandSpec =
+    CommandSpec::row(Group::Connection, "HELLO", -1, Access::Connection, hello)
+        .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy])
+        .since("6.2.0")
+        .words("[protover [AUTH username password] [SETNAME clientname]]")
+        .does("Chooses the protocol version, authenticates, and describes the server");
 
-pub(in crate::resp) static SELECT: CommandSpec = CommandSpec {
-    name: "SELECT",
-    arity: 2,
-    flags: &[Flag::Loading, Flag::Stale, Flag::Fast],
-    keys: Keys::NONE,
-    access: Access::Connection,
-    since: "1.0.0",
-    group: Group::Connection,
-    arguments: "index",
-    summary: "Chooses the keyspace for the commands that follow",
-    complexity: "O(1)",
-    subcommands: &[],
-    parse: select,
-};
+pub(in crate::resp) static SELECT: CommandSpec =
+    CommandSpec::row(Group::Connection, "SELECT", 2, Access::Connection, select)
+        .flags(&[Flag::Loading, Flag::Stale, Flag::Fast])
+        .since("1.0.0")
+        .words("index")
+        .does("Chooses the keyspace for the commands that follow");
 
-pub(in crate::resp) static QUIT: CommandSpec = CommandSpec {
-    name: "QUIT",
-    arity: -1,
-    flags: &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy],
-    keys: Keys::NONE,
-    access: Access::Connection,
-    since: "1.0.0",
-    group: Group::Connection,
-    arguments: "",
-    summary: "Closes the connection after the answer",
-    complexity: "O(1)",
-    subcommands: &[],
-    parse: |_| Ok(Command::Quit),
-};
+pub(in crate::resp) static QUIT: CommandSpec =
+    CommandSpec::row(Group::Connection, "QUIT", -1, Access::Connection, |_| Ok(Command::Quit))
+        .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy])
+        .since("1.0.0")
+        .does("Closes the connection after the answer");
 
-pub(in crate::resp) static RESET: CommandSpec = CommandSpec {
-    name: "RESET",
-    arity: 1,
-    flags: &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy],
-    keys: Keys::NONE,
-    access: Access::Connection,
-    since: "6.2.0",
-    group: Group::Connection,
-    arguments: "",
-    summary: "Brings the connection back to the state of a new one",
-    complexity: "O(1)",
-    subcommands: &[],
-    parse: |_| Ok(Command::Reset),
-};
+pub(in crate::resp) static RESET: CommandSpec =
+    CommandSpec::row(Group::Connection, "RESET", 1, Access::Connection, |_| Ok(Command::Reset))
+        .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy])
+        .since("6.2.0")
+        .does("Brings the connection back to the state of a new one");
 
-pub(in crate::resp) static CLIENT: CommandSpec = CommandSpec {
-    name: "CLIENT",
-    arity: -2,
-    flags: &[],
-    keys: Keys::NONE,
-    access: Access::Connection,
-    since: "2.4.0",
-    group: Group::Connection,
-    arguments: "",
-    summary: "Holds the commands about this connection",
-    complexity: "Depends on the sub-command",
-    subcommands: &[
-        client("CLIENT|ID", 2, "5.0.0", "", "Answers the number of this connection", |_| {
-            Ok(Command::Client(ClientCommand::Id))
-        }),
-        client("CLIENT|GETNAME", 2, "2.6.9", "", "Answers the name of this connection", |_| {
-            Ok(Command::Client(ClientCommand::GetName))
-        }),
-        client("CLIENT|SETNAME", 3, "2.6.9", "connection-name", "Names this connection", |call| {
-            let name = client_name(call, 2)?;
-            Ok(Command::Client(ClientCommand::SetName { name }))
-        }),
-        client(
-            "CLIENT|SETINFO",
-            4,
-            "7.2.0",
-            "LIB-NAME libname | LIB-VER libver",
-            "Notes which library the client uses, and its version",
-            set_info,
-        ),
-        client("CLIENT|INFO", 2, "6.2.0", "", "Describes this connection in one line", |_| {
-            Ok(Command::Client(ClientCommand::Info))
-        }),
-        client("CLIENT|HELP", 2, "5.0.0", "", "Lists the sub-commands of CLIENT", |_| {
-            Ok(Command::Client(ClientCommand::Help))
-        }),
-    ],
-    parse: |call| Err(call.wrong_arity()),
-};
+pub(in crate::resp) static CLIENT: CommandSpec =
+    CommandSpec::row(Group::Connection, "CLIENT", -2, Access::Connection, |call| Err(call.wrong_arity()))
+        .since("2.4.0")
+        .does("Holds the commands about this connection")
+        .costs("Depends on the sub-command")
+        .holds(&[
+            client("CLIENT|ID", 2, "5.0.0", "", "Answers the number of this connection", |_| {
+                Ok(Command::Client(ClientCommand::Id))
+            }),
+            client("CLIENT|GETNAME", 2, "2.6.9", "", "Answers the name of this connection", |_| {
+                Ok(Command::Client(ClientCommand::GetName))
+            }),
+            client("CLIENT|SETNAME", 3, "2.6.9", "connection-name", "Names this connection", |call| {
+                let name = client_name(call, 2)?;
+                Ok(Command::Client(ClientCommand::SetName { name }))
+            }),
+            client(
+                "CLIENT|SETINFO",
+                4,
+                "7.2.0",
+                "LIB-NAME libname | LIB-VER libver",
+                "Notes which library the client uses, and its version",
+                set_info,
+            ),
+            client("CLIENT|INFO", 2, "6.2.0", "", "Describes this connection in one line", |_| {
+                Ok(Command::Client(ClientCommand::Info))
+            }),
+            client("CLIENT|HELP", 2, "5.0.0", "", "Lists the sub-commands of CLIENT", |_| {
+                Ok(Command::Client(ClientCommand::Help))
+            }),
+        ]);
 
 /// A row for a sub-command of CLIENT; they differ in nothing but these.
 const fn client(
@@ -148,22 +92,13 @@ const fn client(
     since: &'static str,
     arguments: &'static str,
     summary: &'static str,
-    parse: fn(&Call<'_>) -> Result<Command, CommandError>,
+    parse: Parse,
 ) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity,
-        flags: &[Flag::NoScript, Flag::Loading, Flag::Stale],
-        keys: Keys::NONE,
-        access: Access::Connection,
-        since,
-        group: Group::Connection,
-        arguments,
-        summary,
-        complexity: "O(1)",
-        subcommands: &[],
-        parse,
-    }
+    CommandSpec::row(Group::Connection, name, arity, Access::Connection, parse)
+        .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale])
+        .since(since)
+        .words(arguments)
+        .does(summary)
 }
 
 fn hello(call: &Call<'_>) -> Result<Command, CommandError> {

@@ -1,35 +1,26 @@
 //! Commands about the server: COMMAND, INFO.
 
-use super::{Call, Command, CommandError, Describe};
-use crate::resp::spec::{Access, CommandSpec, Flag, Group, Keys};
+use super::{Call, Command, CommandError, Describe, Parse};
+use crate::resp::spec::{Access, CommandSpec, Flag, Group};
 
-pub(in crate::resp) static INFO: CommandSpec = CommandSpec {
-    name: "INFO",
-    arity: -1,
-    flags: &[Flag::Loading, Flag::Stale],
-    keys: Keys::NONE,
-    access: Access::Observe,
-    since: "7.0.0",
-    group: Group::Server,
-    arguments: "[section [section ...]]",
-    summary: "Describes the server and what it has done",
-    complexity: "O(1)",
-    subcommands: &[],
-    parse: |call| Ok(Command::Info { sections: call.rest(1) }),
-};
+pub(in crate::resp) static INFO: CommandSpec =
+    CommandSpec::row(Group::Server, "INFO", -1, Access::Observe, |call| {
+        Ok(Command::Info { sections: call.rest(1) })
+    })
+    .flags(&[Flag::Loading, Flag::Stale])
+    .since("7.0.0")
+    .words("[section [section ...]]")
+    .does("Describes the server and what it has done");
 
-pub(in crate::resp) static COMMAND: CommandSpec = CommandSpec {
-    name: "COMMAND",
-    arity: -1,
-    flags: &[Flag::Loading, Flag::Stale],
-    keys: Keys::NONE,
-    access: Access::Connection,
-    since: "2.8.13",
-    group: Group::Server,
-    arguments: "",
-    summary: "Answers every row of the command table",
-    complexity: "O(N) for N commands",
-    subcommands: &[
+pub(in crate::resp) static COMMAND: CommandSpec =
+    CommandSpec::row(Group::Server, "COMMAND", -1, Access::Connection, |_| {
+        Ok(Command::Describe(Describe::All))
+    })
+    .flags(&[Flag::Loading, Flag::Stale])
+    .since("2.8.13")
+    .does("Answers every row of the command table")
+    .costs("O(N) for N commands")
+    .holds(&[
         command("COMMAND|COUNT", 2, "2.8.13", "", "O(1)", "Counts the commands", |_| {
             Ok(Command::Describe(Describe::Count))
         }),
@@ -72,9 +63,7 @@ pub(in crate::resp) static COMMAND: CommandSpec = CommandSpec {
         command("COMMAND|HELP", 2, "5.0.0", "", "O(1)", "Lists the sub-commands of COMMAND", |_| {
             Ok(Command::Describe(Describe::Help))
         }),
-    ],
-    parse: |_| Ok(Command::Describe(Describe::All)),
-};
+    ]);
 
 /// A row for a sub-command of COMMAND; they differ in nothing but these.
 const fn command(
@@ -84,22 +73,14 @@ const fn command(
     arguments: &'static str,
     complexity: &'static str,
     summary: &'static str,
-    parse: fn(&Call<'_>) -> Result<Command, CommandError>,
+    parse: Parse,
 ) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity,
-        flags: &[Flag::Loading, Flag::Stale],
-        keys: Keys::NONE,
-        access: Access::Connection,
-        since,
-        group: Group::Server,
-        arguments,
-        summary,
-        complexity,
-        subcommands: &[],
-        parse,
-    }
+    CommandSpec::row(Group::Server, name, arity, Access::Connection, parse)
+        .flags(&[Flag::Loading, Flag::Stale])
+        .since(since)
+        .words(arguments)
+        .does(summary)
+        .costs(complexity)
 }
 
 /// The filters that Redis has here select among modules and access rules, of which there are none.

@@ -1,53 +1,113 @@
 //! Commands on blobs: GET, MGET, SET.
 
-use super::{Call, Command, CommandError, Condition, Expiry, Set};
+use bytes::Bytes;
+
+use super::{Call, Command, CommandError, Data, Parse};
 use crate::resp::spec::{Access, CommandSpec, Flag, Group, KeyUse, Keys};
 
-pub(in crate::resp) static GET: CommandSpec = CommandSpec {
-    name: "GET",
-    arity: 2,
-    flags: &[Flag::ReadOnly, Flag::Fast],
-    keys: Keys::one(KeyUse::Read),
-    access: Access::Read,
-    since: "1.0.0",
-    group: Group::String,
-    arguments: "key",
-    summary: "Answers the value of a key, loading it from its source if no copy is held",
-    complexity: "O(1)",
-    subcommands: &[],
-    parse: |call| Ok(Command::Get { key: call.bytes(1)? }),
-};
+/// A command on strings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StringCommand {
+    /// `GET`: the value of a key.
+    Get {
+        /// The key.
+        key: Bytes,
+    },
+    /// `MGET`: the values of several keys.
+    MGet {
+        /// The keys, at least one, as often as they were named.
+        keys: Vec<Bytes>,
+    },
+    /// `SET`: write a value.
+    Set(Set),
+}
 
-pub(in crate::resp) static MGET: CommandSpec = CommandSpec {
-    name: "MGET",
-    arity: -2,
-    flags: &[Flag::ReadOnly, Flag::Fast],
-    keys: Keys::all(KeyUse::Read),
-    access: Access::Read,
-    since: "1.0.0",
-    group: Group::String,
-    arguments: "key [key ...]",
-    summary: "Answers the values of several keys, loading those of which no copy is held",
-    complexity: "O(N) for N keys",
-    subcommands: &[],
-    parse: |call| Ok(Command::MGet { keys: call.rest(1) }),
-};
+/// The arguments of `SET`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Set {
+    /// The key.
+    pub key: Bytes,
+    /// The value.
+    pub value: Bytes,
+    /// How long it is kept.
+    pub expiry: Expiry,
+    /// When it is written at all.
+    pub condition: Condition,
+    /// Whether the value before is the answer (`GET`).
+    pub answer_previous: bool,
+}
 
-pub(in crate::resp) static SET: CommandSpec = CommandSpec {
-    name: "SET",
-    arity: -3,
-    flags: &[Flag::Write, Flag::DenyOom],
-    keys: Keys::one(KeyUse::Write),
-    access: Access::Write,
-    since: "7.0.0",
-    group: Group::String,
-    arguments: "key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | \
-                PXAT unix-time-milliseconds | KEEPTTL]",
-    summary: "Writes a value, as the namespace of the key allows",
-    complexity: "O(1)",
-    subcommands: &[],
-    parse: set,
-};
+/// How long a value written is kept. Times are positive and fit an `i64` of milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expiry {
+    /// Nothing said: without end, or as the namespace declares.
+    #[default]
+    Unsaid,
+    /// `KEEPTTL`: as long as the value before.
+    Keep,
+    /// `EX`, `PX`: this long from now, in milliseconds. Adding it to a clock can overflow, which Redis
+    /// answers with [`CommandError::InvalidExpire`].
+    In {
+        /// Milliseconds, at least 1.
+        ttl_ms: u64,
+    },
+    /// `EXAT`, `PXAT`: until this moment, which may have passed.
+    At {
+        /// Milliseconds since 1970-01-01 UTC, at least 1.
+        unix_ms: u64,
+    },
+}
+
+/// When `SET` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Condition {
+    /// Always.
+    #[default]
+    Always,
+    /// `NX`: if the key is not there.
+    IfAbsent,
+    /// `XX`: if the key is there.
+    IfPresent,
+}
+
+/// The row of a command on strings that reads.
+const fn reads(name: &'static str, arity: i32, keys: Keys, parse: Parse) -> CommandSpec {
+    CommandSpec::row(Group::String, name, arity, Access::Read, parse)
+        .keys(keys)
+        .flags(&[Flag::ReadOnly, Flag::Fast])
+}
+
+/// The row of a command on strings that writes.
+const fn writes(name: &'static str, arity: i32, keys: Keys, parse: Parse) -> CommandSpec {
+    CommandSpec::row(Group::String, name, arity, Access::Write, parse)
+        .keys(keys)
+        .flags(&[Flag::Write, Flag::DenyOom])
+}
+
+pub(in crate::resp) static GET: CommandSpec =
+    reads("GET", 2, Keys::one(KeyUse::Read), |call| asked(StringCommand::Get { key: call.bytes(1)? }))
+        .since("1.0.0")
+        .words("key")
+        .does("Answers the value of a key, loading it from its source if no copy is held");
+
+pub(in crate::resp) static MGET: CommandSpec =
+    reads("MGET", -2, Keys::all(KeyUse::Read), |call| asked(StringCommand::MGet { keys: call.rest(1) }))
+        .since("1.0.0")
+        .words("key [key ...]")
+        .does("Answers the values of several keys, loading those of which no copy is held")
+        .costs("O(N) for N keys");
+
+pub(in crate::resp) static SET: CommandSpec = writes("SET", -3, Keys::one(KeyUse::Write), set)
+    .since("7.0.0")
+    .words(
+        "key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | \
+         PXAT unix-time-milliseconds | KEEPTTL]",
+    )
+    .does("Writes a value, as the namespace of the key allows");
+
+fn asked(command: StringCommand) -> Result<Command, CommandError> {
+    Ok(Command::Data(Data::String(command)))
+}
 
 /// Where the number of an expiry stands, and what it counts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,7 +141,7 @@ fn set(call: &Call<'_>) -> Result<Command, CommandError> {
         }
         at += 1;
     }
-    Ok(Command::Set(Set {
+    asked(StringCommand::Set(Set {
         key: call.bytes(1)?,
         value: call.bytes(2)?,
         expiry: expiry(call, said)?,

@@ -1,0 +1,40 @@
+//! How errors are told: each kind with a code that clients can tell apart.
+
+use bytes::BytesMut;
+use forebay::Error;
+use forebay_wire::resp::reply;
+
+use super::data::Failed;
+
+/// Writes why a command was not carried out.
+pub(super) fn refuse(failed: &Failed, out: &mut BytesMut) {
+    match failed {
+        Failed::Refused(refusal) => reply::error(out, &refusal.to_string()),
+        Failed::Engine(error) => {
+            crate::problem::told(error);
+            reply::error(out, &format!("{} {error}", code(error)));
+        }
+    }
+}
+
+fn code(error: &Error) -> &'static str {
+    match error {
+        Error::WritesRefused { .. } => "FBREFUSED",
+        Error::TooLarge { .. } => "FBTOOLARGE",
+        Error::Source { .. } | Error::LoadLost { .. } => "FBSOURCE",
+        Error::Timeout { .. } => "FBTIMEOUT",
+        Error::Overloaded { .. } => "FBOVERLOADED",
+        Error::BreakerOpen { .. } => "FBBREAKEROPEN",
+        Error::Unconfirmed { .. } => "FBUNCONFIRMED",
+        Error::SinkRefused { .. } => "FBSINKREFUSED",
+        Error::SinkFailed { .. } => "FBSINKFAILED",
+        Error::WriteUnconfirmed { .. } => "FBWRITEUNCONFIRMED",
+        Error::QueueFull { .. } => "FBQUEUEFULL",
+        Error::Parked { .. } => "FBPARKED",
+        Error::JournalFailed { .. } => "FBJOURNALFAILED",
+        Error::JournalUnconfirmed { .. } => "FBJOURNALUNCONFIRMED",
+        Error::StoreFailed { .. } => "FBSTOREFAILED",
+        Error::StoreUnconfirmed { .. } => "FBSTOREUNCONFIRMED",
+        _ => "ERR",
+    }
+}

@@ -1,0 +1,107 @@
+//! What commands do to values: functions of what some keys have, without waiting, locks or engines.
+//!
+//! A command sees the keys that it names as a [`View`], answers from it, and leaves in it what is to be there afterwards. Where the
+//! view comes from and where it goes is `data.rs`'s. So the same function serves a read of a cache, a change of a store, and a
+//! command within a transaction. A command that is refused has changed nothing.
+
+mod hash;
+mod key;
+mod sorted_set;
+mod string;
+mod view;
+
+use bytes::BytesMut;
+use forebay::value::Kind;
+use forebay_wire::resp::{CommandError, Data, Version, reply};
+
+pub(super) use view::{Cell, Ends, View};
+
+/// Why a command is refused by what its keys have, in Redis' words.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// Another kind of value is there.
+    #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
+    WrongKind,
+    /// No namespace has the key.
+    #[error("ERR no namespace of this keyspace takes this key: declare one whose `key` pattern matches it")]
+    NoNamespace,
+    /// It depends on what was there, and a copy is.
+    #[error(
+        "ERR what a command leaves may not depend on a copy, which can be lost at any time: write the whole value, or use a namespace without a source"
+    )]
+    OnACopy,
+    /// The words of the command do not go with what is there.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+}
+
+/// Answers `data` from what its keys have, and leaves there what it changes.
+pub(super) fn run(data: &Data, view: &mut View, answer: &mut Answer<'_>) -> Result<(), Refusal> {
+    match data {
+        Data::String(command) => string::run(command, view, answer),
+        Data::Hash(command) => hash::run(command, view, answer),
+        Data::SortedSet(command) => sorted_set::run(command, view, answer),
+        Data::Key(command) => key::run(command, view, answer),
+    }
+}
+
+/// The reply to one command, in the connection's version of the protocol.
+pub(super) struct Answer<'o> {
+    pub(super) out: &'o mut BytesMut,
+    pub(super) version: Version,
+}
+
+impl Answer<'_> {
+    pub(super) fn ok(&mut self) {
+        reply::ok(self.out);
+    }
+
+    pub(super) fn simple(&mut self, text: &str) {
+        reply::simple(self.out, text);
+    }
+
+    pub(super) fn integer(&mut self, number: i64) {
+        reply::integer(self.out, number);
+    }
+
+    pub(super) fn count(&mut self, count: usize) {
+        reply::integer(self.out, i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn null(&mut self) {
+        reply::null(self.out, self.version);
+    }
+
+    pub(super) fn bulk(&mut self, bytes: &[u8]) {
+        reply::bulk(self.out, bytes);
+    }
+
+    /// `bytes`, or null.
+    pub(super) fn maybe(&mut self, bytes: Option<&[u8]>) {
+        match bytes {
+            Some(bytes) => self.bulk(bytes),
+            None => self.null(),
+        }
+    }
+
+    pub(super) fn array(&mut self, len: usize) {
+        reply::array(self.out, len);
+    }
+
+    pub(super) fn map(&mut self, len: usize) {
+        reply::map(self.out, self.version, len);
+    }
+
+    pub(super) fn double(&mut self, number: f64) {
+        reply::double(self.out, self.version, number);
+    }
+}
+
+/// The name of a kind of value, as `TYPE` tells it.
+pub(super) fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Blob | Kind::Native | Kind::Counter => "string",
+        Kind::Hash => "hash",
+        Kind::SortedSet => "zset",
+    }
+}
