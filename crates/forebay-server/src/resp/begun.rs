@@ -5,6 +5,7 @@ use forebay::{Blob, Error, KeysChange, Namespace};
 
 use super::data::ending;
 use super::values::{Cell, Ends, View};
+use super::watch::Watches;
 
 /// Keys of some namespaces, whose turns it has.
 pub(super) struct Begun {
@@ -42,8 +43,9 @@ impl Begun {
         View::new(cells)
     }
 
-    /// Makes the keys have what the view has now; those of each namespace all at once.
-    pub(super) async fn commit(mut self, view: View) -> Result<(), Error> {
+    /// Makes the keys of the keyspace `db` have what the view has now, those of each namespace all at once, and tells who watches them.
+    pub(super) async fn commit(mut self, view: View, db: u32, watches: &Watches) -> Result<(), Error> {
+        let mut changed = Vec::new();
         for (key, cell) in view.into_cells() {
             let Some((value, ends)) = cell.changed() else { continue };
             let slot = self
@@ -51,6 +53,7 @@ impl Begun {
                 .iter_mut()
                 .find_map(|(keys, change)| change.slots().get_mut(keys.binary_search(&key).ok()?));
             let Some(slot) = slot else { continue };
+            changed.push(key);
             match (value, ends) {
                 (Some(value), Ends::Anew) => slot.replace(value),
                 (value, ends) => {
@@ -66,6 +69,7 @@ impl Begun {
         for (_, change) in self.changes {
             change.commit().await?;
         }
+        watches.changed(db, &changed);
         Ok(())
     }
 }

@@ -30,12 +30,18 @@ const KEPT_BYTES: usize = 4 * REPLIES_BYTES;
 pub(super) struct Replies<'s> {
     /// Written, but not sent.
     pub(super) out: BytesMut,
-    to: WriteHalf<'s>,
+    /// Where they go; nowhere yet while a transaction gathers them.
+    to: Option<WriteHalf<'s>>,
 }
 
 impl<'s> Replies<'s> {
     fn new(to: WriteHalf<'s>) -> Self {
-        Self { out: BytesMut::with_capacity(READ_BYTES), to }
+        Self { out: BytesMut::with_capacity(READ_BYTES), to: Some(to) }
+    }
+
+    /// Replies that stay where they are.
+    pub(super) fn gathered() -> Self {
+        Self { out: BytesMut::new(), to: None }
     }
 
     /// Sends what has been written once it is much; waits until the client takes it.
@@ -44,7 +50,8 @@ impl<'s> Replies<'s> {
     }
 
     async fn send(&mut self) -> io::Result<()> {
-        self.to.write_all(&self.out).await?;
+        let Some(to) = &mut self.to else { return Ok(()) };
+        to.write_all(&self.out).await?;
         self.out.clear();
         give_back(&mut self.out);
         Ok(())
@@ -53,7 +60,10 @@ impl<'s> Replies<'s> {
     /// Sends what has been written, and says that no more comes.
     async fn close(&mut self) -> io::Result<()> {
         self.send().await?;
-        self.to.shutdown().await
+        match &mut self.to {
+            Some(to) => to.shutdown().await,
+            None => Ok(()),
+        }
     }
 }
 

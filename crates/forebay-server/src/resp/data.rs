@@ -13,6 +13,7 @@ use forebay::value::Hash;
 use forebay::{Blob, Error, Keyspace, Namespace, Read, Value, Writes};
 use forebay_wire::resp::{Condition, Data, Expiry, HashCommand, KeyUse, Set, StringCommand, Version, reply};
 
+use super::Service;
 use super::begun::Begun;
 use super::cached;
 use super::connection::Replies;
@@ -20,6 +21,7 @@ use super::refuse::refuse;
 use super::session::Session;
 use super::time::until;
 use super::values::{self, Answer, Cell, Refusal, View};
+use super::watch::Watches;
 
 /// Nothing that is declared or asked for lives as long: 100,000 years.
 const FOR_EVER: Duration = Duration::from_secs(100_000 * 365 * 24 * 60 * 60);
@@ -36,21 +38,23 @@ pub(super) async fn carry_out(
     data: &Data,
     keys: &[Bytes],
     usage: KeyUse,
+    service: &Service,
     session: &Session,
     replies: &mut Replies<'_>,
 ) -> io::Result<()> {
     match data {
         Data::String(StringCommand::MGet { keys }) => mget(keys, session, replies).await?,
-        data => answered(data, keys, usage, session, &mut replies.out).await,
+        data => answered(data, keys, usage, service, session, &mut replies.out).await,
     }
     Ok(())
 }
 
 /// Answers `data` whole.
-pub(super) async fn answered(
+async fn answered(
     data: &Data,
     keys: &[Bytes],
     usage: KeyUse,
+    service: &Service,
     session: &Session,
     out: &mut BytesMut,
 ) {
@@ -61,7 +65,9 @@ pub(super) async fn answered(
         KeyUse::None => Ok(()),
         KeyUse::Inspect => inspect(data, keys, keyspace, answer).await,
         KeyUse::Read => read(data, keys, keyspace, answer).await,
-        KeyUse::Write | KeyUse::Mark | KeyUse::Remove => change(data, keys, keyspace, answer).await,
+        KeyUse::Write | KeyUse::Mark | KeyUse::Remove => {
+            change(data, keys, keyspace, (session.db, &service.watches), answer).await
+        }
     };
     if let Err(refused) = done {
         // What was answered before it failed is not the answer.
@@ -120,7 +126,10 @@ async fn mget(keys: &[Bytes], session: &Session, replies: &mut Replies<'_>) -> i
 }
 
 /// Reads keys of any namespaces, those of each together; `None` for a key of no namespace. In the order of `keys`.
-async fn read_many(keys: &[Bytes], keyspace: Option<&Keyspace>) -> Vec<Option<Result<Read, Error>>> {
+pub(super) async fn read_many(
+    keys: &[Bytes],
+    keyspace: Option<&Keyspace>,
+) -> Vec<Option<Result<Read, Error>>> {
     let mut reads: Vec<Option<Result<Read, Error>>> = keys.iter().map(|_| None).collect();
     let Some(keyspace) = keyspace else { return reads };
     for (namespace, places) in by_namespace(keys, keyspace) {
@@ -136,7 +145,10 @@ async fn read_many(keys: &[Bytes], keyspace: Option<&Keyspace>) -> Vec<Option<Re
 }
 
 /// The places in `keys` of the keys of each namespace, in the order of the keyspace's namespaces.
-fn by_namespace<'k>(keys: &[Bytes], keyspace: &'k Keyspace) -> Vec<(&'k Namespace<Blob>, Vec<usize>)> {
+pub(super) fn by_namespace<'k>(
+    keys: &[Bytes],
+    keyspace: &'k Keyspace,
+) -> Vec<(&'k Namespace<Blob>, Vec<usize>)> {
     let found: Vec<_> = keys.iter().map(|key| keyspace.find(key)).collect();
     let of = |namespace: &'k Namespace<Blob>| {
         let is_of =
@@ -225,23 +237,27 @@ async fn change(
     data: &Data,
     keys: &[Bytes],
     keyspace: &Keyspace,
+    (db, watches): (u32, &Watches),
     answer: &mut Answer<'_>,
 ) -> Result<(), Failed> {
     let namespaces = by_namespace(keys, keyspace);
     if !namespaces.iter().all(|(namespace, _)| namespace.takes_changes()) {
-        return cached::write(data, keyspace, answer).await;
+        let written = cached::write(data, keyspace, answer).await;
+        watches.changed(db, keys);
+        return written;
     }
     if let Some((key, value, ttl)) = plain_set(data)
         && let Some(namespace) = keyspace.find(key)
     {
         namespace.set_key(key, Blob::opaque(value).into(), ttl).await?;
+        watches.changed(db, keys);
         answer.ok();
         return Ok(());
     }
     let mut begun = Begun::new(keys, namespaces).await?;
     let mut view = begun.view();
     values::run(data, &mut view, answer)?;
-    Ok(begun.commit(view).await?)
+    Ok(begun.commit(view, db, watches).await?)
 }
 
 /// The key, value and life of a `SET` that asks nothing of what was there before.

@@ -10,6 +10,7 @@ use forebay_wire::resp::{
 
 use super::connection::Replies;
 use super::session::Session;
+use super::transaction::{self, Queue};
 use super::{Service, client, data, freshness, info, operators};
 
 /// Carries out one request and writes its one reply.
@@ -23,18 +24,32 @@ pub(super) async fn execute(
     replies: &mut Replies<'_>,
 ) -> io::Result<()> {
     service.commands.fetch_add(1, Ordering::Relaxed);
-    let parsed = resolve(request).and_then(|spec| Ok((spec, spec.parse(request)?)));
-    match parsed {
-        Ok((spec, _)) if spec.keys.are_there() && session.keyspace.is_none() => {
-            no_keyspace(service, session, &mut replies.out);
+    let spec = match resolve(request) {
+        Ok(spec) => spec,
+        Err(error) => {
+            session.queue.iter_mut().for_each(Queue::spoil);
+            reply::error(&mut replies.out, &error.to_string());
+            return Ok(());
         }
-        Ok((spec, command)) => carry_out(request, spec, command, service, session, replies).await?,
-        Err(error) => reply::error(&mut replies.out, &error.to_string()),
+    };
+    let asked = spec.parse(request);
+    if let Some(queue) = &mut session.queue
+        && !matches!(asked, Ok(Command::Transaction(_) | Command::Quit | Command::Reset))
+    {
+        queue.push(request, spec, asked, &mut replies.out);
+        return Ok(());
     }
-    Ok(())
+    match asked {
+        Ok(command) => carry_out(request, spec, command, service, session, replies).await,
+        Err(error) => {
+            reply::error(&mut replies.out, &error.to_string());
+            Ok(())
+        }
+    }
 }
 
-async fn carry_out(
+/// Carries out one command.
+pub(super) async fn carry_out(
     request: &Request,
     spec: &CommandSpec,
     command: Command,
@@ -43,12 +58,17 @@ async fn carry_out(
     replies: &mut Replies<'_>,
 ) -> io::Result<()> {
     let out = &mut replies.out;
+    if spec.keys.are_there() && session.keyspace.is_none() {
+        no_keyspace(service, session, out);
+        return Ok(());
+    }
     match command {
         Command::Data(Data::String(StringCommand::Get { key })) => data::get(&key, session, out).await,
         Command::Data(asked) => {
             let keys: Vec<Bytes> = spec.key_indexes(request).filter_map(|at| request.bytes(at)).collect();
-            data::carry_out(&asked, &keys, spec.keys.usage, session, replies).await?;
+            data::carry_out(&asked, &keys, spec.keys.usage, service, session, replies).await?;
         }
+        Command::Transaction(asked) => transaction::carry_out(asked, service, session, replies).await?,
         Command::Freshness(asked) => freshness::carry_out(asked, session, out).await,
         Command::FbBackup { to, of } => {
             operators::backup(&to, of.as_deref(), service, session, out).await;

@@ -16,7 +16,9 @@ mod operators;
 mod refuse;
 mod session;
 mod time;
+mod transaction;
 mod values;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use forebay::rt::{Clock, Tasks, Tick};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use self::watch::Watches;
 use crate::disks::StoresOf;
 use crate::stop::Stop;
 
@@ -40,6 +43,8 @@ pub(crate) struct Service {
     keyspaces: BTreeMap<u32, Arc<Keyspace>>,
     /// What stores of these keyspaces lie on, for backups.
     stores: BTreeMap<u32, StoresOf>,
+    /// Keys that connections watch.
+    watches: Arc<Watches>,
     clock: Clock,
     started: Tick,
     next_connection: AtomicI64,
@@ -57,6 +62,7 @@ impl Service {
         Self {
             keyspaces,
             stores,
+            watches: Arc::default(),
             clock,
             started,
             next_connection: AtomicI64::new(1),

@@ -8,6 +8,8 @@ use forebay::{Blob, Keyspace, Namespace};
 use forebay_wire::resp::Version;
 
 use super::Service;
+use super::transaction::Queue;
+use super::watch::Watch;
 
 /// The state of one connection.
 #[derive(Debug)]
@@ -20,6 +22,10 @@ pub(super) struct Session {
     pub(super) name: Bytes,
     pub(super) library: Bytes,
     pub(super) library_version: Bytes,
+    /// Commands that wait for `EXEC`, between `MULTI` and that.
+    pub(super) queue: Option<Queue>,
+    /// The keys that it watches, and whether they have changed.
+    pub(super) watch: Option<Watch>,
     /// The reply to the last command was the last: close.
     pub(super) closing: bool,
 }
@@ -34,6 +40,8 @@ impl Session {
             name: Bytes::new(),
             library: Bytes::new(),
             library_version: Bytes::new(),
+            queue: None,
+            watch: None,
             closing: false,
         }
     }
@@ -44,6 +52,8 @@ impl Session {
         self.keyspace = service.keyspaces.get(&0).cloned();
         self.version = Version::Resp2;
         self.name = Bytes::new();
+        self.queue = None;
+        self.watch = None;
     }
 
     /// Picks a keyspace by its number; whether there is one.

@@ -14,6 +14,7 @@ pub(super) mod operators;
 pub(super) mod server;
 pub(super) mod sorted_set;
 pub(super) mod string;
+pub(super) mod transaction;
 
 use std::fmt;
 
@@ -30,6 +31,7 @@ pub use generic::KeyCommand;
 pub use hash::HashCommand;
 pub use sorted_set::SortedSetCommand;
 pub use string::{Condition, Expiry, Set, StringCommand};
+pub use transaction::TransactionCommand;
 
 /// A request whose meaning is clear. The bytes in it share the buffer that the request arrived in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub enum Command {
     },
     /// A command on the values of the keys that it names.
     Data(Data),
+    /// `MULTI`, `EXEC` and the others about the connection's transaction.
+    Transaction(TransactionCommand),
     /// `CLIENT …`: about this connection.
     Client(ClientCommand),
     /// `COMMAND …`: about the command table; [`describe::answer`](super::describe::answer) answers it.

@@ -142,7 +142,8 @@ fn acl_categories(spec: &CommandSpec) -> Vec<&'static str> {
         ("@fast", fast),
         ("@slow", !fast),
         ("@dangerous", spec.access == Access::Observe),
-        ("@connection", spec.access == Access::Connection),
+        ("@connection", spec.access == Access::Connection && spec.group != Group::Transactions),
+        ("@transaction", spec.group == Group::Transactions),
     ]
     .into_iter()
     .filter_map(|(category, applies)| applies.then_some(category))

@@ -24,7 +24,7 @@ mod table;
 pub use command::{
     ClientAttribute, ClientCommand, Command, CommandError, Condition, Credentials, Data, DeadLetters,
     Describe, Expiry, FreshnessCommand, HashCommand, Hello, KeyCommand, Set, SortedSetCommand, StringCommand,
-    parse, resolve,
+    TransactionCommand, parse, resolve,
 };
 pub use decode::{Limits, ProtocolError, State, VALUE_BYTES_MAX, decode};
 pub use read_reply::{NESTING_MAX, Reply, ReplyError, ReplyLimits, ReplyState, decode_reply};

@@ -326,6 +326,8 @@ pub enum Group {
     Hash,
     /// About sorted sets.
     SortedSet,
+    /// About transactions.
+    Transactions,
     /// About the server.
     Server,
     /// About how fresh a value is; Forebay's own.
@@ -334,12 +336,13 @@ pub enum Group {
 
 impl Group {
     /// All groups, in the order of the reference.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Connection,
         Self::String,
         Self::Hash,
         Self::SortedSet,
         Self::Generic,
+        Self::Transactions,
         Self::Freshness,
         Self::Server,
     ];
@@ -353,6 +356,7 @@ impl Group {
             Self::String => "string",
             Self::Hash => "hash",
             Self::SortedSet => "sorted-set",
+            Self::Transactions => "transactions",
             Self::Server => "server",
             Self::Freshness => "freshness",
         }

@@ -4,7 +4,9 @@
 //! together. Finding one costs a few nanoseconds and no allocation: the name is packed in capitals into two
 //! machine words, whose hash leads to a slot of an index that the compiler has built from the table.
 
-use super::command::{connection, freshness, generic, hash, operators, server, sorted_set, string};
+use super::command::{
+    connection, freshness, generic, hash, operators, server, sorted_set, string, transaction,
+};
 use super::spec::CommandSpec;
 
 /// Every command, in the order of `COMMAND LIST`.
@@ -29,6 +31,11 @@ static TABLE: &[&CommandSpec] = &[
     &generic::TTL,
     &generic::PTTL,
     &generic::TYPE,
+    &transaction::MULTI,
+    &transaction::EXEC,
+    &transaction::DISCARD,
+    &transaction::WATCH,
+    &transaction::UNWATCH,
     &freshness::FB_INVALIDATE,
     &freshness::FB_EXPIRE,
     &freshness::FB_TAG,

@@ -30,6 +30,11 @@ pub(super) enum Refusal {
         "ERR what a command leaves may not depend on a copy, which can be lost at any time: write the whole value, or use a namespace without a source"
     )]
     OnACopy,
+    /// It names keys of stores and of caches, within a transaction.
+    #[error(
+        "ERR within a transaction, a command may not name keys of stores together with keys of caches: split it"
+    )]
+    Mixed,
     /// The words of the command do not go with what is there.
     #[error(transparent)]
     Command(#[from] CommandError),
