@@ -13,6 +13,7 @@
 mod command;
 mod decode;
 pub mod describe;
+pub mod glob;
 mod inline;
 mod number;
 mod read_reply;
@@ -23,8 +24,8 @@ mod table;
 
 pub use command::{
     ClientAttribute, ClientCommand, Command, CommandError, Condition, Credentials, Data, DeadLetters,
-    Describe, Expiry, FreshnessCommand, HashCommand, Hello, KeyCommand, Set, SortedSetCommand, StringCommand,
-    TransactionCommand, parse, resolve,
+    Describe, Expiry, FreshnessCommand, HashCommand, Hello, KeyCommand, PubSubCommand, Set, SortedSetCommand,
+    StringCommand, TransactionCommand, parse, resolve,
 };
 pub use decode::{Limits, ProtocolError, State, VALUE_BYTES_MAX, decode};
 pub use read_reply::{NESTING_MAX, Reply, ReplyError, ReplyLimits, ReplyState, decode_reply};
