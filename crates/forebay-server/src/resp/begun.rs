@@ -59,8 +59,8 @@ impl Begun {
                 (value, ends) => {
                     *slot.value_mut() = value;
                     match ends {
-                        Ends::After(ttl) => slot.ends_after(ttl),
-                        Ends::Never => slot.never_ends(),
+                        Ends::After(ttl) => drop(slot.ends_after(ttl)),
+                        Ends::Never => drop(slot.never_ends()),
                         Ends::AsBefore | Ends::Anew => {}
                     }
                 }

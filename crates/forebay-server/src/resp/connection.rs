@@ -75,17 +75,28 @@ fn give_back(buffer: &mut BytesMut) {
 }
 
 /// Serves a connection until the client closes it, breaks the protocol, or the process stops.
-pub(super) async fn run(mut stream: TcpStream, service: &Service, mut stop: Stop) -> io::Result<()> {
+pub(super) async fn run(stream: TcpStream, service: &Service, stop: Stop) -> io::Result<()> {
+    let mut session = Session::new(service);
+    let ended = converse(stream, service, &mut session, stop).await;
+    session.reset(service);
+    ended
+}
+
+async fn converse(
+    mut stream: TcpStream,
+    service: &Service,
+    session: &mut Session,
+    mut stop: Stop,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (mut from, to) = stream.split();
-    let mut session = Session::new(service);
     let mut input = BytesMut::with_capacity(READ_BYTES);
     let mut replies = Replies::new(to);
     let mut state = State::default();
     loop {
         loop {
             match decode(&mut input, &Limits::AUTHENTICATED, &mut state) {
-                Ok(Some(request)) => execute(&request, service, &mut session, &mut replies).await?,
+                Ok(Some(request)) => execute(&request, service, session, &mut replies).await?,
                 Ok(None) => break,
                 Err(error) => {
                     reply::error(&mut replies.out, &error.to_string());
@@ -97,6 +108,13 @@ pub(super) async fn run(mut stream: TcpStream, service: &Service, mut stop: Stop
             }
             replies.send_if_many().await?;
         }
+        while let Some(message) = session.inbox.at_hand() {
+            message.write(&mut replies.out, session.version);
+            replies.send_if_many().await?;
+        }
+        if session.inbox.is_overflowed() {
+            return Err(io::Error::other("the client did not read what it is subscribed to"));
+        }
         if !replies.out.is_empty() {
             replies.send().await?;
         }
@@ -104,6 +122,10 @@ pub(super) async fn run(mut stream: TcpStream, service: &Service, mut stop: Stop
         input.reserve(READ_BYTES);
         let read = tokio::select! {
             read = from.read_buf(&mut input) => read?,
+            message = session.inbox.next() => {
+                message.write(&mut replies.out, session.version);
+                continue;
+            }
             () = stop.asked() => return replies.close().await,
         };
         if read == 0 {

@@ -170,7 +170,8 @@ async fn inspect(
     let mut cells = Vec::with_capacity(keys.len());
     for key in keys {
         let Some(namespace) = keyspace.find(key) else { continue };
-        let (kind, left) = namespace.inspect(key).await?.unzip();
+        let seen = namespace.inspect(key).await?;
+        let (kind, left) = seen.map(|seen| (seen.kind, seen.left)).unzip();
         cells.push((key.clone(), Cell::seen(kind, ending(left.flatten()))));
     }
     Ok(values::run(data, &mut View::new(cells), answer)?)

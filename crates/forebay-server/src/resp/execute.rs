@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use forebay_wire::resp::{
-    Command, CommandError, CommandSpec, Data, Request, StringCommand, describe, reply, resolve,
+    Command, CommandError, CommandSpec, Data, Request, StringCommand, Version, describe, reply, resolve,
 };
 
 use super::connection::Replies;
 use super::session::Session;
 use super::transaction::{self, Queue};
-use super::{Service, client, data, freshness, info, operators};
+use super::{Service, client, data, freshness, info, operators, pubsub};
 
 /// Carries out one request and writes its one reply.
 ///
@@ -37,6 +37,16 @@ pub(super) async fn execute(
         && !matches!(asked, Ok(Command::Transaction(_) | Command::Quit | Command::Reset))
     {
         queue.push(request, spec, asked, &mut replies.out);
+        return Ok(());
+    }
+    if is_listening_only(session)
+        && !matches!(asked, Ok(Command::PubSub(_) | Command::Ping { .. } | Command::Quit | Command::Reset))
+    {
+        let name = spec.display_name();
+        let refusal = format!(
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+        );
+        reply::error(&mut replies.out, &refusal);
         return Ok(());
     }
     match asked {
@@ -68,12 +78,18 @@ pub(super) async fn carry_out(
             let keys: Vec<Bytes> = spec.key_indexes(request).filter_map(|at| request.bytes(at)).collect();
             data::carry_out(&asked, &keys, spec.keys.usage, service, session, replies).await?;
         }
+        Command::PubSub(asked) => pubsub::carry_out(asked, service, session, out),
         Command::Transaction(asked) => transaction::carry_out(asked, service, session, replies).await?,
         Command::Freshness(asked) => freshness::carry_out(asked, session, out).await,
         Command::FbBackup { to, of } => {
             operators::backup(&to, of.as_deref(), service, session, out).await;
         }
         Command::FbDeadLetters(asked) => operators::dead_letters(asked, service, session, replies).await?,
+        Command::Ping { message } if is_listening_only(session) => {
+            reply::array(out, 2);
+            reply::bulk(out, b"pong");
+            reply::bulk(out, &message.unwrap_or_default());
+        }
         Command::Ping { message: None } => reply::simple(out, "PONG"),
         Command::Ping { message: Some(message) } | Command::Echo { message } => reply::bulk(out, &message),
         Command::Hello(hello) => client::hello(hello, session, out),
@@ -94,6 +110,11 @@ pub(super) async fn carry_out(
         }
     }
     Ok(())
+}
+
+/// Whether the client may only listen: in RESP2 a message cannot be told from a reply.
+fn is_listening_only(session: &Session) -> bool {
+    session.version == Version::Resp2 && session.subscriptions.len() > 0
 }
 
 /// A key has no meaning where no keyspace is picked.

@@ -11,8 +11,10 @@ mod connection;
 mod data;
 mod execute;
 mod freshness;
+mod inbox;
 mod info;
 mod operators;
+mod pubsub;
 mod refuse;
 mod session;
 mod time;
@@ -29,6 +31,7 @@ use forebay::rt::{Clock, Tasks, Tick};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use self::pubsub::Channels;
 use self::watch::Watches;
 use crate::disks::StoresOf;
 use crate::stop::Stop;
@@ -43,6 +46,7 @@ pub(crate) struct Service {
     keyspaces: BTreeMap<u32, Arc<Keyspace>>,
     /// What stores of these keyspaces lie on, for backups.
     stores: BTreeMap<u32, StoresOf>,
+    channels: Channels,
     /// Keys that connections watch.
     watches: Arc<Watches>,
     clock: Clock,
@@ -62,6 +66,7 @@ impl Service {
         Self {
             keyspaces,
             stores,
+            channels: Channels::default(),
             watches: Arc::default(),
             clock,
             started,

@@ -8,6 +8,8 @@ use forebay::{Blob, Keyspace, Namespace};
 use forebay_wire::resp::Version;
 
 use super::Service;
+use super::inbox::Inbox;
+use super::pubsub::Subscriptions;
 use super::transaction::Queue;
 use super::watch::Watch;
 
@@ -22,6 +24,10 @@ pub(super) struct Session {
     pub(super) name: Bytes,
     pub(super) library: Bytes,
     pub(super) library_version: Bytes,
+    /// What it is sent without asking.
+    pub(super) inbox: Inbox,
+    /// The channels whose messages it is sent.
+    pub(super) subscriptions: Subscriptions,
     /// Commands that wait for `EXEC`, between `MULTI` and that.
     pub(super) queue: Option<Queue>,
     /// The keys that it watches, and whether they have changed.
@@ -40,6 +46,8 @@ impl Session {
             name: Bytes::new(),
             library: Bytes::new(),
             library_version: Bytes::new(),
+            inbox: Inbox::default(),
+            subscriptions: Subscriptions::default(),
             queue: None,
             watch: None,
             closing: false,
@@ -54,6 +62,7 @@ impl Session {
         self.name = Bytes::new();
         self.queue = None;
         self.watch = None;
+        service.channels.leave(self.id, &mut self.subscriptions);
     }
 
     /// Picks a keyspace by its number; whether there is one.

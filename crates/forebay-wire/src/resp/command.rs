@@ -11,6 +11,7 @@ pub(super) mod freshness;
 pub(super) mod generic;
 pub(super) mod hash;
 pub(super) mod operators;
+pub(super) mod pubsub;
 pub(super) mod server;
 pub(super) mod sorted_set;
 pub(super) mod string;
@@ -29,6 +30,7 @@ use super::table;
 pub use freshness::FreshnessCommand;
 pub use generic::KeyCommand;
 pub use hash::HashCommand;
+pub use pubsub::PubSubCommand;
 pub use sorted_set::SortedSetCommand;
 pub use string::{Condition, Expiry, Set, StringCommand};
 pub use transaction::TransactionCommand;
@@ -57,6 +59,8 @@ pub enum Command {
     Data(Data),
     /// `MULTI`, `EXEC` and the others about the connection's transaction.
     Transaction(TransactionCommand),
+    /// `SUBSCRIBE`, `PUBLISH` and the others on channels.
+    PubSub(PubSubCommand),
     /// `CLIENT …`: about this connection.
     Client(ClientCommand),
     /// `COMMAND …`: about the command table; [`describe::answer`](super::describe::answer) answers it.

@@ -139,10 +139,14 @@ fn acl_categories(spec: &CommandSpec) -> Vec<&'static str> {
         ("@sortedset", spec.group == Group::SortedSet),
         ("@hash", spec.group == Group::Hash),
         ("@string", spec.group == Group::String),
+        ("@pubsub", spec.group == Group::PubSub),
         ("@fast", fast),
         ("@slow", !fast),
         ("@dangerous", spec.access == Access::Observe),
-        ("@connection", spec.access == Access::Connection && spec.group != Group::Transactions),
+        (
+            "@connection",
+            spec.access == Access::Connection && !matches!(spec.group, Group::Transactions | Group::PubSub),
+        ),
         ("@transaction", spec.group == Group::Transactions),
     ]
     .into_iter()

@@ -251,6 +251,8 @@ pub enum Flag {
     DenyOom,
     /// Answers in constant time, or nearly.
     Fast,
+    /// About channels.
+    PubSub,
     /// Not for scripts.
     NoScript,
     /// Answered while data is still being loaded.
@@ -272,6 +274,7 @@ impl Flag {
             Self::ReadOnly => "readonly",
             Self::DenyOom => "denyoom",
             Self::Fast => "fast",
+            Self::PubSub => "pubsub",
             Self::NoScript => "noscript",
             Self::Loading => "loading",
             Self::Stale => "stale",
@@ -328,6 +331,8 @@ pub enum Group {
     SortedSet,
     /// About transactions.
     Transactions,
+    /// About channels.
+    PubSub,
     /// About the server.
     Server,
     /// About how fresh a value is; Forebay's own.
@@ -336,13 +341,14 @@ pub enum Group {
 
 impl Group {
     /// All groups, in the order of the reference.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Connection,
         Self::String,
         Self::Hash,
         Self::SortedSet,
         Self::Generic,
         Self::Transactions,
+        Self::PubSub,
         Self::Freshness,
         Self::Server,
     ];
@@ -357,6 +363,7 @@ impl Group {
             Self::Hash => "hash",
             Self::SortedSet => "sorted-set",
             Self::Transactions => "transactions",
+            Self::PubSub => "pubsub",
             Self::Server => "server",
             Self::Freshness => "freshness",
         }

@@ -5,7 +5,7 @@
 //! machine words, whose hash leads to a slot of an index that the compiler has built from the table.
 
 use super::command::{
-    connection, freshness, generic, hash, operators, server, sorted_set, string, transaction,
+    connection, freshness, generic, hash, operators, pubsub, server, sorted_set, string, transaction,
 };
 use super::spec::CommandSpec;
 
@@ -36,6 +36,12 @@ static TABLE: &[&CommandSpec] = &[
     &transaction::DISCARD,
     &transaction::WATCH,
     &transaction::UNWATCH,
+    &pubsub::SUBSCRIBE,
+    &pubsub::UNSUBSCRIBE,
+    &pubsub::PSUBSCRIBE,
+    &pubsub::PUNSUBSCRIBE,
+    &pubsub::PUBLISH,
+    &pubsub::PUBSUB,
     &freshness::FB_INVALIDATE,
     &freshness::FB_EXPIRE,
     &freshness::FB_TAG,

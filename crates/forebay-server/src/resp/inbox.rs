@@ -1,0 +1,124 @@
+//! What is sent to a connection without its asking: messages of channels, keys of its own cache that are gone.
+//!
+//! Messages wait until the connection's task writes them between two replies. They are bounded by their bytes: a client who does not
+//! read is cut off rather than kept at the expense of the others.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use forebay_wire::resp::{Version, reply};
+use tokio::sync::mpsc;
+
+/// The most bytes that wait for one connection; as many as Redis lets wait for a subscriber.
+const WAITING_MAX: usize = 32 * 1024 * 1024;
+
+/// What one message weighs beside its bytes.
+const MESSAGE_BYTES: usize = 128;
+
+/// What a connection is sent.
+#[derive(Clone, Debug)]
+pub(super) enum Message {
+    /// To a channel that it is subscribed to.
+    Published {
+        /// The channel.
+        channel: Bytes,
+        /// The message.
+        message: Bytes,
+    },
+    /// To a channel that matches a pattern that it is subscribed to.
+    Matched {
+        /// The pattern.
+        pattern: Bytes,
+        /// The channel.
+        channel: Bytes,
+        /// The message.
+        message: Bytes,
+    },
+}
+
+impl Message {
+    fn weight(&self) -> usize {
+        MESSAGE_BYTES
+            + match self {
+                Self::Published { channel, message } => channel.len() + message.len(),
+                Self::Matched { pattern, channel, message } => pattern.len() + channel.len() + message.len(),
+            }
+    }
+
+    /// Writes it as the connection's version of the protocol has it.
+    pub(super) fn write(&self, out: &mut BytesMut, version: Version) {
+        let words: &[&[u8]] = match self {
+            Self::Published { channel, message } => &[b"message", channel, message],
+            Self::Matched { pattern, channel, message } => &[b"pmessage", pattern, channel, message],
+        };
+        reply::push(out, version, words.len());
+        words.iter().for_each(|word| reply::bulk(out, word));
+    }
+}
+
+/// How much waits, and whether it was too much.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: AtomicUsize,
+    overflowed: AtomicBool,
+}
+
+/// The end that others send to.
+#[derive(Clone, Debug)]
+pub(super) struct Sender {
+    to: mpsc::UnboundedSender<Message>,
+    waiting: Arc<Waiting>,
+}
+
+impl Sender {
+    /// Lets `message` wait for the connection; whether it may arrive.
+    pub(super) fn send(&self, message: Message) -> bool {
+        let weight = message.weight();
+        let before = self.waiting.bytes.fetch_add(weight, Ordering::AcqRel);
+        if before.saturating_add(weight) > WAITING_MAX {
+            self.waiting.bytes.fetch_sub(weight, Ordering::AcqRel);
+            self.waiting.overflowed.store(true, Ordering::Release);
+            return false;
+        }
+        self.to.send(message).is_ok()
+    }
+}
+
+/// The connection's end, made when the first sender is.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    open: Option<(Sender, mpsc::UnboundedReceiver<Message>)>,
+}
+
+impl Inbox {
+    /// An end to send to.
+    pub(super) fn sender(&mut self) -> Sender {
+        let (sender, _) = self.open.get_or_insert_with(|| {
+            let (to, from) = mpsc::unbounded_channel();
+            (Sender { to, waiting: Arc::default() }, from)
+        });
+        sender.clone()
+    }
+
+    /// Whether too much waited, so that messages were lost: the connection must end.
+    pub(super) fn is_overflowed(&self) -> bool {
+        self.open.as_ref().is_some_and(|(sender, _)| sender.waiting.overflowed.load(Ordering::Acquire))
+    }
+
+    /// The next message; waits for ever where nobody sends any.
+    pub(super) async fn next(&mut self) -> Message {
+        let Some((sender, from)) = &mut self.open else { return std::future::pending().await };
+        let Some(message) = from.recv().await else { return std::future::pending().await };
+        sender.waiting.bytes.fetch_sub(message.weight(), Ordering::AcqRel);
+        message
+    }
+
+    /// The next message, if one waits.
+    pub(super) fn at_hand(&mut self) -> Option<Message> {
+        let (sender, from) = self.open.as_mut()?;
+        let message = from.try_recv().ok()?;
+        sender.waiting.bytes.fetch_sub(message.weight(), Ordering::AcqRel);
+        Some(message)
+    }
+}
