@@ -118,7 +118,12 @@ pub async fn start_by(
     listeners.spawn(http::serve(http, http::router(by_name).merge(routes), stopped.clone()));
     let all = keyspaces.values().cloned().collect();
     listeners.spawn(waiting_writes::look_after(all, engine.clock().clone(), stopped.clone()));
-    let service = resp::Service::new(keyspaces, disks.of_stores(deployment), engine.clock().clone());
+    let service = resp::Service::new(
+        keyspaces,
+        disks.of_stores(deployment),
+        deployment.memory.budget_bytes,
+        engine.clock().clone(),
+    );
     listeners.spawn(resp::serve(resp, Arc::new(service), stopped));
     tracing::info!(http = %addresses.0, resp = %addresses.1, "serving");
     let (http, resp) = addresses;

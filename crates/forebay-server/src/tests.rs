@@ -54,8 +54,12 @@ impl Pair {
         let mut keyspace = Keyspace::new("shop");
         keyspace.add(first.1.clone()).unwrap();
         let keyspace = Arc::new(keyspace);
-        let service =
-            resp::Service::new(BTreeMap::from([(0, Arc::clone(&keyspace))]), BTreeMap::new(), clock.clone());
+        let service = resp::Service::new(
+            BTreeMap::from([(0, Arc::clone(&keyspace))]),
+            BTreeMap::new(),
+            0,
+            clock.clone(),
+        );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stop, stopped) = stop::channel();

@@ -1,8 +1,11 @@
 //! What a connection says of itself: HELLO and CLIENT.
 
-use bytes::{Bytes, BytesMut};
-use forebay_wire::resp::{ClientAttribute, ClientCommand, Hello, describe, reply};
+use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
+use forebay_wire::resp::{ClientAttribute, ClientCommand, ClientFilter, Hello, Replying, describe, reply};
+
+use super::Service;
 use super::session::Session;
 
 /// Chooses the version of the protocol, and describes the server.
@@ -34,9 +37,11 @@ pub(super) fn hello(hello: Hello, session: &mut Session, out: &mut BytesMut) {
     reply::array(out, 0);
 }
 
-/// Answers about the connection.
-pub(super) fn client(client: ClientCommand, session: &mut Session, out: &mut BytesMut) {
-    match client {
+/// Carries out a sub-command of `CLIENT`.
+pub(super) fn client(asked: ClientCommand, service: &Service, session: &mut Session, out: &mut BytesMut) {
+    let clients = &service.clients;
+    session.connected.note(session);
+    match asked {
         ClientCommand::Id => reply::integer(out, session.id),
         ClientCommand::GetName if session.name.is_empty() => reply::null(out, session.version),
         ClientCommand::GetName => reply::bulk(out, &session.name),
@@ -52,19 +57,48 @@ pub(super) fn client(client: ClientCommand, session: &mut Session, out: &mut Byt
             *place = Bytes::copy_from_slice(&value);
             reply::ok(out);
         }
-        ClientCommand::Info => {
-            let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-            let line = format!(
-                "id={} name={} db={} lib-name={} lib-ver={} resp={}\n",
-                session.id,
-                text(&session.name),
-                session.db,
-                text(&session.library),
-                text(&session.library_version),
-                session.version.number()
-            );
-            reply::verbatim(out, session.version, *b"txt", line.as_bytes());
+        ClientCommand::Info => lines(&clients.list(None, &[session.id]), session, out),
+        ClientCommand::List { kind, ids } => lines(&clients.list(kind, &ids), session, out),
+        ClientCommand::Kill { filters, skip_me } => kill(&filters, skip_me, service, session, out),
+        ClientCommand::KillAddress { address } => {
+            match clients.kill(&[ClientFilter::Address(address)], None) {
+                0 => reply::error(out, "ERR No such client"),
+                _ => reply::ok(out),
+            }
+        }
+        ClientCommand::Pause { ms, writes_only } => {
+            clients.pause(Duration::from_millis(ms), writes_only);
+            reply::ok(out);
+        }
+        ClientCommand::Unpause => {
+            clients.unpause();
+            reply::ok(out);
+        }
+        // No client is blocked by a command.
+        ClientCommand::Unblock { .. } => reply::integer(out, 0),
+        ClientCommand::NoEvict => reply::ok(out),
+        ClientCommand::Reply { replying } => {
+            session.replying = replying;
+            if replying == Replying::On {
+                reply::ok(out);
+            }
         }
         ClientCommand::Help => describe::help(out, "CLIENT"),
     }
+}
+
+fn lines(lines: &str, session: &Session, out: &mut BytesMut) {
+    reply::verbatim(out, session.version, *b"txt", lines.as_bytes());
+}
+
+fn kill(filters: &[ClientFilter], skip_me: bool, service: &Service, session: &Session, out: &mut BytesMut) {
+    let unknown = filters.iter().find_map(|filter| match filter {
+        ClientFilter::User(user) if user != "default" => Some(user),
+        _ => None,
+    });
+    if let Some(user) = unknown {
+        return reply::error(out, &format!("ERR No such user '{}'", String::from_utf8_lossy(user)));
+    }
+    let killed = service.clients.kill(filters, skip_me.then_some(session.id));
+    reply::integer(out, i64::try_from(killed).unwrap_or(i64::MAX));
 }

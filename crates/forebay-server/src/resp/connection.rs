@@ -76,8 +76,14 @@ fn give_back(buffer: &mut BytesMut) {
 
 /// Serves a connection until the client closes it, breaks the protocol, or the process stops.
 pub(super) async fn run(stream: TcpStream, service: &Service, stop: Stop) -> io::Result<()> {
-    let mut session = Session::new(service);
-    let ended = converse(stream, service, &mut session, stop).await;
+    let mut session = Session::new(service, stream.peer_addr()?, stream.local_addr()?);
+    let client = session.connected.client();
+    let ended = tokio::select! {
+        // First, so that who ends itself is told so.
+        biased;
+        ended = converse(stream, service, &mut session, stop) => ended,
+        () = client.killed() => Ok(()),
+    };
     session.reset(service);
     ended
 }
@@ -118,6 +124,7 @@ async fn converse(
         if !replies.out.is_empty() {
             replies.send().await?;
         }
+        session.connected.note(session);
         give_back(&mut input);
         input.reserve(READ_BYTES);
         let read = tokio::select! {

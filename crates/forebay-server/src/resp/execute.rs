@@ -5,19 +5,40 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use forebay_wire::resp::{
-    Command, CommandError, CommandSpec, Data, Request, StringCommand, Version, describe, reply, resolve,
+    Command, CommandError, CommandSpec, Data, Flag, Replying, Request, StringCommand, Version, describe,
+    reply, resolve,
 };
 
 use super::connection::Replies;
 use super::session::Session;
 use super::transaction::{self, Queue};
-use super::{Service, client, data, freshness, info, operators, pubsub};
+use super::{Service, client, data, freshness, operators, pubsub, server};
 
-/// Carries out one request and writes its one reply.
+/// Carries out one request and writes its one reply, unless the client asked for none.
 ///
 /// # Errors
 /// When the client no longer takes replies.
 pub(super) async fn execute(
+    request: &Request,
+    service: &Service,
+    session: &mut Session,
+    replies: &mut Replies<'_>,
+) -> io::Result<()> {
+    let replying = session.replying;
+    if replying == Replying::On {
+        return answer(request, service, session, replies).await;
+    }
+    let mut unsent = Replies::gathered();
+    answer(request, service, session, &mut unsent).await?;
+    match (replying, session.replying) {
+        (Replying::Skip, Replying::Skip) => session.replying = Replying::On,
+        (_, Replying::On) => replies.out.extend_from_slice(&unsent.out),
+        _ => {}
+    }
+    Ok(())
+}
+
+async fn answer(
     request: &Request,
     service: &Service,
     session: &mut Session,
@@ -32,6 +53,8 @@ pub(super) async fn execute(
             return Ok(());
         }
     };
+    session.command = spec.name;
+    service.clients.passed(spec.flags.contains(&Flag::Write)).await;
     let asked = spec.parse(request);
     if let Some(queue) = &mut session.queue
         && !matches!(asked, Ok(Command::Transaction(_) | Command::Quit | Command::Reset))
@@ -95,11 +118,9 @@ pub(super) async fn carry_out(
         Command::Hello(hello) => client::hello(hello, session, out),
         Command::Select { index } if session.select(service, index) => reply::ok(out),
         Command::Select { .. } => reply::error(out, &CommandError::NoSuchIndex.to_string()),
-        Command::Client(asked) => client::client(asked, session, out),
+        Command::Client(asked) => client::client(asked, service, session, out),
         Command::Describe(asked) => describe::answer(out, session.version, &asked),
-        Command::Info { sections } => {
-            reply::verbatim(out, session.version, *b"txt", info::info(service, &sections).as_bytes());
-        }
+        Command::Server(asked) => server::carry_out(asked, service, session, out).await,
         Command::Quit => {
             session.closing = true;
             reply::ok(out);

@@ -26,7 +26,7 @@ pub(super) fn info(service: &Service, asked: &[Bytes]) -> String {
             "Server",
             format!("forebay_version:{}\r\nuptime_in_seconds:{uptime}\r\n", env!("CARGO_PKG_VERSION")),
         ),
-        ("Clients", format!("connected_clients:{}\r\n", service.connected.load(Ordering::Relaxed))),
+        ("Clients", format!("connected_clients:{}\r\n", service.clients.len())),
         ("Stats", stats(service)),
         ("Keyspace", keyspaces(service)),
     ];
@@ -37,17 +37,35 @@ pub(super) fn info(service: &Service, asked: &[Bytes]) -> String {
     text
 }
 
+/// What has been counted since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counted {
+    commands: u64,
+    hits: u64,
+    misses: u64,
+}
+
+impl Counted {
+    /// What has been counted by now.
+    pub(super) fn now(service: &Service) -> Self {
+        let namespaces = service.keyspaces.values().flat_map(|keyspace| keyspace.namespaces());
+        let counted = Self { commands: service.commands.load(Ordering::Relaxed), ..Self::default() };
+        namespaces.map(Namespace::counts).fold(counted, |sum, counts| Self {
+            hits: sum.hits + counts.hits + counts.stale,
+            misses: sum.misses + counts.misses,
+            ..sum
+        })
+    }
+}
+
+/// What has been counted since `CONFIG RESETSTAT`.
 fn stats(service: &Service) -> String {
-    let counts = service
-        .keyspaces
-        .values()
-        .flat_map(|keyspace| keyspace.namespaces())
-        .map(Namespace::counts)
-        .fold((0, 0), |(hits, misses), counts| (hits + counts.hits + counts.stale, misses + counts.misses));
-    let commands = service.commands.load(Ordering::Relaxed);
+    let (before, now) = (*service.counted_before.lock(), Counted::now(service));
     format!(
-        "total_commands_processed:{commands}\r\nkeyspace_hits:{}\r\nkeyspace_misses:{}\r\n",
-        counts.0, counts.1
+        "total_commands_processed:{}\r\nkeyspace_hits:{}\r\nkeyspace_misses:{}\r\n",
+        now.commands.saturating_sub(before.commands),
+        now.hits.saturating_sub(before.hits),
+        now.misses.saturating_sub(before.misses),
     )
 }
 

@@ -7,6 +7,7 @@
 mod begun;
 mod cached;
 mod client;
+mod clients;
 mod connection;
 mod data;
 mod execute;
@@ -16,6 +17,7 @@ mod info;
 mod operators;
 mod pubsub;
 mod refuse;
+mod server;
 mod session;
 mod time;
 mod transaction;
@@ -24,13 +26,15 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use forebay::Keyspace;
-use forebay::rt::{Clock, Tasks, Tick};
+use forebay::rt::{Clock, Mutex, Tasks, Tick};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use self::clients::Clients;
+use self::info::Counted;
 use self::pubsub::Channels;
 use self::watch::Watches;
 use crate::disks::StoresOf;
@@ -49,10 +53,14 @@ pub(crate) struct Service {
     channels: Channels,
     /// Keys that connections watch.
     watches: Arc<Watches>,
+    /// What had been counted when counting began anew.
+    counted_before: Mutex<Counted>,
+    /// The budget of memory, in bytes.
+    memory_bytes: u64,
     clock: Clock,
     started: Tick,
     next_connection: AtomicI64,
-    connected: AtomicU64,
+    clients: Arc<Clients>,
     commands: AtomicU64,
 }
 
@@ -60,36 +68,23 @@ impl Service {
     pub(crate) fn new(
         keyspaces: BTreeMap<u32, Arc<Keyspace>>,
         stores: BTreeMap<u32, StoresOf>,
+        memory_bytes: u64,
         clock: Clock,
     ) -> Self {
         let started = clock.now();
         Self {
             keyspaces,
             stores,
+            clients: Arc::new(Clients::new(clock.clone())),
             channels: Channels::default(),
             watches: Arc::default(),
+            counted_before: Mutex::default(),
+            memory_bytes,
             clock,
             started,
             next_connection: AtomicI64::new(1),
-            connected: AtomicU64::new(0),
             commands: AtomicU64::new(0),
         }
-    }
-}
-
-/// One connection in the count, however it ends.
-struct Connected<'s>(&'s AtomicU64);
-
-impl<'s> Connected<'s> {
-    fn new(service: &'s Service) -> Self {
-        service.connected.fetch_add(1, Ordering::Relaxed);
-        Self(&service.connected)
-    }
-}
-
-impl Drop for Connected<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -111,7 +106,6 @@ pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>, mut stop
             Ok((stream, peer)) => {
                 let (service, stop) = (Arc::clone(&service), stop.clone());
                 connections.spawn(async move {
-                    let _connected = Connected::new(&service);
                     if let Err(error) = connection::run(stream, &service, stop).await {
                         tracing::debug!(%peer, %error, "connection lost");
                     }

@@ -32,6 +32,11 @@ impl Subscriptions {
     pub(super) fn len(&self) -> usize {
         self.0.iter().map(BTreeSet::len).sum()
     }
+
+    /// How many channels and how many patterns.
+    pub(super) fn counts(&self) -> [usize; 2] {
+        self.0.each_ref().map(BTreeSet::len)
+    }
 }
 
 /// What is subscribed to.

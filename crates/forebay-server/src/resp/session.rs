@@ -1,13 +1,15 @@
 //! What one connection has said of itself: its keyspace, its protocol version, its name.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use forebay::{Blob, Keyspace, Namespace};
-use forebay_wire::resp::Version;
+use forebay_wire::resp::{Replying, Version};
 
 use super::Service;
+use super::clients::Connected;
 use super::inbox::Inbox;
 use super::pubsub::Subscriptions;
 use super::transaction::Queue;
@@ -17,6 +19,10 @@ use super::watch::Watch;
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) id: i64,
+    /// Its place among all connections.
+    pub(super) connected: Connected,
+    /// The name of its last command.
+    pub(super) command: &'static str,
     pub(super) db: u32,
     /// The keyspace of `db`; none where that number is not declared.
     pub(super) keyspace: Option<Arc<Keyspace>>,
@@ -24,6 +30,8 @@ pub(super) struct Session {
     pub(super) name: Bytes,
     pub(super) library: Bytes,
     pub(super) library_version: Bytes,
+    /// Which of its commands are answered.
+    pub(super) replying: Replying,
     /// What it is sent without asking.
     pub(super) inbox: Inbox,
     /// The channels whose messages it is sent.
@@ -37,15 +45,20 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(service: &Service) -> Self {
+    /// Of a client at the address `from`, who came to `to`.
+    pub(super) fn new(service: &Service, from: SocketAddr, to: SocketAddr) -> Self {
+        let id = service.next_connection.fetch_add(1, Ordering::Relaxed);
         Self {
-            id: service.next_connection.fetch_add(1, Ordering::Relaxed),
+            id,
+            connected: service.clients.enter(id, from, to),
+            command: "",
             db: 0,
             keyspace: service.keyspaces.get(&0).cloned(),
             version: Version::Resp2,
             name: Bytes::new(),
             library: Bytes::new(),
             library_version: Bytes::new(),
+            replying: Replying::On,
             inbox: Inbox::default(),
             subscriptions: Subscriptions::default(),
             queue: None,
@@ -60,6 +73,7 @@ impl Session {
         self.keyspace = service.keyspaces.get(&0).cloned();
         self.version = Version::Resp2;
         self.name = Bytes::new();
+        self.replying = Replying::On;
         self.queue = None;
         self.watch = None;
         service.channels.leave(self.id, &mut self.subscriptions);

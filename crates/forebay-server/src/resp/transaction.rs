@@ -46,6 +46,11 @@ struct Waiting {
 }
 
 impl Queue {
+    /// How many commands wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Notes that a command was refused.
     pub(super) fn spoil(&mut self) {
         self.spoiled = true;

@@ -6,6 +6,7 @@
 //! What a command *does* is not known here, nor which keys exist, which passwords are right, or what time
 //! it is.
 
+pub(super) mod client;
 pub(super) mod connection;
 pub(super) mod freshness;
 pub(super) mod generic;
@@ -27,10 +28,12 @@ use super::reply::Version;
 use super::request::Request;
 use super::spec::CommandSpec;
 use super::table;
+pub use client::{ClientAttribute, ClientCommand, ClientFilter, ClientKind, Replying};
 pub use freshness::FreshnessCommand;
 pub use generic::KeyCommand;
 pub use hash::HashCommand;
 pub use pubsub::PubSubCommand;
+pub use server::ServerCommand;
 pub use sorted_set::SortedSetCommand;
 pub use string::{Condition, Expiry, Set, StringCommand};
 pub use transaction::TransactionCommand;
@@ -65,11 +68,8 @@ pub enum Command {
     Client(ClientCommand),
     /// `COMMAND …`: about the command table; [`describe::answer`](super::describe::answer) answers it.
     Describe(Describe),
-    /// `INFO`: about the server.
-    Info {
-        /// The sections asked for; none means the usual ones.
-        sections: Vec<Bytes>,
-    },
+    /// `INFO` and the others about the server.
+    Server(ServerCommand),
     /// `QUIT`: answer and close.
     Quit,
     /// `RESET`: as if newly connected.
@@ -124,40 +124,6 @@ pub enum Data {
     SortedSet(SortedSetCommand),
     /// On values of any kind.
     Key(KeyCommand),
-}
-
-/// `CLIENT` and its sub-command.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ClientCommand {
-    /// The connection's number.
-    Id,
-    /// The connection's name.
-    GetName,
-    /// Names the connection.
-    SetName {
-        /// Printable ASCII without blanks; empty takes the name away.
-        name: Bytes,
-    },
-    /// Notes what library the client uses.
-    SetInfo {
-        /// Which fact.
-        attribute: ClientAttribute,
-        /// Printable ASCII without blanks.
-        value: Bytes,
-    },
-    /// One line about the connection.
-    Info,
-    /// What `CLIENT` can do; [`describe::help`](super::describe::help) answers it.
-    Help,
-}
-
-/// A fact about a client, set by `CLIENT SETINFO`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientAttribute {
-    /// `LIB-NAME`.
-    LibName,
-    /// `LIB-VER`.
-    LibVersion,
 }
 
 /// `FB.DEADLETTERS` and its sub-command. Ids are as clients wrote them.
@@ -294,6 +260,36 @@ pub enum CommandError {
         /// `lib-name` or `lib-ver`.
         attribute: &'static str,
     },
+    /// `CLIENT PAUSE` for a time that is no number.
+    #[error("ERR timeout is not an integer or out of range")]
+    PauseTime,
+    /// `CLIENT PAUSE` for a time that is negative.
+    #[error("ERR timeout is negative")]
+    PauseNegative,
+    /// `CLIENT PAUSE` of something other than `WRITE` and `ALL`.
+    #[error("ERR CLIENT PAUSE mode must be WRITE or ALL")]
+    PauseMode,
+    /// `CLIENT UNBLOCK` for a reason other than `TIMEOUT` and `ERROR`.
+    #[error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")]
+    UnblockReason,
+    /// `CLIENT KILL ID` of something that is no number of a client.
+    #[error("ERR client-id should be greater than 0")]
+    ClientId,
+    /// `CLIENT LIST ID` of something that is no number of a client.
+    #[error("ERR Invalid client ID")]
+    InvalidClientId,
+    /// Clients of a type that there is not.
+    #[error("ERR Unknown client type '{name}'")]
+    ClientType {
+        /// The type as written, cut to 128 bytes.
+        name: String,
+    },
+    /// Not a number with a point in it, or none that goes here.
+    #[error("ERR value is not a valid float")]
+    NotAFloat,
+    /// `FUNCTION FLUSH` in a way that there is not.
+    #[error("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")]
+    FunctionFlush,
     /// `COMMAND GETKEYS` of something that is no command.
     #[error("ERR Invalid command specified")]
     GetKeysUnknown,

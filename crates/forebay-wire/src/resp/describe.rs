@@ -140,12 +140,15 @@ fn acl_categories(spec: &CommandSpec) -> Vec<&'static str> {
         ("@hash", spec.group == Group::Hash),
         ("@string", spec.group == Group::String),
         ("@pubsub", spec.group == Group::PubSub),
+        ("@admin", spec.flags.contains(&Flag::Admin)),
         ("@fast", fast),
         ("@slow", !fast),
-        ("@dangerous", spec.access == Access::Observe),
+        ("@dangerous", spec.access == Access::Observe || spec.flags.contains(&Flag::Admin)),
         (
             "@connection",
-            spec.access == Access::Connection && !matches!(spec.group, Group::Transactions | Group::PubSub),
+            spec.group == Group::Connection
+                || spec.access == Access::Connection
+                    && !matches!(spec.group, Group::Transactions | Group::PubSub),
         ),
         ("@transaction", spec.group == Group::Transactions),
     ]

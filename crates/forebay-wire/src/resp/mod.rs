@@ -23,9 +23,9 @@ mod spec;
 mod table;
 
 pub use command::{
-    ClientAttribute, ClientCommand, Command, CommandError, Condition, Credentials, Data, DeadLetters,
-    Describe, Expiry, FreshnessCommand, HashCommand, Hello, KeyCommand, PubSubCommand, Set, SortedSetCommand,
-    StringCommand, TransactionCommand, parse, resolve,
+    ClientAttribute, ClientCommand, ClientFilter, ClientKind, Command, CommandError, Condition, Credentials,
+    Data, DeadLetters, Describe, Expiry, FreshnessCommand, HashCommand, Hello, KeyCommand, PubSubCommand,
+    Replying, ServerCommand, Set, SortedSetCommand, StringCommand, TransactionCommand, parse, resolve,
 };
 pub use decode::{Limits, ProtocolError, State, VALUE_BYTES_MAX, decode};
 pub use read_reply::{NESTING_MAX, Reply, ReplyError, ReplyLimits, ReplyState, decode_reply};

@@ -253,6 +253,8 @@ pub enum Flag {
     Fast,
     /// About channels.
     PubSub,
+    /// For operators.
+    Admin,
     /// Not for scripts.
     NoScript,
     /// Answered while data is still being loaded.
@@ -275,6 +277,7 @@ impl Flag {
             Self::DenyOom => "denyoom",
             Self::Fast => "fast",
             Self::PubSub => "pubsub",
+            Self::Admin => "admin",
             Self::NoScript => "noscript",
             Self::Loading => "loading",
             Self::Stale => "stale",

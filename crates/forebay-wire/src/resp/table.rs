@@ -5,7 +5,7 @@
 //! machine words, whose hash leads to a slot of an index that the compiler has built from the table.
 
 use super::command::{
-    connection, freshness, generic, hash, operators, pubsub, server, sorted_set, string, transaction,
+    client, connection, freshness, generic, hash, operators, pubsub, server, sorted_set, string, transaction,
 };
 use super::spec::CommandSpec;
 
@@ -53,11 +53,15 @@ static TABLE: &[&CommandSpec] = &[
     &connection::ECHO,
     &connection::HELLO,
     &connection::SELECT,
-    &connection::CLIENT,
+    &client::CLIENT,
     &connection::QUIT,
     &connection::RESET,
     &server::COMMAND,
     &server::INFO,
+    &server::TIME,
+    &server::CONFIG,
+    &server::DEBUG,
+    &server::FUNCTION,
 ];
 
 /// The longest name of a command, in bytes: two machine words.

@@ -1,8 +1,7 @@
-//! Commands about the connection: PING, ECHO, HELLO, SELECT, CLIENT, QUIT, RESET.
+//! Commands about the connection: PING, ECHO, HELLO, SELECT, QUIT, RESET.
 
-use super::{
-    Call, ClientAttribute, ClientCommand, Command, CommandError, Credentials, Hello, Parse, is_plain, shown,
-};
+use super::client::client_name;
+use super::{Call, Command, CommandError, Credentials, Hello, shown};
 use crate::resp::number;
 use crate::resp::reply::Version;
 use crate::resp::spec::{Access, CommandSpec, Flag, Group};
@@ -53,54 +52,6 @@ pub(in crate::resp) static RESET: CommandSpec =
         .since("6.2.0")
         .does("Brings the connection back to the state of a new one");
 
-pub(in crate::resp) static CLIENT: CommandSpec =
-    CommandSpec::row(Group::Connection, "CLIENT", -2, Access::Connection, |call| Err(call.wrong_arity()))
-        .since("2.4.0")
-        .does("Holds the commands about this connection")
-        .costs("Depends on the sub-command")
-        .holds(&[
-            client("CLIENT|ID", 2, "5.0.0", "", "Answers the number of this connection", |_| {
-                Ok(Command::Client(ClientCommand::Id))
-            }),
-            client("CLIENT|GETNAME", 2, "2.6.9", "", "Answers the name of this connection", |_| {
-                Ok(Command::Client(ClientCommand::GetName))
-            }),
-            client("CLIENT|SETNAME", 3, "2.6.9", "connection-name", "Names this connection", |call| {
-                let name = client_name(call, 2)?;
-                Ok(Command::Client(ClientCommand::SetName { name }))
-            }),
-            client(
-                "CLIENT|SETINFO",
-                4,
-                "7.2.0",
-                "LIB-NAME libname | LIB-VER libver",
-                "Notes which library the client uses, and its version",
-                set_info,
-            ),
-            client("CLIENT|INFO", 2, "6.2.0", "", "Describes this connection in one line", |_| {
-                Ok(Command::Client(ClientCommand::Info))
-            }),
-            client("CLIENT|HELP", 2, "5.0.0", "", "Lists the sub-commands of CLIENT", |_| {
-                Ok(Command::Client(ClientCommand::Help))
-            }),
-        ]);
-
-/// A row for a sub-command of CLIENT; they differ in nothing but these.
-const fn client(
-    name: &'static str,
-    arity: i32,
-    since: &'static str,
-    arguments: &'static str,
-    summary: &'static str,
-    parse: Parse,
-) -> CommandSpec {
-    CommandSpec::row(Group::Connection, name, arity, Access::Connection, parse)
-        .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale])
-        .since(since)
-        .words(arguments)
-        .does(summary)
-}
-
 fn hello(call: &Call<'_>) -> Result<Command, CommandError> {
     let mut hello = Hello::default();
     if call.len() == 1 {
@@ -136,22 +87,4 @@ fn select(call: &Call<'_>) -> Result<Command, CommandError> {
     }
     let index = u32::try_from(index).map_err(|_| CommandError::NoSuchIndex)?;
     Ok(Command::Select { index })
-}
-
-fn client_name(call: &Call<'_>, index: usize) -> Result<bytes::Bytes, CommandError> {
-    let name = call.bytes(index)?;
-    if is_plain(&name) { Ok(name) } else { Err(CommandError::ClientName) }
-}
-
-fn set_info(call: &Call<'_>) -> Result<Command, CommandError> {
-    let (attribute, name) = match () {
-        () if call.is(2, "LIB-NAME") => (ClientAttribute::LibName, "lib-name"),
-        () if call.is(2, "LIB-VER") => (ClientAttribute::LibVersion, "lib-ver"),
-        () => return Err(CommandError::UnknownAttribute { option: shown(call.word(2)?, 128) }),
-    };
-    let value = call.bytes(3)?;
-    if !is_plain(&value) {
-        return Err(CommandError::AttributeValue { attribute: name });
-    }
-    Ok(Command::Client(ClientCommand::SetInfo { attribute, value }))
 }

@@ -1,16 +1,174 @@
-//! Commands about the server: COMMAND, INFO.
+//! Commands about the server: COMMAND, INFO, TIME, CONFIG, DEBUG, FUNCTION.
+
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::{Call, Command, CommandError, Describe, Parse};
 use crate::resp::spec::{Access, CommandSpec, Flag, Group};
 
+/// A command about the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerCommand {
+    /// `INFO`: what it has done.
+    Info {
+        /// The sections asked for; none means the usual ones.
+        sections: Vec<Bytes>,
+    },
+    /// `TIME`: what time it is.
+    Time,
+    /// `CONFIG GET`: how it is set up.
+    ConfigGet {
+        /// Patterns of the settings' names, at least one.
+        patterns: Vec<Bytes>,
+    },
+    /// `CONFIG SET`: set it up otherwise.
+    ConfigSet {
+        /// Names of settings, and what they are to be.
+        settings: Vec<(Bytes, Bytes)>,
+    },
+    /// `CONFIG RESETSTAT`: count from zero.
+    ConfigResetStat,
+    /// `CONFIG REWRITE`: write the declaration.
+    ConfigRewrite,
+    /// `DEBUG SLEEP`: let this connection wait.
+    DebugSleep {
+        /// For so long.
+        span: Duration,
+    },
+    /// A sub-command of `DEBUG` that has nothing to do here.
+    DebugNothing,
+    /// `FUNCTION FLUSH`: forget functions, of which there are none.
+    FunctionFlush,
+    /// What a command with sub-commands can do; [`describe::help`](crate::resp::describe::help) answers it.
+    Help {
+        /// That command's name.
+        container: &'static str,
+    },
+}
+
 pub(in crate::resp) static INFO: CommandSpec =
     CommandSpec::row(Group::Server, "INFO", -1, Access::Observe, |call| {
-        Ok(Command::Info { sections: call.rest(1) })
+        asked(ServerCommand::Info { sections: call.rest(1) })
     })
     .flags(&[Flag::Loading, Flag::Stale])
     .since("7.0.0")
     .words("[section [section ...]]")
     .does("Describes the server and what it has done");
+
+pub(in crate::resp) static TIME: CommandSpec =
+    CommandSpec::row(Group::Server, "TIME", 1, Access::Connection, |_| asked(ServerCommand::Time))
+        .flags(&[Flag::Loading, Flag::Stale, Flag::Fast])
+        .since("2.6.0")
+        .does("Answers the server's time: seconds since 1970-01-01 UTC, and microseconds");
+
+/// The row of a command, or of a sub-command, that only operators are to use.
+const fn operates(name: &'static str, arity: i32, parse: Parse) -> CommandSpec {
+    CommandSpec::row(Group::Server, name, arity, Access::Operate, parse).flags(&[
+        Flag::Admin,
+        Flag::NoScript,
+        Flag::Loading,
+        Flag::Stale,
+    ])
+}
+
+/// The row of a sub-command that lists those beside it.
+const fn helps(name: &'static str, since: &'static str, summary: &'static str, parse: Parse) -> CommandSpec {
+    CommandSpec::row(Group::Server, name, 2, Access::Connection, parse)
+        .flags(&[Flag::Loading, Flag::Stale])
+        .since(since)
+        .does(summary)
+}
+
+pub(in crate::resp) static CONFIG: CommandSpec =
+    CommandSpec::row(Group::Server, "CONFIG", -2, Access::Connection, |call| Err(call.wrong_arity()))
+        .since("2.0.0")
+        .does("Holds the commands about how the server is set up")
+        .costs("Depends on the sub-command")
+        .holds(&[
+            operates("CONFIG|GET", -3, |call| asked(ServerCommand::ConfigGet { patterns: call.rest(2) }))
+                .since("7.0.0")
+                .words("parameter [parameter ...]")
+                .does("Answers the settings whose names match, under the names that Redis has for them")
+                .costs("O(N) for N settings"),
+            operates("CONFIG|SET", -4, config_set)
+                .since("7.0.0")
+                .words("parameter value [parameter value ...]")
+                .does("Takes a setting that is as asked; others are changed in the declaration")
+                .costs("O(N) for N settings"),
+            operates("CONFIG|RESETSTAT", 2, |_| asked(ServerCommand::ConfigResetStat))
+                .since("2.0.0")
+                .does("Lets INFO count from zero"),
+            operates("CONFIG|REWRITE", 2, |_| asked(ServerCommand::ConfigRewrite))
+                .since("2.8.0")
+                .does("Is refused: the declaration is written by those whose it is"),
+            helps("CONFIG|HELP", "5.0.0", "Lists the sub-commands of CONFIG", |_| {
+                asked(ServerCommand::Help { container: "CONFIG" })
+            }),
+        ]);
+
+pub(in crate::resp) static DEBUG: CommandSpec = operates("DEBUG", -2, |call| Err(call.wrong_arity()))
+    .since("1.0.0")
+    .does("Holds commands that test suites make")
+    .costs("Depends on the sub-command")
+    .holds(&[
+        operates("DEBUG|SLEEP", 3, debug_sleep)
+            .since("1.0.0")
+            .words("seconds")
+            .does("Lets this connection wait, and no other"),
+        operates("DEBUG|JMAP", 2, |_| asked(ServerCommand::DebugNothing))
+            .since("1.0.0")
+            .does("Answers OK: there is nothing to do"),
+        operates("DEBUG|SET-ACTIVE-EXPIRE", 3, |_| asked(ServerCommand::DebugNothing))
+            .since("3.2.0")
+            .words("0 | 1")
+            .does("Answers OK: what has ended is never answered, whenever its memory is given back"),
+        helps("DEBUG|HELP", "5.0.0", "Lists the sub-commands of DEBUG", |_| {
+            asked(ServerCommand::Help { container: "DEBUG" })
+        }),
+    ]);
+
+pub(in crate::resp) static FUNCTION: CommandSpec =
+    CommandSpec::row(Group::Server, "FUNCTION", -2, Access::Connection, |call| Err(call.wrong_arity()))
+        .since("7.0.0")
+        .does("Holds the commands about functions, of which there are none")
+        .costs("Depends on the sub-command")
+        .holds(&[
+            operates("FUNCTION|FLUSH", -2, function_flush)
+                .since("7.0.0")
+                .words("[ASYNC | SYNC]")
+                .does("Answers OK: there is no function to forget"),
+            helps("FUNCTION|HELP", "7.0.0", "Lists the sub-commands of FUNCTION", |_| {
+                asked(ServerCommand::Help { container: "FUNCTION" })
+            }),
+        ]);
+
+fn asked(command: ServerCommand) -> Result<Command, CommandError> {
+    Ok(Command::Server(command))
+}
+
+fn config_set(call: &Call<'_>) -> Result<Command, CommandError> {
+    asked(ServerCommand::ConfigSet { settings: call.pairs(2)? })
+}
+
+/// The longest that `DEBUG SLEEP` lets a connection wait.
+const SLEEP_MAX: f64 = 3600.0;
+
+fn debug_sleep(call: &Call<'_>) -> Result<Command, CommandError> {
+    let seconds = str::from_utf8(call.word(2)?).ok().and_then(|text| text.parse::<f64>().ok());
+    let seconds =
+        seconds.filter(|seconds| (0.0..=SLEEP_MAX).contains(seconds)).ok_or(CommandError::NotAFloat)?;
+    asked(ServerCommand::DebugSleep { span: Duration::from_secs_f64(seconds) })
+}
+
+fn function_flush(call: &Call<'_>) -> Result<Command, CommandError> {
+    match call.len() {
+        2 => {}
+        3 if call.is(2, "ASYNC") || call.is(2, "SYNC") => {}
+        _ => return Err(CommandError::FunctionFlush),
+    }
+    asked(ServerCommand::FunctionFlush)
+}
 
 pub(in crate::resp) static COMMAND: CommandSpec =
     CommandSpec::row(Group::Server, "COMMAND", -1, Access::Connection, |_| {
