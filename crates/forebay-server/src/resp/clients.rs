@@ -140,6 +140,11 @@ impl Connected {
         *self.client.told.lock() = Told::of(session, self.clients.clock.now());
     }
 
+    /// Where the client is.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.client.from
+    }
+
     /// The connection as others see it.
     pub(super) fn client(&self) -> Arc<Client> {
         Arc::clone(&self.client)

@@ -55,6 +55,7 @@ async fn answer(
     };
     session.command = spec.name;
     service.clients.passed(spec.flags.contains(&Flag::Write)).await;
+    service.monitors.tell(spec, request, session);
     let asked = spec.parse(request);
     if let Some(queue) = &mut session.queue
         && !matches!(asked, Ok(Command::Transaction(_) | Command::Quit | Command::Reset))

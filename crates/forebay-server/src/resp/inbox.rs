@@ -35,6 +35,8 @@ pub(super) enum Message {
         /// The message.
         message: Bytes,
     },
+    /// A line of text that is no reply.
+    Line(Bytes),
 }
 
 impl Message {
@@ -43,6 +45,7 @@ impl Message {
             + match self {
                 Self::Published { channel, message } => channel.len() + message.len(),
                 Self::Matched { pattern, channel, message } => pattern.len() + channel.len() + message.len(),
+                Self::Line(line) => line.len(),
             }
     }
 
@@ -51,6 +54,7 @@ impl Message {
         let words: &[&[u8]] = match self {
             Self::Published { channel, message } => &[b"message", channel, message],
             Self::Matched { pattern, channel, message } => &[b"pmessage", pattern, channel, message],
+            Self::Line(line) => return reply::simple(out, &String::from_utf8_lossy(line)),
         };
         reply::push(out, version, words.len());
         words.iter().for_each(|word| reply::bulk(out, word));

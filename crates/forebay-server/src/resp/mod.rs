@@ -14,6 +14,7 @@ mod execute;
 mod freshness;
 mod inbox;
 mod info;
+mod monitor;
 mod operators;
 mod pubsub;
 mod refuse;
@@ -35,6 +36,7 @@ use tokio::sync::Semaphore;
 
 use self::clients::Clients;
 use self::info::Counted;
+use self::monitor::Monitors;
 use self::pubsub::Channels;
 use self::watch::Watches;
 use crate::disks::StoresOf;
@@ -51,6 +53,7 @@ pub(crate) struct Service {
     /// What stores of these keyspaces lie on, for backups.
     stores: BTreeMap<u32, StoresOf>,
     channels: Channels,
+    monitors: Monitors,
     /// Keys that connections watch.
     watches: Arc<Watches>,
     /// What had been counted when counting began anew.
@@ -77,6 +80,7 @@ impl Service {
             stores,
             clients: Arc::new(Clients::new(clock.clone())),
             channels: Channels::default(),
+            monitors: Monitors::default(),
             watches: Arc::default(),
             counted_before: Mutex::default(),
             memory_bytes,

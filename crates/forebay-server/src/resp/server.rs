@@ -12,7 +12,7 @@ use super::time::now;
 pub(super) async fn carry_out(
     asked: ServerCommand,
     service: &Service,
-    session: &Session,
+    session: &mut Session,
     out: &mut BytesMut,
 ) {
     match asked {
@@ -36,6 +36,10 @@ pub(super) async fn carry_out(
                 out,
                 "ERR the server does not write its declaration: change the file, and it is taken over",
             );
+        }
+        ServerCommand::Monitor => {
+            service.monitors.add(session);
+            reply::ok(out);
         }
         ServerCommand::DebugSleep { span } => {
             service.clock.sleep(span).await;

@@ -76,6 +76,7 @@ impl Session {
         self.replying = Replying::On;
         self.queue = None;
         self.watch = None;
+        service.monitors.leave(self.id);
         service.channels.leave(self.id, &mut self.subscriptions);
     }
 

@@ -60,6 +60,7 @@ static TABLE: &[&CommandSpec] = &[
     &server::INFO,
     &server::TIME,
     &server::CONFIG,
+    &server::MONITOR,
     &server::DEBUG,
     &server::FUNCTION,
 ];

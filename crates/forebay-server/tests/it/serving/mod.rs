@@ -2,17 +2,20 @@
 //!
 //! Nothing waits by the clock: every wait is for an event, and [`soon`] ends those that never come.
 
+mod clients;
 mod copies;
 mod declared;
 mod dependencies;
 mod http;
 mod postgres;
+mod pubsub;
 mod request;
 mod resp;
 mod shapes;
 mod sinks;
 mod start;
 mod stores;
+mod transactions;
 mod warming;
 
 use std::collections::BTreeMap;
@@ -214,6 +217,7 @@ fn shown(reply: &Reply) -> String {
         Reply::Integer(number) => number.to_string(),
         Reply::Null => "nil".into(),
         Reply::Array(replies) => format!("[{}]", all(replies)),
+        Reply::Push(replies) => format!(">[{}]", all(replies)),
         Reply::Map(entries) => {
             let entries = entries.iter().map(|(key, value)| format!("{}={}", shown(key), shown(value)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(" "))

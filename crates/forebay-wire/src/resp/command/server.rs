@@ -1,4 +1,4 @@
-//! Commands about the server: COMMAND, INFO, TIME, CONFIG, DEBUG, FUNCTION.
+//! Commands about the server: COMMAND, INFO, TIME, CONFIG, MONITOR, DEBUG, FUNCTION.
 
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub enum ServerCommand {
     ConfigResetStat,
     /// `CONFIG REWRITE`: write the declaration.
     ConfigRewrite,
+    /// `MONITOR`: be sent what others ask for.
+    Monitor,
     /// `DEBUG SLEEP`: let this connection wait.
     DebugSleep {
         /// For so long.
@@ -107,6 +109,11 @@ pub(in crate::resp) static CONFIG: CommandSpec =
             }),
         ]);
 
+pub(in crate::resp) static MONITOR: CommandSpec =
+    operates("MONITOR", 1, |_| asked(ServerCommand::Monitor))
+        .since("1.0.0")
+        .does("Has the connection sent every command on its keyspace from now on, without the words that are secret");
+
 pub(in crate::resp) static DEBUG: CommandSpec = operates("DEBUG", -2, |call| Err(call.wrong_arity()))
     .since("1.0.0")
     .does("Holds commands that test suites make")
@@ -148,7 +155,7 @@ fn asked(command: ServerCommand) -> Result<Command, CommandError> {
 }
 
 fn config_set(call: &Call<'_>) -> Result<Command, CommandError> {
-    asked(ServerCommand::ConfigSet { settings: call.pairs(2)? })
+    asked(ServerCommand::ConfigSet { settings: call.pairs(2).map_err(|_| CommandError::Syntax)? })
 }
 
 /// The longest that `DEBUG SLEEP` lets a connection wait.

@@ -1,0 +1,70 @@
+//! MONITOR: who watches is sent a line for each command on the keyspace.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use forebay::rt::Mutex;
+use forebay_wire::resp::{CommandSpec, Flag, Request};
+
+use super::inbox::{Message, Sender};
+use super::session::Session;
+use super::time::now;
+
+/// A word is shown up to this many bytes.
+const WORD_BYTES: usize = 1024;
+
+/// Who watches.
+#[derive(Debug, Default)]
+pub(super) struct Monitors {
+    /// How many, so that a command looks no further where nobody does.
+    count: AtomicUsize,
+    /// By the numbers of the connections; each with that of its keyspace.
+    all: Mutex<BTreeMap<i64, (u32, Sender)>>,
+}
+
+impl Monitors {
+    /// Sends the connection what comes from now on.
+    pub(super) fn add(&self, session: &mut Session) {
+        let mut all = self.all.lock();
+        all.insert(session.id, (session.db, session.inbox.sender()));
+        self.count.store(all.len(), Ordering::Release);
+    }
+
+    /// Sends the connection no more.
+    pub(super) fn leave(&self, id: i64) {
+        if self.count.load(Ordering::Acquire) > 0 {
+            let mut all = self.all.lock();
+            all.remove(&id);
+            self.count.store(all.len(), Ordering::Release);
+        }
+    }
+
+    /// Tells who watches the keyspace that the connection asks for this.
+    pub(super) fn tell(&self, spec: &CommandSpec, request: &Request, session: &Session) {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let line = Bytes::from(line(spec, request, session));
+        for (db, to) in self.all.lock().values() {
+            if *db == session.db {
+                to.send(Message::Line(line.clone()));
+            }
+        }
+    }
+}
+
+/// When, whose and what. Passwords come only in commands that are there before a client has authenticated.
+fn line(spec: &CommandSpec, request: &Request, session: &Session) -> String {
+    let now = now();
+    let from = session.connected.address();
+    let mut line = format!("{}.{:06} [{} {from}]", now.as_secs(), now.subsec_micros(), session.db);
+    let shown = if spec.flags.contains(&Flag::NoAuth) { 1 } else { usize::MAX };
+    for word in request.args().take(shown) {
+        let word = word.get(..WORD_BYTES).unwrap_or(word);
+        // Writing to a String cannot fail.
+        let _ = write!(line, " \"{}\"", word.escape_ascii());
+    }
+    line
+}

@@ -1,0 +1,97 @@
+//! CLIENT: what connections tell of themselves and of others.
+
+use super::{Stage, soon};
+
+#[tokio::test]
+async fn connections_are_listed_and_ended() {
+    let stage = Stage::with("").await;
+    let (mut one, mut other) = (stage.resp().await, stage.resp().await);
+    assert_eq!(one.say("CLIENT SETNAME one").await, "OK");
+    assert_eq!(other.say("CLIENT SETNAME other").await, "OK");
+    assert_eq!(other.say("CLIENT SETINFO LIB-NAME lib").await, "OK");
+    assert_eq!(other.say("MULTI").await, "OK");
+    assert_eq!(other.say("GET a").await, "QUEUED");
+    let list = one.say("CLIENT LIST").await;
+    assert_eq!(list.lines().count(), 2, "{list}");
+    let line = list.lines().find(|line| line.contains("name=other ")).unwrap();
+    for part in [" db=0 ", " multi=1 ", " flags=x ", " cmd=get ", " resp=2 ", " lib-name=lib "] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    let info = one.say("CLIENT INFO").await;
+    assert!(info.contains("name=one ") && info.contains(" cmd=client|info "), "{info}");
+    let id = line.strip_prefix("id=").unwrap().split(' ').next().unwrap();
+    assert_eq!(one.say(&format!("CLIENT LIST ID {id}")).await, format!("{line}\n"));
+    assert_eq!(one.say("CLIENT LIST TYPE pubsub").await, "");
+    assert_eq!(one.say(&format!("CLIENT KILL ID {id}")).await, "1");
+    assert_eq!(other.next().await, None, "it was ended");
+    soon(async { while one.say("CLIENT LIST").await.lines().count() != 1 {} }).await;
+    assert_eq!(one.say("CLIENT KILL 1.2.3.4:5").await, "!ERR No such client");
+    assert_eq!(one.say("CLIENT KILL USER nobody").await, "!ERR No such user 'nobody'");
+    assert_eq!(one.say("CLIENT KILL SKIPME yes").await, "0");
+    assert_eq!(one.say("CLIENT KILL SKIPME no").await, "1", "told before it ends");
+    assert_eq!(one.next().await, None);
+}
+
+#[tokio::test]
+async fn commands_wait_while_they_are_paused() {
+    let stage = Stage::with("").await;
+    let (mut one, mut other) = (stage.resp().await, stage.resp().await);
+    assert_eq!(one.say("CLIENT PAUSE 60000 WRITE").await, "OK");
+    assert_eq!(other.say("GET a").await, "nil", "reads go on");
+    other.send(&super::request(&["SET", "a", "1"])).await;
+    assert_eq!(one.say("GET a").await, "nil");
+    assert_eq!(one.say("CLIENT UNPAUSE").await, "OK");
+    assert_eq!(super::shown(&other.next().await.unwrap()), "OK");
+    assert_eq!(one.say("CLIENT PAUSE 1").await, "OK");
+    assert_eq!(soon(other.say("GET a")).await, "1", "a pause ends");
+}
+
+#[tokio::test]
+async fn commands_are_answered_as_asked() {
+    let stage = Stage::with("").await;
+    let mut client = stage.resp().await;
+    for silent in [&["CLIENT", "REPLY", "OFF"][..], &["SET", "a", "1"], &["NOSUCH"]] {
+        client.send(&super::request(silent)).await;
+    }
+    assert_eq!(client.say("CLIENT REPLY ON").await, "OK");
+    client.send(&super::request(&["CLIENT", "REPLY", "SKIP"])).await;
+    client.send(&super::request(&["SET", "a", "2"])).await;
+    assert_eq!(client.say("GET a").await, "2");
+}
+
+#[tokio::test]
+async fn the_server_tells_how_it_is_set_up() {
+    let stage = Stage::with("").await;
+    let mut client = stage.resp().await;
+    assert_eq!(client.say("CONFIG GET maxmem* databases").await, "[databases 1 maxmemory 268435456]");
+    assert_eq!(client.say("CONFIG GET none").await, "[]");
+    assert_eq!(client.say("CONFIG SET databases 1").await, "OK");
+    assert!(client.say("CONFIG SET databases 2").await.starts_with("!ERR CONFIG SET failed"));
+    assert!(client.say("CONFIG SET nonsense 2").await.starts_with("!ERR Unknown option"));
+    assert_eq!(client.say("FUNCTION FLUSH").await, "OK");
+    assert_eq!(client.say("DEBUG JMAP").await, "OK");
+    assert_eq!(client.say("DEBUG SLEEP 0").await, "OK");
+    assert_eq!(client.say("DEBUG SLEEP x").await, "!ERR value is not a valid float");
+    assert!(client.info("total_commands_processed").await > 5);
+    assert_eq!(client.say("CONFIG RESETSTAT").await, "OK");
+    assert_eq!(client.info("total_commands_processed").await, 1);
+    let time = client.say("TIME").await;
+    assert_eq!(time.split(' ').count(), 2, "{time}");
+}
+
+#[tokio::test]
+async fn who_monitors_is_sent_each_command_without_secrets() {
+    let stage = Stage::with("").await;
+    let (mut monitor, mut client) = (stage.resp().await, stage.resp().await);
+    assert_eq!(monitor.say("MONITOR").await, "OK");
+    for line in ["SET a \"x\"\u{1}", "HELLO 3 AUTH default secret", "GET a"] {
+        client.say(line).await;
+    }
+    let mut lines = Vec::new();
+    for _ in 0..3 {
+        let line = super::shown(&monitor.next().await.unwrap());
+        assert!(line.contains(" [0 127.0.0.1:"), "{line}");
+        lines.push(line.split_once("] ").unwrap().1.to_owned());
+    }
+    assert_eq!(lines, [r#""SET" "a" "\"x\"\x01""#, r#""HELLO""#, r#""GET" "a""#]);
+}

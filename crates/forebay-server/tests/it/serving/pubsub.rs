@@ -1,0 +1,64 @@
+//! Channels: who is subscribed is sent what is published, and nobody else.
+
+use super::{Resp, Stage, shown, soon};
+
+async fn next(client: &mut Resp) -> String {
+    shown(&client.next().await.expect("closed instead of a message"))
+}
+
+#[tokio::test]
+async fn subscribers_are_sent_what_is_published() {
+    let stage = Stage::with("").await;
+    let (mut listener, mut speaker) = (stage.resp().await, stage.resp().await);
+    assert_eq!(speaker.say("PUBLISH news lost").await, "0");
+    listener.send(&super::request(&["SUBSCRIBE", "news", "weather"])).await;
+    assert_eq!(next(&mut listener).await, "[subscribe news 1]");
+    assert_eq!(next(&mut listener).await, "[subscribe weather 2]");
+    assert_eq!(listener.say("PSUBSCRIBE n*s").await, "[psubscribe n*s 3]");
+    assert_eq!(speaker.say("PUBLISH news first").await, "2", "once for the channel, once for the pattern");
+    assert_eq!(speaker.say("PUBLISH other x").await, "0");
+    assert_eq!(next(&mut listener).await, "[message news first]");
+    assert_eq!(next(&mut listener).await, "[pmessage n*s news first]");
+    assert_eq!(speaker.say("PUBSUB CHANNELS").await.len(), "[news weather]".len());
+    assert_eq!(speaker.say("PUBSUB CHANNELS w*").await, "[weather]");
+    assert_eq!(speaker.say("PUBSUB NUMSUB news none").await, "[news 1 none 0]");
+    assert_eq!(speaker.say("PUBSUB NUMPAT").await, "1");
+    assert_eq!(listener.say("UNSUBSCRIBE news").await, "[unsubscribe news 2]");
+    assert_eq!(listener.say("PUNSUBSCRIBE").await, "[punsubscribe n*s 1]");
+    assert_eq!(speaker.say("PUBLISH news x").await, "0");
+    drop(listener);
+    soon(async { while speaker.say("PUBSUB CHANNELS").await != "[]" {} }).await;
+}
+
+#[tokio::test]
+async fn a_listener_in_resp2_may_only_listen() {
+    let stage = Stage::with("").await;
+    let mut client = stage.resp().await;
+    assert_eq!(client.say("UNSUBSCRIBE").await, "[unsubscribe nil 0]");
+    assert_eq!(client.say("SUBSCRIBE a").await, "[subscribe a 1]");
+    let refused = client.say("GET a").await;
+    assert!(refused.starts_with("!ERR Can't execute 'get': only (P|S)SUBSCRIBE"), "{refused}");
+    assert_eq!(client.say("PING").await, "[pong ]");
+    assert_eq!(client.say("PING x").await, "[pong x]");
+    assert_eq!(client.say("RESET").await, "RESET");
+    assert_eq!(client.say("GET a").await, "nil");
+    // In RESP3 a message is told apart.
+    client.say("HELLO 3").await;
+    assert_eq!(client.say("SUBSCRIBE a").await, ">[subscribe a 1]");
+    assert_eq!(client.say("GET a").await, "nil");
+    let mut speaker = stage.resp().await;
+    assert_eq!(speaker.say("PUBLISH a x").await, "1");
+    assert_eq!(next(&mut client).await, ">[message a x]");
+}
+
+/// A subscriber who reads nothing is cut off once as much waits for it as for one of Redis; publishers are not held up.
+#[tokio::test]
+async fn a_subscriber_who_does_not_read_is_cut_off() {
+    let stage = Stage::with("").await;
+    let (mut listener, mut speaker) = (stage.resp().await, stage.resp().await);
+    assert_eq!(listener.say("SUBSCRIBE a").await, "[subscribe a 1]");
+    let message = "x".repeat(1024 * 1024);
+    let published = async { while speaker.say(&format!("PUBLISH a {message}")).await == "1" {} };
+    soon(published).await;
+    soon(async { while speaker.say("PUBSUB NUMSUB a").await != "[a 0]" {} }).await;
+}
