@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay::namespace::pattern::Pattern;
 use forebay::rt::{Clock, Tasks};
@@ -252,7 +253,25 @@ impl Assembly {
             let builder = self.kept(builder, declared, namespace, clock).await?;
             keyspace.add(built(builder, declared, namespace, databases, clock.clone()).await?)?;
         }
+        keyspace.set_default(self.default_store(declared, clock).await?)?;
         Ok(keyspace)
+    }
+
+    /// What keys of no declared namespace live in.
+    async fn default_store(
+        &mut self,
+        declared: &configuration::Keyspace,
+        clock: &Clock,
+    ) -> Result<Namespace<Blob>, AssemblyError> {
+        let store = self.disks.store(&declared.data, clock).await;
+        let failed = |source| AssemblyError::Disk { keyspace: declared.name.clone(), source };
+        let (concurrency, queue) = (STORE_CONCURRENCY, STORE_QUEUE);
+        let policy = Policy { concurrency, queue, ..Policy::new(Duration::MAX) };
+        let builder = self.engine.keyspace(&declared.name).namespace(configuration::DEFAULT_STORE).any_key();
+        Ok(builder
+            .policy(policy)
+            .store(store.map_err(failed)?, Durability::Interval(configuration::FLUSH_INTERVAL))
+            .build()?)
     }
 
     /// `builder` with what `namespace` keeps on disk: its values, or its writes until the sink has them.

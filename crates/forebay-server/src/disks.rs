@@ -18,7 +18,7 @@ use forebay_stores::journal::{self, FileJournal, JournalOptions};
 use forebay_stores::tier::embedded::{EmbeddedOptions, EmbeddedTier};
 use forebay_stores::tier::store::{EmbeddedStore, StoreOptions};
 
-use crate::configuration::{Deployment, Keyspace, Mode};
+use crate::configuration::{Deployment, Keyspace};
 
 /// The disks of a process that are open.
 #[derive(Debug, Default)]
@@ -190,8 +190,7 @@ impl Disks {
     /// The disks of the stores of `deployment`'s keyspaces, by the numbers of those that have any.
     pub(crate) fn of_stores(&self, deployment: &Deployment) -> BTreeMap<u32, StoresOf> {
         let of = |keyspace: &Keyspace| {
-            let has_store = keyspace.namespaces.values().any(|namespace| namespace.mode == Mode::Store);
-            let stored = self.stores.get(&keyspace.data).filter(|_| has_store)?;
+            let stored = self.stores.get(&keyspace.data)?;
             let stores = StoresOf { data: keyspace.data.clone(), disk: stored.disk.clone() };
             Some((u32::from(keyspace.db), stores))
         };

@@ -22,9 +22,10 @@ pub mod served;
 mod units;
 
 pub use checked::{
-    Breaker, Budget, Database, DatabaseKind, DatabaseUrl, Declaration, DeclaredEnvironment, Durability,
-    EvictionPolicy, Exists, HttpSink, HttpSource, Kind, Loader, Memory, Mode, Namespace, NamespaceMemory,
-    Pool, RowShape, Server, Shared, Sink, Source, SourceKind, SqlSink, SqlSource, Ttl, Warm, Writes,
+    Breaker, Budget, DEFAULT_STORE, Database, DatabaseKind, DatabaseUrl, Declaration, DeclaredEnvironment,
+    Durability, EvictionPolicy, Exists, FLUSH_INTERVAL, HttpSink, HttpSource, Kind, Loader, Memory, Mode,
+    Namespace, NamespaceMemory, Pool, RowShape, Server, Shared, Sink, Source, SourceKind, SqlSink, SqlSource,
+    Ttl, Warm, Writes,
 };
 pub use deployment::{Deployment, Keyspace};
 pub use explain::explain;

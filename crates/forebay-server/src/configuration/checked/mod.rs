@@ -26,7 +26,7 @@ pub use http::HttpSource;
 pub use loader::{Breaker, Loader};
 pub use memory::{Budget, EvictionPolicy, NamespaceMemory};
 pub(crate) use memory::{COMMON_BYTES_MIN, OWN_BYTES_MIN};
-pub use namespace::{Durability, Exists, Kind, Mode, Namespace, Ttl, Writes};
+pub use namespace::{DEFAULT_STORE, Durability, Exists, FLUSH_INTERVAL, Kind, Mode, Namespace, Ttl, Writes};
 pub use server::{Memory, Server, Shared};
 pub use sink::{HttpSink, Sink, SqlSink};
 pub use source::{RowShape, Source, SourceKind, SqlSource};

@@ -20,7 +20,10 @@ use super::{Context, checked_name, keys, number, required, rules};
 /// The longest that an absence is believed unless the namespace says otherwise.
 const ABSENT_TTL_MAX: Duration = Duration::from_secs(30);
 /// How often a store's writes reach the disk unless the namespace says otherwise.
-const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+pub const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The name of the store that has every key which no declared namespace of its keyspace has.
+pub const DEFAULT_STORE: &str = "default";
 
 /// A named part of a keyspace with one policy.
 #[derive(Clone, Debug)]
@@ -212,6 +215,9 @@ pub(super) fn namespace(
     context: &Context,
     findings: &mut Findings,
 ) -> Option<Namespace> {
+    if name == DEFAULT_STORE {
+        findings.add(table.name_span.clone(), ValueFault::ReservedName { name: DEFAULT_STORE });
+    }
     required(table, "key", "write the pattern of its keys, like `key = \"stock:{code}\"`", findings);
     required(table, "ttl", "say how long a value is fresh, like `ttl = \"3s\"`", findings);
     let key = keys::pattern(table, "key", findings);

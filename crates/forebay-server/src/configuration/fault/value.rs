@@ -20,6 +20,8 @@ pub(crate) enum ValueFault {
     Missing { name: &'static str, place: String, mend: &'static str },
     #[error("{what} cannot be called this")]
     BadName { what: String },
+    #[error("the namespace `{name}` is there already: it has every key that no declared namespace has")]
+    ReservedName { name: &'static str },
     #[error("`{name}` must not be empty")]
     EmptyText { name: String },
     #[error("a {what} is shown wherever it is used, so it cannot hold a secret")]
@@ -60,6 +62,7 @@ impl ValueFault {
                 "not a name",
                 "use 1 to 64 letters, digits, `_`, `-` or `.`, beginning with a letter, a digit or `_`",
             ),
+            Self::ReservedName { .. } => advice("taken", "give the namespace another name"),
             Self::EmptyText { .. } => advice("empty", "write it, or leave the option out"),
             Self::SecretInName { .. } => advice("held here", "write it out without `${…}`"),
             Self::SealedInTheOpen { .. } => {
