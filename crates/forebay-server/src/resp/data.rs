@@ -23,9 +23,6 @@ use super::time::until;
 use super::values::{self, Answer, Cell, Refusal, View};
 use super::watch::Watches;
 
-/// Nothing that is declared or asked for lives as long: 100,000 years.
-const FOR_EVER: Duration = Duration::from_secs(100_000 * 365 * 24 * 60 * 60);
-
 /// Keys that one `MGET` reads together; values wait for the client to take those before them, so that their number is
 /// bounded.
 const TOGETHER_MAX: usize = 64;
@@ -230,7 +227,7 @@ async fn fields_read(
 
 /// How long something lasts, where that has an end.
 pub(super) fn ending(left: Option<Duration>) -> Option<Duration> {
-    left.filter(|left| *left < FOR_EVER)
+    left.filter(|left| *left < crate::FOR_EVER)
 }
 
 /// Runs a command that changes what its keys have.

@@ -26,6 +26,7 @@ fn code(error: &Error) -> &'static str {
         Error::Overloaded { .. } => "FBOVERLOADED",
         Error::BreakerOpen { .. } => "FBBREAKEROPEN",
         Error::Unconfirmed { .. } => "FBUNCONFIRMED",
+        Error::Unfit { .. } => "FBUNFIT",
         Error::SinkRefused { .. } => "FBSINKREFUSED",
         Error::SinkFailed { .. } => "FBSINKFAILED",
         Error::WriteUnconfirmed { .. } => "FBWRITEUNCONFIRMED",
