@@ -436,6 +436,24 @@ impl SortedSet {
         Self::of_scores(Tree::from_sorted(scores.collect()))
     }
 
+    /// The members of the first of `sets` that no other has, with their scores: `ZDIFF`.
+    #[must_use]
+    pub fn difference(sets: &[&Self]) -> Self {
+        let Some((first, others)) = sets.split_first() else { return Self::new() };
+        let has = |set: &&Self, name: &Name| set.scores.get_by(|it| it.cmp(name)).is_some();
+        let scores = first.scores.iter().filter(|(name, _)| !others.iter().any(|set| has(set, name)));
+        Self::of_scores(Tree::from_sorted(scores.map(|(name, score)| (name.clone(), *score)).collect()))
+    }
+
+    /// How many members all `sets` have, counted up to `limit`: `ZINTERCARD`.
+    #[must_use]
+    pub fn common_len(sets: &[&Self], limit: usize) -> usize {
+        let Some(smallest) = sets.iter().min_by_key(|set| set.len()) else { return 0 };
+        let has = |set: &&Self, name: &Name| set.scores.get_by(|it| it.cmp(name)).is_some();
+        let common = smallest.scores.iter().filter(|(name, _)| sets.iter().all(|set| has(set, name)));
+        common.take(limit).count()
+    }
+
     fn of_scores(scores: Tree<Name, Score>) -> Self {
         let mut places: Vec<_> =
             scores.iter().map(|(name, score)| (Place { score: *score, member: name.alias() }, ())).collect();

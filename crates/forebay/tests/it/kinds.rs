@@ -597,6 +597,21 @@ proptest! {
         let mut common = all(false);
         common.retain(|(member, _)| of(member).count() == inputs.len());
         assert_set(&SortedSet::intersection(&borrowed, aggregate), &common)?;
+        let borrowed: Vec<_> = sets.iter().map(|(set, _)| set).collect();
+        assert_eq!(SortedSet::common_len(&borrowed, usize::MAX), common.len());
+        assert_eq!(SortedSet::common_len(&borrowed, 1), common.len().min(1));
+    }
+
+    #[test]
+    fn a_difference_is_what_the_first_set_has_alone(inputs in proptest::collection::vec(members(), 0..4)) {
+        let sets: Vec<_> = inputs.iter().map(set_of).collect();
+        let alone = inputs.split_first().map(|(first, others)| {
+            let is_alone = |member: &Vec<u8>| !others.iter().any(|other| other.contains_key(member));
+            let mut alone: Plain = first.iter().filter(|(member, _)| is_alone(member)).map(|(member, score)| (member.clone(), *score)).collect();
+            sort(&mut alone);
+            alone
+        });
+        assert_set(&SortedSet::difference(&sets.iter().collect::<Vec<_>>()), &alone.unwrap_or_default())?;
     }
 }
 
