@@ -34,11 +34,14 @@ pub(super) async fn write(data: &Data, keyspace: &Keyspace, answer: &mut Answer<
         Data::Key(KeyCommand::Persist { key }) => {
             answer.count(usize::from(find(key)?.live_key_for(key, None).await?));
         }
-        Data::Hash(HashCommand::Set { key, fields }) => {
+        Data::Hash(HashCommand::Set { key, fields } | HashCommand::MSet { key, fields }) => {
             let written =
                 |(field, value): &(Bytes, Bytes)| (field.clone(), Some(Bytes::copy_from_slice(value)));
             find(key)?.change_fields(key, fields.iter().map(written).collect()).await?;
-            answer.count(fields.len());
+            match data {
+                Data::Hash(HashCommand::MSet { .. }) => answer.ok(),
+                _ => answer.count(fields.len()),
+            }
         }
         Data::Hash(HashCommand::Del { key, fields }) => {
             find(key)?.change_fields(key, fields.iter().map(|field| (field.clone(), None)).collect()).await?;

@@ -164,6 +164,13 @@ async fn inspect(
     keyspace: &Keyspace,
     answer: &mut Answer<'_>,
 ) -> Result<(), Failed> {
+    if let Data::Hash(HashCommand::Exists { key, field }) = data {
+        let cell = match keyspace.find(key) {
+            Some(namespace) => Cell::new(field_held(key, field, namespace).await?, None),
+            None => Cell::default(),
+        };
+        return Ok(values::run(data, &mut View::new([(key.clone(), cell)]), answer)?);
+    }
     let mut cells = Vec::with_capacity(keys.len());
     for key in keys {
         let Some(namespace) = keyspace.find(key) else { continue };
@@ -201,7 +208,9 @@ async fn read(
 /// The fields of the one hash that `data` reads, where it reads no others.
 fn fields_of(data: &Data) -> Option<(&Bytes, Vec<&[u8]>)> {
     match data {
-        Data::Hash(HashCommand::Get { key, field }) => Some((key, vec![field])),
+        Data::Hash(HashCommand::Get { key, field } | HashCommand::StrLen { key, field }) => {
+            Some((key, vec![field]))
+        }
         Data::Hash(HashCommand::MGet { key, fields }) => {
             Some((key, fields.iter().map(AsRef::as_ref).collect()))
         }
@@ -223,6 +232,15 @@ async fn fields_read(
         };
     }
     Ok(Some(hash.into()))
+}
+
+/// A hash in which this field is known, as far as that is so without a load: in what is held of a copy, or in a store.
+async fn field_held(key: &[u8], field: &[u8], namespace: &Namespace<Blob>) -> Result<Option<Value>, Error> {
+    if namespace.takes_changes() {
+        return fields_read(key, &[field], namespace).await;
+    }
+    let value = namespace.read_field_now(key, field)?.and_then(|read| read.value);
+    Ok(value.map(|value| Hash::whole([(field, value)]).into()))
 }
 
 /// How long something lasts, where that has an end.

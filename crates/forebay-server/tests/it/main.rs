@@ -14,3 +14,4 @@
 
 mod configuration;
 mod serving;
+mod streams;

@@ -13,6 +13,7 @@ pub(super) mod generic;
 pub(super) mod hash;
 pub(super) mod operators;
 pub(super) mod pubsub;
+pub(super) mod scan;
 pub(super) mod server;
 pub(super) mod sorted_set;
 pub(super) mod string;
@@ -33,8 +34,13 @@ pub use freshness::FreshnessCommand;
 pub use generic::KeyCommand;
 pub use hash::HashCommand;
 pub use pubsub::PubSubCommand;
+pub use scan::ScanOptions;
 pub use server::ServerCommand;
-pub use sorted_set::SortedSetCommand;
+pub use sorted_set::combine::{Aggregate, Options as CombineOptions};
+pub use sorted_set::{
+    Add, AddAnswer, Bound, Combination, Combined, Comparison, End, Selection, SortedSetCommand,
+    SortedSetError, Span,
+};
 pub use string::{Condition, Expiry, Set, StringCommand};
 pub use transaction::TransactionCommand;
 
@@ -224,6 +230,21 @@ pub enum CommandError {
         /// The most allowed.
         max: i64,
     },
+    /// An integer beyond what a command takes.
+    #[error("ERR value is out of range")]
+    TooFar,
+    /// Not an integer, or a negative one.
+    #[error("ERR value is out of range, must be positive")]
+    Negative,
+    /// An infinity where a number is to be added.
+    #[error("ERR value is NaN or Infinity")]
+    NotFinite,
+    /// Not the cursor of a scan.
+    #[error("ERR invalid cursor")]
+    InvalidCursor,
+    /// Words that a command on sorted sets does not take.
+    #[error(transparent)]
+    SortedSet(#[from] SortedSetError),
     /// There is no keyspace of that number.
     #[error("ERR DB index is out of range")]
     NoSuchIndex,
@@ -296,6 +317,9 @@ pub enum CommandError {
     /// `COMMAND GETKEYS` of too few or too many words for the command named.
     #[error("ERR Invalid number of arguments specified for command")]
     GetKeysArity,
+    /// `COMMAND GETKEYS` of a command that does not say rightly how many keys it names.
+    #[error("ERR Invalid arguments specified for command")]
+    GetKeysCount,
     /// `COMMAND GETKEYS` of a command that takes no keys.
     #[error("ERR The command has no key arguments")]
     GetKeysNone,
@@ -401,7 +425,31 @@ impl Call<'_> {
     fn integer(&self, index: usize) -> Result<i64, CommandError> {
         number::integer(self.word(index)?).ok_or(CommandError::NotAnInteger)
     }
+
+    /// How many entries are drawn by chance, and whether `option` asks for what belongs to them; one if nothing is said.
+    fn random(&self, option: &str) -> Result<(Option<i64>, bool), CommandError> {
+        if self.len() == 2 {
+            return Ok((None, false));
+        }
+        let count = self.integer(2)?;
+        if count == i64::MIN {
+            return Err(CommandError::OutOfRange { min: -i64::MAX, max: i64::MAX });
+        }
+        let with = match self.len() {
+            3 => false,
+            4 if self.is(3, option) => true,
+            _ => return Err(CommandError::Syntax),
+        };
+        let half = i64::MAX / 2;
+        if with && !(-half..=half).contains(&count) || count < -DRAWN_MAX {
+            return Err(CommandError::TooFar);
+        }
+        Ok((Some(count), with))
+    }
 }
+
+/// The most entries that one command draws with repeats. Redis answers as many as a client asks for, until its memory is gone.
+const DRAWN_MAX: i64 = 1_000_000;
 
 /// Makes a command of a request.
 type Parse = fn(&Call<'_>) -> Result<Command, CommandError>;

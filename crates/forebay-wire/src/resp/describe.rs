@@ -100,6 +100,9 @@ fn keys_of(words: &[Bytes]) -> Result<Vec<Bytes>, CommandError> {
         }
         Err(_) => return Err(CommandError::GetKeysUnknown),
     };
+    if !spec.counts_keys(&request) {
+        return Err(CommandError::GetKeysCount);
+    }
     let keys: Vec<_> = spec.key_indexes(&request).filter_map(|index| request.bytes(index)).collect();
     if keys.is_empty() { Err(CommandError::GetKeysNone) } else { Ok(keys) }
 }
@@ -108,7 +111,10 @@ fn row(out: &mut BytesMut, version: Version, spec: &CommandSpec) {
     reply::array(out, 10);
     reply::bulk(out, spec.display_name().as_bytes());
     reply::integer(out, i64::from(spec.arity));
-    simple_set(out, version, spec.flags.iter().map(|flag| flag.word()));
+    // A command that counts its keys has none at places that are known beforehand, or not all of them.
+    let movable = spec.keys.counted.map(|_| "movablekeys");
+    let flags: Vec<_> = spec.flags.iter().map(|flag| flag.word()).chain(movable).collect();
+    simple_set(out, version, flags.into_iter());
     reply::integer(out, i64::try_from(spec.keys.first).unwrap_or_default());
     reply::integer(out, i64::from(spec.keys.last));
     reply::integer(out, i64::try_from(spec.keys.step).unwrap_or_default());
@@ -160,20 +166,32 @@ fn acl_categories(spec: &CommandSpec) -> Vec<&'static str> {
 /// The positions of keys once more, in the form that Redis 7 brought.
 fn key_specification(out: &mut BytesMut, version: Version, spec: &CommandSpec) {
     let keys = spec.keys;
-    if keys.first == 0 {
-        return reply::set(out, version, 0);
+    let index = |at: usize| i64::try_from(at).unwrap_or_default();
+    let (first, step) = (index(keys.first), index(keys.step));
+    // Where a command does not do the same with each of its keys, each is told by itself.
+    let ranges = match spec.key_flags.len().saturating_sub(usize::from(keys.counted.is_some())) {
+        _ if keys.first == 0 => vec![],
+        // Here the last key is told relative to the first one, or to the end.
+        0 | 1 if keys.last < 0 => vec![(first, i64::from(keys.last))],
+        0 | 1 => vec![(first, i64::from(keys.last) - first)],
+        several => (0..several).map(|at| (first + index(at) * step, 0)).collect(),
+    };
+    let flags = |at: usize| spec.key_flags.get(at).copied().unwrap_or(keys.usage.flags());
+    reply::set(out, version, ranges.len() + usize::from(keys.counted.is_some()));
+    for (at, (first, last)) in ranges.iter().enumerate() {
+        reply::map(out, version, 3);
+        reply::bulk(out, b"flags");
+        simple_set(out, version, flags(at).iter().copied());
+        search(out, version, "begin_search", "index", &[("index", *first)]);
+        search(out, version, "find_keys", "range", &[("lastkey", *last), ("keystep", step), ("limit", 0)]);
     }
-    let first = i64::try_from(keys.first).unwrap_or_default();
-    let last = i64::from(keys.last);
-    // Here the last key is told relative to the first one, or to the end.
-    let last = if last < 0 { last } else { last - first };
-    reply::set(out, version, 1);
-    reply::map(out, version, 3);
-    reply::bulk(out, b"flags");
-    simple_set(out, version, keys.usage.flags().iter().copied());
-    search(out, version, "begin_search", "index", &[("index", first)]);
-    let step = i64::try_from(keys.step).unwrap_or_default();
-    search(out, version, "find_keys", "range", &[("lastkey", last), ("keystep", step), ("limit", 0)]);
+    if let Some(counted) = keys.counted {
+        reply::map(out, version, 3);
+        reply::bulk(out, b"flags");
+        simple_set(out, version, flags(ranges.len()).iter().copied());
+        search(out, version, "begin_search", "index", &[("index", index(counted))]);
+        search(out, version, "find_keys", "keynum", &[("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]);
+    }
 }
 
 fn search(out: &mut BytesMut, version: Version, name: &str, kind: &str, numbers: &[(&str, i64)]) {

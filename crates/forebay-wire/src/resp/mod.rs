@@ -13,6 +13,7 @@
 mod command;
 mod decode;
 pub mod describe;
+mod float;
 pub mod glob;
 mod inline;
 mod number;
@@ -23,11 +24,14 @@ mod spec;
 mod table;
 
 pub use command::{
-    ClientAttribute, ClientCommand, ClientFilter, ClientKind, Command, CommandError, Condition, Credentials,
-    Data, DeadLetters, Describe, Expiry, FreshnessCommand, HashCommand, Hello, KeyCommand, PubSubCommand,
-    Replying, ServerCommand, Set, SortedSetCommand, StringCommand, TransactionCommand, parse, resolve,
+    Add, AddAnswer, Aggregate, Bound, ClientAttribute, ClientCommand, ClientFilter, ClientKind, Combination,
+    CombineOptions, Combined, Command, CommandError, Comparison, Condition, Credentials, Data, DeadLetters,
+    Describe, End, Expiry, FreshnessCommand, HashCommand, Hello, KeyCommand, PubSubCommand, Replying,
+    ScanOptions, Selection, ServerCommand, Set, SortedSetCommand, SortedSetError, Span, StringCommand,
+    TransactionCommand, parse, resolve,
 };
 pub use decode::{Limits, ProtocolError, State, VALUE_BYTES_MAX, decode};
+pub use float::Double;
 pub use read_reply::{NESTING_MAX, Reply, ReplyError, ReplyLimits, ReplyState, decode_reply};
 pub use reply::Version;
 pub use request::{Request, encode_request};

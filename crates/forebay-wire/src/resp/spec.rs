@@ -20,6 +20,9 @@ pub struct CommandSpec {
     pub flags: &'static [Flag],
     /// Which of its words are keys.
     pub keys: Keys,
+    /// What it does with them in Redis' words, for each of the ranges in which `COMMAND INFO` tells them; as [`Keys::usage`] has it
+    /// where empty.
+    pub key_flags: &'static [&'static [&'static str]],
     /// The right that a client needs to call it.
     pub access: Access,
     /// The Redis version whose behaviour this is the first to have; Forebay's own for `FB.` commands.
@@ -53,6 +56,7 @@ impl CommandSpec {
             arity,
             flags: &[],
             keys: Keys::NONE,
+            key_flags: &[],
             access,
             since: "",
             group,
@@ -72,6 +76,11 @@ impl CommandSpec {
     /// The same with these keys.
     pub(super) const fn keys(self, keys: Keys) -> Self {
         Self { keys, ..self }
+    }
+
+    /// The same, doing this with its keys.
+    pub(super) const fn key_flags(self, key_flags: &'static [&'static [&'static str]]) -> Self {
+        Self { key_flags, ..self }
     }
 
     /// The same, as it is since this version.
@@ -132,12 +141,18 @@ impl CommandSpec {
         };
         let start = if first == 0 { end } else { first };
         let counted = counted.map_or(0..0, |at| {
-            let count =
-                request.get(at).and_then(number::integer).and_then(|count| usize::try_from(count).ok());
             let start = at.saturating_add(1).min(words);
-            start..start.saturating_add(count.unwrap_or_default()).min(words)
+            start..start.saturating_add(counted_keys(request, at).unwrap_or_default()).min(words)
         });
         (start..end).step_by(step.max(1)).chain(counted)
+    }
+
+    /// Whether the word that counts keys, where there is one, says as many as there can be.
+    pub(super) fn counts_keys(&self, request: &Request) -> bool {
+        self.keys.counted.is_none_or(|at| {
+            let left = request.len().saturating_sub(at + 1);
+            counted_keys(request, at).is_some_and(|count| (1..=left).contains(&count))
+        })
     }
 
     /// The name as Redis shows it in replies and messages: in small letters.
@@ -145,6 +160,11 @@ impl CommandSpec {
     pub fn display_name(&self) -> String {
         self.name.to_ascii_lowercase()
     }
+}
+
+/// How many keys follow the word at `at`, if it says so.
+fn counted_keys(request: &Request, at: usize) -> Option<usize> {
+    usize::try_from(number::integer(request.get(at)?)?).ok()
 }
 
 /// Which words of a request are keys: from `first` to `last`, every `step`-th, and those that are counted.

@@ -63,6 +63,15 @@ fn rows_have_the_shape_of_redis_7() {
         ],
     );
     check(
+        "COMMAND INFO zunionstore zmpop zrangestore",
+        expect![
+            "[[zunionstore -4 [+write +denyoom +movablekeys] 1 1 1 [+@write +@sortedset +@slow] [] [[flags [+OW +update] begin_search [type index spec [index 1]] find_keys [type range spec [lastkey 0 keystep 1 limit 0]]] [flags [+RO +access] begin_search [type index spec [index 2]] find_keys [type keynum spec [keynumidx 0 firstkey 1 keystep 1]]]] []] [zmpop -4 [+write +movablekeys] 0 0 0 [+@write +@sortedset +@slow] [] [[flags [+RW +access +delete] begin_search [type index spec [index 1]] find_keys [type keynum spec [keynumidx 0 firstkey 1 keystep 1]]]] []] [zrangestore -5 [+write +denyoom] 1 2 1 [+@write +@sortedset +@slow] [] [[flags [+OW +update] begin_search [type index spec [index 1]] find_keys [type range spec [lastkey 0 keystep 1 limit 0]]] [flags [+RO +access] begin_search [type index spec [index 2]] find_keys [type range spec [lastkey 0 keystep 1 limit 0]]]] []]]"
+        ],
+        expect![
+            "[[zunionstore -4 ~[+write +denyoom +movablekeys] 1 1 1 ~[+@write +@sortedset +@slow] ~[] ~[{flags:~[+OW +update] begin_search:{type:index spec:{index:1}} find_keys:{type:range spec:{lastkey:0 keystep:1 limit:0}}} {flags:~[+RO +access] begin_search:{type:index spec:{index:2}} find_keys:{type:keynum spec:{keynumidx:0 firstkey:1 keystep:1}}}] ~[]] [zmpop -4 ~[+write +movablekeys] 0 0 0 ~[+@write +@sortedset +@slow] ~[] ~[{flags:~[+RW +access +delete] begin_search:{type:index spec:{index:1}} find_keys:{type:keynum spec:{keynumidx:0 firstkey:1 keystep:1}}}] ~[]] [zrangestore -5 ~[+write +denyoom] 1 2 1 ~[+@write +@sortedset +@slow] ~[] ~[{flags:~[+OW +update] begin_search:{type:index spec:{index:1}} find_keys:{type:range spec:{lastkey:0 keystep:1 limit:0}}} {flags:~[+RO +access] begin_search:{type:index spec:{index:2}} find_keys:{type:range spec:{lastkey:0 keystep:1 limit:0}}}] ~[]]]"
+        ],
+    );
+    check(
         "COMMAND INFO nosuch client|id client|nosuch get|x hello",
         expect![
             "[null [client|id 2 [+noscript +loading +stale] 0 0 0 [+@slow +@connection] [] [] []] null null [hello -1 [+noscript +loading +stale +fast +no_auth +allow_busy] 0 0 0 [+@fast +@connection] [] [] []]]"
@@ -106,6 +115,15 @@ fn keys_of_a_whole_command() {
         ("get a", "[a]"),
         ("MGET a b", "[a b]"),
         ("set a b nx", "[a]"),
+        ("zunion 2 a b", "[a b]"),
+        ("zunionstore d 2 a b", "[d a b]"),
+        ("zmpop 2 a b min", "[a b]"),
+        ("zrangestore a b 0 1", "[a b]"),
+        ("zunion 0 a", "-ERR Invalid arguments specified for command"),
+        ("zunion x a", "-ERR Invalid arguments specified for command"),
+        ("zunion 3 a b", "-ERR Invalid arguments specified for command"),
+        ("zunionstore d 0 a b", "-ERR Invalid arguments specified for command"),
+        ("zmpop 5 a b min", "-ERR Invalid arguments specified for command"),
         ("get a b", "-ERR Invalid number of arguments specified for command"),
         ("set a", "-ERR Invalid number of arguments specified for command"),
         ("ping a", "-ERR The command has no key arguments"),
@@ -137,7 +155,7 @@ fn help_lists_the_sub_commands() {
     let mut out = BytesMut::new();
     describe::help(&mut out, "CLIENT");
     expect![[r#"
-        *13
+        *27
         +CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
         +ID
         +    Answers the number of this connection.
@@ -149,6 +167,20 @@ fn help_lists_the_sub_commands() {
         +    Notes which library the client uses, and its version.
         +INFO
         +    Describes this connection in one line.
+        +REPLY ON | OFF | SKIP
+        +    Chooses whether commands are answered: all, none, or all but the next.
+        +NO-EVICT ON | OFF
+        +    Is taken for what it is: no connection is ended for want of memory.
+        +LIST [TYPE NORMAL | MASTER | REPLICA | PUBSUB] [ID client-id [client-id ...]]
+        +    Describes connections, each in one line.
+        +KILL ip:port | [ID client-id | ADDR ip:port | LADDR ip:port | TYPE type | USER username | SKIPME YES | NO ...]
+        +    Ends connections.
+        +PAUSE timeout [WRITE | ALL]
+        +    Lets the commands of all connections wait, or those alone that write.
+        +UNPAUSE
+        +    Lets commands that wait go on.
+        +UNBLOCK client-id [TIMEOUT | ERROR]
+        +    Answers 0: no command blocks its client.
         +HELP
         +    Lists the sub-commands of CLIENT.
     "#]]

@@ -2,8 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 use forebay_wire::resp::{
-    self, Command, Condition, Data, Expiry, KeyCommand, Limits, Reply, ReplyLimits, Request, Set, State,
-    StringCommand, Version, reply,
+    self, Command, Condition, Data, Expiry, FreshnessCommand, KeyCommand, Limits, Reply, ReplyLimits,
+    Request, Set, State, StringCommand, Version, reply,
 };
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
@@ -61,7 +61,10 @@ fn command() -> impl Strategy<Value = (Vec<Bytes>, Command)> {
             words("TTL", std::slice::from_ref(&key)),
             Command::Data(Data::Key(KeyCommand::Ttl { key }))
         )),
-        bytes().prop_map(|key| (words("fb.Fresh", std::slice::from_ref(&key)), Command::FbFresh { key })),
+        bytes().prop_map(|key| (
+            words("fb.Fresh", std::slice::from_ref(&key)),
+            Command::Freshness(FreshnessCommand::Fresh { key })
+        )),
         bytes()
             .prop_map(|message| (words("ECHO", std::slice::from_ref(&message)), Command::Echo { message })),
         keys().prop_map(|keys| (
@@ -69,7 +72,10 @@ fn command() -> impl Strategy<Value = (Vec<Bytes>, Command)> {
             Command::Data(Data::String(StringCommand::MGet { keys }))
         )),
         keys().prop_map(|keys| (words("del", &keys), Command::Data(Data::Key(KeyCommand::Del { keys })))),
-        keys().prop_map(|keys| (words("FB.INVALIDATE", &keys), Command::FbInvalidate { keys })),
+        keys().prop_map(|keys| (
+            words("FB.INVALIDATE", &keys),
+            Command::Freshness(FreshnessCommand::Invalidate { keys })
+        )),
         set(),
     ]
 }

@@ -11,7 +11,14 @@ fn all() -> Vec<&'static CommandSpec> {
 /// A request with `words` words, its command's name (or names) first.
 fn request(spec: &CommandSpec, words: usize) -> Request {
     let names = spec.name.split('|');
-    Request::from_args(names.chain(std::iter::repeat("1")).take(words)).unwrap()
+    // What is taken nearly everywhere, and what these take.
+    let arguments: &[&str] = match spec.name {
+        "ZMPOP" => &["1", "1", "MIN"],
+        "ZLEXCOUNT" | "ZRANGEBYLEX" | "ZREVRANGEBYLEX" | "ZREMRANGEBYLEX" => &["1", "-", "+"],
+        _ => &[],
+    };
+    let arguments = arguments.iter().copied().chain(std::iter::repeat("1"));
+    Request::from_args(names.chain(arguments).take(words)).unwrap()
 }
 
 fn least_words(spec: &CommandSpec) -> usize {
@@ -106,6 +113,13 @@ fn keys_are_where_the_table_says() {
         ("TTL a", "a"),
         ("PTTL a", "a"),
         ("TYPE a", "a"),
+        ("HSET a f v", "a"),
+        ("ZADD a 1 m", "a"),
+        ("ZRANGESTORE a b 0 1", "a b"),
+        ("ZUNION 2 a b WITHSCORES", "a b"),
+        ("ZUNIONSTORE d 2 a b WEIGHTS 1 2", "d a b"),
+        ("ZMPOP 1 a MIN", "a"),
+        ("ZINTERCARD 9 a b", "a b"),
         ("FB.INVALIDATE a b", "a b"),
         ("FB.WHY a", "a"),
         ("FB.FRESH a", "a"),

@@ -1,10 +1,11 @@
 //! Commands on hashes.
 
 use bytes::Bytes;
+use forebay::value::counter::{self, CounterError};
 use forebay::value::{FieldState, Hash};
-use forebay_wire::resp::HashCommand;
+use forebay_wire::resp::{HashCommand, ScanOptions};
 
-use super::{Answer, Refusal, View};
+use super::{Answer, Refusal, View, draw, scan};
 
 pub(super) fn run(command: &HashCommand, view: &mut View, answer: &mut Answer<'_>) -> Result<(), Refusal> {
     match command {
@@ -17,31 +18,112 @@ pub(super) fn run(command: &HashCommand, view: &mut View, answer: &mut Answer<'_
         HashCommand::GetAll { key } => {
             let hash = view.hash(key)?;
             answer.map(hash.map_or(0, Hash::known_len));
-            for (field, value) in hash.into_iter().flat_map(Hash::iter_scan) {
+            for (field, value) in all(hash) {
                 answer.bulk(field);
                 answer.bulk(value);
             }
         }
+        HashCommand::Keys { key } => {
+            let hash = view.hash(key)?;
+            answer.array(hash.map_or(0, Hash::known_len));
+            all(hash).for_each(|(field, _)| answer.bulk(field));
+        }
+        HashCommand::Vals { key } => {
+            let hash = view.hash(key)?;
+            answer.array(hash.map_or(0, Hash::known_len));
+            all(hash).for_each(|(_, value)| answer.bulk(value));
+        }
         HashCommand::Len { key } => answer.count(view.hash(key)?.map_or(0, Hash::known_len)),
-        HashCommand::Set { key, fields } => {
-            let hash = view.hash_mut(key)?;
-            let set =
-                |(field, value): &(Bytes, Bytes)| hash.set(field, Bytes::copy_from_slice(value)).known();
-            answer.count(fields.iter().map(set).filter(Option::is_none).count());
+        HashCommand::Exists { key, field } => {
+            answer.count(usize::from(value_of(view.hash(key)?, field).is_some()));
         }
-        HashCommand::Del { key, fields } => {
-            if view.hash(key)?.is_none() {
-                answer.count(0);
-                return Ok(());
+        HashCommand::StrLen { key, field } => {
+            answer.count(value_of(view.hash(key)?, field).map_or(0, <[u8]>::len));
+        }
+        HashCommand::RandField { key, count, with_values } => {
+            draw_fields(view.hash(key)?, *count, *with_values, answer);
+        }
+        HashCommand::Scan { key, cursor, options } => match view.hash(key)? {
+            None => scan::nothing(answer),
+            Some(hash) => step(hash, *cursor, options.as_ref().map_err(Clone::clone)?, answer),
+        },
+        HashCommand::Set { key, fields } => answer.count(set(key, fields, view)?),
+        HashCommand::MSet { key, fields } => {
+            set(key, fields, view)?;
+            answer.ok();
+        }
+        HashCommand::SetNx { key, field, value } => {
+            let is_there = value_of(view.hash(key)?, field).is_some();
+            if !is_there {
+                view.hash_mut(key)?.set(field, Bytes::copy_from_slice(value));
             }
-            let hash = view.hash_mut(key)?;
-            let removed = fields.iter().filter(|field| matches!(hash.remove(field), FieldState::Known(_)));
-            answer.count(removed.count());
+            answer.count(usize::from(!is_there));
         }
+        HashCommand::IncrBy { key, field, by } => {
+            let before = value_of(view.hash(key)?, field).unwrap_or(b"0");
+            let before = counter::parse(before).map_err(|_| Refusal::FieldNotAnInteger)?;
+            let after = counter::add(before, *by).map_err(|_| Refusal::Overflow)?;
+            view.hash_mut(key)?.set(field, Bytes::copy_from_slice(&counter::print(after)));
+            answer.integer(after);
+        }
+        HashCommand::IncrByFloat { key, field, by } => {
+            let before = value_of(view.hash(key)?, field).unwrap_or(b"0");
+            let after = counter::add_decimal(before, by.as_bytes()).map_err(|error| match error {
+                CounterError::NotFinite => Refusal::NotFinite,
+                _ => Refusal::FieldNotAFloat,
+            })?;
+            answer.bulk(after.as_bytes());
+            view.hash_mut(key)?.set(field, after.into());
+        }
+        HashCommand::Del { key, fields } => answer.count(delete(key, fields, view)?),
     }
     Ok(())
 }
 
 fn value_of<'h>(hash: Option<&'h Hash>, field: &[u8]) -> Option<&'h [u8]> {
     hash?.state(field).known().map(AsRef::as_ref)
+}
+
+fn all<'h>(hash: Option<&'h Hash>) -> impl Iterator<Item = (&'h [u8], &'h Bytes)> {
+    hash.into_iter().flat_map(Hash::iter_scan)
+}
+
+/// Writes fields; tells how many are new.
+fn set(key: &[u8], fields: &[(Bytes, Bytes)], view: &mut View) -> Result<usize, Refusal> {
+    view.hash(key)?;
+    let hash = view.hash_mut(key)?;
+    let set = |(field, value): &(Bytes, Bytes)| hash.set(field, Bytes::copy_from_slice(value)).known();
+    Ok(fields.iter().map(set).filter(Option::is_none).count())
+}
+
+/// Removes fields; tells how many there were.
+fn delete(key: &[u8], fields: &[Bytes], view: &mut View) -> Result<usize, Refusal> {
+    let hash = view.hash(key)?;
+    if !fields.iter().any(|field| value_of(hash, field).is_some()) {
+        return Ok(0);
+    }
+    let hash = view.hash_mut(key)?;
+    Ok(fields.iter().filter(|field| matches!(hash.remove(field), FieldState::Known(_))).count())
+}
+
+fn draw_fields(hash: Option<&Hash>, count: Option<i64>, with_values: bool, answer: &mut Answer<'_>) {
+    let drawn = draw::places(count.unwrap_or(1), hash.map_or(0, Hash::known_len));
+    let mut drawn = drawn.into_iter().filter_map(|place| hash?.nth(place));
+    let Some(count) = count else {
+        return answer.maybe(drawn.next().map(|(field, _)| field));
+    };
+    let drawn: Vec<_> = drawn.collect();
+    debug_assert!(count < 0 || drawn.len() <= usize::try_from(count).unwrap_or(usize::MAX));
+    match with_values {
+        true => answer.pairs(&drawn, |answer, value| answer.bulk(value)),
+        false => {
+            answer.array(drawn.len());
+            drawn.iter().for_each(|(field, _)| answer.bulk(field));
+        }
+    }
+}
+
+fn step(hash: &Hash, cursor: u64, options: &ScanOptions, answer: &mut Answer<'_>) {
+    let page = hash.scan(cursor, options.count);
+    scan::step(page, options, answer, |answer, value| answer.bulk(value));
 }

@@ -4,10 +4,14 @@
 //! view comes from and where it goes is `data.rs`'s. So the same function serves a read of a cache, a change of a store, and a
 //! command within a transaction. A command that is refused has changed nothing.
 
+mod draw;
 mod hash;
 mod key;
+mod scan;
 mod sorted_set;
 mod string;
+#[cfg(test)]
+pub(crate) mod tests;
 mod view;
 
 use bytes::BytesMut;
@@ -35,6 +39,21 @@ pub(super) enum Refusal {
         "ERR within a transaction, a command may not name keys of stores together with keys of caches: split it"
     )]
     Mixed,
+    /// To be counted with, and no integer.
+    #[error("ERR hash value is not an integer")]
+    FieldNotAnInteger,
+    /// To be counted with, and no number.
+    #[error("ERR hash value is not a float")]
+    FieldNotAFloat,
+    /// The sum does not fit 64 bits.
+    #[error("ERR increment or decrement would overflow")]
+    Overflow,
+    /// The sum is beyond a double.
+    #[error("ERR increment would produce NaN or Infinity")]
+    NotFinite,
+    /// The sum of both infinities.
+    #[error("ERR resulting score is not a number (NaN)")]
+    ScoreNotANumber,
     /// The words of the command do not go with what is there.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -77,6 +96,11 @@ impl Answer<'_> {
         reply::null(self.out, self.version);
     }
 
+    /// Null where an array was asked for.
+    pub(super) fn null_array(&mut self) {
+        reply::null_array(self.out, self.version);
+    }
+
     pub(super) fn bulk(&mut self, bytes: &[u8]) {
         reply::bulk(self.out, bytes);
     }
@@ -91,6 +115,19 @@ impl Answer<'_> {
 
     pub(super) fn array(&mut self, len: usize) {
         reply::array(self.out, len);
+    }
+
+    /// Names and what stands with each: pairs of them in RESP3, one after the other in RESP2.
+    pub(super) fn pairs<M: AsRef<[u8]>, T: Copy>(&mut self, pairs: &[(M, T)], tell: impl Fn(&mut Self, T)) {
+        let are_nested = self.version == Version::Resp3;
+        self.array(if are_nested { pairs.len() } else { pairs.len().saturating_mul(2) });
+        for (name, what) in pairs {
+            if are_nested {
+                self.array(2);
+            }
+            self.bulk(name.as_ref());
+            tell(self, *what);
+        }
     }
 
     pub(super) fn map(&mut self, len: usize) {
