@@ -1,36 +1,69 @@
 //! What commands that write do where a source or a sink has the truth, and what is held is a copy of it.
 //!
 //! Whole values and fields go where the namespace's writes go. What depends on what was there (`INCR`, `APPEND`, `SET … NX`) is
-//! refused: of a copy that can be lost at any time it would be lost, or done twice.
+//! refused: of a copy that can be lost at any time it would be lost, or done twice. What was there can be answered (`GETSET`, `GETDEL`),
+//! or written elsewhere (`RENAME`, `COPY`): that is a read and a write, which others may come between. So may they between the keys of
+//! an `MSET`.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay::{Blob, Error, Keyspace, Namespace, Value, Writes};
-use forebay_wire::resp::{Condition, Data, Expiry, HashCommand, KeyCommand, Set, StringCommand};
+use forebay::value::counter;
+use forebay::{Blob, Error, Keyspace, Namespace, Read, Value, Writes};
+use forebay_wire::resp::{
+    CommandError, Condition, Data, Expire, Expiry, HashCommand, KeyCommand, Set, StringCommand,
+};
 
-use super::data::Failed;
+use super::data::{Failed, ending};
 use super::time::until;
-use super::values::{Answer, Refusal};
+use super::values::{Answer, Refusal, ttl_asked};
 
 /// Does what `data` asks of copies, or says why not.
 pub(super) async fn write(data: &Data, keyspace: &Keyspace, answer: &mut Answer<'_>) -> Result<(), Failed> {
     let find = |key: &Bytes| keyspace.find(key).ok_or(Refusal::NoNamespace);
     match data {
         Data::String(StringCommand::Set(asked)) => {
-            set(asked, find(&asked.key)?).await?;
+            let namespace = find(&asked.key)?;
+            let before = match asked.answer_previous {
+                true => Some(text_before(&asked.key, namespace).await?),
+                false => None,
+            };
+            set(asked, namespace).await?;
+            match before {
+                Some(before) => answer.maybe(before.as_deref()),
+                None => answer.ok(),
+            }
+        }
+        Data::String(StringCommand::MSet { pairs }) => {
+            set_all(pairs, keyspace).await?;
             answer.ok();
+        }
+        Data::String(StringCommand::GetDel { key }) => {
+            let namespace = find(key)?;
+            let before = text_before(key, namespace).await?;
+            deleted(namespace, key).await?;
+            answer.maybe(before.as_deref());
+        }
+        Data::String(StringCommand::GetEx { key, expiry }) => {
+            get_and_end(key, expiry, find(key)?, answer).await?;
+        }
+        Data::Key(KeyCommand::Rename { from, to }) => {
+            takes_writes(find(from)?)?;
+            if !copy(from, to, keyspace).await? {
+                return Err(Refusal::NoSuchKey.into());
+            }
+            if from != to {
+                deleted(find(from)?, from).await?;
+            }
+            answer.ok();
+        }
+        Data::Key(KeyCommand::Copy { from, to, replace: true }) => {
+            answer.count(usize::from(copy(from, to, keyspace).await?));
         }
         Data::Key(KeyCommand::Del { keys } | KeyCommand::Unlink { keys }) => {
             delete(keys, keyspace, answer).await?;
         }
-        Data::Key(KeyCommand::Expire { key, ttl_ms }) if *ttl_ms <= 0 => {
-            delete(std::slice::from_ref(key), keyspace, answer).await?;
-        }
-        Data::Key(KeyCommand::Expire { key, ttl_ms }) => {
-            let ttl = Duration::from_millis(u64::try_from(*ttl_ms).unwrap_or_default());
-            answer.count(usize::from(find(key)?.live_key_for(key, Some(ttl)).await?));
-        }
+        Data::Key(KeyCommand::Expire(asked)) => expire(asked, find(&asked.key)?, answer).await?,
         Data::Key(KeyCommand::Persist { key }) => {
             answer.count(usize::from(find(key)?.live_key_for(key, None).await?));
         }
@@ -53,15 +86,12 @@ pub(super) async fn write(data: &Data, keyspace: &Keyspace, answer: &mut Answer<
 }
 
 async fn set(set: &Set, namespace: &Namespace<Blob>) -> Result<(), Failed> {
-    let writes = namespace.policy().writes;
-    if writes == Writes::Refuse {
-        return Err(Error::WritesRefused { namespace: namespace.name().into() }.into());
-    }
-    if set.condition != Condition::Always || set.answer_previous {
+    takes_writes(namespace)?;
+    if set.condition != Condition::Always {
         return Err(Refusal::OnACopy.into());
     }
     let ttl = match set.expiry {
-        Expiry::Unsaid => None,
+        Expiry::Unsaid | Expiry::Never => None,
         // A stale copy has no time left to keep: the new value gets its own.
         Expiry::Keep => {
             let held = namespace.peek(&set.key).filter(|held| !held.absent);
@@ -75,6 +105,94 @@ async fn set(set: &Set, namespace: &Namespace<Blob>) -> Result<(), Failed> {
         Some(ttl) if ttl.is_zero() => deleted(namespace, &set.key).await.map(drop)?,
         ttl => namespace.set_key(&set.key, written(namespace, &set.value), ttl).await?,
     }
+    Ok(())
+}
+
+fn takes_writes(namespace: &Namespace<Blob>) -> Result<(), Error> {
+    match namespace.policy().writes {
+        Writes::Refuse => Err(Error::WritesRefused { namespace: namespace.name().into() }),
+        Writes::Cache | Writes::Through | Writes::Behind | Writes::Store => Ok(()),
+    }
+}
+
+/// Writes each of `pairs` where its namespace's writes go; none where one of them is refused.
+async fn set_all(pairs: &[(Bytes, Bytes)], keyspace: &Keyspace) -> Result<(), Failed> {
+    let mut writes = Vec::with_capacity(pairs.len());
+    for (key, value) in pairs {
+        let namespace = keyspace.find(key).ok_or(Refusal::NoNamespace)?;
+        takes_writes(namespace)?;
+        writes.push((key, written(namespace, value), namespace));
+    }
+    for (key, value, namespace) in writes {
+        namespace.set_key(key, value, None).await?;
+    }
+    Ok(())
+}
+
+/// The string that is read before it is written over or deleted, where that is allowed.
+async fn text_before(key: &[u8], namespace: &Namespace<Blob>) -> Result<Option<Bytes>, Failed> {
+    takes_writes(namespace)?;
+    text(key, namespace).await
+}
+
+async fn text(key: &[u8], namespace: &Namespace<Blob>) -> Result<Option<Bytes>, Failed> {
+    match namespace.read(key).await?.value {
+        None => Ok(None),
+        Some(Value::Blob(blob)) => Ok(Some(blob.bytes())),
+        Some(Value::Counter(number)) => Ok(Some(Bytes::copy_from_slice(&counter::print(number)))),
+        Some(_) => Err(Refusal::WrongKind.into()),
+    }
+}
+
+/// Answers a string, and moves the end of its copy.
+async fn get_and_end(
+    key: &[u8],
+    expiry: &Result<Expiry, CommandError>,
+    namespace: &Namespace<Blob>,
+    answer: &mut Answer<'_>,
+) -> Result<(), Failed> {
+    let Some(text) = text(key, namespace).await? else {
+        answer.null();
+        return Ok(());
+    };
+    let ttl = match expiry.clone().map_err(Refusal::from)? {
+        Expiry::Unsaid | Expiry::Keep => None,
+        Expiry::Never => Some(None),
+        Expiry::In { ttl_ms } => Some(Some(Duration::from_millis(ttl_ms))),
+        Expiry::At { unix_ms } => Some(Some(until(unix_ms))),
+    };
+    match ttl {
+        None => {}
+        Some(Some(ttl)) if ttl.is_zero() => drop(deleted(namespace, key).await?),
+        Some(ttl) => drop(namespace.live_key_for(key, ttl).await?),
+    }
+    answer.bulk(&text);
+    Ok(())
+}
+
+/// Writes the value of one key under another too, where that one's writes go; whether there was one.
+async fn copy(from: &[u8], to: &[u8], keyspace: &Keyspace) -> Result<bool, Failed> {
+    let find = |key| keyspace.find(key).ok_or(Refusal::NoNamespace);
+    let (source, target) = (find(from)?, find(to)?);
+    takes_writes(target)?;
+    let Read { value, outcome } = source.read(from).await?;
+    let Some(value) = value else { return Ok(false) };
+    if from != to {
+        let value = value.as_blob().map(|blob| written(target, &blob.bytes())).unwrap_or(value);
+        target.set_key(to, value, ending(Some(outcome.fresh_for))).await?;
+    }
+    Ok(true)
+}
+
+/// Moves the end of a copy; where that moment has passed, the value is deleted.
+async fn expire(asked: &Expire, namespace: &Namespace<Blob>, answer: &mut Answer<'_>) -> Result<(), Failed> {
+    let seen = namespace.inspect(&asked.key).await?;
+    let has_effect = match seen.and_then(|seen| ttl_asked(asked, ending(seen.left))) {
+        None => false,
+        Some(ttl) if ttl.is_zero() => deleted(namespace, &asked.key).await?,
+        Some(ttl) => namespace.live_key_for(&asked.key, Some(ttl)).await?,
+    };
+    answer.count(usize::from(has_effect));
     Ok(())
 }
 

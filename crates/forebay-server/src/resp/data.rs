@@ -9,9 +9,11 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use forebay::value::Hash;
+use forebay::value::{Hash, counter};
 use forebay::{Blob, Error, Keyspace, Namespace, Read, Value, Writes};
-use forebay_wire::resp::{Condition, Data, Expiry, HashCommand, KeyUse, Set, StringCommand, Version, reply};
+use forebay_wire::resp::{
+    Condition, Data, Expiry, HashCommand, KeyCommand, KeyUse, Set, StringCommand, Version, reply,
+};
 
 use super::Service;
 use super::begun::Begun;
@@ -97,6 +99,7 @@ pub(super) fn string(read: Result<Read, Error>, version: Version, out: &mut Byte
     let mut answer = Answer { out, version };
     match read {
         Ok(Read { value: Some(Value::Blob(blob)), .. }) => answer.bulk(blob.as_bytes()),
+        Ok(Read { value: Some(Value::Counter(number)), .. }) => answer.bulk(&counter::print(number)),
         Ok(Read { value: None, .. }) => answer.null(),
         Ok(_) => refuse(&Refusal::WrongKind.into(), out),
         Err(error) => refuse(&error.into(), out),
@@ -112,6 +115,9 @@ async fn mget(keys: &[Bytes], session: &Session, replies: &mut Replies<'_>) -> i
             let mut answer = Answer { out: &mut replies.out, version };
             match read {
                 Some(Ok(Read { value: Some(Value::Blob(blob)), .. })) => answer.bulk(blob.as_bytes()),
+                Some(Ok(Read { value: Some(Value::Counter(number)), .. })) => {
+                    answer.bulk(&counter::print(number));
+                }
                 // An error of one key stands in its place: RESP allows errors within an array.
                 Some(Err(error)) => refuse(&error.into(), &mut replies.out),
                 _ => answer.null(),
@@ -174,11 +180,32 @@ async fn inspect(
     let mut cells = Vec::with_capacity(keys.len());
     for key in keys {
         let Some(namespace) = keyspace.find(key) else { continue };
-        let seen = namespace.inspect(key).await?;
-        let (kind, left) = seen.map(|seen| (seen.kind, seen.left)).unzip();
-        cells.push((key.clone(), Cell::seen(kind, ending(left.flatten()))));
+        let cell = match wants_content(data) {
+            true => held(key, namespace).await?,
+            false => {
+                let seen = namespace.inspect(key).await?;
+                let (kind, left) = seen.map(|seen| (seen.kind, seen.left)).unzip();
+                Cell::seen(kind, ending(left.flatten()))
+            }
+        };
+        cells.push((key.clone(), cell));
     }
     Ok(values::run(data, &mut View::new(cells), answer)?)
+}
+
+/// Whether `data`, which asks what is known of values, looks at what is in them.
+fn wants_content(data: &Data) -> bool {
+    matches!(data, Data::Key(KeyCommand::Encoding { .. } | KeyCommand::Weight { .. }))
+}
+
+/// What a store has for a key, or what is held of another namespace.
+async fn held(key: &[u8], namespace: &Namespace<Blob>) -> Result<Cell, Error> {
+    let read = match namespace.policy().writes {
+        Writes::Store => Some(namespace.read(key).await?),
+        Writes::Refuse | Writes::Cache | Writes::Through | Writes::Behind => namespace.read_now(key),
+    };
+    let ends = |read: &Read| ending(Some(read.outcome.fresh_for));
+    Ok(read.map_or_else(|| Cell::new(None, None), |read| Cell::new(read.value.clone(), ends(&read))))
 }
 
 /// Runs a command on the values of its keys, which are loaded where they miss.
@@ -283,7 +310,7 @@ fn plain_set(data: &Data) -> Option<(&Bytes, &Bytes, Option<Duration>)> {
         return None;
     };
     let ttl = match expiry {
-        Expiry::Keep => return None,
+        Expiry::Keep | Expiry::Never => return None,
         Expiry::Unsaid => None,
         Expiry::In { ttl_ms } => Some(Duration::from_millis(*ttl_ms)),
         // A time that has passed deletes what was there.

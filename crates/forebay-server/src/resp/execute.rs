@@ -12,7 +12,7 @@ use forebay_wire::resp::{
 use super::connection::Replies;
 use super::session::Session;
 use super::transaction::{self, Queue};
-use super::{Service, client, data, freshness, operators, pubsub, server};
+use super::{Service, client, data, freshness, keyspace, operators, pubsub, server};
 
 /// Carries out one request and writes its one reply, unless the client asked for none.
 ///
@@ -104,6 +104,8 @@ pub(super) async fn carry_out(
         }
         Command::PubSub(asked) => pubsub::carry_out(asked, service, session, out),
         Command::Transaction(asked) => transaction::carry_out(asked, service, session, replies).await?,
+        Command::Keyspace(_) if session.keyspace.is_none() => no_keyspace(service, session, out),
+        Command::Keyspace(asked) => keyspace::carry_out(asked, service, session, out).await,
         Command::Freshness(asked) => freshness::carry_out(asked, session, out).await,
         Command::FbBackup { to, of } => {
             operators::backup(&to, of.as_deref(), service, session, out).await;

@@ -14,6 +14,7 @@ mod execute;
 mod freshness;
 mod inbox;
 mod info;
+mod keyspace;
 mod monitor;
 mod operators;
 mod pubsub;
@@ -23,6 +24,7 @@ mod session;
 mod time;
 mod transaction;
 mod values;
+mod walk;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -38,6 +40,7 @@ use self::clients::Clients;
 use self::info::Counted;
 use self::monitor::Monitors;
 use self::pubsub::Channels;
+use self::walk::Walks;
 use self::watch::Watches;
 use crate::disks::StoresOf;
 use crate::stop::Stop;
@@ -62,6 +65,8 @@ pub(crate) struct Service {
     memory_bytes: u64,
     clock: Clock,
     started: Tick,
+    /// Where clients' scans are.
+    walks: Walks,
     next_connection: AtomicI64,
     clients: Arc<Clients>,
     commands: AtomicU64,
@@ -86,6 +91,7 @@ impl Service {
             memory_bytes,
             clock,
             started,
+            walks: Walks::default(),
             next_connection: AtomicI64::new(1),
             commands: AtomicU64::new(0),
         }

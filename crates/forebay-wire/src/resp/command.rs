@@ -11,6 +11,8 @@ pub(super) mod connection;
 pub(super) mod freshness;
 pub(super) mod generic;
 pub(super) mod hash;
+pub(super) mod keyspace;
+pub(super) mod lcs;
 pub(super) mod operators;
 pub(super) mod pubsub;
 pub(super) mod scan;
@@ -31,8 +33,10 @@ use super::spec::CommandSpec;
 use super::table;
 pub use client::{ClientAttribute, ClientCommand, ClientFilter, ClientKind, Replying};
 pub use freshness::FreshnessCommand;
-pub use generic::KeyCommand;
+pub use generic::{Expire, ExpireIf, KeyCommand, Moment};
 pub use hash::HashCommand;
+pub use keyspace::{KeyspaceCommand, Scan};
+pub use lcs::{Lcs, LcsAnswer};
 pub use pubsub::PubSubCommand;
 pub use scan::ScanOptions;
 pub use server::ServerCommand;
@@ -70,6 +74,8 @@ pub enum Command {
     Transaction(TransactionCommand),
     /// `SUBSCRIBE`, `PUBLISH` and the others on channels.
     PubSub(PubSubCommand),
+    /// A command on all the keys that there are.
+    Keyspace(KeyspaceCommand),
     /// `CLIENT …`: about this connection.
     Client(ClientCommand),
     /// `COMMAND …`: about the command table; [`describe::answer`](super::describe::answer) answers it.
@@ -183,8 +189,11 @@ pub enum Describe {
         /// That command's words, its name first.
         words: Vec<Bytes>,
     },
-    /// What `COMMAND` can do.
-    Help,
+    /// What the sub-commands of a command do.
+    Help {
+        /// Its name in capitals.
+        of: &'static str,
+    },
 }
 
 /// Why a request is refused. `Display` is the text of the error reply, to the letter as Redis has it. It is
@@ -254,6 +263,39 @@ pub enum CommandError {
         /// The command's name in capitals.
         command: &'static str,
     },
+    /// `DECRBY` of the one number that has no opposite.
+    #[error("ERR decrement would overflow")]
+    DecrementOverflow,
+    /// A place before the beginning of a value.
+    #[error("ERR offset is out of range")]
+    OffsetOutOfRange,
+    /// An option that `EXPIRE` and its kin do not have.
+    #[error("ERR Unsupported option {option}")]
+    UnknownExpireOption {
+        /// The option as written, cut to 128 bytes.
+        option: String,
+    },
+    /// `NX` together with another condition of `EXPIRE`.
+    #[error("ERR NX and XX, GT or LT options at the same time are not compatible")]
+    ExpireNxAndOthers,
+    /// `GT` together with `LT`.
+    #[error("ERR GT and LT options at the same time are not compatible")]
+    ExpireGtAndLt,
+    /// `COPY` from a key to itself.
+    #[error("ERR source and destination objects are the same")]
+    SameObject,
+    /// `COPY … DB`: a keyspace's values belong to its declaration.
+    #[error("ERR COPY keeps to its keyspace: leave out DB, and write the value after SELECT")]
+    CopyToOtherKeyspace,
+    /// `SWAPDB` with a first number that is none.
+    #[error("ERR invalid first DB index")]
+    InvalidFirstIndex,
+    /// `SWAPDB` with a second number that is none.
+    #[error("ERR invalid second DB index")]
+    InvalidSecondIndex,
+    /// `LCS` that asks for two answers at once.
+    #[error("ERR If you want both the length and indexes, please just use IDX.")]
+    LcsLenAndIdx,
     /// `HELLO` with a version other than 2 and 3.
     #[error("NOPROTO unsupported protocol version")]
     UnsupportedVersion,
@@ -450,6 +492,10 @@ impl Call<'_> {
 
 /// The most entries that one command draws with repeats. Redis answers as many as a client asks for, until its memory is gone.
 const DRAWN_MAX: i64 = 1_000_000;
+
+/// The longest time from now that is taken, in milliseconds. As with Redis, added to the clock it must fit an `i64`; the clock is taken
+/// to show the year 2023 at least.
+const SPAN_MS_MAX: i64 = i64::MAX - 1_700_000_000_000;
 
 /// Makes a command of a request.
 type Parse = fn(&Call<'_>) -> Result<Command, CommandError>;

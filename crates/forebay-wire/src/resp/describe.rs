@@ -20,7 +20,7 @@ pub fn answer(out: &mut BytesMut, version: Version, asked: &Describe) {
         Describe::Info { names } => info(out, version, names),
         Describe::Docs { names } => docs(out, version, names),
         Describe::GetKeys { words } => get_keys(out, words),
-        Describe::Help => help(out, "COMMAND"),
+        Describe::Help { of } => help(out, of),
     }
 }
 

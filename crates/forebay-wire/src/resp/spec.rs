@@ -192,6 +192,12 @@ impl Keys {
         Self { first: 1, last: 1, step: 1, counted: None, usage }
     }
 
+    /// The one word after the two names of a sub-command.
+    #[must_use]
+    pub const fn of_subcommand(usage: KeyUse) -> Self {
+        Self { first: 2, last: 2, step: 1, counted: None, usage }
+    }
+
     /// Every word after the command's name.
     #[must_use]
     pub const fn all(usage: KeyUse) -> Self {
@@ -312,9 +318,9 @@ impl Flag {
 pub enum Access {
     /// None beyond being let in: the command is about the connection or the command table.
     Connection,
-    /// To read the keys it names.
+    /// To read the keys it names, or all where it names none.
     Read,
-    /// To write the keys it names.
+    /// To write the keys it names, or all where it names none.
     Write,
     /// To have the copies of the keys it names dropped, without a right to write them.
     Invalidate,

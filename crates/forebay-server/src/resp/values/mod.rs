@@ -7,6 +7,7 @@
 mod draw;
 mod hash;
 mod key;
+mod lcs;
 mod scan;
 mod sorted_set;
 mod string;
@@ -18,6 +19,7 @@ use bytes::BytesMut;
 use forebay::value::Kind;
 use forebay_wire::resp::{CommandError, Data, Version, reply};
 
+pub(super) use key::ttl_asked;
 pub(super) use view::{Cell, Ends, View};
 
 /// Why a command is refused by what its keys have, in Redis' words.
@@ -54,6 +56,37 @@ pub(super) enum Refusal {
     /// The sum of both infinities.
     #[error("ERR resulting score is not a number (NaN)")]
     ScoreNotANumber,
+    /// There is nothing to be renamed.
+    #[error("ERR no such key")]
+    NoSuchKey,
+    /// A string would become too long.
+    #[error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")]
+    TooLong,
+    /// What is there, or what is to be added, is no decimal number.
+    #[error("ERR value is not a valid float")]
+    NotFloat,
+    /// Another kind of value, in `LCS`' words.
+    #[error("ERR The specified keys must contain string values")]
+    NotStrings,
+    /// Strings that are too long to be compared.
+    #[error("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")]
+    LcsTooLarge,
+    /// Uses are not counted for each value.
+    #[error(
+        "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
+    )]
+    NoFrequency,
+    /// A cursor of `SCAN` from too long ago.
+    #[error("ERR invalid cursor: the server has forgotten this scan; begin again from 0")]
+    ForgottenCursor,
+    /// More keys than one reply may hold.
+    #[error("ERR too many keys match: go through them with SCAN, or ask for fewer")]
+    TooManyKeys,
+    /// Two keyspaces cannot have each other's values.
+    #[error(
+        "ERR SWAPDB is not possible: what a keyspace has belongs to its declaration; give each its own `db` there"
+    )]
+    Swap,
     /// The words of the command do not go with what is there.
     #[error(transparent)]
     Command(#[from] CommandError),

@@ -96,6 +96,14 @@ impl Cell {
         }
     }
 
+    /// When another value would end that ends when this one does.
+    fn lasting(&self) -> Ends {
+        match self.ends {
+            Ends::AsBefore => self.left.map_or(Ends::Never, Ends::After),
+            ends => ends,
+        }
+    }
+
     /// To be changed.
     fn touched(&mut self) -> Result<&mut Self, Refusal> {
         if !self.has_namespace {
@@ -129,6 +137,11 @@ impl View {
         let at = self.cells.binary_search_by(|(other, _)| other.as_ref().cmp(key));
         let at = at.map_err(|_| Refusal::NoNamespace)?;
         self.cells.get_mut(at).map(|(_, cell)| cell).ok_or(Refusal::NoNamespace)
+    }
+
+    /// Whether some namespace has the key.
+    pub(super) fn has_namespace(&self, key: &[u8]) -> bool {
+        self.cell(key).is_some_and(|cell| cell.has_namespace)
     }
 
     /// The kind of value that the key has.
@@ -196,6 +209,15 @@ impl View {
         let cell = self.cell_mut(key)?.touched()?;
         cell.value = Some(value);
         cell.ends = Ends::Anew;
+        Ok(())
+    }
+
+    /// Writes the value of one key, and when it ends, under another.
+    pub(super) fn copy(&mut self, from: &[u8], to: &[u8]) -> Result<(), Refusal> {
+        let Some(cell) = self.cell(from) else { return Ok(()) };
+        let (value, ends) = (cell.value().cloned(), cell.lasting());
+        let cell = self.cell_mut(to)?.touched()?;
+        (cell.value, cell.ends) = (value, ends);
         Ok(())
     }
 

@@ -97,10 +97,42 @@ async fn writes_are_refused_where_the_source_has_the_truth() {
 async fn conditions_on_a_copy_are_refused() {
     let stage = Stage::new().await;
     let mut client = stage.resp().await;
-    for set in ["SET note:a 5 NX", "SET note:a 5 XX", "SET note:a 5 GET"] {
-        assert!(client.say(set).await.starts_with("!ERR NX, XX and GET"), "{set}");
+    for set in [
+        "SET note:a 5 NX",
+        "SETNX note:a 5",
+        "MSETNX note:a 5",
+        "INCR note:a",
+        "APPEND note:a 5",
+        "COPY note:b note:a",
+    ] {
+        let refused = client.say(set).await;
+        assert!(
+            refused.starts_with("!ERR what a command leaves may not depend on a copy"),
+            "{set}: {refused}"
+        );
     }
     assert_eq!(client.say("EXISTS note:a").await, "0");
+    for (line, said) in [
+        ("MSET note:a 5 note:b 6", "OK"),
+        ("GETSET note:a 7", "5"),
+        ("SETEX note:b 50 8", "OK"),
+        ("MGET note:a note:b", "[7 8]"),
+        ("TTL note:b", "50"),
+        ("EXPIRE note:b 40 GT", "0"),
+        ("EXPIRE note:b 40 LT", "1"),
+        ("GETEX note:b EX 30", "8"),
+        ("TTL note:b", "30"),
+        ("RENAME note:b scratch:b", "OK"),
+        ("EXISTS note:b", "0"),
+        ("GETDEL scratch:b", "8"),
+        ("EXISTS scratch:b", "0"),
+    ] {
+        assert_eq!(client.say(line).await, said, "{line}");
+    }
+    for line in ["MSET note:a 9 item:a 9", "GETDEL item:a", "GETSET item:a 9", "RENAME note:a item:a"] {
+        assert!(client.say(line).await.starts_with("!FBREFUSED namespace `item`"), "{line}");
+    }
+    assert_eq!(client.say("GET note:a").await, "7");
 }
 
 #[tokio::test]

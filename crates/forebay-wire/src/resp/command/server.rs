@@ -226,7 +226,7 @@ pub(in crate::resp) static COMMAND: CommandSpec =
             |call| Ok(Command::Describe(Describe::GetKeys { words: call.rest(2) })),
         ),
         command("COMMAND|HELP", 2, "5.0.0", "", "O(1)", "Lists the sub-commands of COMMAND", |_| {
-            Ok(Command::Describe(Describe::Help))
+            Ok(Command::Describe(Describe::Help { of: "COMMAND" }))
         }),
     ]);
 

@@ -4,8 +4,10 @@
 //! taken from redis-server 7.0.
 
 mod hash;
+mod key;
 pub(crate) mod keyspace;
 mod sorted_set;
+mod string;
 
 use forebay_wire::resp::{Reply, Version};
 use keyspace::Memory;
