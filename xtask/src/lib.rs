@@ -13,6 +13,7 @@ pub mod deny;
 mod error;
 pub mod needs;
 pub mod process;
+pub mod same;
 pub mod services;
 pub mod test;
 pub mod tidy;

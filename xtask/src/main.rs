@@ -12,7 +12,7 @@ use xtask::needs::{self, For};
 use xtask::process::{Runner, Stop, say};
 use xtask::services::{Folder, NAMES, Services};
 use xtask::test::Extent;
-use xtask::{Error, bench, cargo, crash, deny, test, tidy, verify};
+use xtask::{Error, bench, cargo, crash, deny, same, test, tidy, verify};
 
 /// Longest time for a benchmark or a proof, its build included.
 const LONG: Duration = Duration::from_secs(4 * 60 * 60);
@@ -117,6 +117,19 @@ enum Chore {
         #[arg(long, value_name = "N", conflicts_with = "quick", value_parser = clap::value_parser!(u64).range(1..))]
         cycles: Option<u64>,
     },
+    /// Send the same streams of commands to redis-server and to us, each command 1,000 times, and compare the answers
+    ///
+    /// The tests do it 50 times each. An answer that differs is printed with what was done to its keys before, and with the seed that
+    /// shows it again. Prints a line for each group of commands at the end.
+    #[command(after_help = "Examples:\n  cargo xtask same\n  cargo xtask same --rounds 200 --seed 17")]
+    Same {
+        /// How often to send each command
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        rounds: Option<u64>,
+        /// The seed of the streams
+        #[arg(long, value_name = "S")]
+        seed: Option<u64>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -161,6 +174,11 @@ fn run(chore: Chore) -> Result<(), Error> {
             needs::provide(For::Test)?;
             let runner = Runner { stop: Stop::listen()?, limit: LONG };
             crash::run(&root, &runner, crash::cycles(quick, cycles))
+        }
+        Chore::Same { rounds, seed } => {
+            needs::provide(For::Test)?;
+            let runner = Runner { stop: Stop::listen()?, limit: LONG };
+            same::run(&root, &runner, rounds, seed)
         }
     }
 }

@@ -9,6 +9,7 @@ mod dependencies;
 mod http;
 mod postgres;
 mod pubsub;
+mod redis;
 mod request;
 mod resp;
 mod shapes;

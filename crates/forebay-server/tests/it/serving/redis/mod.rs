@@ -1,0 +1,342 @@
+//! The same commands, sent to a real Redis and to a store: both must answer the same, byte for byte.
+//!
+//! Each group of commands has a file with makers of commands, and is run in streams that chance makes from a seed: over few keys, so
+//! that kinds, ends and values meet; one command after the other, pipelined, and byte by byte; in both versions of the protocol. Each
+//! command is sent [`rounds`] times in a stream. Where we answer differently on purpose, the shapes of such commands are named with a
+//! reason in `skips.txt`, each with an example that must still differ (`skips.rs`).
+//!
+//! To add a group: a file with its `GROUP`, and a test of it here. Each group has a database of its own in Redis.
+
+mod choose;
+mod keys;
+mod skips;
+mod strings;
+
+use std::collections::BTreeSet;
+
+use bytes::{Bytes, BytesMut};
+use forebay_server::process::Process;
+use forebay_wire::resp::{self, Reply, ReplyLimits, decode_reply, encode_request};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use self::choose::{Choose, Words, shown, words};
+use self::skips::Skips;
+use super::{Resp, declaration, deployment, soon, start};
+
+/// How often each command is sent in a stream, beside the other tests; `cargo xtask same` sends it more often.
+const ROUNDS: usize = 50;
+
+/// Makes one command.
+type Make = fn(&mut Choose) -> Words;
+
+/// Commands that are tried together.
+struct Group {
+    name: &'static str,
+    /// The group of the command table that it covers, with `covered` from others or without some.
+    of: Option<resp::Group>,
+    /// Its database in Redis.
+    db: u32,
+    /// A maker for each command, by the name that the command table has for it.
+    commands: &'static [(&'static str, Make)],
+    /// What lets values of all kinds be there; sent between the commands.
+    states: &'static [Make],
+}
+
+/// How requests reach the servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    /// Each after the reply to the one before.
+    OneByOne,
+    /// Many in one write.
+    Pipelined,
+    /// Each byte in a write of its own.
+    ByteByByte,
+}
+
+/// A reply, and the bytes it came in.
+#[derive(Clone, Debug)]
+struct Said {
+    reply: Reply,
+    bytes: Bytes,
+}
+
+/// A Redis and a Forebay that declares nothing, so that all keys live in its default store; asked the same.
+struct Both {
+    redis: Resp,
+    ours: Resp,
+    process: Process,
+    _folder: TempDir,
+    skips: Skips,
+}
+
+/// A store whose values end only when they are told to, as far as `TTL` tells.
+const STORE: &str =
+    "[namespace.any]\nkey = '{key}'\nmode = 'store'\nttl = '40000000d'\ndurability = 'none'\n";
+
+impl Both {
+    async fn new(db: u32, version: u8) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let text = declaration(folder.path(), "127.0.0.1:0", "127.0.0.1:0", "");
+        let text = text.replace("[database.main]\n", "").replace("url = 'sqlite", "#");
+        let process = start(&deployment("forebay.toml", &text), &[]).await.unwrap();
+        let url = xtask::services::url("redis").unwrap();
+        let address = url.strip_prefix("redis://").unwrap().parse().unwrap();
+        let (redis, ours) = (Resp::connect(address).await, Resp::connect(process.resp).await);
+        let mut both = Self { redis, ours, process, _folder: folder, skips: Skips::read() };
+        both.redis.call(&["SELECT", &db.to_string()]).await;
+        both.redis.call(&["FLUSHDB"]).await;
+        for client in [&mut both.redis, &mut both.ours] {
+            client.call(&["HELLO", &version.to_string()]).await;
+        }
+        both
+    }
+
+    /// What each of them says to each of `commands`.
+    async fn say(&mut self, commands: &[Words], sending: Sending) -> Vec<(Said, Said)> {
+        let theirs = all(&mut self.redis, commands, sending).await;
+        let ours = all(&mut self.ours, commands, sending).await;
+        theirs.into_iter().zip(ours).collect()
+    }
+
+    async fn say_one(&mut self, command: &Words) -> (Said, Said) {
+        self.say(std::slice::from_ref(command), Sending::OneByOne).await.remove(0)
+    }
+
+    async fn stop(self) {
+        drop(self.ours);
+        assert!(soon(self.process.stop()).await);
+    }
+}
+
+/// What one server says to `commands`.
+async fn all(client: &mut Resp, commands: &[Words], sending: Sending) -> Vec<Said> {
+    let mut said = Vec::new();
+    let mut bytes = BytesMut::new();
+    for command in commands {
+        encode_request(&mut bytes, command);
+        match sending {
+            Sending::Pipelined => continue,
+            Sending::OneByOne => client.send(&bytes).await,
+            Sending::ByteByByte => {
+                for byte in &bytes {
+                    client.stream.write_u8(*byte).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        bytes.clear();
+        said.push(next(client).await);
+    }
+    if sending == Sending::Pipelined {
+        client.send(&bytes).await;
+        while said.len() < commands.len() {
+            said.push(next(client).await);
+        }
+    }
+    said
+}
+
+/// The next reply with its bytes.
+async fn next(client: &mut Resp) -> Said {
+    loop {
+        let before = client.input.clone();
+        if let Some(reply) =
+            decode_reply(&mut client.input, &ReplyLimits::default(), &mut client.state).unwrap()
+        {
+            let len = before.len() - client.input.len();
+            return Said { reply, bytes: before.freeze().slice(..len) };
+        }
+        let read = soon(client.stream.read_buf(&mut client.input)).await.unwrap();
+        assert_ne!(read, 0, "closed instead of a reply");
+    }
+}
+
+/// How two replies compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Same,
+    /// As near as they can be, but values may differ from now on.
+    Near,
+    Different,
+}
+
+/// Whether two servers that are asked one after the other have said the same.
+fn compare(command: &Words, theirs: &Said, ours: &Said) -> Verdict {
+    if theirs.bytes == ours.bytes {
+        return Verdict::Same;
+    }
+    let name = String::from_utf8_lossy(&command[0]).to_ascii_uppercase();
+    let is_near = match (name.as_str(), &theirs.reply, &ours.reply) {
+        // Time goes on between the one and the other, and the one rounds before the other.
+        ("TTL" | "EXPIRETIME", Reply::Integer(a), Reply::Integer(b)) => *a > 0 && a.abs_diff(*b) <= 1,
+        ("PTTL" | "PEXPIRETIME", Reply::Integer(a), Reply::Integer(b)) => *a > 0 && a.abs_diff(*b) <= 5_000,
+        // Sets of keys have no order.
+        ("KEYS", Reply::Array(a), Reply::Array(b)) => sorted(a) == sorted(b),
+        ("SCAN", Reply::Array(a), Reply::Array(b)) => match (&a[..], &b[..]) {
+            ([a, Reply::Array(all_a)], [b, Reply::Array(all_b)]) => a == b && sorted(all_a) == sorted(all_b),
+            _ => false,
+        },
+        ("RANDOMKEY", Reply::Bulk(_), Reply::Bulk(_)) => true,
+        // What a value weighs and whether it is shared are each server's own.
+        ("MEMORY" | "OBJECT", Reply::Integer(_), Reply::Integer(_)) => true,
+        ("INCRBYFLOAT", Reply::Bulk(a), Reply::Bulk(b)) => return near_numbers(a, b),
+        (_, Reply::Double(a), Reply::Double(b)) => a == b,
+        _ => false,
+    };
+    if is_near { Verdict::Same } else { Verdict::Different }
+}
+
+/// Redis adds in the processor's `long double`, we add exactly.
+fn near_numbers(theirs: &[u8], ours: &[u8]) -> Verdict {
+    let number = |text: &[u8]| std::str::from_utf8(text).unwrap().parse::<f64>().unwrap();
+    let (theirs, ours) = (number(theirs), number(ours));
+    let is_near = (theirs - ours).abs() <= 1e-15 * theirs.abs().max(1e-2);
+    if is_near { Verdict::Near } else { Verdict::Different }
+}
+
+fn sorted(replies: &[Reply]) -> Vec<String> {
+    let mut texts: Vec<String> = replies.iter().map(|reply| format!("{reply:?}")).collect();
+    texts.sort();
+    texts
+}
+
+/// How often each command of a group is sent in all.
+fn rounds() -> usize {
+    std::env::var("FOREBAY_SAME_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap())
+}
+
+/// The seed of the first stream: another each time, unless one is to be seen again.
+fn seed() -> u64 {
+    std::env::var("FOREBAY_SAME_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap())
+}
+
+/// Sends streams of a group's commands to both, and fails where they answer differently.
+async fn check(group: &Group) {
+    let seed = seed();
+    let ways = [(Sending::OneByOne, 2, 4), (Sending::Pipelined, 3, 5), (Sending::ByteByByte, 2, 1)];
+    for (way, (sending, version, tenths)) in ways.into_iter().enumerate() {
+        let seed = seed.wrapping_add(u64::try_from(way).unwrap());
+        let rounds = (rounds() * tenths / 10).max(1);
+        stream(group, sending, version, rounds, seed).await;
+    }
+    println!("same={} rounds={} commands={} seed={seed}", group.name, rounds(), group.commands.len());
+}
+
+async fn stream(group: &Group, sending: Sending, version: u8, rounds: usize, seed: u64) {
+    let mut both = Both::new(group.db, version).await;
+    let mut choose = Choose::new(seed);
+    let mut past: Vec<(Words, Said)> = Vec::new();
+    for round in 0..rounds {
+        let mut commands = Vec::new();
+        for index in choose.order(group.commands.len()) {
+            if choose.one_in(2) {
+                let state = *choose.of(group.states);
+                commands.push(state(&mut choose));
+            }
+            commands.push(group.commands[index].1(&mut choose));
+        }
+        for commands in commands.chunks(40) {
+            let said = both.say(commands, sending).await;
+            // Keys of which the values may differ until both have forgotten them.
+            let mut apart: BTreeSet<Bytes> = BTreeSet::new();
+            for (command, (theirs, ours)) in commands.iter().zip(said) {
+                let verdict = compare(command, &theirs, &ours);
+                let skipped =
+                    both.skips.allows(command) || command[1..].iter().any(|word| apart.contains(word));
+                past.push((command.clone(), theirs.clone()));
+                match verdict {
+                    Verdict::Same => {}
+                    Verdict::Near => apart.extend(command[1..].iter().cloned()),
+                    Verdict::Different if skipped => apart.extend(command[1..].iter().cloned()),
+                    Verdict::Different => panic!(
+                        "{} differs in round {round} of seed {seed}, sent {sending:?} in RESP{version}\n  Redis: {:?}\n  ours:  {:?}\n{}",
+                        shown(command),
+                        theirs.bytes,
+                        ours.bytes,
+                        story(&past, command),
+                    ),
+                }
+            }
+            if !apart.is_empty() {
+                both.say_one(&std::iter::once(Bytes::from_static(b"DEL")).chain(apart).collect()).await;
+            }
+        }
+    }
+    both.stop().await;
+}
+
+/// What was done to the keys of `command` before, by what Redis said.
+fn story(past: &[(Words, Said)], command: &Words) -> String {
+    let keys: BTreeSet<&Bytes> = command[1..].iter().collect();
+    let about = past.iter().filter(|(words, _)| words[1..].iter().any(|word| keys.contains(word)));
+    let lines: Vec<String> =
+        about.map(|(words, said)| format!("  {} -> {:?}", shown(words), said.bytes)).collect();
+    lines[lines.len().saturating_sub(15)..].join("\n")
+}
+
+/// Every command of the table's group has a maker.
+fn is_whole(group: &Group) {
+    let Some(of) = group.of else { return };
+    let made: BTreeSet<&str> = group.commands.iter().map(|(name, _)| *name).collect();
+    let rows = resp::commands().filter(|spec| spec.group == of);
+    let names = rows.flat_map(|spec| match spec.subcommands {
+        [] => vec![spec.name],
+        all => all.iter().map(|sub| sub.name).filter(|name| !name.ends_with("|HELP")).collect(),
+    });
+    let missing: Vec<&str> = names.filter(|name| !made.contains(name)).collect();
+    assert!(missing.is_empty(), "{}: no maker for {missing:?}", group.name);
+}
+
+#[test]
+fn every_command_has_a_maker() {
+    [&strings::GROUP, &keys::GROUP].into_iter().for_each(is_whole);
+}
+
+#[tokio::test]
+async fn strings_are_as_in_redis() {
+    check(&strings::GROUP).await;
+}
+
+#[tokio::test]
+async fn keys_are_as_in_redis() {
+    check(&keys::GROUP).await;
+}
+
+#[tokio::test]
+async fn values_end_as_in_redis() {
+    let mut both = Both::new(10, 2).await;
+    for line in [
+        "SET a 1 PX 40",
+        "PSETEX b 40 x",
+        "SET c 1",
+        "PEXPIRE c 40",
+        "SET d 1 PX 40",
+        "PERSIST d",
+        "SET e 1 PX 40",
+        "GETEX e PERSIST",
+        "SET f 1 PX 40",
+        "RENAME f g",
+        "COPY g h",
+        "SET i 1 PX 40",
+        "APPEND i 2",
+        "SET j 1 PX 40",
+        "SET j 2 KEEPTTL",
+        "SET k 1 PX 40",
+        "SET k 2",
+    ] {
+        let (theirs, ours) = both.say_one(&words(line)).await;
+        assert_eq!(theirs.bytes, ours.bytes, "{line}");
+    }
+    // Each is asked until the last of those that end has ended there.
+    for client in [&mut both.redis, &mut both.ours] {
+        let ended = async { while client.say("EXISTS a b c g h i j").await != "0" {} };
+        soon(ended).await;
+    }
+    for line in ["MGET a b c d e f g h i j k", "TTL a", "TTL d", "PTTL h", "EXISTS i j", "GETDEL c", "DBSIZE"]
+    {
+        let (theirs, ours) = both.say_one(&words(line)).await;
+        assert_eq!(theirs.bytes, ours.bytes, "{line}");
+    }
+    both.stop().await;
+}
