@@ -99,12 +99,12 @@ fn descriptions_have_the_shape_of_redis_7() {
         expect!["{ping:{summary:Answers PONG, or the message since:1.0.0 group:connection complexity:O(1)}}"],
     );
     check(
-        "COMMAND DOCS client",
+        "COMMAND DOCS function",
         expect![
-            "[client [summary Holds the commands about this connection since 2.4.0 group connection complexity Depends on the sub-command subcommands [client|id [summary Answers the number of this connection since 5.0.0 group connection complexity O(1)] client|getname [summary Answers the name of this connection since 2.6.9 group connection complexity O(1)] client|setname [summary Names this connection since 2.6.9 group connection complexity O(1)] client|setinfo [summary Notes which library the client uses, and its version since 7.2.0 group connection complexity O(1)] client|info [summary Describes this connection in one line since 6.2.0 group connection complexity O(1)] client|help [summary Lists the sub-commands of CLIENT since 5.0.0 group connection complexity O(1)]]]]"
+            "[function [summary Holds the commands about functions, of which there are none since 7.0.0 group server complexity Depends on the sub-command subcommands [function|flush [summary Answers OK: there is no function to forget since 7.0.0 group server complexity O(1)] function|help [summary Lists the sub-commands of FUNCTION since 7.0.0 group server complexity O(1)]]]]"
         ],
         expect![
-            "{client:{summary:Holds the commands about this connection since:2.4.0 group:connection complexity:Depends on the sub-command subcommands:{client|id:{summary:Answers the number of this connection since:5.0.0 group:connection complexity:O(1)} client|getname:{summary:Answers the name of this connection since:2.6.9 group:connection complexity:O(1)} client|setname:{summary:Names this connection since:2.6.9 group:connection complexity:O(1)} client|setinfo:{summary:Notes which library the client uses, and its version since:7.2.0 group:connection complexity:O(1)} client|info:{summary:Describes this connection in one line since:6.2.0 group:connection complexity:O(1)} client|help:{summary:Lists the sub-commands of CLIENT since:5.0.0 group:connection complexity:O(1)}}}}"
+            "{function:{summary:Holds the commands about functions, of which there are none since:7.0.0 group:server complexity:Depends on the sub-command subcommands:{function|flush:{summary:Answers OK: there is no function to forget since:7.0.0 group:server complexity:O(1)} function|help:{summary:Lists the sub-commands of FUNCTION since:7.0.0 group:server complexity:O(1)}}}}"
         ],
     );
 }
