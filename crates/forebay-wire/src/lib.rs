@@ -10,7 +10,7 @@
 //!
 //! ```
 //! use bytes::{Bytes, BytesMut};
-//! use forebay_wire::resp::{self, Command, Limits, State};
+//! use forebay_wire::resp::{self, Command, Data, Limits, State, StringCommand};
 //!
 //! let mut arrived = BytesMut::from(&b"*2\r\n$3\r\nGET\r\n$12\r\nstock:600000\r\n"[..]);
 //! let mut answer = BytesMut::new();
@@ -18,7 +18,7 @@
 //!
 //! while let Some(request) = resp::decode(&mut arrived, &Limits::AUTHENTICATED, &mut state)? {
 //!     match resp::parse(&request) {
-//!         Ok(Command::Get { key }) => {
+//!         Ok(Command::Data(Data::String(StringCommand::Get { key }))) => {
 //!             assert_eq!(key, Bytes::from_static(b"stock:600000"));
 //!             resp::reply::bulk(&mut answer, br#"{"price":"10.52"}"#);
 //!         }

@@ -196,11 +196,13 @@ async fn expire(asked: &Expire, namespace: &Namespace<Blob>, answer: &mut Answer
     Ok(())
 }
 
-/// What a client has written, as a value. A sink takes rows, which are JSON objects; elsewhere bytes are bytes.
+/// What a client has written, as a value. A sink is told what is JSON, as its rows are: a client of Redis cannot say so. Elsewhere
+/// bytes are bytes.
 fn written(namespace: &Namespace<Blob>, bytes: &Bytes) -> Value {
+    let is_json = || serde_json::from_slice::<&serde_json::value::RawValue>(bytes).is_ok();
     Value::from(match namespace.policy().writes {
-        Writes::Through | Writes::Behind => Blob::json(bytes),
-        Writes::Refuse | Writes::Cache | Writes::Store => Blob::opaque(bytes),
+        Writes::Through | Writes::Behind if is_json() => Blob::json(bytes),
+        _ => Blob::opaque(bytes),
     })
 }
 

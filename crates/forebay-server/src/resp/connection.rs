@@ -77,12 +77,13 @@ fn give_back(buffer: &mut BytesMut) {
 /// Serves a connection until the client closes it, breaks the protocol, or the process stops.
 pub(super) async fn run(stream: TcpStream, service: &Service, stop: Stop) -> io::Result<()> {
     let mut session = Session::new(service, stream.peer_addr()?, stream.local_addr()?);
-    let client = session.connected.client();
+    let (client, waiting) = (session.connected.client(), session.inbox.waiting());
     let ended = tokio::select! {
         // First, so that who ends itself is told so.
         biased;
         ended = converse(stream, service, &mut session, stop) => ended,
         () = client.killed() => Ok(()),
+        () = waiting.overflowed() => Err(io::Error::other("the client did not read what it is sent")),
     };
     session.reset(service);
     ended
@@ -117,9 +118,6 @@ async fn converse(
         while let Some(message) = session.inbox.at_hand() {
             message.write(&mut replies.out, session.version);
             replies.send_if_many().await?;
-        }
-        if session.inbox.is_overflowed() {
-            return Err(io::Error::other("the client did not read what it is subscribed to"));
         }
         if !replies.out.is_empty() {
             replies.send().await?;

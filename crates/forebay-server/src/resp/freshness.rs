@@ -1,10 +1,12 @@
 //! Forebay's own commands on how fresh values are: FB.INVALIDATE, FB.EXPIRE, FB.TAG, FB.WHY, FB.FRESH.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use forebay::Error;
 use forebay_wire::resp::{FreshnessCommand, reply};
 
-use super::data::string;
+use super::data::{ending, string};
 use super::execute::whole;
 use super::refuse::refuse;
 use super::session::Session;
@@ -93,11 +95,16 @@ fn why(key: &[u8], session: &Session, out: &mut BytesMut) {
     let Some(held) = held else { return reply::bulk(out, b"nothing") };
     reply::bulk(out, if held.absent { b"absence" } else { b"value" });
     for (name, number) in [
-        ("age_ms", i64::try_from(held.age.as_millis()).unwrap_or(i64::MAX)),
-        ("fresh_for_ms", i64::try_from(held.fresh_for.as_millis()).unwrap_or(i64::MAX)),
+        ("age_ms", millis(held.age)),
+        // −1 for what does not end, as `PTTL` tells it.
+        ("fresh_for_ms", ending(Some(held.fresh_for)).map_or(-1, millis)),
         ("weight_bytes", whole(held.weight_bytes)),
     ] {
         reply::bulk(out, name.as_bytes());
         reply::integer(out, number);
     }
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }

@@ -4,11 +4,11 @@
 //! read is cut off rather than kept at the expense of the others.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use forebay_wire::resp::{Version, reply};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// The most bytes that wait for one connection; as many as Redis lets wait for a subscriber.
 const WAITING_MAX: usize = 32 * 1024 * 1024;
@@ -63,9 +63,17 @@ impl Message {
 
 /// How much waits, and whether it was too much.
 #[derive(Debug, Default)]
-struct Waiting {
+pub(super) struct Waiting {
     bytes: AtomicUsize,
-    overflowed: AtomicBool,
+    overflowed: Notify,
+}
+
+impl Waiting {
+    /// Waits until too much waits, so that messages are lost: the connection must end, also where it is held up by a client who does
+    /// not read.
+    pub(super) async fn overflowed(&self) {
+        self.overflowed.notified().await;
+    }
 }
 
 /// The end that others send to.
@@ -82,7 +90,7 @@ impl Sender {
         let before = self.waiting.bytes.fetch_add(weight, Ordering::AcqRel);
         if before.saturating_add(weight) > WAITING_MAX {
             self.waiting.bytes.fetch_sub(weight, Ordering::AcqRel);
-            self.waiting.overflowed.store(true, Ordering::Release);
+            self.waiting.overflowed.notify_one();
             return false;
         }
         self.to.send(message).is_ok()
@@ -93,6 +101,7 @@ impl Sender {
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     open: Option<(Sender, mpsc::UnboundedReceiver<Message>)>,
+    waiting: Arc<Waiting>,
 }
 
 impl Inbox {
@@ -100,14 +109,14 @@ impl Inbox {
     pub(super) fn sender(&mut self) -> Sender {
         let (sender, _) = self.open.get_or_insert_with(|| {
             let (to, from) = mpsc::unbounded_channel();
-            (Sender { to, waiting: Arc::default() }, from)
+            (Sender { to, waiting: Arc::clone(&self.waiting) }, from)
         });
         sender.clone()
     }
 
-    /// Whether too much waited, so that messages were lost: the connection must end.
-    pub(super) fn is_overflowed(&self) -> bool {
-        self.open.as_ref().is_some_and(|(sender, _)| sender.waiting.overflowed.load(Ordering::Acquire))
+    /// How much waits.
+    pub(super) fn waiting(&self) -> Arc<Waiting> {
+        Arc::clone(&self.waiting)
     }
 
     /// The next message; waits for ever where nobody sends any.

@@ -14,4 +14,3 @@
 
 mod configuration;
 mod serving;
-mod streams;

@@ -84,7 +84,7 @@ fn value_of<'h>(hash: Option<&'h Hash>, field: &[u8]) -> Option<&'h [u8]> {
     hash?.state(field).known().map(AsRef::as_ref)
 }
 
-fn all<'h>(hash: Option<&'h Hash>) -> impl Iterator<Item = (&'h [u8], &'h Bytes)> {
+fn all(hash: Option<&Hash>) -> impl Iterator<Item = (&[u8], &Bytes)> {
     hash.into_iter().flat_map(Hash::iter_scan)
 }
 

@@ -21,6 +21,8 @@ fn members_are_given_scores() {
         zadd none xx incr 1 a => nil
         zadd z nx incr 1 a => nil
         zadd z gt incr -1 a => nil
+        zadd z gt incr 0 a => nil
+        zadd z lt incr -0 a => nil
         type none => +none
         zrem z a a x => :1
         zrem z x => :0

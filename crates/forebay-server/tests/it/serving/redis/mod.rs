@@ -8,8 +8,10 @@
 //! To add a group: a file with its `GROUP`, and a test of it here. Each group has a database of its own in Redis.
 
 mod choose;
+mod collections;
 mod keys;
 mod skips;
+mod streams;
 mod strings;
 
 use std::collections::BTreeSet;
@@ -69,10 +71,6 @@ struct Both {
     _folder: TempDir,
     skips: Skips,
 }
-
-/// A store whose values end only when they are told to, as far as `TTL` tells.
-const STORE: &str =
-    "[namespace.any]\nkey = '{key}'\nmode = 'store'\nttl = '40000000d'\ndurability = 'none'\n";
 
 impl Both {
     async fn new(db: u32, version: u8) -> Self {

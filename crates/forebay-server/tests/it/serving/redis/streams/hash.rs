@@ -31,7 +31,7 @@ const LARGE: &[&str] = &["7", "large"];
 const VALUES: &[&str] = &["1", "-5", "x", "\"\"", "1.5", "0010", "inf", "value"];
 
 /// One call.
-pub fn call(random: &mut Rng) -> Vec<String> {
+pub(in super::super) fn call(random: &mut Rng) -> Vec<String> {
     if rarely(random, 60) {
         return words(one(random, &["del h0", "del h1 h2"]));
     }
@@ -105,7 +105,7 @@ pub fn call(random: &mut Rng) -> Vec<String> {
 }
 
 /// How alike the replies to a call must be.
-pub fn alike(words: &[String]) -> Alike {
+pub(in super::super) fn alike(words: &[String]) -> Alike {
     match words[0].as_str() {
         "hgetall" => Alike::InAnyOrderOfPairs,
         "hkeys" | "hvals" => Alike::InAnyOrder,

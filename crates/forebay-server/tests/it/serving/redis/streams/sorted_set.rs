@@ -66,7 +66,7 @@ const MEMBER_BOUNDS: &[&str] =
 const RANKS: &[&str] = &["0", "1", "2", "5", "100", "-1", "-2", "-4", "-100", "0", "x"];
 
 /// One call.
-pub fn call(random: &mut Rng) -> Vec<String> {
+pub(in super::super) fn call(random: &mut Rng) -> Vec<String> {
     if rarely(random, 40) {
         return words(one(
             random,
@@ -261,7 +261,7 @@ fn range(random: &mut Rng, name: &str) -> String {
 }
 
 /// How alike the replies to a call must be.
-pub fn alike(words: &[String]) -> Alike {
+pub(in super::super) fn alike(words: &[String]) -> Alike {
     match words[0].as_str() {
         "zrandmember" => Alike::Drawn,
         "zscan" => Alike::Page,

@@ -2,29 +2,29 @@
 //!
 //! Most calls are right, some are nearly so: keys of another kind, words that are missing, too many or no numbers.
 
-pub mod hash;
-pub mod sorted_set;
+pub(super) mod hash;
+pub(super) mod sorted_set;
 
 use fastrand::Rng;
 use forebay_wire::resp::Reply;
 
 /// One of `choices`.
-pub fn one<'c>(random: &mut Rng, choices: &[&'c str]) -> &'c str {
+pub(super) fn one<'c>(random: &mut Rng, choices: &[&'c str]) -> &'c str {
     choices[random.usize(..choices.len())]
 }
 
 /// Whether something that is one in `times` comes to pass.
-pub fn rarely(random: &mut Rng, times: usize) -> bool {
+pub(super) fn rarely(random: &mut Rng, times: usize) -> bool {
     random.usize(..times) == 0
 }
 
 /// The words of a text that has nothing but blanks between them; `""` is the empty one.
-pub fn words(text: &str) -> Vec<String> {
+pub(super) fn words(text: &str) -> Vec<String> {
     text.split(' ').filter(|word| !word.is_empty()).map(|word| word.replace("\"\"", "")).collect()
 }
 
 /// Takes a word away, doubles it or puts another one in, now and then.
-pub fn misspelt(random: &mut Rng, mut words: Vec<String>) -> Vec<String> {
+pub(super) fn misspelt(random: &mut Rng, mut words: Vec<String>) -> Vec<String> {
     if rarely(random, 20) {
         let at = random.usize(1..words.len());
         match random.u8(..3) {
@@ -38,7 +38,7 @@ pub fn misspelt(random: &mut Rng, mut words: Vec<String>) -> Vec<String> {
 
 /// How alike two replies must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alike {
+pub(super) enum Alike {
     /// In all, numbers being the same however they are spelt.
     Wholly,
     /// The same elements in any order.
@@ -52,7 +52,7 @@ pub enum Alike {
 }
 
 /// Whether `ours` is `theirs`.
-pub fn are_alike(alike: Alike, ours: &Reply, theirs: &Reply) -> bool {
+pub(super) fn are_alike(alike: Alike, ours: &Reply, theirs: &Reply) -> bool {
     match (ours, theirs) {
         (Reply::Array(ours), Reply::Array(theirs)) => match alike {
             Alike::Wholly => texts(ours) == texts(theirs),
