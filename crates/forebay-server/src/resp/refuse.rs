@@ -5,11 +5,14 @@ use forebay::Error;
 use forebay_wire::resp::reply;
 
 use super::data::Failed;
+use super::values::Refusal;
 
 /// Writes why a command was not carried out.
 pub(super) fn refuse(failed: &Failed, out: &mut BytesMut) {
     match failed {
         Failed::Refused(refusal) => reply::error(out, &refusal.to_string()),
+        // In Redis' words, as its clients know them.
+        Failed::Engine(Error::WrongKind { .. }) => reply::error(out, &Refusal::WrongKind.to_string()),
         Failed::Engine(error) => {
             crate::problem::told(error);
             reply::error(out, &format!("{} {error}", code(error)));

@@ -18,10 +18,7 @@ pub(super) fn run(command: &HashCommand, view: &mut View, answer: &mut Answer<'_
         HashCommand::GetAll { key } => {
             let hash = view.hash(key)?;
             answer.map(hash.map_or(0, Hash::known_len));
-            for (field, value) in all(hash) {
-                answer.bulk(field);
-                answer.bulk(value);
-            }
+            all(hash).flat_map(|(field, value)| [field, value]).for_each(|part| answer.bulk(part));
         }
         HashCommand::Keys { key } => {
             let hash = view.hash(key)?;
@@ -53,11 +50,11 @@ pub(super) fn run(command: &HashCommand, view: &mut View, answer: &mut Answer<'_
             answer.ok();
         }
         HashCommand::SetNx { key, field, value } => {
-            let is_there = value_of(view.hash(key)?, field).is_some();
-            if !is_there {
+            let is_new = value_of(view.hash(key)?, field).is_none();
+            if is_new {
                 view.hash_mut(key)?.set(field, Bytes::copy_from_slice(value));
             }
-            answer.count(usize::from(!is_there));
+            answer.count(usize::from(is_new));
         }
         HashCommand::IncrBy { key, field, by } => {
             let before = value_of(view.hash(key)?, field).unwrap_or(b"0");

@@ -51,12 +51,18 @@ async fn a_key_of_no_declared_namespace_lives_in_the_default_store() {
     }
     let why = client.say("FB.WHY other").await;
     assert!(why.starts_with("[namespace default held value ") && why.contains(" fresh_for_ms -1 "), "{why}");
-    // Of the form of `item`'s keys, but not UTF-8: no row can have it.
-    for (words, said) in [(&[&b"SET"[..], b"item:\xff", b"1"][..], "OK"), (&[b"GET", b"item:\xff"], "1")] {
+    // Of the form of `item`'s keys, but not UTF-8: no row can have it. Any bytes are a key of the default store.
+    for (words, said) in [
+        (&[&b"GET"[..], b"item:\xff"][..], "nil"),
+        (&[b"SET", b"\xff", b"1"], "OK"),
+        (&[b"GET", b"\xff"], "1"),
+        (&[b"SET", b"", b"2"], "OK"),
+        (&[b"GET", b""], "2"),
+    ] {
         let mut bytes = BytesMut::new();
         encode_request(&mut bytes, words);
         client.send(&bytes).await;
-        assert_eq!(shown(&client.next().await.unwrap()), said);
+        assert_eq!(shown(&client.next().await.unwrap()), said, "{words:?}");
     }
 }
 

@@ -47,8 +47,9 @@ async fn check(calls: &Calls) {
         let mut both = Both::new(calls.db, version).await;
         both.say_one(&words("SET s0 text")).await;
         for _ in 0..(rounds() * commands * tenths / 10).div_ceil(TOGETHER) {
-            let calls_made: Vec<Vec<String>> = (0..TOGETHER).map(|_| (calls.call)(&mut random)).collect();
-            for (call, ours, theirs) in replies(&mut both, &calls_made, sending, is_transaction).await {
+            let called = std::iter::repeat_with(|| (calls.call)(&mut random));
+            let together: Vec<_> = called.filter(|call| !is_newer(call)).take(TOGETHER).collect();
+            for (call, ours, theirs) in replies(&mut both, &together, sending, is_transaction).await {
                 let is_same = are_alike((calls.alike)(&call), &ours, &theirs);
                 assert!(
                     is_same || both.skips.allows(&as_words(&call)),
@@ -92,6 +93,11 @@ async fn replies(
         .zip(theirs.iter().cloned())
         .map(|((call, ours), theirs)| (call, ours, theirs))
         .collect()
+}
+
+/// Whether Redis 7.0 does not know it: a rank with its score, which came with 7.2.
+fn is_newer(call: &[String]) -> bool {
+    matches!(call[0].as_str(), "zrank" | "zrevrank") && call.len() > 3
 }
 
 fn is_queued(reply: &Reply) -> bool {

@@ -30,20 +30,24 @@ const FIELDS: &[&str] = &["a", "b", "c", "field", "\"\"", "other"];
 const LARGE: &[&str] = &["7", "large"];
 const VALUES: &[&str] = &["1", "-5", "x", "\"\"", "1.5", "0010", "inf", "value"];
 
+/// The key that the command `name` is called with.
+fn key(random: &mut Rng, name: &str) -> &'static str {
+    // What writes would bring about a key that is to be missing.
+    let writes = matches!(name, "hset" | "hmset" | "hsetnx" | "hincrby" | "hincrbyfloat");
+    match random.u8(..20) {
+        0 => "s0",
+        1 if !writes => "none",
+        other => ["h0", "h1", "h2"][usize::from(other) % 3],
+    }
+}
+
 /// One call.
 pub(in super::super) fn call(random: &mut Rng) -> Vec<String> {
     if rarely(random, 60) {
         return words(one(random, &["del h0", "del h1 h2"]));
     }
     let name = one(random, COMMANDS);
-    let key = match random.u8(..20) {
-        0 => "s0",
-        1 => "none",
-        other => ["h0", "h1", "h2"][usize::from(other) % 3],
-    };
-    // What writes would bring about a key that is to be missing.
-    let writes = matches!(name, "hset" | "hmset" | "hsetnx" | "hincrby" | "hincrbyfloat");
-    let key = if writes && key == "none" { "h0" } else { key };
+    let key = key(random, name);
     let mut text = format!("{name} {key}");
     let mut add = |word: &str| text = format!("{text} {word}");
     match name {

@@ -65,19 +65,19 @@ const MEMBER_BOUNDS: &[&str] =
     &["-", "+", "-", "+", "[a", "(a", "[b", "(c", "[d", "(member", "[", "(", "a", "\"\""];
 const RANKS: &[&str] = &["0", "1", "2", "5", "100", "-1", "-2", "-4", "-100", "0", "x"];
 
+/// What lets keys be there, and gone.
+const STATES: &[&str] = &[
+    "del z0",
+    "del z1 z2",
+    "zadd l0 0 a 0 b 0 c 0 d",
+    "zadd l1 0 b 0 d 0 member",
+    "zadd z0 1 a 2 b 3 c 4 d 5 e",
+];
+
 /// One call.
 pub(in super::super) fn call(random: &mut Rng) -> Vec<String> {
     if rarely(random, 40) {
-        return words(one(
-            random,
-            &[
-                "del z0",
-                "del z1 z2",
-                "zadd l0 0 a 0 b 0 c 0 d",
-                "zadd l1 0 b 0 d 0 member",
-                "zadd z0 1 a 2 b 3 c 4 d 5 e",
-            ],
-        ));
+        return words(one(random, STATES));
     }
     let name = one(random, COMMANDS);
     let text = match name {
