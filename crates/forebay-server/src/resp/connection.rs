@@ -77,13 +77,13 @@ fn give_back(buffer: &mut BytesMut) {
 /// Serves a connection until the client closes it, breaks the protocol, or the process stops.
 pub(super) async fn run(stream: TcpStream, service: &Service, stop: Stop) -> io::Result<()> {
     let mut session = Session::new(service, stream.peer_addr()?, stream.local_addr()?);
-    let (client, waiting) = (session.connected.client(), session.inbox.waiting());
+    let (client, inbox) = (session.connected.client(), session.inbox.clone());
     let ended = tokio::select! {
         // First, so that who ends itself is told so.
         biased;
         ended = converse(stream, service, &mut session, stop) => ended,
         () = client.killed() => Ok(()),
-        () = waiting.overflowed() => Err(io::Error::other("the client did not read what it is sent")),
+        () = inbox.overflowed() => Err(io::Error::other("the client did not read what it is sent")),
     };
     session.reset(service);
     ended

@@ -3,12 +3,13 @@
 //! Messages wait until the connection's task writes them between two replies. They are bounded by their bytes: a client who does not
 //! read is cut off rather than kept at the expense of the others.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
+use forebay::rt::Mutex;
 use forebay_wire::resp::{Version, reply};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 /// The most bytes that wait for one connection; as many as Redis lets wait for a subscriber.
 const WAITING_MAX: usize = 32 * 1024 * 1024;
@@ -61,77 +62,73 @@ impl Message {
     }
 }
 
-/// How much waits, and whether it was too much.
+/// Messages on their way to one connection.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
-    bytes: AtomicUsize,
+struct Waiting {
+    queue: Mutex<Queue>,
+    arrived: Notify,
     overflowed: Notify,
 }
 
-impl Waiting {
-    /// Waits until too much waits, so that messages are lost: the connection must end, also where it is held up by a client who does
-    /// not read.
-    pub(super) async fn overflowed(&self) {
-        self.overflowed.notified().await;
-    }
+/// Messages in the order of their senders, and what they weigh.
+#[derive(Debug, Default)]
+struct Queue {
+    messages: VecDeque<Message>,
+    bytes: usize,
 }
 
 /// The end that others send to.
 #[derive(Clone, Debug)]
-pub(super) struct Sender {
-    to: mpsc::UnboundedSender<Message>,
-    waiting: Arc<Waiting>,
-}
+pub(super) struct Sender(Arc<Waiting>);
 
 impl Sender {
-    /// Lets `message` wait for the connection; whether it may arrive.
+    /// Lets `message` wait for the connection; not where too much waits, and then the connection ends.
     pub(super) fn send(&self, message: Message) -> bool {
         let weight = message.weight();
-        let before = self.waiting.bytes.fetch_add(weight, Ordering::AcqRel);
-        if before.saturating_add(weight) > WAITING_MAX {
-            self.waiting.bytes.fetch_sub(weight, Ordering::AcqRel);
-            self.waiting.overflowed.notify_one();
+        let mut queue = self.0.queue.lock();
+        if queue.bytes.saturating_add(weight) > WAITING_MAX {
+            self.0.overflowed.notify_one();
             return false;
         }
-        self.to.send(message).is_ok()
+        queue.bytes += weight;
+        queue.messages.push_back(message);
+        drop(queue);
+        self.0.arrived.notify_one();
+        true
     }
 }
 
-/// The connection's end, made when the first sender is.
-#[derive(Debug, Default)]
-pub(super) struct Inbox {
-    open: Option<(Sender, mpsc::UnboundedReceiver<Message>)>,
-    waiting: Arc<Waiting>,
-}
+/// The connection's end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Inbox(Arc<Waiting>);
 
 impl Inbox {
     /// An end to send to.
-    pub(super) fn sender(&mut self) -> Sender {
-        let (sender, _) = self.open.get_or_insert_with(|| {
-            let (to, from) = mpsc::unbounded_channel();
-            (Sender { to, waiting: Arc::clone(&self.waiting) }, from)
-        });
-        sender.clone()
-    }
-
-    /// How much waits.
-    pub(super) fn waiting(&self) -> Arc<Waiting> {
-        Arc::clone(&self.waiting)
-    }
-
-    /// The next message; waits for ever where nobody sends any.
-    pub(super) async fn next(&mut self) -> Message {
-        let Some((sender, from)) = &mut self.open else { return std::future::pending().await };
-        let Some(message) = from.recv().await else { return std::future::pending().await };
-        sender.waiting.bytes.fetch_sub(message.weight(), Ordering::AcqRel);
-        message
+    pub(super) fn sender(&self) -> Sender {
+        Sender(Arc::clone(&self.0))
     }
 
     /// The next message, if one waits.
-    pub(super) fn at_hand(&mut self) -> Option<Message> {
-        let (sender, from) = self.open.as_mut()?;
-        let message = from.try_recv().ok()?;
-        sender.waiting.bytes.fetch_sub(message.weight(), Ordering::AcqRel);
+    pub(super) fn at_hand(&self) -> Option<Message> {
+        let mut queue = self.0.queue.lock();
+        let message = queue.messages.pop_front()?;
+        queue.bytes -= message.weight();
         Some(message)
+    }
+
+    /// The next message.
+    pub(super) async fn next(&self) -> Message {
+        loop {
+            if let Some(message) = self.at_hand() {
+                return message;
+            }
+            self.0.arrived.notified().await;
+        }
+    }
+
+    /// Waits until too much waits, so that messages were lost: the connection must end, also where it is held up by a client who does
+    /// not read.
+    pub(super) async fn overflowed(&self) {
+        self.0.overflowed.notified().await;
     }
 }

@@ -11,13 +11,18 @@ use bytes::Bytes;
 use forebay::Value;
 use forebay::rt::Mutex;
 
+/// A key: its keyspace's number, and its text.
+type Place = (u32, Bytes);
+
+/// Whom to tell of a change of a key.
+type Watchers = Vec<Arc<AtomicBool>>;
+
 /// All watched keys of a process.
 #[derive(Debug, Default)]
 pub(super) struct Watches {
     /// How many keys are watched, so that writers look no further where none is.
     watched: AtomicUsize,
-    /// Whom to tell of a change of a key, by its keyspace's number and its text.
-    by_key: Mutex<HashMap<(u32, Bytes), Vec<Arc<AtomicBool>>>>,
+    by_key: Mutex<HashMap<Place, Watchers>>,
 }
 
 /// The keys that one connection watches, until it is dropped.
@@ -27,7 +32,7 @@ pub(super) struct Watch {
     /// One of the keys was changed by a command.
     changed: Arc<AtomicBool>,
     /// The keys, and what they had.
-    pub(super) keys: Vec<((u32, Bytes), Option<Value>)>,
+    pub(super) keys: Vec<(Place, Option<Value>)>,
 }
 
 impl Watches {

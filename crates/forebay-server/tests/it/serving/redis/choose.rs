@@ -38,8 +38,8 @@ impl Choose {
         self.0.u32(..many) == 0
     }
 
-    pub(super) fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.0.usize(..all.len())]
+    pub(super) fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.0.usize(..all.len())]
     }
 
     pub(super) fn number(&mut self, range: std::ops::Range<i64>) -> i64 {
@@ -48,7 +48,7 @@ impl Choose {
 
     /// One of few keys.
     pub(super) fn key(&mut self) -> &'static str {
-        *self.of(&["a", "b", "c", "d", "e"])
+        self.of(&["a", "b", "c", "d", "e"])
     }
 
     /// One to three keys, some of them the same.
@@ -100,7 +100,7 @@ impl Choose {
             "+1",
         ];
         match self.0.u8(..8) {
-            0 => (*self.of(&odd)).to_owned(),
+            0 => (self.of(&odd)).to_owned(),
             1 => self.number(-1000..1000).to_string(),
             _ => self.number(-12..12).to_string(),
         }

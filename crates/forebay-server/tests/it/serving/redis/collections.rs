@@ -5,7 +5,7 @@ use fastrand::Rng;
 use forebay_wire::resp::{self, Reply};
 
 use super::streams::{self, Alike, are_alike};
-use super::{Both, Sending, Words, rounds, seed, words};
+use super::{Both, Sending, Words, rounds, seed, tell, words};
 
 /// Calls of one group of commands.
 struct Calls {
@@ -59,6 +59,7 @@ async fn check(calls: &Calls) {
         }
         both.stop().await;
     }
+    tell(calls.group.word(), commands, seed);
 }
 
 /// What both say to each call.
@@ -110,10 +111,10 @@ fn as_words(call: &[String]) -> Words {
 
 #[tokio::test]
 async fn hashes_are_as_in_redis() {
-    check(&HASHES).await;
+    Box::pin(check(&HASHES)).await;
 }
 
 #[tokio::test]
 async fn sorted_sets_are_as_in_redis() {
-    check(&SORTED_SETS).await;
+    Box::pin(check(&SORTED_SETS)).await;
 }

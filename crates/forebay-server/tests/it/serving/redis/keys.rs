@@ -42,11 +42,11 @@ const COMMANDS: &[(&str, Make)] = &[
     ("RANDOMKEY", |_| words("RANDOMKEY")),
     ("DBSIZE", |_| words("DBSIZE")),
     ("FLUSHDB", |c| {
-        words(*c.of(&["FLUSHDB", "flushdb async", "FLUSHDB SYNC", "FLUSHDB foo", "FLUSHDB SYNC ASYNC"]))
+        words(c.of(&["FLUSHDB", "flushdb async", "FLUSHDB SYNC", "FLUSHDB foo", "FLUSHDB SYNC ASYNC"]))
     }),
     // The server is shared with other tests: it is not emptied.
-    ("FLUSHALL", |c| words(*c.of(&["FLUSHALL foo", "FLUSHALL ASYNC SYNC"]))),
-    ("SWAPDB", |c| words(*c.of(&["SWAPDB a 1", "SWAPDB 1 a", "SWAPDB 1 99999999999999999999"]))),
+    ("FLUSHALL", |c| words(c.of(&["FLUSHALL foo", "FLUSHALL ASYNC SYNC"]))),
+    ("SWAPDB", |c| words(c.of(&["SWAPDB a 1", "SWAPDB 1 a", "SWAPDB 1 99999999999999999999"]))),
 ];
 
 const STATES: &[Make] = &[
@@ -66,7 +66,7 @@ const ODD: &[&str] =
     &["0", "-1", "-100", "abc", "", "9223372036854775807", "-9223372036854775808", "9223372036854775", "1.5"];
 
 fn expire(c: &mut Choose, name: &str, least: i64, most: i64) -> Words {
-    let mut time = if c.one_in(4) { (*c.of(ODD)).to_owned() } else { c.number(least..most).to_string() };
+    let mut time = if c.one_in(4) { (c.of(ODD)).to_owned() } else { c.number(least..most).to_string() };
     // What is this far away does not end, and is told so: see `skips.txt`.
     if name != "EXPIRE" && time.starts_with("9223372036854775") {
         time = "x".to_owned();
@@ -77,7 +77,7 @@ fn expire(c: &mut Choose, name: &str, least: i64, most: i64) -> Words {
 }
 
 fn pattern(c: &mut Choose) -> &'static str {
-    *c.of(&[
+    c.of(&[
         "*", "?", "[a-c]", "[^a]", "key:*", "key:?", "key:1*", "*:*", "a", "nope", "k\\[*", "[z", "*[0-4]",
         "", "[c-a]", "k[[]*", "\\a", "**", "*y*5",
     ])
@@ -85,7 +85,7 @@ fn pattern(c: &mut Choose) -> &'static str {
 
 fn scan(c: &mut Choose) -> Words {
     if c.one_in(4) {
-        return words(*c.of(&[
+        return words(c.of(&[
             "SCAN x",
             "SCAN 0 COUNT",
             "SCAN 0 COUNT 0",

@@ -216,9 +216,15 @@ async fn check(group: &Group) {
     for (way, (sending, version, tenths)) in ways.into_iter().enumerate() {
         let seed = seed.wrapping_add(u64::try_from(way).unwrap());
         let rounds = (rounds() * tenths / 10).max(1);
-        stream(group, sending, version, rounds, seed).await;
+        Box::pin(stream(group, sending, version, rounds, seed)).await;
     }
-    println!("same={} rounds={} commands={} seed={seed}", group.name, rounds(), group.commands.len());
+    tell(group.name, group.commands.len(), seed);
+}
+
+/// Tells what was sent, and that the answers were the same.
+#[expect(clippy::print_stdout, reason = "`cargo xtask same` shows it")]
+fn tell(name: &str, commands: usize, seed: u64) {
+    println!("same={name} rounds={} commands={commands} seed={seed}", rounds());
 }
 
 async fn stream(group: &Group, sending: Sending, version: u8, rounds: usize, seed: u64) {
@@ -229,7 +235,7 @@ async fn stream(group: &Group, sending: Sending, version: u8, rounds: usize, see
         let mut commands = Vec::new();
         for index in choose.order(group.commands.len()) {
             if choose.one_in(2) {
-                let state = *choose.of(group.states);
+                let state = choose.of(group.states);
                 commands.push(state(&mut choose));
             }
             commands.push(group.commands[index].1(&mut choose));

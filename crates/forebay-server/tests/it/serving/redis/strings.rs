@@ -41,7 +41,7 @@ const COMMANDS: &[(&str, Make)] = &[
     ("INCRBY", |c| with_integer(c, "INCRBY")),
     ("DECRBY", |c| with_integer(c, "DECRBY")),
     ("INCRBYFLOAT", |c| {
-        let by = *c.of(&[
+        let by = c.of(&[
             "0.5", "-2.25", "3", "1e2", "0.125", "abc", "", "nan", "inf", "-inf", " 1", "1 ", "+2", ".5",
         ]);
         vec!["INCRBYFLOAT".into(), c.key().into(), by.into()]
@@ -90,8 +90,8 @@ fn pairs(c: &mut Choose, name: &'static str) -> Words {
 
 fn until(c: &mut Choose, name: &'static str) -> Words {
     let ttl = match c.one_in(3) {
-        true => *c.of(&["0", "-1", "abc", "9223372036854775807", "", "-9223372036854775808", "01"]),
-        false => *c.of(&["100000", "200000"]),
+        true => c.of(&["0", "-1", "abc", "9223372036854775807", "", "-9223372036854775808", "01"]),
+        false => c.of(&["100000", "200000"]),
     };
     vec![name.into(), c.key().into(), ttl.into(), c.value()]
 }
