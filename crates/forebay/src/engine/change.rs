@@ -235,7 +235,7 @@ impl Before {
         }
     }
 
-    fn life(&self) -> Option<Life> {
+    pub(super) fn life(&self) -> Option<Life> {
         match self {
             Self::Unseen | Self::Absent => None,
             Self::Stored(_, life) => Some(*life),

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, oneshot};
 
-use super::change::{Before, End, Slot, Terms, is_empty, is_same};
+use super::change::{Before, End, Slot, Terms, ends_in, is_empty, is_same};
 use super::core::Core;
 use super::read::Verdict;
 use super::store_source;
@@ -287,7 +287,7 @@ impl Core {
         if slot.is_unchanged() {
             return Ok(None);
         }
-        let end = slot.end;
+        let (end, seen) = (slot.end, slot.before.life());
         let Slot { key, before, after, .. } = slot;
         let after = after.filter(|value| !is_empty(value));
         let what = match (&before, &after) {
@@ -308,12 +308,31 @@ impl Core {
                 (ends, self.life_of(ends))
             }
         };
-        Ok(Some(Write { key, what, ends, after, life }))
+        self.whole_if_near(Write { key, what, ends, after, life }, seen).map(Some)
+    }
+
+    /// Writes the whole, with its end, of what ends so soon that it may be over when the store judges a change of it: then there would
+    /// be nothing to be changed, or to end as before.
+    fn whole_if_near(&self, write: Write, seen: Option<Life>) -> Result<Write, Error> {
+        let now = self.clock.now();
+        let (Some(seen), Some(after)) = (seen, &write.after) else { return Ok(write) };
+        if ends_in(seen, now).is_none_or(|left| left >= self.policy.load_timeout) {
+            return Ok(write);
+        }
+        // It was there when the writer had its turn.
+        let left = |end: Tick| end.since(now).max(Duration::from_millis(1));
+        let ends = match write.ends {
+            Ends::AsBefore => Ends::After(left(seen.fresh_until.min(seen.useless_from))),
+            Ends::Used(idle) => Ends::Unused(idle, left(seen.fresh_until)),
+            ends => ends,
+        };
+        Ok(Write { what: What::Put(self.stored_value(after)?), ends, ..write })
     }
 
     /// Has the store take `writes`, and memory follow, and lets the next writers go on.
     async fn take_writes(self: Arc<Self>, turn: Turn, mut writes: Vec<Write>) -> Result<(), Error> {
         let Some(stored) = &self.store else { return Ok(()) };
+        let began = self.clock.now();
         let keys = || writes.iter().map(|write| write.key.clone()).collect();
         let marks = (writes.len() > 1).then(|| self.together.mark(keys()));
         let change = |write: &mut Write| Change {
@@ -327,18 +346,20 @@ impl Core {
         let changes = writes.iter_mut().map(change).collect();
         let taken = catching_panic(async { stored.append(&self.owner, changes).await }).await;
         let taken = taken.unwrap_or_else(|| Err(StoreError::Unconfirmed { cause: Arc::new(Panicked) }));
+        // What took longer may have met values that were over (`whole_if_near`); its writer has been told that nobody knows.
+        let in_time = self.clock.now().since(began) < self.policy.load_timeout;
         match &taken {
-            Ok(()) => {
+            Ok(()) if in_time => {
                 for Write { key, after, life, .. } in writes {
                     self.hold_stored(&key, after, life);
                 }
             }
-            Err(error) if error.unknown_outcome() => {
+            Err(error) if !error.unknown_outcome() => {}
+            Ok(()) | Err(_) => {
                 for Write { key, .. } in &writes {
                     invalidation::key(&self.memory, &self.flights, self.id, key);
                 }
             }
-            Err(_) => {}
         }
         drop((marks, turn));
         taken.map_err(|error| self.store_failed(&error))

@@ -642,3 +642,45 @@ fn a_change_is_sent_between_threads() {
     }
     let _ = check;
 }
+
+/// The store judges a change when it takes it: what the writer saw may be over by then.
+#[tokio::test]
+async fn what_ends_while_it_is_written_is_what_its_writer_made_of_it() {
+    let disk = SimulatedDisk::new();
+    let process = Process::on(&disk);
+    let namespace = process.stored("n");
+    let hash = || Value::from(Hash::whole([("n", Bytes::from_static(b"1"))]));
+    process
+        .run(async {
+            for (key, value) in [(b"n:a", Value::Counter(1)), (b"n:b", hash()), (b"n:c", Value::Counter(1))] {
+                namespace.set_key(key, value, Some(MS(50))).await.unwrap();
+            }
+            disk.set_faults(StoreFaults { append_takes: MS(80), ..StoreFaults::default() });
+            // Asked for a longer life, changed in part, and changed as a whole: each within the life that it had.
+            assert!(namespace.live_key_for(b"n:a", Some(secs(60))).await.unwrap());
+        })
+        .await;
+    let after_restart = Process::on(&disk);
+    let stored = after_restart.stored("n");
+    assert_eq!(read(&stored, b"n:a").await, 1, "a life that was acknowledged is had");
+    process
+        .run(async {
+            disk.set_faults(StoreFaults::default());
+            namespace.set_key(b"n:b", hash(), Some(MS(50))).await.unwrap();
+            namespace.set_key(b"n:c", Value::Counter(1), Some(MS(50))).await.unwrap();
+            disk.set_faults(StoreFaults { append_takes: MS(80), ..StoreFaults::default() });
+            let more = |value: &mut Option<Value>| {
+                let set = |hash: &mut Hash| drop(hash.set(b"n", Bytes::from_static(b"2")));
+                value.as_mut().and_then(Value::hash_mut).map(set)
+            };
+            let changed = namespace.update_key(b"n:b", more);
+            let added = namespace.update_key(b"n:c", |value| *value = Some(Value::Counter(2)));
+            let (changed, added) = tokio::join!(changed, added);
+            assert!(changed.unwrap().is_some(), "a part of what ends is no damage");
+            added.unwrap();
+            process.clock.sleep(MS(200)).await;
+            assert_eq!(read(&namespace, b"n:b").await, 0, "it ends as it did");
+            assert_eq!(read(&namespace, b"n:c").await, 0, "it ends as it did");
+        })
+        .await;
+}
