@@ -59,7 +59,7 @@ async fn answered(
 ) {
     let Some(keyspace) = &session.keyspace else { return };
     let begun = out.len();
-    let answer = &mut Answer { out, version: session.version };
+    let answer = &mut Answer::new(out, session.version);
     let done = match usage {
         KeyUse::None => Ok(()),
         KeyUse::Inspect => inspect(data, keys, keyspace, answer).await,
@@ -96,7 +96,7 @@ pub(super) async fn get(key: &[u8], session: &Session, out: &mut BytesMut) {
 
 /// Answers the string that was read.
 pub(super) fn string(read: Result<Read, Error>, version: Version, out: &mut BytesMut) {
-    let mut answer = Answer { out, version };
+    let mut answer = Answer::new(out, version);
     match read {
         Ok(Read { value: Some(Value::Blob(blob)), .. }) => answer.bulk(blob.as_bytes()),
         Ok(Read { value: Some(Value::Counter(number)), .. }) => answer.bulk(&counter::print(number)),
@@ -109,10 +109,10 @@ pub(super) fn string(read: Result<Read, Error>, version: Version, out: &mut Byte
 /// Answers the strings of `keys` while the client takes them.
 async fn mget(keys: &[Bytes], session: &Session, replies: &mut Replies<'_>) -> io::Result<()> {
     let version = session.version;
-    Answer { out: &mut replies.out, version }.array(keys.len());
+    Answer::new(&mut replies.out, version).array(keys.len());
     for keys in keys.chunks(TOGETHER_MAX) {
         for read in read_many(keys, session.keyspace.as_deref()).await {
-            let mut answer = Answer { out: &mut replies.out, version };
+            let mut answer = Answer::new(&mut replies.out, version);
             match read {
                 Some(Ok(Read { value: Some(Value::Blob(blob)), .. })) => answer.bulk(blob.as_bytes()),
                 Some(Ok(Read { value: Some(Value::Counter(number)), .. })) => {

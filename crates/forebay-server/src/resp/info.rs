@@ -9,6 +9,9 @@ use forebay::Namespace;
 
 use super::Service;
 
+/// The Redis whose behaviour is followed: clients ask before they use what came with a version.
+const REDIS_VERSION: &str = "7.0.15";
+
 /// The text of `INFO`: the sections asked for, or all.
 pub(super) fn info(service: &Service, asked: &[Bytes]) -> String {
     let wanted = |section: &str| {
@@ -24,10 +27,15 @@ pub(super) fn info(service: &Service, asked: &[Bytes]) -> String {
     let sections = [
         (
             "Server",
-            format!("forebay_version:{}\r\nuptime_in_seconds:{uptime}\r\n", env!("CARGO_PKG_VERSION")),
+            format!(
+                "redis_version:{REDIS_VERSION}\r\nredis_mode:standalone\r\nforebay_version:{}\r\nuptime_in_seconds:{uptime}\r\n",
+                env!("CARGO_PKG_VERSION")
+            ),
         ),
         ("Clients", format!("connected_clients:{}\r\n", service.clients.len())),
+        ("Memory", format!("maxmemory:{}\r\n", service.memory_bytes)),
         ("Stats", stats(service)),
+        ("Replication", "role:master\r\nconnected_slaves:0\r\n".to_owned()),
         ("Keyspace", keyspaces(service)),
     ];
     for (name, lines) in sections.iter().filter(|(name, _)| wanted(name)) {

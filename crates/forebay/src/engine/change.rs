@@ -4,7 +4,7 @@
 //! A change takes the turns of its keys when it begins, so that no other writer who takes turns comes between what it saw and what
 //! it writes, and lets them go when it is committed or dropped. Where a store has the truth, every writer takes turns, and the
 //! commit is one append ([`Core::commit_stored`], in `store.rs`). Where memory has the only copy some writers do not wait for anybody: the
-//! commit finds out whether what is held is still what was shown ([`Core::commit_held`], in `change_held.rs`). That readers see all of
+//! commit finds out whether what is held is still what was shown ([`Core::commit_held`], in `commit_held.rs`). That readers see all of
 //! it or nothing is kept by `together.rs`.
 
 use std::collections::HashSet;

@@ -87,6 +87,9 @@ pub(super) enum Refusal {
         "ERR SWAPDB is not possible: what a keyspace has belongs to its declaration; give each its own `db` there"
     )]
     Swap,
+    /// What would be answered does not go into one reply.
+    #[error("ERR the reply would be larger than 512 MiB: ask for less at once")]
+    ReplyTooLarge,
     /// The words of the command do not go with what is there.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -99,16 +102,27 @@ pub(super) fn run(data: &Data, view: &mut View, answer: &mut Answer<'_>) -> Resu
         Data::Hash(command) => hash::run(command, view, answer),
         Data::SortedSet(command) => sorted_set::run(command, view, answer),
         Data::Key(command) => key::run(command, view, answer),
-    }
+    }?;
+    if answer.is_cut { Err(Refusal::ReplyTooLarge) } else { Ok(()) }
 }
+
+/// The most bytes that are gathered for a client who has not taken them: one command may name the same value any number of times.
+const REPLY_BYTES_MAX: usize = 512 << 20;
 
 /// The reply to one command, in the connection's version of the protocol.
 pub(super) struct Answer<'o> {
-    pub(super) out: &'o mut BytesMut,
-    pub(super) version: Version,
+    out: &'o mut BytesMut,
+    version: Version,
+    /// It would have been too large, and is not whole.
+    is_cut: bool,
 }
 
-impl Answer<'_> {
+impl<'o> Answer<'o> {
+    /// Writes to `out`.
+    pub(super) fn new(out: &'o mut BytesMut, version: Version) -> Self {
+        Self { out, version, is_cut: false }
+    }
+
     pub(super) fn ok(&mut self) {
         reply::ok(self.out);
     }
@@ -135,7 +149,10 @@ impl Answer<'_> {
     }
 
     pub(super) fn bulk(&mut self, bytes: &[u8]) {
-        reply::bulk(self.out, bytes);
+        self.is_cut |= self.out.len().saturating_add(bytes.len()) > REPLY_BYTES_MAX;
+        if !self.is_cut {
+            reply::bulk(self.out, bytes);
+        }
     }
 
     /// `bytes`, or null.

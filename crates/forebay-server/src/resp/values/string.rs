@@ -5,13 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use forebay::value::counter::{self, CounterError};
 use forebay::{Blob, Value};
-use forebay_wire::resp::{CommandError, Condition, Expiry, Set, StringCommand};
+use forebay_wire::resp::{CommandError, Condition, Expiry, Set, StringCommand, VALUE_BYTES_MAX};
 
 use super::{Answer, Refusal, View, lcs};
 use crate::resp::time::until;
 
-/// The longest string, in bytes, as with Redis; a namespace may allow less.
-pub(super) const STRING_BYTES_MAX: usize = 512 << 20;
+/// The longest string, in bytes: what a client can send whole. A namespace may allow less.
+pub(super) const STRING_BYTES_MAX: usize = VALUE_BYTES_MAX;
 
 pub(super) fn run(command: &StringCommand, view: &mut View, answer: &mut Answer<'_>) -> Result<(), Refusal> {
     match command {

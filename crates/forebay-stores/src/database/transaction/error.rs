@@ -11,10 +11,10 @@ pub enum TransactionError<E> {
         "nobody is known whom this database feeds: say so by `Database::feeding`, then ask what it gives"
     )]
     Unfed,
-    /// Its work failed; nothing was changed.
+    /// Its work failed; nothing was changed, unless the work had committed by itself and then lost the connection.
     #[error("{0}")]
     Work(E),
-    /// The database did not begin it, or rolled it back; nothing was changed.
+    /// The database did not begin it, or rolled it back; nothing was changed, with the exception of [`Work`](Self::Work).
     #[error("the database did not commit the transaction, nothing was changed: {0}")]
     RolledBack(#[source] sqlx::Error),
     /// Nobody knows whether it was committed: the connection was lost meanwhile, or its work ended it. What the changed rows feed was
@@ -32,7 +32,7 @@ pub enum TransactionError<E> {
 }
 
 impl<E> TransactionError<E> {
-    /// Whether it may have been committed. Otherwise nothing was changed.
+    /// Whether it may have been committed. Otherwise nothing was changed, as long as its work leaves the commit to this crate.
     #[must_use]
     pub fn unknown_outcome(&self) -> bool {
         matches!(self, Self::Unknown { .. })

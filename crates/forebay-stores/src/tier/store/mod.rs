@@ -28,7 +28,7 @@ use forebay::tier::store::{
 use crate::disk::{self, Changes, Disk, DiskError, Machine, View};
 
 /// The most keys in one call.
-const BATCH_KEYS_MAX: usize = 1024;
+const BATCH_KEYS_MAX: usize = 16_384;
 /// The longest key, field or member, in bytes.
 const NAME_BYTES_MAX: usize = 32 * 1024;
 /// The largest value of a key or field, in bytes.

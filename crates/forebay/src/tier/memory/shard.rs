@@ -313,7 +313,6 @@ impl Shard {
         Ok(())
     }
 
-    /// The most that an entry may weigh, in bytes.
     /// Refuses what weighs more than an entry may, with [`Filled::TooLarge`].
     pub(super) fn fits(&self, sought: &Sought<'_>, held: &Held) -> Result<(), Filled> {
         let heap = heap_bytes(sought.namespace, sought.key, held);
@@ -322,6 +321,7 @@ impl Shard {
         if weight_bytes > limit_bytes { Err(Filled::TooLarge { weight_bytes, limit_bytes }) } else { Ok(()) }
     }
 
+    /// The most that an entry may weigh, in bytes.
     fn limit_bytes(&self) -> u64 {
         self.budget_bytes.saturating_sub(FIXED_BYTES).min(u64::from(u32::MAX))
     }

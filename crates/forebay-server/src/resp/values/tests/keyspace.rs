@@ -50,7 +50,7 @@ impl Memory {
             let value = self.values.get(&key).cloned();
             (key, Cell::new(value, None))
         }));
-        let answered = run(&data, &mut view, &mut Answer { out: &mut out, version: self.version });
+        let answered = run(&data, &mut view, &mut Answer::new(&mut out, self.version));
         for (key, cell) in view.into_cells() {
             let Some((value, _)) = cell.changed() else { continue };
             assert!(answered.is_ok(), "{data:?} is refused and has changed {key:?}");
