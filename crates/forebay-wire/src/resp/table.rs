@@ -232,7 +232,8 @@ const fn capitals(mut letters: [u8; 8]) -> u64 {
 const fn slot_of(packed: Packed) -> usize {
     let [head, tail] = packed;
     let folded = head ^ tail.rotate_left(23);
-    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize % SLOTS
+    // The highest bits are the best mixed: as many as number the slots.
+    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SLOTS.trailing_zeros())) as usize % SLOTS
 }
 
 #[expect(clippy::indexing_slicing, clippy::panic, reason = "runs in the compiler: a fault is a failed build")]
