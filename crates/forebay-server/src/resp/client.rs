@@ -76,7 +76,7 @@ pub(super) fn client(asked: ClientCommand, service: &Service, session: &mut Sess
         }
         // No client is blocked by a command.
         ClientCommand::Unblock { .. } => reply::integer(out, 0),
-        ClientCommand::NoEvict => reply::ok(out),
+        ClientCommand::NoEvict | ClientCommand::NoTouch => reply::ok(out),
         ClientCommand::Reply { replying } => {
             session.replying = replying;
             if replying == Replying::On {

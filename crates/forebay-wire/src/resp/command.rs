@@ -172,8 +172,11 @@ pub enum Describe {
     All,
     /// How many commands there are.
     Count,
-    /// Their names.
-    List,
+    /// Their names, and those of their sub-commands.
+    List {
+        /// Of these alone; none means all.
+        filter: Option<CommandFilter>,
+    },
     /// Rows of the table.
     Info {
         /// Names, `container|name` for a sub-command; none means all.
@@ -194,6 +197,17 @@ pub enum Describe {
         /// Its name in capitals.
         of: &'static str,
     },
+}
+
+/// Which commands `COMMAND LIST` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandFilter {
+    /// Those that a module of this name brings: there are no modules.
+    Module(Bytes),
+    /// Those of this category of Redis' access lists, without its `@`.
+    Category(Bytes),
+    /// Those whose names match.
+    Pattern(Bytes),
 }
 
 /// Why a request is refused. `Display` is the text of the error reply, to the letter as Redis has it. It is

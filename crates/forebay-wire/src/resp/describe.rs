@@ -3,9 +3,12 @@
 //! Shapes are those of Redis 7.0, of which clients take the key positions for routing and shells take the
 //! descriptions for hints. The order of names is the table's.
 
+use std::iter;
+
 use bytes::{Bytes, BytesMut};
 
-use super::command::{CommandError, Describe};
+use super::command::{CommandError, CommandFilter, Describe};
+use super::glob;
 use super::reply::{self, Version};
 use super::request::Request;
 use super::spec::{Access, CommandSpec, Flag, Group};
@@ -16,7 +19,7 @@ pub fn answer(out: &mut BytesMut, version: Version, asked: &Describe) {
     match asked {
         Describe::All => info(out, version, &[]),
         Describe::Count => count(out),
-        Describe::List => list(out),
+        Describe::List { filter } => list(out, filter.as_ref()),
         Describe::Info { names } => info(out, version, names),
         Describe::Docs { names } => docs(out, version, names),
         Describe::GetKeys { words } => get_keys(out, words),
@@ -29,11 +32,27 @@ pub fn count(out: &mut BytesMut) {
     reply::integer(out, i64::try_from(commands().len()).unwrap_or(i64::MAX));
 }
 
-/// `COMMAND LIST`: their names.
-pub fn list(out: &mut BytesMut) {
-    reply::array(out, commands().len());
-    for spec in commands() {
+/// `COMMAND LIST`: their names and those of their sub-commands, where the filter has them.
+pub fn list(out: &mut BytesMut, filter: Option<&CommandFilter>) {
+    let all = commands().flat_map(|spec| iter::once(spec).chain(spec.subcommands));
+    let named: Vec<_> = all.filter(|spec| filter.is_none_or(|filter| has(filter, spec))).collect();
+    reply::array(out, named.len());
+    for spec in named {
         reply::bulk(out, spec.display_name().as_bytes());
+    }
+}
+
+/// Whether the filter has the command.
+fn has(filter: &CommandFilter, spec: &CommandSpec) -> bool {
+    match filter {
+        CommandFilter::Module(_) => false,
+        CommandFilter::Category(asked) => acl_categories(spec)
+            .iter()
+            .filter_map(|category| category.strip_prefix('@'))
+            .any(|category| category.as_bytes().eq_ignore_ascii_case(asked)),
+        CommandFilter::Pattern(pattern) => {
+            glob::matches(&pattern.to_ascii_lowercase(), spec.display_name().to_ascii_lowercase().as_bytes())
+        }
     }
 }
 

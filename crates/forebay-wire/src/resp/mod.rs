@@ -25,8 +25,8 @@ mod table;
 
 pub use command::{
     Add, AddAnswer, Aggregate, Bound, ClientAttribute, ClientCommand, ClientFilter, ClientKind, Combination,
-    CombineOptions, Combined, Command, CommandError, Comparison, Condition, Credentials, Data, DeadLetters,
-    Describe, End, Expire, ExpireIf, Expiry, FreshnessCommand, HashCommand, Hello, KeyCommand,
+    CombineOptions, Combined, Command, CommandError, CommandFilter, Comparison, Condition, Credentials, Data,
+    DeadLetters, Describe, End, Expire, ExpireIf, Expiry, FreshnessCommand, HashCommand, Hello, KeyCommand,
     KeyspaceCommand, Lcs, LcsAnswer, Moment, PubSubCommand, Replying, Scan, ScanOptions, Selection,
     ServerCommand, Set, SortedSetCommand, SortedSetError, Span, StringCommand, TransactionCommand, parse,
     resolve,

@@ -138,7 +138,10 @@ fn keys_of_a_whole_command() {
 #[test]
 fn lists_are_of_all_commands() {
     let Reply::Array(rows) = ask(Version::Resp3, "COMMAND") else { panic!("rows") };
-    let Reply::Array(names) = ask(Version::Resp3, "COMMAND LIST") else { panic!("names") };
+    let Reply::Array(mut names) = ask(Version::Resp3, "COMMAND LIST") else { panic!("names") };
+    let all = names.len();
+    names.retain(|name| !shown(name).contains('|'));
+    assert!(names.len() < all, "sub-commands are named, too");
     let Reply::Map(docs) = ask(Version::Resp3, "COMMAND DOCS") else { panic!("docs") };
     assert_eq!(ask(Version::Resp3, "COMMAND INFO"), Reply::Array(rows.clone()));
     assert_eq!(ask(Version::Resp3, "COMMAND COUNT"), Reply::Integer(i64::try_from(names.len()).unwrap()));
@@ -151,11 +154,28 @@ fn lists_are_of_all_commands() {
 }
 
 #[test]
+fn lists_are_filtered_as_asked() {
+    for (filter, names) in [
+        ("PATTERN hgET*", "[hget hgetall]"),
+        ("PATTERN pubsub|num*", "[pubsub|numsub pubsub|numpat]"),
+        ("ACLCAT Transaction", "[multi exec discard watch unwatch]"),
+        ("ACLCAT nosuch", "[]"),
+        ("MODULE nosuch", "[]"),
+    ] {
+        assert_eq!(
+            shown(&ask(Version::Resp2, &format!("COMMAND LIST FILTERBY {filter}"))),
+            names,
+            "{filter}"
+        );
+    }
+}
+
+#[test]
 fn help_lists_the_sub_commands() {
     let mut out = BytesMut::new();
     describe::help(&mut out, "CLIENT");
     expect![[r#"
-        *27
+        *29
         +CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
         +ID
         +    Answers the number of this connection.
@@ -171,6 +191,8 @@ fn help_lists_the_sub_commands() {
         +    Chooses whether commands are answered: all, none, or all but the next.
         +NO-EVICT ON | OFF
         +    Is taken for what it is: no connection is ended for want of memory.
+        +NO-TOUCH ON | OFF
+        +    Is taken, and changes nothing: what is read counts as used.
         +LIST [TYPE NORMAL | MASTER | REPLICA | PUBSUB] [ID client-id [client-id ...]]
         +    Describes connections, each in one line.
         +KILL ip:port | [ID client-id | ADDR ip:port | LADDR ip:port | TYPE type | USER username | SKIPME YES | NO ...]
@@ -185,5 +207,5 @@ fn help_lists_the_sub_commands() {
         +    Lists the sub-commands of CLIENT.
     "#]]
     .assert_eq(&String::from_utf8(out.to_vec()).unwrap().replace('\r', ""));
-    expect!["[+COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are: +COUNT +    Counts the commands. +LIST +    Answers the names of all commands. +INFO [command-name [command-name ...]] +    Answers rows of the command table. +DOCS [command-name [command-name ...]] +    Describes commands for people. +GETKEYS command [arg [arg ...]] +    Answers which words of a whole command are keys. +HELP +    Lists the sub-commands of COMMAND.]"].assert_eq(&shown(&ask(Version::Resp2, "COMMAND HELP")));
+    expect!["[+COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are: +COUNT +    Counts the commands. +LIST [FILTERBY MODULE module-name | ACLCAT category | PATTERN pattern] +    Answers the names of commands and sub-commands, of all or of those that the filter names. +INFO [command-name [command-name ...]] +    Answers rows of the command table. +DOCS [command-name [command-name ...]] +    Describes commands for people. +GETKEYS command [arg [arg ...]] +    Answers which words of a whole command are keys. +HELP +    Lists the sub-commands of COMMAND.]"].assert_eq(&shown(&ask(Version::Resp2, "COMMAND HELP")));
 }

@@ -67,6 +67,8 @@ pub enum ClientCommand {
     },
     /// Whether the connection may be ended for want of memory.
     NoEvict,
+    /// Whether what the connection reads counts as used.
+    NoTouch,
     /// What `CLIENT` can do; [`describe::help`](crate::resp::describe::help) answers it.
     Help,
 }
@@ -165,6 +167,10 @@ pub(in crate::resp) static CLIENT: CommandSpec =
                 .since("7.0.0")
                 .words("ON | OFF")
                 .does("Is taken for what it is: no connection is ended for want of memory"),
+            own("CLIENT|NO-TOUCH", 3, |call| on_or_off(call).map(|()| Command::Client(ClientCommand::NoTouch)))
+                .since("7.2.0")
+                .words("ON | OFF")
+                .does("Is taken, and changes nothing: what is read counts as used"),
             any("CLIENT|LIST", -2, list)
                 .since("2.4.0")
                 .words("[TYPE NORMAL | MASTER | REPLICA | PUBSUB] [ID client-id [client-id ...]]")

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Call, Command, CommandError, Describe, Parse};
+use super::{Call, Command, CommandError, CommandFilter, Describe, Parse};
 use crate::resp::spec::{Access, CommandSpec, Flag, Group};
 
 /// A command about the server.
@@ -193,9 +193,9 @@ pub(in crate::resp) static COMMAND: CommandSpec =
             "COMMAND|LIST",
             -2,
             "7.0.0",
-            "",
+            "[FILTERBY MODULE module-name | ACLCAT category | PATTERN pattern]",
             "O(N) for N commands",
-            "Answers the names of all commands",
+            "Answers the names of commands and sub-commands, of all or of those that the filter names",
             list,
         ),
         command(
@@ -248,10 +248,13 @@ const fn command(
         .costs(complexity)
 }
 
-/// The filters that Redis has here select among modules and access rules, of which there are none.
 fn list(call: &Call<'_>) -> Result<Command, CommandError> {
-    match call.len() {
-        2 => Ok(Command::Describe(Describe::List)),
-        _ => Err(CommandError::Syntax),
-    }
+    let filter = match call.len() {
+        2 => None,
+        5 if call.is(2, "FILTERBY") && call.is(3, "MODULE") => Some(CommandFilter::Module(call.bytes(4)?)),
+        5 if call.is(2, "FILTERBY") && call.is(3, "ACLCAT") => Some(CommandFilter::Category(call.bytes(4)?)),
+        5 if call.is(2, "FILTERBY") && call.is(3, "PATTERN") => Some(CommandFilter::Pattern(call.bytes(4)?)),
+        _ => return Err(CommandError::Syntax),
+    };
+    Ok(Command::Describe(Describe::List { filter }))
 }
