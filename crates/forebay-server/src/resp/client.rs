@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use forebay_wire::resp::{ClientAttribute, ClientCommand, ClientFilter, Hello, Replying, describe, reply};
 
 use super::Service;
-use super::session::Session;
+use super::session::{Session, Silence};
 
 /// Chooses the version of the protocol, and describes the server.
 pub(super) fn hello(hello: Hello, session: &mut Session, out: &mut BytesMut) {
@@ -78,9 +78,14 @@ pub(super) fn client(asked: ClientCommand, service: &Service, session: &mut Sess
         ClientCommand::Unblock { .. } => reply::integer(out, 0),
         ClientCommand::NoEvict | ClientCommand::NoTouch => reply::ok(out),
         ClientCommand::Reply { replying } => {
-            session.replying = replying;
-            if replying == Replying::On {
-                reply::ok(out);
+            let silence = &mut session.silence;
+            match replying {
+                Replying::On => {
+                    *silence = Silence::default();
+                    reply::ok(out);
+                }
+                Replying::Off => silence.off = true,
+                Replying::Skip => silence.next = !silence.off,
             }
         }
         ClientCommand::Help => describe::help(out, "CLIENT"),

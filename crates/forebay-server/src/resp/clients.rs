@@ -12,6 +12,7 @@ use forebay_wire::resp::{ClientFilter, ClientKind};
 use tokio::sync::{Notify, watch};
 
 use super::session::Session;
+use crate::stop::Stop;
 
 /// All connections.
 #[derive(Debug)]
@@ -35,14 +36,14 @@ pub(super) struct Client {
     from: SocketAddr,
     to: SocketAddr,
     since: Tick,
-    told: Mutex<Told>,
+    noted: Mutex<Noted>,
     /// It is to end.
     killed: Notify,
 }
 
-/// What a connection told of itself when it was last idle.
+/// What a connection was when it was last idle, or began to wait.
 #[derive(Debug, Default)]
-struct Told {
+struct Noted {
     name: Bytes,
     library: Bytes,
     library_version: Bytes,
@@ -62,8 +63,8 @@ impl Clients {
     /// Notes a connection of this number, until what it is given is dropped.
     pub(super) fn enter(self: &Arc<Self>, id: i64, from: SocketAddr, to: SocketAddr) -> Connected {
         let since = self.clock.now();
-        let told = Mutex::new(Told { at: since, ..Told::default() });
-        let client = Arc::new(Client { id, from, to, since, told, killed: Notify::new() });
+        let noted = Mutex::new(Noted { at: since, ..Noted::default() });
+        let client = Arc::new(Client { id, from, to, since, noted, killed: Notify::new() });
         self.connected.lock().insert(id, Arc::clone(&client));
         Connected { clients: Arc::clone(self), client }
     }
@@ -104,26 +105,36 @@ impl Clients {
         self.pause.send_replace(None);
     }
 
-    /// Waits while commands are paused; those that only read pass where writes alone are.
-    pub(super) async fn passed(&self, writes: bool) {
-        if self.pause.borrow().is_none() {
-            return;
-        }
+    /// Whether commands wait: all, or where writes alone are paused, those that write.
+    pub(super) fn is_paused(&self, writes: bool) -> bool {
+        let pause = *self.pause.borrow();
+        pause.is_some() && self.left(pause, writes).is_some()
+    }
+
+    /// Waits while commands are paused; those that only read pass where writes alone are. Whether they go on: not where the process
+    /// stops meanwhile.
+    pub(super) async fn passed(&self, writes: bool, stop: &mut Stop) -> bool {
         let mut pause = self.pause.subscribe();
         loop {
             let now = *pause.borrow_and_update();
-            match now {
-                Some(Pause { until, writes_only }) if writes || !writes_only => {
-                    let left = until.since(self.clock.now());
-                    // Whichever comes first: the end of the pause, or another word about it.
-                    match self.clock.timeout(left, pause.changed()).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(_)) | Err(_) => return,
-                    }
-                }
-                _ => return,
+            let Some(left) = self.left(now, writes) else { return true };
+            tokio::select! {
+                // Whichever comes first: the end of the pause, or another word about it.
+                _ = self.clock.timeout(left, pause.changed()) => {}
+                () = stop.asked() => return false,
             }
         }
+    }
+
+    /// How long a command has to wait yet. A pause that has run out is forgotten, so that later commands look no further.
+    fn left(&self, pause: Option<Pause>, writes: bool) -> Option<Duration> {
+        let Pause { until, writes_only } = pause?;
+        let now = self.clock.now();
+        if until <= now {
+            self.pause.send_if_modified(|pause| pause.take_if(|pause| pause.until <= now).is_some());
+            return None;
+        }
+        (writes || !writes_only).then(|| until.since(now))
     }
 }
 
@@ -137,7 +148,7 @@ pub(super) struct Connected {
 impl Connected {
     /// Notes what the connection is now.
     pub(super) fn note(&self, session: &Session) {
-        *self.client.told.lock() = Told::of(session, self.clients.clock.now());
+        *self.client.noted.lock() = Noted::of(session, self.clients.clock.now());
     }
 
     /// Where the client is.
@@ -157,7 +168,7 @@ impl Drop for Connected {
     }
 }
 
-impl Told {
+impl Noted {
     fn of(session: &Session, at: Tick) -> Self {
         Self {
             name: session.name.clone(),
@@ -180,7 +191,7 @@ impl Client {
     }
 
     fn kind(&self) -> ClientKind {
-        match self.told.lock().subscribed {
+        match self.noted.lock().subscribed {
             [0, 0] => ClientKind::Normal,
             _ => ClientKind::PubSub,
         }
@@ -198,15 +209,15 @@ impl Client {
 
     /// Describes it in one line.
     fn line(&self, now: Tick, out: &mut String) {
-        let told = self.told.lock();
+        let noted = self.noted.lock();
         let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-        let [channels, patterns] = told.subscribed;
-        let flags = match (told.waiting, channels + patterns) {
+        let [channels, patterns] = noted.subscribed;
+        let flags = match (noted.waiting, channels + patterns) {
             (Some(_), _) => "x",
             (None, 0) => "N",
             (None, _) => "P",
         };
-        let waiting = told.waiting.and_then(|waiting| i64::try_from(waiting).ok()).unwrap_or(-1);
+        let waiting = noted.waiting.and_then(|waiting| i64::try_from(waiting).ok()).unwrap_or(-1);
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
@@ -215,14 +226,14 @@ impl Client {
             self.id,
             self.from,
             self.to,
-            text(&told.name),
+            text(&noted.name),
             now.since(self.since).as_secs(),
-            now.since(told.at).as_secs(),
-            told.db,
-            told.command.to_ascii_lowercase(),
-            told.version,
-            text(&told.library),
-            text(&told.library_version),
+            now.since(noted.at).as_secs(),
+            noted.db,
+            noted.command.to_ascii_lowercase(),
+            noted.version,
+            text(&noted.library),
+            text(&noted.library_version),
         );
     }
 }

@@ -30,18 +30,31 @@ const KEPT_BYTES: usize = 4 * REPLIES_BYTES;
 pub(super) struct Replies<'s> {
     /// Written, but not sent.
     pub(super) out: BytesMut,
-    /// Where they go; nowhere yet while a transaction gathers them.
-    to: Option<WriteHalf<'s>>,
+    to: To<'s>,
+}
+
+/// Where replies go.
+enum To<'s> {
+    Client(WriteHalf<'s>),
+    /// Nowhere yet: a transaction gathers them.
+    Transaction,
+    /// Nowhere: the client wants none.
+    Nobody,
 }
 
 impl<'s> Replies<'s> {
     fn new(to: WriteHalf<'s>) -> Self {
-        Self { out: BytesMut::with_capacity(READ_BYTES), to: Some(to) }
+        Self { out: BytesMut::with_capacity(READ_BYTES), to: To::Client(to) }
     }
 
     /// Replies that stay where they are.
     pub(super) fn gathered() -> Self {
-        Self { out: BytesMut::new(), to: None }
+        Self { out: BytesMut::new(), to: To::Transaction }
+    }
+
+    /// Replies that nobody gets: when they are much, they are dropped.
+    pub(super) fn dropped() -> Self {
+        Self { out: BytesMut::new(), to: To::Nobody }
     }
 
     /// Sends what has been written once it is much; waits until the client takes it.
@@ -50,8 +63,11 @@ impl<'s> Replies<'s> {
     }
 
     async fn send(&mut self) -> io::Result<()> {
-        let Some(to) = &mut self.to else { return Ok(()) };
-        to.write_all(&self.out).await?;
+        match &mut self.to {
+            To::Client(to) => to.write_all(&self.out).await?,
+            To::Transaction => return Ok(()),
+            To::Nobody => {}
+        }
         self.out.clear();
         give_back(&mut self.out);
         Ok(())
@@ -61,8 +77,8 @@ impl<'s> Replies<'s> {
     async fn close(&mut self) -> io::Result<()> {
         self.send().await?;
         match &mut self.to {
-            Some(to) => to.shutdown().await,
-            None => Ok(()),
+            To::Client(to) => to.shutdown().await,
+            To::Transaction | To::Nobody => Ok(()),
         }
     }
 }
@@ -76,31 +92,29 @@ fn give_back(buffer: &mut BytesMut) {
 
 /// Serves a connection until the client closes it, breaks the protocol, or the process stops.
 pub(super) async fn run(stream: TcpStream, service: &Service, stop: Stop) -> io::Result<()> {
-    let mut session = Session::new(service, stream.peer_addr()?, stream.local_addr()?);
+    let mut session = Session::new(service, stream.peer_addr()?, stream.local_addr()?, stop);
     let (client, inbox) = (session.connected.client(), session.inbox.clone());
-    let ended = tokio::select! {
+    tokio::select! {
         // First, so that who ends itself is told so.
         biased;
-        ended = converse(stream, service, &mut session, stop) => ended,
+        ended = converse(stream, service, &mut session) => ended,
         () = client.killed() => Ok(()),
         () = inbox.overflowed() => Err(io::Error::other("the client did not read what it is sent")),
-    };
-    session.reset(service);
-    ended
+    }
 }
 
-async fn converse(
-    mut stream: TcpStream,
-    service: &Service,
-    session: &mut Session,
-    mut stop: Stop,
-) -> io::Result<()> {
+async fn converse(mut stream: TcpStream, service: &Service, session: &mut Session) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (mut from, to) = stream.split();
     let mut input = BytesMut::with_capacity(READ_BYTES);
     let mut replies = Replies::new(to);
     let mut state = State::default();
     loop {
+        // What waits comes before the replies: one of them may end what it was sent for.
+        while let Some(message) = session.inbox.at_hand() {
+            session.write(&message, &mut replies.out);
+            replies.send_if_many().await?;
+        }
         loop {
             match decode(&mut input, &Limits::AUTHENTICATED, &mut state) {
                 Ok(Some(request)) => execute(&request, service, session, &mut replies).await?,
@@ -115,10 +129,6 @@ async fn converse(
             }
             replies.send_if_many().await?;
         }
-        while let Some(message) = session.inbox.at_hand() {
-            message.write(&mut replies.out, session.version);
-            replies.send_if_many().await?;
-        }
         if !replies.out.is_empty() {
             replies.send().await?;
         }
@@ -128,10 +138,10 @@ async fn converse(
         let read = tokio::select! {
             read = from.read_buf(&mut input) => read?,
             message = session.inbox.next() => {
-                message.write(&mut replies.out, session.version);
+                session.write(&message, &mut replies.out);
                 continue;
             }
-            () = stop.asked() => return replies.close().await,
+            () = session.stop.asked() => return replies.close().await,
         };
         if read == 0 {
             return Ok(());

@@ -5,8 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use forebay_wire::resp::{
-    Command, CommandError, CommandSpec, Data, Flag, Replying, Request, StringCommand, Version, describe,
-    reply, resolve,
+    Command, CommandError, CommandSpec, Data, Flag, Request, StringCommand, Version, describe, reply, resolve,
 };
 
 use super::connection::Replies;
@@ -24,16 +23,16 @@ pub(super) async fn execute(
     session: &mut Session,
     replies: &mut Replies<'_>,
 ) -> io::Result<()> {
-    let replying = session.replying;
-    if replying == Replying::On {
+    if !session.silence.begin() {
         return answer(request, service, session, replies).await;
     }
-    let mut unsent = Replies::gathered();
+    // Messages are no replies: those that wait are not dropped with them.
+    session.write_waiting(&mut replies.out);
+    let mut unsent = Replies::dropped();
     answer(request, service, session, &mut unsent).await?;
-    match (replying, session.replying) {
-        (Replying::Skip, Replying::Skip) => session.replying = Replying::On,
-        (_, Replying::On) => replies.out.extend_from_slice(&unsent.out),
-        _ => {}
+    // The command that ends the silence is itself answered.
+    if !session.silence.is_kept() {
+        replies.out.extend_from_slice(&unsent.out);
     }
     Ok(())
 }
@@ -54,7 +53,14 @@ async fn answer(
         }
     };
     session.command = spec.name;
-    service.clients.passed(spec.flags.contains(&Flag::Write)).await;
+    let writes = spec.flags.contains(&Flag::Write);
+    if service.clients.is_paused(writes) {
+        session.connected.note(session);
+        if !service.clients.passed(writes, &mut session.stop).await {
+            session.closing = true;
+            return Ok(());
+        }
+    }
     service.monitors.tell(spec, request, session);
     let asked = spec.parse(request);
     if let Some(queue) = &mut session.queue
@@ -129,7 +135,7 @@ pub(super) async fn carry_out(
             reply::ok(out);
         }
         Command::Reset => {
-            session.reset(service);
+            session.reset(service, out);
             reply::simple(out, "RESET");
         }
     }

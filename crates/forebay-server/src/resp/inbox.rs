@@ -1,10 +1,11 @@
-//! What is sent to a connection without its asking: messages of channels, keys of its own cache that are gone.
+//! What is sent to a connection without its asking: messages of channels, and lines for who monitors.
 //!
-//! Messages wait until the connection's task writes them between two replies. They are bounded by their bytes: a client who does not
-//! read is cut off rather than kept at the expense of the others.
+//! Messages wait until the connection's task writes them between two replies. They are bounded by their bytes, for each connection and
+//! for all of them: a client who does not read is cut off rather than kept at the expense of the others.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use forebay::rt::Mutex;
@@ -13,6 +14,12 @@ use tokio::sync::Notify;
 
 /// The most bytes that wait for one connection; as many as Redis lets wait for a subscriber.
 const WAITING_MAX: usize = 32 * 1024 * 1024;
+
+/// The most bytes that wait for all connections. Past them, whoever is sent more and has let much wait is cut off.
+const WAITING_MAX_OF_ALL: usize = 256 * 1024 * 1024;
+
+/// How many bytes are much once too much waits for all: a client who reads has fewer waiting.
+const MUCH: usize = 1024 * 1024;
 
 /// What one message weighs beside its bytes.
 const MESSAGE_BYTES: usize = 128;
@@ -62,9 +69,14 @@ impl Message {
     }
 }
 
+/// How many bytes wait for all connections. A message for several is counted for each.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Total(Arc<AtomicUsize>);
+
 /// Messages on their way to one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
+    total: Total,
     queue: Mutex<Queue>,
     arrived: Notify,
     overflowed: Notify,
@@ -75,6 +87,23 @@ struct Waiting {
 struct Queue {
     messages: VecDeque<Message>,
     bytes: usize,
+    /// Too much waited: nothing waits any more, and the connection ends.
+    cut_off: bool,
+}
+
+impl Waiting {
+    /// Forgets all messages; takes no more.
+    fn cut_off(&self, queue: &mut Queue) {
+        self.total.0.fetch_sub(queue.bytes, Ordering::Relaxed);
+        *queue = Queue { cut_off: true, ..Queue::default() };
+        self.overflowed.notify_one();
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.total.0.fetch_sub(self.queue.lock().bytes, Ordering::Relaxed);
+    }
 }
 
 /// The end that others send to.
@@ -86,10 +115,17 @@ impl Sender {
     pub(super) fn send(&self, message: Message) -> bool {
         let weight = message.weight();
         let mut queue = self.0.queue.lock();
-        if queue.bytes.saturating_add(weight) > WAITING_MAX {
-            self.0.overflowed.notify_one();
+        if queue.cut_off {
             return false;
         }
+        let of_all = self.0.total.0.load(Ordering::Relaxed).saturating_add(weight);
+        if queue.bytes.saturating_add(weight) > WAITING_MAX
+            || of_all > WAITING_MAX_OF_ALL && queue.bytes > MUCH
+        {
+            self.0.cut_off(&mut queue);
+            return false;
+        }
+        self.0.total.0.fetch_add(weight, Ordering::Relaxed);
         queue.bytes += weight;
         queue.messages.push_back(message);
         drop(queue);
@@ -99,10 +135,20 @@ impl Sender {
 }
 
 /// The connection's end.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Inbox(Arc<Waiting>);
 
 impl Inbox {
+    /// An empty one, whose messages count in `total`.
+    pub(super) fn new(total: &Total) -> Self {
+        Self(Arc::new(Waiting {
+            total: total.clone(),
+            queue: Mutex::default(),
+            arrived: Notify::new(),
+            overflowed: Notify::new(),
+        }))
+    }
+
     /// An end to send to.
     pub(super) fn sender(&self) -> Sender {
         Sender(Arc::clone(&self.0))
@@ -112,7 +158,9 @@ impl Inbox {
     pub(super) fn at_hand(&self) -> Option<Message> {
         let mut queue = self.0.queue.lock();
         let message = queue.messages.pop_front()?;
-        queue.bytes -= message.weight();
+        let weight = message.weight();
+        queue.bytes -= weight;
+        self.0.total.0.fetch_sub(weight, Ordering::Relaxed);
         Some(message)
     }
 
@@ -130,5 +178,50 @@ impl Inbox {
     /// not read.
     pub(super) async fn overflowed(&self) {
         self.0.overflowed.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    fn line() -> Message {
+        Message::Line(Bytes::from(vec![b'x'; MIB - MESSAGE_BYTES]))
+    }
+
+    #[test]
+    fn a_connection_is_cut_off_once_too_much_waits_for_it() {
+        let total = Total::default();
+        let inbox = Inbox::new(&total);
+        let (sender, line) = (inbox.sender(), line());
+        for _ in 0..WAITING_MAX / MIB {
+            assert!(sender.send(line.clone()));
+        }
+        assert!(!sender.send(line.clone()));
+        assert_eq!(total.0.load(Ordering::Relaxed), 0, "what waited is given back at once");
+        assert!(!sender.send(line), "and nothing waits any more");
+        assert!(inbox.at_hand().is_none());
+    }
+
+    #[test]
+    fn whoever_lets_much_wait_is_cut_off_once_too_much_waits_for_all() {
+        let total = Total::default();
+        let inboxes: Vec<Inbox> = (0..WAITING_MAX_OF_ALL / (16 * MIB)).map(|_| Inbox::new(&total)).collect();
+        let line = line();
+        for inbox in &inboxes {
+            for _ in 0..16 {
+                assert!(inbox.sender().send(line.clone()));
+            }
+        }
+        assert_eq!(total.0.load(Ordering::Relaxed), WAITING_MAX_OF_ALL);
+        let reader = Inbox::new(&total);
+        assert!(reader.sender().send(line.clone()), "one who reads is not among them");
+        assert!(inboxes.iter().take(1).all(|much| !much.sender().send(line.clone())));
+        assert_eq!(total.0.load(Ordering::Relaxed), WAITING_MAX_OF_ALL - 15 * MIB);
+        assert!(reader.at_hand().is_some());
+        drop(inboxes);
+        assert_eq!(total.0.load(Ordering::Relaxed), 0, "who ends gives back what waited");
     }
 }

@@ -55,8 +55,10 @@ pub(crate) struct Service {
     keyspaces: BTreeMap<u32, Arc<Keyspace>>,
     /// What stores of these keyspaces lie on, for backups.
     stores: BTreeMap<u32, StoresOf>,
-    channels: Channels,
-    monitors: Monitors,
+    channels: Arc<Channels>,
+    monitors: Arc<Monitors>,
+    /// What waits for all connections.
+    waiting: inbox::Total,
     /// Keys that connections watch.
     watches: Arc<Watches>,
     /// What had been counted when counting began anew.
@@ -84,8 +86,9 @@ impl Service {
             keyspaces,
             stores,
             clients: Arc::new(Clients::new(clock.clone())),
-            channels: Channels::default(),
-            monitors: Monitors::default(),
+            channels: Arc::default(),
+            monitors: Arc::default(),
+            waiting: inbox::Total::default(),
             watches: Arc::default(),
             counted_before: Mutex::default(),
             memory_bytes,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
@@ -25,20 +26,12 @@ pub(super) struct Monitors {
 }
 
 impl Monitors {
-    /// Sends the connection what comes from now on.
-    pub(super) fn add(&self, session: &mut Session) {
+    /// Sends the connection what comes from now on, until what is given is dropped.
+    pub(super) fn enter(self: &Arc<Self>, session: &Session) -> Monitoring {
         let mut all = self.all.lock();
         all.insert(session.id, (session.db, session.inbox.sender()));
         self.count.store(all.len(), Ordering::Release);
-    }
-
-    /// Sends the connection no more.
-    pub(super) fn leave(&self, id: i64) {
-        if self.count.load(Ordering::Acquire) > 0 {
-            let mut all = self.all.lock();
-            all.remove(&id);
-            self.count.store(all.len(), Ordering::Release);
-        }
+        Monitoring { monitors: Arc::clone(self), id: session.id }
     }
 
     /// Tells who watches the keyspace that the connection asks for this.
@@ -55,6 +48,21 @@ impl Monitors {
     }
 }
 
+/// A connection that watches, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Monitoring {
+    monitors: Arc<Monitors>,
+    id: i64,
+}
+
+impl Drop for Monitoring {
+    fn drop(&mut self) {
+        let mut all = self.monitors.all.lock();
+        all.remove(&self.id);
+        self.monitors.count.store(all.len(), Ordering::Release);
+    }
+}
+
 /// When, whose and what. Passwords come only in commands that are there before a client has authenticated.
 fn line(spec: &CommandSpec, request: &Request, session: &Session) -> String {
     let now = now();
@@ -63,8 +71,27 @@ fn line(spec: &CommandSpec, request: &Request, session: &Session) -> String {
     let shown = if spec.flags.contains(&Flag::NoAuth) { 1 } else { usize::MAX };
     for word in request.args().take(shown) {
         let word = word.get(..WORD_BYTES).unwrap_or(word);
-        // Writing to a String cannot fail.
-        let _ = write!(line, " \"{}\"", word.escape_ascii());
+        line.push_str(" \"");
+        word.iter().for_each(|byte| escape(*byte, &mut line));
+        line.push('"');
     }
     line
+}
+
+/// Shows a byte as Redis does.
+fn escape(byte: u8, line: &mut String) {
+    match byte {
+        b'\\' => line.push_str("\\\\"),
+        b'"' => line.push_str("\\\""),
+        b'\n' => line.push_str("\\n"),
+        b'\r' => line.push_str("\\r"),
+        b'\t' => line.push_str("\\t"),
+        0x07 => line.push_str("\\a"),
+        0x08 => line.push_str("\\b"),
+        b' '..=b'~' => line.push(char::from(byte)),
+        _ => {
+            // Writing to a String cannot fail.
+            let _ = write!(line, "\\x{byte:02x}");
+        }
+    }
 }

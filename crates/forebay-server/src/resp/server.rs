@@ -38,11 +38,17 @@ pub(super) async fn carry_out(
             );
         }
         ServerCommand::Monitor => {
-            service.monitors.add(session);
+            // One that watches already leaves first: it would take the new place away.
+            session.monitoring = None;
+            session.monitoring = Some(service.monitors.enter(session));
             reply::ok(out);
         }
         ServerCommand::DebugSleep { span } => {
-            service.clock.sleep(span).await;
+            session.connected.note(session);
+            tokio::select! {
+                () = service.clock.sleep(span) => {}
+                () = session.stop.asked() => session.closing = true,
+            }
             reply::ok(out);
         }
         ServerCommand::DebugNothing | ServerCommand::FunctionFlush => reply::ok(out),

@@ -4,16 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use forebay::{Blob, Keyspace, Namespace};
-use forebay_wire::resp::{Replying, Version};
+use forebay_wire::resp::Version;
 
 use super::Service;
 use super::clients::Connected;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Message};
+use super::monitor::Monitoring;
 use super::pubsub::Subscriptions;
 use super::transaction::Queue;
 use super::watch::Watch;
+use crate::stop::Stop;
 
 /// The state of one connection.
 #[derive(Debug)]
@@ -30,23 +32,51 @@ pub(super) struct Session {
     pub(super) name: Bytes,
     pub(super) library: Bytes,
     pub(super) library_version: Bytes,
-    /// Which of its commands are answered.
-    pub(super) replying: Replying,
+    /// Which of its commands are not answered.
+    pub(super) silence: Silence,
     /// What it is sent without asking.
     pub(super) inbox: Inbox,
     /// The channels whose messages it is sent.
     pub(super) subscriptions: Subscriptions,
+    /// It is sent what others ask for.
+    pub(super) monitoring: Option<Monitoring>,
     /// Commands that wait for `EXEC`, between `MULTI` and that.
     pub(super) queue: Option<Queue>,
     /// The keys that it watches, and whether they have changed.
     pub(super) watch: Option<Watch>,
     /// The reply to the last command was the last: close.
     pub(super) closing: bool,
+    /// Hears that the process is to end.
+    pub(super) stop: Stop,
+}
+
+/// Which commands of a connection are not answered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Silence {
+    /// None is, until `CLIENT REPLY ON`.
+    pub(super) off: bool,
+    /// The one that is carried out is not.
+    pub(super) this: bool,
+    /// The next one is not.
+    pub(super) next: bool,
+}
+
+impl Silence {
+    /// Goes on to the next command; whether it is not answered.
+    pub(super) fn begin(&mut self) -> bool {
+        self.this = std::mem::take(&mut self.next);
+        self.is_kept()
+    }
+
+    /// Whether the command that is carried out is not answered.
+    pub(super) fn is_kept(&self) -> bool {
+        self.off || self.this
+    }
 }
 
 impl Session {
     /// Of a client at the address `from`, who came to `to`.
-    pub(super) fn new(service: &Service, from: SocketAddr, to: SocketAddr) -> Self {
+    pub(super) fn new(service: &Service, from: SocketAddr, to: SocketAddr, stop: Stop) -> Self {
         let id = service.next_connection.fetch_add(1, Ordering::Relaxed);
         Self {
             id,
@@ -58,26 +88,50 @@ impl Session {
             name: Bytes::new(),
             library: Bytes::new(),
             library_version: Bytes::new(),
-            replying: Replying::On,
-            inbox: Inbox::default(),
-            subscriptions: Subscriptions::default(),
+            silence: Silence::default(),
+            inbox: Inbox::new(&service.waiting),
+            subscriptions: Subscriptions::new(id, &service.channels),
+            monitoring: None,
             queue: None,
             watch: None,
             closing: false,
+            stop,
         }
     }
 
-    /// As if newly connected.
-    pub(super) fn reset(&mut self, service: &Service) {
+    /// As if newly connected. What it was still to be sent is written before.
+    pub(super) fn reset(&mut self, service: &Service, out: &mut BytesMut) {
+        self.subscriptions.leave();
+        self.write_waiting(out);
+        self.subscriptions.forget();
+        self.monitoring = None;
         self.db = 0;
         self.keyspace = service.keyspaces.get(&0).cloned();
         self.version = Version::Resp2;
         self.name = Bytes::new();
-        self.replying = Replying::On;
+        self.silence = Silence::default();
         self.queue = None;
         self.watch = None;
-        service.monitors.leave(self.id);
-        service.channels.leave(self.id, &mut self.subscriptions);
+    }
+
+    /// Writes a message. One that was on its way when the connection left what it is about is dropped: behind the reply that says so,
+    /// a client takes it for another reply.
+    pub(super) fn write(&self, message: &Message, out: &mut BytesMut) {
+        let wanted = match message {
+            Message::Line(_) => self.monitoring.is_some(),
+            Message::Published { channel, .. } => self.subscriptions.has_channel(channel),
+            Message::Matched { pattern, .. } => self.subscriptions.has_pattern(pattern),
+        };
+        if wanted {
+            message.write(out, self.version);
+        }
+    }
+
+    /// Writes the messages that wait.
+    pub(super) fn write_waiting(&self, out: &mut BytesMut) {
+        while let Some(message) = self.inbox.at_hand() {
+            self.write(&message, out);
+        }
     }
 
     /// Picks a keyspace by its number; whether there is one.

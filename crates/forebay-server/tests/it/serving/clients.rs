@@ -39,11 +39,28 @@ async fn commands_wait_while_they_are_paused() {
     assert_eq!(one.say("CLIENT PAUSE 60000 WRITE").await, "OK");
     assert_eq!(other.say("GET a").await, "nil", "reads go on");
     other.send(&super::request(&["SET", "a", "1"])).await;
-    assert_eq!(one.say("GET a").await, "nil");
+    soon(async { while !one.say("CLIENT LIST").await.contains(" cmd=set ") {} }).await;
+    assert_eq!(one.say("GET a").await, "nil", "writes wait");
     assert_eq!(one.say("CLIENT UNPAUSE").await, "OK");
     assert_eq!(super::shown(&other.next().await.unwrap()), "OK");
     assert_eq!(one.say("CLIENT PAUSE 1").await, "OK");
     assert_eq!(soon(other.say("GET a")).await, "1", "a pause ends");
+    assert_eq!(soon(one.say("GET a")).await, "1", "for all");
+}
+
+#[tokio::test]
+async fn who_waits_ends_when_the_process_stops() {
+    let stage = Stage::with("").await;
+    let (mut one, mut paused, mut sleeping) = (stage.resp().await, stage.resp().await, stage.resp().await);
+    sleeping.send(&super::request(&["DEBUG", "SLEEP", "3600"])).await;
+    soon(async { while !one.say("CLIENT LIST").await.contains(" cmd=debug|sleep ") {} }).await;
+    paused.send(&super::request(&["CLIENT", "SETNAME", "paused"])).await;
+    assert_eq!(super::shown(&paused.next().await.unwrap()), "OK");
+    assert_eq!(one.say("CLIENT PAUSE 3600000 WRITE").await, "OK");
+    paused.send(&super::request(&["SET", "a", "1"])).await;
+    soon(async { while !one.say("CLIENT LIST").await.contains(" cmd=set ") {} }).await;
+    assert!(soon(stage.process.stop()).await, "all connections end");
+    assert_eq!(paused.next().await, None, "nothing was done, and nothing is answered");
 }
 
 #[tokio::test]
@@ -56,6 +73,22 @@ async fn commands_are_answered_as_asked() {
     assert_eq!(client.say("CLIENT REPLY ON").await, "OK");
     client.send(&super::request(&["CLIENT", "REPLY", "SKIP"])).await;
     client.send(&super::request(&["SET", "a", "2"])).await;
+    assert_eq!(client.say("GET a").await, "2");
+    for silent in [["REPLY", "SKIP"], ["REPLY", "SKIP"], ["NO-TOUCH", "ON"]] {
+        client.send(&super::request(&["CLIENT", silent[0], silent[1]])).await;
+    }
+    assert_eq!(client.say("CLIENT NO-TOUCH OFF").await, "OK", "what skips is skipped, and skips the next");
+    for silent in
+        [["REPLY", "OFF"], ["REPLY", "SKIP"], ["REPLY", "SKIP"], ["NO-TOUCH", "ON"], ["NO-TOUCH", "ON"]]
+    {
+        client.send(&super::request(&["CLIENT", silent[0], silent[1]])).await;
+    }
+    assert_eq!(client.say("CLIENT REPLY ON").await, "OK", "off is off until then");
+    client.send(&super::request(&["CLIENT", "REPLY", "SKIP"])).await;
+    assert_eq!(client.say("CLIENT REPLY ON").await, "OK", "answered where it is skipped, too");
+    assert_eq!(client.say("GET a").await, "2");
+    client.send(&super::request(&["CLIENT", "REPLY", "OFF"])).await;
+    assert_eq!(client.say("RESET").await, "RESET");
     assert_eq!(client.say("GET a").await, "2");
 }
 
@@ -84,7 +117,7 @@ async fn who_monitors_is_sent_each_command_without_secrets() {
     let stage = Stage::with("").await;
     let (mut monitor, mut client) = (stage.resp().await, stage.resp().await);
     assert_eq!(monitor.say("MONITOR").await, "OK");
-    for line in ["SET a \"x\"\u{1}", "HELLO 3 AUTH default secret", "GET a"] {
+    for line in ["SET a \"x\"\u{1}'\\\n\r\t\u{7}\u{8}\u{7f}", "HELLO 3 AUTH default secret", "GET a"] {
         client.say(line).await;
     }
     let mut lines = Vec::new();
@@ -93,5 +126,14 @@ async fn who_monitors_is_sent_each_command_without_secrets() {
         assert!(line.contains(" [0 127.0.0.1:"), "{line}");
         lines.push(line.split_once("] ").unwrap().1.to_owned());
     }
-    assert_eq!(lines, [r#""SET" "a" "\"x\"\x01""#, r#""HELLO""#, r#""GET" "a""#]);
+    assert_eq!(lines, [r#""SET" "a" "\"x\"\x01'\\\n\r\t\a\b\x7f""#, r#""HELLO""#, r#""GET" "a""#]);
+    // Who watches once more watches still, and who no longer watches is sent nothing behind the reply that says so.
+    assert_eq!(monitor.say("MONITOR").await, "OK");
+    client.say("GET b").await;
+    let line = super::shown(&monitor.next().await.unwrap());
+    assert!(line.ends_with(r#""MONITOR""#) || line.ends_with(r#""GET" "b""#), "{line}");
+    monitor.send(&super::request(&["RESET"])).await;
+    while super::shown(&monitor.next().await.unwrap()) != "RESET" {}
+    client.say("GET c").await;
+    assert_eq!(monitor.say("PING").await, "PONG");
 }

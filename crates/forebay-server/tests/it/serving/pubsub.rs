@@ -44,11 +44,73 @@ async fn a_listener_in_resp2_may_only_listen() {
     assert_eq!(client.say("GET a").await, "nil");
     // In RESP3 a message is told apart.
     client.say("HELLO 3").await;
+    assert_eq!(client.say("PUBSUB NUMSUB a").await, "[a 0]", "no map");
     assert_eq!(client.say("SUBSCRIBE a").await, ">[subscribe a 1]");
     assert_eq!(client.say("GET a").await, "nil");
     let mut speaker = stage.resp().await;
     assert_eq!(speaker.say("PUBLISH a x").await, "1");
     assert_eq!(next(&mut client).await, ">[message a x]");
+}
+
+/// Messages are sent while the subscriber asks to be sent none: whatever comes behind the reply is a reply.
+#[tokio::test]
+async fn what_waits_comes_before_the_end_of_the_subscription() {
+    let stage = Stage::with("").await;
+    let mut speaker = stage.resp().await;
+    for end in [&["UNSUBSCRIBE", "a"][..], &["UNSUBSCRIBE"], &["PUNSUBSCRIBE", "a*"], &["RESET"]] {
+        for _ in 0..50 {
+            let mut listener = stage.resp().await;
+            let begin = if end[0] == "PUNSUBSCRIBE" { "PSUBSCRIBE a*" } else { "SUBSCRIBE a" };
+            listener.say(begin).await;
+            let mut bytes = super::request(&["PUBLISH", "a", "x"]);
+            bytes.extend_from_slice(&super::request(&["PUBLISH", "a", "x"]));
+            speaker.send(&bytes).await;
+            let mut bytes = super::request(end);
+            bytes.extend_from_slice(&super::request(&["ECHO", "after"]));
+            listener.send(&bytes).await;
+            let mut said = next(&mut listener).await;
+            while said.starts_with("[message a") || said.starts_with("[pmessage a*") {
+                said = next(&mut listener).await;
+            }
+            assert!(said == "RESET" || said.contains("unsubscribe"), "{end:?}: {said}");
+            assert_eq!(next(&mut listener).await, "after", "{end:?}");
+            assert_eq!(listener.say("ECHO last").await, "last", "{end:?}");
+            for _ in 0..2 {
+                next(&mut speaker).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_are_short_and_subscriptions_few() {
+    let stage = Stage::with("").await;
+    let (mut listener, mut speaker) = (stage.resp().await, stage.resp().await);
+    let (longest, longer) = ("x".repeat(1024), "x".repeat(1025));
+    let channel = "!ERR a channel's name has at most 1024 bytes";
+    let pattern = "!ERR a pattern of channels has at most 1024 bytes";
+    assert_eq!(listener.say(&format!("SUBSCRIBE {longer}")).await, channel);
+    assert_eq!(listener.say(&format!("PSUBSCRIBE {longer}")).await, pattern);
+    assert_eq!(speaker.say(&format!("PUBLISH {longer} m")).await, channel);
+    assert_eq!(speaker.say(&format!("PUBSUB CHANNELS {longer}")).await, pattern);
+    assert_eq!(listener.say(&format!("SUBSCRIBE {longest}")).await, format!("[subscribe {longest} 1]"));
+    assert_eq!(speaker.say(&format!("PUBLISH {longest} m")).await, "1");
+    assert_eq!(next(&mut listener).await, format!("[message {longest} m]"));
+    let many: Vec<String> = (1..10_000).map(|number| format!("c{number}")).collect();
+    let refused = format!("SUBSCRIBE {} one too many", many.join(" "));
+    assert_eq!(listener.say(&refused).await, "!ERR a connection has at most 10000 subscriptions");
+    listener
+        .send(&super::request(
+            &[&["SUBSCRIBE"][..], &many.iter().map(String::as_str).collect::<Vec<_>>()].concat(),
+        ))
+        .await;
+    for (at, name) in many.iter().enumerate() {
+        assert_eq!(next(&mut listener).await, format!("[subscribe {name} {}]", at + 2));
+    }
+    assert_eq!(listener.say("PSUBSCRIBE p").await, "!ERR a connection has at most 10000 subscriptions");
+    assert_eq!(listener.say("SUBSCRIBE c1").await, "[subscribe c1 10000]", "it is one of them already");
+    assert_eq!(listener.say("UNSUBSCRIBE c1").await, "[unsubscribe c1 9999]");
+    assert_eq!(listener.say("PSUBSCRIBE p").await, "[psubscribe p 10000]");
 }
 
 /// A subscriber who reads nothing is cut off once as much waits for it as for one of Redis; publishers are not held up.
