@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use forebay_wire::resp::{
-    Command, CommandError, CommandSpec, Data, Flag, Request, StringCommand, Version, describe, reply, resolve,
+    Command, CommandError, CommandSpec, Data, Flag, Request, StringCommand, TransactionCommand, Version,
+    describe, reply, resolve,
 };
 
 use super::connection::Replies;
@@ -109,7 +110,7 @@ pub(super) async fn carry_out(
             data::carry_out(&asked, &keys, spec.keys.usage, service, session, replies).await?;
         }
         Command::PubSub(asked) => pubsub::carry_out(asked, service, session, out),
-        Command::Transaction(asked) => transaction::carry_out(asked, service, session, replies).await?,
+        Command::Transaction(asked) => transact(asked, service, session, replies).await?,
         Command::Keyspace(_) if session.keyspace.is_none() => no_keyspace(service, session, out),
         Command::Keyspace(asked) => keyspace::carry_out(asked, service, session, out).await,
         Command::Freshness(asked) => freshness::carry_out(asked, session, out).await,
@@ -140,6 +141,25 @@ pub(super) async fn carry_out(
         }
     }
     Ok(())
+}
+
+/// Carries out a command on the connection's transaction. Messages stand before the one reply that holds those of all commands, not
+/// within it, where they would be counted among them.
+async fn transact(
+    asked: TransactionCommand,
+    service: &Service,
+    session: &mut Session,
+    replies: &mut Replies<'_>,
+) -> io::Result<()> {
+    let begun = replies.out.len();
+    session.held = Some(BytesMut::new());
+    let done = transaction::carry_out(asked, service, session, replies).await;
+    if let Some(held) = session.held.take().filter(|held| !held.is_empty()) {
+        let replied = replies.out.split_off(begun.min(replies.out.len()));
+        replies.out.extend_from_slice(&held);
+        replies.out.extend_from_slice(&replied);
+    }
+    done
 }
 
 /// Whether the client may only listen: in RESP2 a message cannot be told from a reply.

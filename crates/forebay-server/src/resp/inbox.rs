@@ -13,7 +13,7 @@ use forebay_wire::resp::{Version, reply};
 use tokio::sync::Notify;
 
 /// The most bytes that wait for one connection; as many as Redis lets wait for a subscriber.
-const WAITING_MAX: usize = 32 * 1024 * 1024;
+pub(super) const WAITING_MAX: usize = 32 * 1024 * 1024;
 
 /// The most bytes that wait for all connections. Past them, whoever is sent more and has let much wait is cut off.
 const WAITING_MAX_OF_ALL: usize = 256 * 1024 * 1024;
@@ -162,6 +162,13 @@ impl Inbox {
         queue.bytes -= weight;
         self.0.total.0.fetch_sub(weight, Ordering::Relaxed);
         Some(message)
+    }
+
+    /// All messages that wait now.
+    pub(super) fn take(&self) -> VecDeque<Message> {
+        let mut queue = self.0.queue.lock();
+        self.0.total.0.fetch_sub(std::mem::take(&mut queue.bytes), Ordering::Relaxed);
+        std::mem::take(&mut queue.messages)
     }
 
     /// The next message.

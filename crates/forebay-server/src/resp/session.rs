@@ -10,7 +10,7 @@ use forebay_wire::resp::Version;
 
 use super::Service;
 use super::clients::Connected;
-use super::inbox::{Inbox, Message};
+use super::inbox::{Inbox, Message, WAITING_MAX};
 use super::monitor::Monitoring;
 use super::pubsub::Subscriptions;
 use super::transaction::Queue;
@@ -42,6 +42,8 @@ pub(super) struct Session {
     pub(super) monitoring: Option<Monitoring>,
     /// Commands that wait for `EXEC`, between `MULTI` and that.
     pub(super) queue: Option<Queue>,
+    /// While a transaction is carried out: messages that go before its reply.
+    pub(super) held: Option<BytesMut>,
     /// The keys that it watches, and whether they have changed.
     pub(super) watch: Option<Watch>,
     /// The reply to the last command was the last: close.
@@ -93,6 +95,7 @@ impl Session {
             subscriptions: Subscriptions::new(id, &service.channels),
             monitoring: None,
             queue: None,
+            held: None,
             watch: None,
             closing: false,
             stop,
@@ -127,11 +130,18 @@ impl Session {
         }
     }
 
-    /// Writes the messages that wait.
-    pub(super) fn write_waiting(&self, out: &mut BytesMut) {
-        while let Some(message) = self.inbox.at_hand() {
-            self.write(&message, out);
+    /// Writes the messages that wait; not amid the replies of a transaction, which are one. A connection for which too many are held
+    /// until then ends, as one does for which too many wait.
+    pub(super) fn write_waiting(&mut self, out: &mut BytesMut) {
+        let mut held = self.held.take();
+        for message in self.inbox.take() {
+            match &mut held {
+                Some(held) if held.len() > WAITING_MAX => self.closing = true,
+                Some(held) => self.write(&message, held),
+                None => self.write(&message, out),
+            }
         }
+        self.held = held;
     }
 
     /// Picks a keyspace by its number; whether there is one.

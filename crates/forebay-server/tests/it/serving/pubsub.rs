@@ -82,6 +82,20 @@ async fn what_waits_comes_before_the_end_of_the_subscription() {
     }
 }
 
+/// Within a transaction, too, and not among its replies.
+#[tokio::test]
+async fn what_waits_comes_before_the_reply_of_a_transaction() {
+    let stage = Stage::with("").await;
+    let mut client = stage.resp().await;
+    assert_eq!(client.say("MULTI").await, "OK");
+    for line in ["SUBSCRIBE a", "PUBLISH a x", "UNSUBSCRIBE a"] {
+        assert_eq!(client.say(line).await, "QUEUED");
+    }
+    assert_eq!(client.say("EXEC").await, "[message a x]");
+    assert_eq!(next(&mut client).await, "[[subscribe a 1] 1 [unsubscribe a 0]]");
+    assert_eq!(client.say("ECHO after").await, "after");
+}
+
 #[tokio::test]
 async fn names_are_short_and_subscriptions_few() {
     let stage = Stage::with("").await;
