@@ -6,6 +6,7 @@
 //! a sink has the truth, writes go where their namespace says: `cached.rs`.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,7 +17,7 @@ use forebay_wire::resp::{
 };
 
 use super::Service;
-use super::begun::Begun;
+use super::begun::{self, Begun, TRIES_MAX};
 use super::cached;
 use super::connection::Replies;
 use super::refuse::refuse;
@@ -275,16 +276,16 @@ pub(super) fn ending(left: Option<Duration>) -> Option<Duration> {
     left.filter(|left| *left < crate::FOR_EVER)
 }
 
-/// Runs a command that changes what its keys have.
+/// Runs a command that changes what its keys have. It is begun again where somebody who waits for nobody came between.
 async fn change(
     data: &Data,
     keys: &[Bytes],
     keyspace: &Keyspace,
-    (db, watches): (u32, &Watches),
+    (db, watches): (u32, &Arc<Watches>),
     answer: &mut Answer<'_>,
 ) -> Result<(), Failed> {
-    let namespaces = by_namespace(keys, keyspace);
-    if !namespaces.iter().all(|(namespace, _)| namespace.takes_changes()) {
+    let takes_changes = |key: &Bytes| keyspace.find(key).is_none_or(Namespace::takes_changes);
+    if !keys.iter().all(takes_changes) {
         let written = cached::write(data, keyspace, answer).await;
         watches.changed(db, keys);
         return written;
@@ -297,10 +298,20 @@ async fn change(
         answer.ok();
         return Ok(());
     }
-    let mut begun = Begun::new(keys, namespaces).await?;
-    let mut view = begun.view();
-    values::run(data, &mut view, answer)?;
-    Ok(begun.commit(view, db, watches).await?)
+    let answered = answer.out.len();
+    for tries_left in (0..TRIES_MAX).rev() {
+        let mut begun = Begun::new(db, keys, by_namespace(keys, keyspace)).await?;
+        let mut view = begun.view();
+        values::run(data, &mut view, answer)?;
+        match begun::commit(vec![(begun, view)], watches).await {
+            Ok(()) => break,
+            Err(uncommitted) if tries_left > 0 && uncommitted.may_begin_again() => {
+                answer.out.truncate(answered);
+            }
+            Err(uncommitted) => return Err(uncommitted.error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// The key, value and life of a `SET` that asks nothing of what was there before.

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use forebay_wire::resp::{
-    Command, CommandError, CommandSpec, Data, Flag, Request, StringCommand, TransactionCommand, Version,
-    describe, reply, resolve,
+    Command, CommandError, CommandSpec, Data, Request, StringCommand, TransactionCommand, Version, describe,
+    reply, resolve,
 };
 
 use super::connection::Replies;
@@ -54,7 +54,7 @@ async fn answer(
         }
     };
     session.command = spec.name;
-    let writes = spec.flags.contains(&Flag::Write);
+    let writes = transaction::writes(spec, session);
     if service.clients.is_paused(writes) {
         session.connected.note(session);
         if !service.clients.passed(writes, &mut session.stop).await {
@@ -65,7 +65,7 @@ async fn answer(
     service.monitors.tell(spec, request, session);
     let asked = spec.parse(request);
     if let Some(queue) = &mut session.queue
-        && !matches!(asked, Ok(Command::Transaction(_) | Command::Quit | Command::Reset))
+        && transaction::waits(&asked)
     {
         queue.push(request, spec, asked, &mut replies.out);
         return Ok(());

@@ -1,38 +1,56 @@
 //! MULTI, EXEC, DISCARD, WATCH: commands that wait, and are carried out together.
 //!
-//! 1. Commands after MULTI are looked up and wait. One that there is not, or that has too few or too many words, spoils the whole.
+//! 1. Commands after MULTI are looked up and wait. One that there is not, or that has too few or too many words, spoils the whole, and
+//!    so does one that is too many or too large to wait.
 //! 2. EXEC first has what the commands read of caches loaded.
 //! 3. It begins a change of every key of a store that the commands name, so that nobody else changes one (`begun.rs`).
 //! 4. It looks whether a watched key has changed.
-//! 5. The commands are run one after the other on what the keys have. Those on caches with a source behind them go where they always
-//!    go: with the source no atomicity is claimed.
-//! 6. What is left is committed: the keys of one namespace all at once. Only then are the replies given out.
+//! 5. The commands are run one after the other on what the keys have (`transaction/stage.rs`). Those on caches with a source behind
+//!    them go where they always go: with the source no atomicity is claimed.
+//! 6. What is left is committed: the keys of one namespace all at once, several namespaces one after the other (`begun.rs` says in
+//!    which order, and what that means). Only then is what was published sent, and are the replies given out.
+//!
+//! Where memory has the only copy, writers who wait for nobody can come between 3 and 6. Then all of it is begun again, or, where a
+//! command has done something that cannot be taken back, answered as if a watched key had changed.
+//!
+//! A command that would wait for the turns that its own EXEC has is refused in its place: FLUSHDB and FLUSHALL, where the transaction
+//! names keys of stores or of memory. DEBUG SLEEP always is: everybody else would wait for those keys.
 
-use std::collections::BTreeMap;
+mod stage;
+
 use std::io;
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use forebay::{Error, Keyspace, Value};
-use forebay_wire::resp::{Command, CommandError, CommandSpec, Data, Request, TransactionCommand, reply};
+use forebay_wire::resp::{
+    Command, CommandError, CommandSpec, Flag, KeyUse, Request, TransactionCommand, reply,
+};
 
-use super::begun::Begun;
+use self::stage::Places;
+use super::Service;
+use super::begun::TRIES_MAX;
 use super::connection::Replies;
-use super::data::{self, Failed};
-use super::execute;
 use super::refuse::refuse;
 use super::session::Session;
-use super::values::{self, Answer, View};
-use super::watch::Watch;
-use super::{Service, values::Refusal};
+use super::watch::{self, Watch, fingerprint};
 
-/// The most commands that wait for one EXEC, and the most bytes they have in all.
+/// The most commands that wait for one EXEC.
 const COMMANDS_MAX: usize = 100_000;
+/// The most bytes that these commands have in all.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// What a word of a command costs beside its text, in bytes.
+const WORD_BYTES: usize = 32;
+/// The most bytes of replies that one EXEC gathers.
+const REPLIES_BYTES_MAX: usize = 256 << 20;
+/// Other connections have their turn on the thread after so many commands of one EXEC.
+const COMMANDS_AT_A_STRETCH: usize = 64;
 
 /// What waits for EXEC.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: Vec<Waiting>,
+    /// How much waits.
+    bytes: usize,
     /// One of the commands could not wait: EXEC does nothing.
     spoiled: bool,
 }
@@ -51,9 +69,15 @@ impl Queue {
         self.waiting.len()
     }
 
+    /// Whether one of them changes values.
+    fn writes(&self) -> bool {
+        self.waiting.iter().any(|waiting| waiting.spec.flags.contains(&Flag::Write))
+    }
+
     /// Notes that a command was refused.
     pub(super) fn spoil(&mut self) {
-        self.spoiled = true;
+        // What has come so far is of no use any more.
+        *self = Self { spoiled: true, ..Self::default() };
     }
 
     /// Lets a command wait; answers so.
@@ -64,10 +88,22 @@ impl Queue {
         asked: Result<Command, CommandError>,
         out: &mut BytesMut,
     ) {
+        if self.spoiled {
+            // As Redis says it; it is not kept, since EXEC will do nothing.
+            return reply::simple(out, "QUEUED");
+        }
         if self.waiting.len() >= COMMANDS_MAX {
-            self.spoiled = true;
+            self.spoil();
             return reply::error(out, &format!("ERR a transaction has at most {COMMANDS_MAX} commands"));
         }
+        let bytes = request
+            .args()
+            .fold(self.bytes, |sum, word| sum.saturating_add(word.len()).saturating_add(WORD_BYTES));
+        if bytes > QUEUE_BYTES_MAX {
+            self.spoil();
+            return reply::error(out, &format!("ERR a transaction has at most {QUEUE_BYTES_MAX} bytes"));
+        }
+        self.bytes = bytes;
         self.waiting.push(Waiting { request: request.clone(), spec, asked });
         reply::simple(out, "QUEUED");
     }
@@ -83,6 +119,26 @@ impl Waiting {
             _ => Vec::new(),
         }
     }
+
+    /// Whether it answers what is in values.
+    fn reads(&self) -> bool {
+        self.spec.keys.usage == KeyUse::Read
+    }
+}
+
+/// Whether a command waits for EXEC where a transaction has begun.
+pub(super) fn waits(asked: &Result<Command, CommandError>) -> bool {
+    match asked {
+        Ok(Command::Transaction(asked)) => *asked == TransactionCommand::Unwatch,
+        Ok(Command::Quit | Command::Reset) => false,
+        _ => true,
+    }
+}
+
+/// Whether a command changes values, itself or, as EXEC, by what waits for it.
+pub(super) fn writes(spec: &CommandSpec, session: &Session) -> bool {
+    let waiting = session.queue.as_ref().filter(|_| spec.name == "EXEC");
+    spec.flags.contains(&Flag::Write) || waiting.is_some_and(Queue::writes)
 }
 
 /// Carries out a command on the connection's transaction.
@@ -124,21 +180,36 @@ pub(super) async fn carry_out(
     Ok(())
 }
 
+/// Watches `keys` beside those watched before. Where one cannot be read, none of them.
 async fn watch(keys: &[Bytes], service: &Service, session: &mut Session, out: &mut BytesMut) {
-    let Some(keyspace) = &session.keyspace else { return };
-    let mut watch = session.watch.take().unwrap_or_else(|| Watch::new(&service.watches));
+    let Some(keyspace) = session.keyspace.clone() else { return };
+    let db = session.db;
+    let watch = session.watch.get_or_insert_with(|| Watch::new(&service.watches));
+    let mut added = Vec::new();
     for key in keys {
-        watch.add(session.db, key);
-        match value_of(keyspace, key).await {
-            Ok(value) => {
-                if let Some((_, seen)) = watch.keys.last_mut() {
-                    *seen = value;
+        if !watch.add(db, key) {
+            continue;
+        }
+        added.push(key);
+        let failed = if watch.len() > watch::KEYS_MAX {
+            reply::error(out, &format!("ERR a connection watches at most {} keys", watch::KEYS_MAX));
+            true
+        } else {
+            match value_of(&keyspace, key).await {
+                Ok(value) => {
+                    watch.saw(db, key, fingerprint(value.as_ref()));
+                    false
+                }
+                Err(error) => {
+                    refuse(&error.into(), out);
+                    true
                 }
             }
-            Err(error) => return refuse(&error.into(), out),
+        };
+        if failed {
+            return added.into_iter().for_each(|key| watch.forget(db, key));
         }
     }
-    session.watch = Some(watch);
     reply::ok(out);
 }
 
@@ -149,175 +220,93 @@ async fn value_of(keyspace: &Keyspace, key: &[u8]) -> Result<Option<Value>, Erro
     }
 }
 
+/// How an attempt to carry out a transaction ended.
+enum Attempt {
+    Answered,
+    /// Somebody has changed what was watched, or read; nothing was committed.
+    ChangedMeanwhile {
+        may_begin_again: bool,
+    },
+}
+
 async fn exec(queue: Queue, service: &Service, session: &mut Session, out: &mut BytesMut) -> io::Result<()> {
     let watch = session.watch.take();
     if queue.spoiled {
         reply::error(out, "EXECABORT Transaction discarded because of previous errors.");
         return Ok(());
     }
-    let places = Places::of(&queue.waiting, service, session);
+    let (db, keyspace) = (session.db, session.keyspace.clone());
+    for _ in 0..TRIES_MAX {
+        match attempt(&queue.waiting, watch.as_ref(), service, session, out).await? {
+            Attempt::Answered => return Ok(()),
+            // A `SELECT` among the commands is done anew as well.
+            Attempt::ChangedMeanwhile { may_begin_again: true } => {
+                (session.db, session.keyspace) = (db, keyspace.clone());
+            }
+            Attempt::ChangedMeanwhile { may_begin_again: false } => break,
+        }
+    }
+    reply::null_array(out, session.version);
+    Ok(())
+}
+
+async fn attempt(
+    waiting: &[Waiting],
+    watch: Option<&Watch>,
+    service: &Service,
+    session: &mut Session,
+    out: &mut BytesMut,
+) -> io::Result<Attempt> {
+    let places = Places::of(waiting, service, session);
     places.load().await;
     let mut stage = match places.begin().await {
         Ok(stage) => stage,
         Err(error) => {
             refuse(&error.into(), out);
-            return Ok(());
+            return Ok(Attempt::Answered);
         }
     };
-    match watch {
-        Some(watch) if watch.is_changed() || is_changed(&watch, service).await => {
-            reply::null_array(out, session.version);
-            return Ok(());
+    if let Some(watch) = watch
+        && (watch.is_changed() || is_changed(watch, service).await)
+    {
+        return Ok(Attempt::ChangedMeanwhile { may_begin_again: false });
+    }
+    for commands in waiting.chunks(COMMANDS_AT_A_STRETCH) {
+        for waiting in commands {
+            stage.run(waiting, service, session).await?;
+            if stage.replies_bytes() > REPLIES_BYTES_MAX {
+                let refusal = format!(
+                    "ERR the replies of a transaction have at most {REPLIES_BYTES_MAX} bytes: nothing of it was committed, except what it wrote to caches"
+                );
+                reply::error(out, &refusal);
+                return Ok(Attempt::Answered);
+            }
         }
-        _ => {}
+        tokio::task::yield_now().await;
     }
-    let mut replies = Replies::gathered();
-    let commands = queue.waiting.len();
-    for waiting in queue.waiting {
-        stage.run(waiting, service, session, &mut replies).await?;
-    }
+    let may_repeat = stage.may_repeat();
     match stage.commit(service).await {
-        Ok(()) => {
-            reply::array(out, commands);
-            out.extend_from_slice(&replies.out);
+        Ok(answers) => {
+            reply::array(out, waiting.len());
+            answers.give_out(service, session, out).await?;
         }
-        Err(error) => refuse(&error.into(), out),
+        Err(uncommitted) if uncommitted.may_begin_again() => {
+            return Ok(Attempt::ChangedMeanwhile { may_begin_again: may_repeat });
+        }
+        Err(uncommitted) => refuse(&uncommitted.error.into(), out),
     }
-    Ok(())
+    Ok(Attempt::Answered)
 }
 
 /// Whether a watched key has another value than it had.
 async fn is_changed(watch: &Watch, service: &Service) -> bool {
-    for ((db, key), seen) in &watch.keys {
-        let Some(keyspace) = service.keyspaces.get(db) else { continue };
+    for (db, key, had) in watch.keys() {
+        let Some(keyspace) = service.keyspaces.get(&db) else { continue };
         match value_of(keyspace, key).await {
-            Ok(now) if is_same(seen.as_ref(), now.as_ref()) => {}
+            Ok(now) if fingerprint(now.as_ref()) == had => {}
             // What cannot be read may have changed.
             Ok(_) | Err(_) => return true,
         }
     }
     false
-}
-
-fn is_same(before: Option<&Value>, now: Option<&Value>) -> bool {
-    match (before, now) {
-        (None, None) => true,
-        (Some(Value::Hash(before)), Some(Value::Hash(now))) => now.changes_since(before).is_empty(),
-        (Some(Value::SortedSet(before)), Some(Value::SortedSet(now))) => now.changes_since(before).is_empty(),
-        (Some(before), Some(now)) => match (before.as_blob(), now.as_blob()) {
-            (Some(before), Some(now)) => before.as_bytes() == now.as_bytes(),
-            _ => before.as_counter().is_some() && before.as_counter() == now.as_counter(),
-        },
-        _ => false,
-    }
-}
-
-/// The keys that waiting commands name, by keyspace.
-struct Places {
-    by_db: BTreeMap<u32, (Arc<Keyspace>, Keys)>,
-}
-
-#[derive(Default)]
-struct Keys {
-    /// Of stores and of memory that no source stands behind.
-    changed: Vec<Bytes>,
-    /// Of caches.
-    cached: Vec<Bytes>,
-}
-
-impl Places {
-    fn of(waiting: &[Waiting], service: &Service, session: &Session) -> Self {
-        let mut by_db = BTreeMap::new();
-        let mut db = session.db;
-        for waiting in waiting {
-            if let Ok(Command::Select { index }) = &waiting.asked
-                && service.keyspaces.contains_key(index)
-            {
-                db = *index;
-            }
-            let Some(keyspace) = service.keyspaces.get(&db) else { continue };
-            let (keyspace, keys) = by_db.entry(db).or_insert_with(|| (Arc::clone(keyspace), Keys::default()));
-            for key in waiting.keys() {
-                match keyspace.find(&key) {
-                    Some(namespace) if namespace.takes_changes() => keys.changed.push(key),
-                    Some(_) => keys.cached.push(key),
-                    None => {}
-                }
-            }
-        }
-        Self { by_db }
-    }
-
-    /// Has caches load what the commands may read. What cannot be loaded is told by the command that reads it.
-    async fn load(&self) {
-        for (keyspace, keys) in self.by_db.values() {
-            drop(data::read_many(&keys.cached, Some(keyspace)).await);
-        }
-    }
-
-    async fn begin(self) -> Result<Stage, Error> {
-        let mut by_db = BTreeMap::new();
-        for (db, (keyspace, keys)) in self.by_db {
-            let mut begun = Begun::new(&keys.changed, data::by_namespace(&keys.changed, &keyspace)).await?;
-            let view = begun.view();
-            by_db.insert(db, (begun, view));
-        }
-        Ok(Stage { by_db })
-    }
-}
-
-/// Keys whose turns the transaction has, and what they have by now.
-struct Stage {
-    by_db: BTreeMap<u32, (Begun, View)>,
-}
-
-impl Stage {
-    /// Carries out one command.
-    async fn run(
-        &mut self,
-        waiting: Waiting,
-        service: &Service,
-        session: &mut Session,
-        replies: &mut Replies<'_>,
-    ) -> io::Result<()> {
-        let keys = waiting.keys();
-        let Waiting { request, spec, asked } = waiting;
-        let asked = match asked {
-            Ok(Command::Data(asked)) => asked,
-            Ok(other) => {
-                return Box::pin(execute::carry_out(&request, spec, other, service, session, replies)).await;
-            }
-            Err(error) => {
-                reply::error(&mut replies.out, &error.to_string());
-                return Ok(());
-            }
-        };
-        let on_copies =
-            |key: &Bytes| session.namespace(key).is_some_and(|namespace| !namespace.takes_changes());
-        match keys.iter().filter(|key| on_copies(key)).count() {
-            0 => self.on_view(&asked, session, &mut replies.out),
-            copies if copies == keys.len() => {
-                data::carry_out(&asked, &keys, spec.keys.usage, service, session, replies).await?;
-            }
-            _ => refuse(&Refusal::Mixed.into(), &mut replies.out),
-        }
-        Ok(())
-    }
-
-    fn on_view(&mut self, asked: &Data, session: &Session, out: &mut BytesMut) {
-        let mut none = View::default();
-        let view = self.by_db.get_mut(&session.db).map_or(&mut none, |(_, view)| view);
-        let begun = out.len();
-        if let Err(refusal) = values::run(asked, view, &mut Answer::new(out, session.version)) {
-            out.truncate(begun);
-            refuse(&Failed::from(refusal), out);
-        }
-    }
-
-    async fn commit(self, service: &Service) -> Result<(), Error> {
-        for (db, (begun, view)) in self.by_db {
-            begun.commit(view, db, &service.watches).await?;
-        }
-        Ok(())
-    }
 }

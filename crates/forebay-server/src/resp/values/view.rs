@@ -28,6 +28,8 @@ pub(in crate::resp) struct Cell {
     left: Option<Duration>,
     ends: Ends,
     changed: bool,
+    /// What was there at first was replaced, or taken away: what is there now has nothing to do with when that was to end.
+    is_new: bool,
 }
 
 /// When the value that a command leaves ends.
@@ -53,6 +55,11 @@ impl Cell {
     /// A key of which it is known what kind of value it has, and how long that has left.
     pub(in crate::resp) fn seen(kind: Option<Kind>, left: Option<Duration>) -> Self {
         Self { has_namespace: true, seen: kind, left, ..Self::default() }
+    }
+
+    /// Whether what is there now has replaced what was there at first, or came after that was taken away.
+    pub(in crate::resp) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// What a change has left, and when it ends; `None` where nothing was changed.
@@ -82,9 +89,9 @@ impl Cell {
         Ok(cell.value.get_or_insert_with(new))
     }
 
-    /// Takes away what is there, and when that was to end.
+    /// Takes away what is there, and when that was to end: what comes after it within the same change does not take that over.
     fn clear(&mut self) -> Option<Value> {
-        (self.left, self.ends) = (None, Ends::AsBefore);
+        (self.left, self.ends, self.is_new) = (None, Ends::Anew, true);
         self.value.take()
     }
 
@@ -207,8 +214,7 @@ impl View {
     /// Writes a value that ends when its namespace says, as `SET` does.
     pub(super) fn replace(&mut self, key: &[u8], value: Value) -> Result<(), Refusal> {
         let cell = self.cell_mut(key)?.touched()?;
-        cell.value = Some(value);
-        cell.ends = Ends::Anew;
+        (cell.value, cell.ends, cell.is_new) = (Some(value), Ends::Anew, true);
         Ok(())
     }
 
@@ -217,7 +223,7 @@ impl View {
         let Some(cell) = self.cell(from) else { return Ok(()) };
         let (value, ends) = (cell.value().cloned(), cell.lasting());
         let cell = self.cell_mut(to)?.touched()?;
-        (cell.value, cell.ends) = (value, ends);
+        (cell.value, cell.ends, cell.is_new) = (value, ends, true);
         Ok(())
     }
 

@@ -1,0 +1,237 @@
+//! What an EXEC works on: the keys that its commands name, what they have by now, and what was answered so far.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use forebay::{Error, Keyspace};
+use forebay_wire::resp::{
+    Command, CommandSpec, Data, KeyUse, KeyspaceCommand, PubSubCommand, Request, ServerCommand, reply,
+};
+
+use super::Waiting;
+use crate::resp::Service;
+use crate::resp::begun::{self, Begun, Uncommitted};
+use crate::resp::connection::Replies;
+use crate::resp::data::{self, Failed};
+use crate::resp::execute;
+use crate::resp::refuse::refuse;
+use crate::resp::session::Session;
+use crate::resp::values::{self, Answer, Refusal, View};
+
+/// Keys of caches that are loaded together; their values wait for nobody, but are all there at one time.
+const TOGETHER_MAX: usize = 64;
+
+/// The keys that waiting commands name, by keyspace.
+pub(super) struct Places {
+    by_db: BTreeMap<u32, (Arc<Keyspace>, Keys)>,
+}
+
+#[derive(Default)]
+struct Keys {
+    /// Of stores and of memory that no source stands behind.
+    changed: Vec<Bytes>,
+    /// Of caches, what is read.
+    cached: Vec<Bytes>,
+}
+
+impl Places {
+    pub(super) fn of(waiting: &[Waiting], service: &Service, session: &Session) -> Self {
+        let mut by_db = BTreeMap::new();
+        let mut db = session.db;
+        for waiting in waiting {
+            if let Ok(Command::Select { index }) = &waiting.asked
+                && service.keyspaces.contains_key(index)
+            {
+                db = *index;
+            }
+            let Some(keyspace) = service.keyspaces.get(&db) else { continue };
+            let (keyspace, keys) = by_db.entry(db).or_insert_with(|| (Arc::clone(keyspace), Keys::default()));
+            for key in waiting.keys() {
+                match keyspace.find(&key) {
+                    Some(namespace) if namespace.takes_changes() => keys.changed.push(key),
+                    Some(_) if waiting.reads() => keys.cached.push(key),
+                    Some(_) | None => {}
+                }
+            }
+        }
+        Self { by_db }
+    }
+
+    /// Has caches load what the commands read. What cannot be loaded is told by the command that reads it.
+    pub(super) async fn load(&self) {
+        for (keyspace, keys) in self.by_db.values() {
+            for keys in keys.cached.chunks(TOGETHER_MAX) {
+                drop(data::read_many(keys, Some(keyspace)).await);
+            }
+        }
+    }
+
+    /// Waits for the turns of the keys, keyspace after keyspace, as everybody does who changes keys of several.
+    pub(super) async fn begin(self) -> Result<Stage, Error> {
+        let mut by_db = BTreeMap::new();
+        for (db, (keyspace, keys)) in self.by_db {
+            if keys.changed.is_empty() {
+                continue;
+            }
+            let namespaces = data::by_namespace(&keys.changed, &keyspace);
+            let mut begun = Begun::new(db, &keys.changed, namespaces).await?;
+            let view = begun.view();
+            by_db.insert(db, (begun, view));
+        }
+        Ok(Stage { by_db, replies: Replies::gathered(), published: Vec::new(), may_repeat: true })
+    }
+}
+
+/// Keys whose turns the transaction has, what they have by now, and the replies.
+pub(super) struct Stage {
+    by_db: BTreeMap<u32, (Begun, View)>,
+    replies: Replies<'static>,
+    published: Vec<Published>,
+    /// Nothing was done outside the views that cannot be done again.
+    may_repeat: bool,
+}
+
+/// A message that is sent once the rest is committed.
+struct Published {
+    /// Where among the replies its own belongs.
+    place: usize,
+    request: Request,
+    spec: &'static CommandSpec,
+    asked: PubSubCommand,
+}
+
+/// The replies to a transaction that is committed.
+pub(super) struct Answers {
+    replies: BytesMut,
+    published: Vec<Published>,
+}
+
+impl Stage {
+    /// How much was answered so far.
+    pub(super) fn replies_bytes(&self) -> usize {
+        self.replies.out.len()
+    }
+
+    /// Whether all of it may be done again where it cannot be committed.
+    pub(super) fn may_repeat(&self) -> bool {
+        self.may_repeat
+    }
+
+    /// Carries out one command.
+    pub(super) async fn run(
+        &mut self,
+        waiting: &Waiting,
+        service: &Service,
+        session: &mut Session,
+    ) -> io::Result<()> {
+        let Waiting { request, spec, asked } = waiting;
+        let asked = match asked {
+            Ok(Command::Data(asked)) => asked,
+            Ok(other) => return self.beside(request, spec, other.clone(), service, session).await,
+            Err(error) => {
+                reply::error(&mut self.replies.out, &error.to_string());
+                return Ok(());
+            }
+        };
+        let keys = waiting.keys();
+        let on_copies =
+            |key: &Bytes| session.namespace(key).is_some_and(|namespace| !namespace.takes_changes());
+        match keys.iter().filter(|key| on_copies(key)).count() {
+            _ if session.keyspace.is_none() => {
+                execute::no_keyspace(service, session, &mut self.replies.out);
+            }
+            0 => self.on_view(asked, session),
+            copies if copies == keys.len() => {
+                self.may_repeat &= matches!(spec.keys.usage, KeyUse::Read | KeyUse::Inspect);
+                data::carry_out(asked, &keys, spec.keys.usage, service, session, &mut self.replies).await?;
+            }
+            _ => refuse(&Refusal::Mixed.into(), &mut self.replies.out),
+        }
+        Ok(())
+    }
+
+    /// Carries out a command that is not about values.
+    async fn beside(
+        &mut self,
+        request: &Request,
+        spec: &'static CommandSpec,
+        asked: Command,
+        service: &Service,
+        session: &mut Session,
+    ) -> io::Result<()> {
+        let out = &mut self.replies.out;
+        match asked {
+            Command::PubSub(asked @ PubSubCommand::Publish { .. }) => {
+                let (place, request) = (out.len(), request.clone());
+                self.published.push(Published { place, request, spec, asked });
+            }
+            Command::Keyspace(KeyspaceCommand::FlushDb | KeyspaceCommand::FlushAll)
+                if !self.by_db.is_empty() =>
+            {
+                let refusal = format!(
+                    "ERR {} within a transaction that names keys of stores or of memory would wait for itself: flush before or after it",
+                    spec.name
+                );
+                reply::error(out, &refusal);
+            }
+            Command::Server(ServerCommand::DebugSleep { .. }) => {
+                reply::error(
+                    out,
+                    "ERR DEBUG SLEEP within a transaction would keep its keys from everybody: sleep outside",
+                );
+            }
+            asked => {
+                let is_harmless =
+                    matches!(asked, Command::Select { .. } | Command::Ping { .. } | Command::Echo { .. });
+                self.may_repeat &= is_harmless;
+                let replies = &mut self.replies;
+                Box::pin(execute::carry_out(request, spec, asked, service, session, replies)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn on_view(&mut self, asked: &Data, session: &Session) {
+        let out = &mut self.replies.out;
+        let mut none = View::default();
+        let view = self.by_db.get_mut(&session.db).map_or(&mut none, |(_, view)| view);
+        let begun = out.len();
+        if let Err(refusal) = values::run(asked, view, &mut Answer { out, version: session.version }) {
+            out.truncate(begun);
+            refuse(&Failed::from(refusal), out);
+        }
+    }
+
+    /// Makes the keys have what they have by now.
+    pub(super) async fn commit(self, service: &Service) -> Result<Answers, Uncommitted> {
+        let Self { by_db, replies, published, .. } = self;
+        begun::commit(by_db.into_values().collect(), &service.watches).await?;
+        Ok(Answers { replies: replies.out, published })
+    }
+}
+
+impl Answers {
+    /// Sends what was published, and writes the replies, each in its place.
+    pub(super) async fn give_out(
+        mut self,
+        service: &Service,
+        session: &mut Session,
+        out: &mut BytesMut,
+    ) -> io::Result<()> {
+        let mut given = 0;
+        for Published { place, request, spec, asked } in self.published {
+            out.extend_from_slice(
+                &self.replies.split_to(place.saturating_sub(given).min(self.replies.len())),
+            );
+            given = place;
+            let mut replies = Replies::gathered();
+            let asked = Command::PubSub(asked);
+            Box::pin(execute::carry_out(&request, spec, asked, service, session, &mut replies)).await?;
+            out.extend_from_slice(&replies.out);
+        }
+        out.extend_from_slice(&self.replies);
+        Ok(())
+    }
+}
