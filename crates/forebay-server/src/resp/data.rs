@@ -2,8 +2,9 @@
 //!
 //! What a command needs of its keys is in its row of the table. Who only asks whether something is there is told what is held, and
 //! loads nothing. Who reads is given values, through the source where they miss. Who changes has its turn with the keys of a store
-//! (or of memory that no source stands behind), is run on what is there, and what it leaves is committed as one. Where a source or
-//! a sink has the truth, writes go where their namespace says: `cached.rs`.
+//! (or of memory that no source stands behind), is run on what is there, and what it leaves is committed, that of one namespace as
+//! one (`begun.rs` says what holds for several). Where a source or a sink has the truth, writes go where their namespace says:
+//! `cached.rs`.
 
 use std::io;
 use std::sync::Arc;

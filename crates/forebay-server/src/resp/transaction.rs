@@ -30,6 +30,7 @@ use self::stage::Places;
 use super::Service;
 use super::begun::TRIES_MAX;
 use super::connection::Replies;
+use super::data;
 use super::refuse::refuse;
 use super::session::Session;
 use super::watch::{self, Watch, fingerprint};
@@ -42,6 +43,8 @@ const QUEUE_BYTES_MAX: usize = 64 << 20;
 const WORD_BYTES: usize = 32;
 /// The most bytes of replies that one EXEC gathers.
 const REPLIES_BYTES_MAX: usize = 256 << 20;
+/// Keys that are read together; the values of so many are all there at one time.
+const TOGETHER_MAX: usize = 64;
 /// Other connections have their turn on the thread after so many commands of one EXEC.
 const COMMANDS_AT_A_STRETCH: usize = 64;
 
@@ -185,32 +188,31 @@ async fn watch(keys: &[Bytes], service: &Service, session: &mut Session, out: &m
     let Some(keyspace) = session.keyspace.clone() else { return };
     let db = session.db;
     let watch = session.watch.get_or_insert_with(|| Watch::new(&service.watches));
-    let mut added = Vec::new();
-    for key in keys {
-        if !watch.add(db, key) {
-            continue;
-        }
-        added.push(key);
-        let failed = if watch.len() > watch::KEYS_MAX {
-            reply::error(out, &format!("ERR a connection watches at most {} keys", watch::KEYS_MAX));
-            true
-        } else {
-            match value_of(&keyspace, key).await {
-                Ok(value) => {
-                    watch.saw(db, key, fingerprint(value.as_ref()));
-                    false
-                }
-                Err(error) => {
-                    refuse(&error.into(), out);
-                    true
-                }
-            }
-        };
-        if failed {
-            return added.into_iter().for_each(|key| watch.forget(db, key));
+    let added: Vec<Bytes> = keys.iter().filter(|key| watch.add(db, key)).cloned().collect();
+    let seen = if watch.len() > watch::KEYS_MAX {
+        reply::error(out, &format!("ERR a connection watches at most {} keys", watch::KEYS_MAX));
+        false
+    } else if let Err(error) = look(&added, &keyspace, db, watch).await {
+        refuse(&error.into(), out);
+        false
+    } else {
+        reply::ok(out);
+        true
+    };
+    if !seen {
+        added.iter().for_each(|key| watch.forget(db, key));
+    }
+}
+
+/// Notes what keys have that are watched from now on.
+async fn look(keys: &[Bytes], keyspace: &Keyspace, db: u32, watch: &mut Watch) -> Result<(), Error> {
+    for keys in keys.chunks(TOGETHER_MAX) {
+        for (key, read) in keys.iter().zip(data::read_many(keys, Some(keyspace)).await) {
+            let value = read.transpose()?.and_then(|read| read.value);
+            watch.saw(db, key, fingerprint(value.as_ref()));
         }
     }
-    reply::ok(out);
+    Ok(())
 }
 
 async fn value_of(keyspace: &Keyspace, key: &[u8]) -> Result<Option<Value>, Error> {

@@ -10,7 +10,7 @@ use forebay_wire::resp::{
     Command, CommandSpec, Data, KeyUse, KeyspaceCommand, PubSubCommand, Request, ServerCommand, reply,
 };
 
-use super::Waiting;
+use super::{TOGETHER_MAX, Waiting};
 use crate::resp::Service;
 use crate::resp::begun::{self, Begun, Uncommitted};
 use crate::resp::connection::Replies;
@@ -19,9 +19,6 @@ use crate::resp::execute;
 use crate::resp::refuse::refuse;
 use crate::resp::session::Session;
 use crate::resp::values::{self, Answer, Refusal, View};
-
-/// Keys of caches that are loaded together; their values wait for nobody, but are all there at one time.
-const TOGETHER_MAX: usize = 64;
 
 /// The keys that waiting commands name, by keyspace.
 pub(super) struct Places {

@@ -1,6 +1,31 @@
 //! MULTI, EXEC, WATCH: what waits is carried out together, or not at all.
 
-use super::{NAMESPACES, Resp, Stage};
+use super::{NAMESPACES, Resp, Stage, request, shown};
+
+/// A store, and memory that no source stands behind, too small for a [`large`] value.
+const TWO: &str = r#"
+[memory]
+budget = "1 MiB"
+[namespace.first]
+key = "first:{name}"
+mode = "store"
+ttl = "1d"
+[namespace.second]
+key = "second:{name}"
+mode = "cache"
+ttl = "60s"
+"#;
+
+fn large() -> String {
+    "x".repeat(2 << 20)
+}
+
+/// Says each line, and is answered as stands beside it.
+async fn converse(client: &mut Resp, lines: &[(&str, &str)]) {
+    for (line, said) in lines {
+        assert_eq!(client.say(line).await, *said, "{line}");
+    }
+}
 
 #[tokio::test]
 async fn commands_wait_for_exec_and_are_answered_together() {
@@ -159,4 +184,158 @@ async fn what_a_transaction_reads_of_a_cache_is_loaded_and_its_writes_go_where_t
         "{replies}"
     );
     assert!(replies.ends_with(" OK]"), "{replies}");
+}
+
+/// Who clears a store waits for the transaction, which would wait for who clears: not within one that names keys of it.
+#[tokio::test]
+async fn a_transaction_does_not_wait_for_itself() {
+    let stage = Stage::with("").await;
+    let mut client = stage.resp().await;
+    assert_eq!(client.say("MULTI").await, "OK");
+    for line in ["SET a 1", "FLUSHDB", "FLUSHALL", "DEBUG SLEEP 1000", "GET a"] {
+        assert_eq!(client.say(line).await, "QUEUED");
+    }
+    let replies = client.say("EXEC").await;
+    assert!(replies.starts_with("[OK !ERR FLUSHDB within a transaction that names keys"), "{replies}");
+    assert!(
+        replies.contains(" !ERR FLUSHALL within") && replies.contains(" !ERR DEBUG SLEEP within"),
+        "{replies}"
+    );
+    assert!(replies.ends_with(" 1]"), "{replies}");
+    let alone = [("MULTI", "OK"), ("FLUSHDB", "QUEUED"), ("EXEC", "[OK]"), ("GET a", "nil")];
+    converse(&mut client, &alone).await;
+}
+
+#[tokio::test]
+async fn a_value_renamed_to_another_namespace_is_never_lost() {
+    let stage = Stage::with(TWO).await;
+    let (mut client, mut other) = (stage.resp().await, stage.resp().await);
+    assert_eq!(client.say(&format!("SET first:a {}", large())).await, "OK");
+    let refused = client.say("RENAME first:a second:a").await;
+    assert!(refused.starts_with("!FBTOOLARGE"), "{refused}");
+    converse(&mut client, &[("STRLEN first:a", "2097152"), ("EXISTS second:a", "0")]).await;
+    assert_eq!(other.say("WATCH first:b second:b").await, "OK");
+    let moved = [
+        ("SET second:b 1", "OK"),
+        ("RENAME second:b first:b", "OK"),
+        ("EXISTS second:b", "0"),
+        ("GET first:b", "1"),
+        ("RENAMENX first:b second:b", "1"),
+        ("EXISTS first:b", "0"),
+        ("GET second:b", "1"),
+    ];
+    converse(&mut client, &moved).await;
+    let told = [("MULTI", "OK"), ("GET second:b", "QUEUED"), ("EXEC", "nil")];
+    converse(&mut other, &told).await;
+}
+
+#[tokio::test]
+async fn a_new_value_does_not_end_when_a_deleted_one_was_to() {
+    let stage = Stage::with("").await;
+    let mut client = stage.resp().await;
+    for (lines, replies, ends) in [
+        (&["DEL a", "INCR a"][..], "[1 1]", "-1"),
+        (&["DEL a", "HSET a f 1"], "[1 1]", "-1"),
+        (&["DEL a", "APPEND a x", "TTL a"], "[1 1 -1]", "-1"),
+        (&["RENAME a b", "SET a 1", "EXPIRE a 500"], "[OK OK 1]", "500"),
+    ] {
+        converse(&mut client, &[("SET a 1 EX 1000", "OK"), ("MULTI", "OK")]).await;
+        for line in lines {
+            assert_eq!(client.say(line).await, "QUEUED");
+        }
+        assert_eq!(client.say("EXEC").await, replies, "{lines:?}");
+        assert_eq!(client.say("TTL a").await, ends, "{lines:?}");
+        assert_eq!(client.say("DEL a").await, "1");
+    }
+    let kept = [("SET a 1 EX 1000", "OK"), ("MULTI", "OK"), ("APPEND a x", "QUEUED"), ("EXEC", "[2]")];
+    converse(&mut client, &kept).await;
+    let left: u64 = client.say("TTL a").await.parse().unwrap();
+    assert!((900..=1000).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn a_transaction_has_a_bound_in_bytes() {
+    let stage = Stage::with("").await;
+    let mut client = stage.resp().await;
+    let large = "x".repeat(30 << 20);
+    assert_eq!(client.say("MULTI").await, "OK");
+    for key in ["a", "b"] {
+        assert_eq!(client.say(&format!("SET {key} {large}")).await, "QUEUED");
+    }
+    let refused = client.say(&format!("SET c {large}")).await;
+    assert_eq!(refused, "!ERR a transaction has at most 67108864 bytes");
+    assert_eq!(client.say("SET d 1").await, "QUEUED");
+    let aborted = "!EXECABORT Transaction discarded because of previous errors.";
+    converse(&mut client, &[("EXEC", aborted), ("EXISTS a d", "0")]).await;
+}
+
+#[tokio::test]
+async fn what_is_published_is_sent_after_the_commit() {
+    let stage = Stage::with(TWO).await;
+    let (mut listener, mut speaker) = (stage.resp().await, stage.resp().await);
+    assert_eq!(listener.say("SUBSCRIBE news").await, "[subscribe news 1]");
+    converse(&mut speaker, &[("MULTI", "OK"), ("PUBLISH news lost", "QUEUED")]).await;
+    assert_eq!(speaker.say(&format!("SET second:a {}", large())).await, "QUEUED");
+    let refused = speaker.say("EXEC").await;
+    assert!(refused.starts_with("!FBTOOLARGE"), "{refused}");
+    let committed = [
+        ("MULTI", "OK"),
+        ("PUBLISH news one", "QUEUED"),
+        ("SET first:a 5", "QUEUED"),
+        ("PUBLISH none two", "QUEUED"),
+        ("PUBLISH news three", "QUEUED"),
+        ("GET first:a", "QUEUED"),
+        ("EXEC", "[1 OK 0 1 5]"),
+    ];
+    converse(&mut speaker, &committed).await;
+    for message in ["[message news one]", "[message news three]"] {
+        assert_eq!(shown(&listener.next().await.unwrap()), message);
+    }
+}
+
+#[tokio::test]
+async fn unwatch_waits_as_other_commands_do() {
+    let stage = Stage::with("").await;
+    let (mut one, mut other) = (stage.resp().await, stage.resp().await);
+    for (change, said) in [("SET a 2", "nil"), ("SET b 2", "[OK nil]")] {
+        assert_eq!(other.say("DEL a").await.len(), 1);
+        converse(&mut one, &[("WATCH a", "OK"), ("MULTI", "OK"), ("UNWATCH", "QUEUED")]).await;
+        assert_eq!(other.say(change).await, "OK");
+        converse(&mut one, &[("GET a", "QUEUED"), ("EXEC", said)]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_watch_that_fails_leaves_those_before_it() {
+    let stage = Stage::with(NAMESPACES).await;
+    stage.sql("drop table doomed").await;
+    let (mut one, mut other) = (stage.resp().await, stage.resp().await);
+    let many: Vec<String> = (0..=10_000).map(|number| format!("many{number}")).collect();
+    let many = format!("WATCH {}", many.join(" "));
+    for (fails, refusal) in
+        [("WATCH b broken:a", "!FB"), (many.as_str(), "!ERR a connection watches at most 10000 keys")]
+    {
+        for (change, said) in [("SET a 2", "nil"), ("SET b 2", "[OK]"), ("SET many1 2", "[OK]")] {
+            assert_eq!(one.say("WATCH a a").await, "OK");
+            assert_eq!(one.say("WATCH a").await, "OK");
+            let refused = one.say(fails).await;
+            assert!(refused.starts_with(refusal), "{refused}");
+            assert_eq!(other.say(change).await, "OK");
+            converse(&mut one, &[("MULTI", "OK"), ("SET done 1", "QUEUED"), ("EXEC", said)]).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pause_of_writes_holds_an_exec_that_writes() {
+    let stage = Stage::with("").await;
+    let (mut one, mut other) = (stage.resp().await, stage.resp().await);
+    converse(&mut one, &[("MULTI", "OK"), ("SET a 1", "QUEUED")]).await;
+    assert_eq!(other.say("CLIENT PAUSE 100000 WRITE").await, "OK");
+    one.send(&request(&["EXEC"])).await;
+    for _ in 0..50 {
+        assert_eq!(other.say("GET a").await, "nil");
+    }
+    assert_eq!(other.say("CLIENT UNPAUSE").await, "OK");
+    assert_eq!(shown(&one.next().await.unwrap()), "[OK]");
 }
