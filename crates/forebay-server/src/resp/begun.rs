@@ -40,18 +40,9 @@ struct Part {
     deletes: bool,
 }
 
-/// Why a change was not committed.
-pub(super) struct Uncommitted {
-    pub(super) error: Error,
-    /// Another namespace had been changed by then.
-    is_partial: bool,
-}
-
-impl Uncommitted {
-    /// Whether nothing was done since somebody else was faster, so that it may be begun again.
-    pub(super) fn may_begin_again(&self) -> bool {
-        !self.is_partial && matches!(self.error, Error::ChangedMeanwhile { .. })
-    }
+/// Whether a change was not committed, no part of it, since somebody else was faster: it may be begun again.
+pub(super) fn may_begin_again(error: &Error) -> bool {
+    matches!(error, Error::ChangedMeanwhile { .. })
 }
 
 impl Begun {
@@ -145,15 +136,20 @@ impl Part {
 }
 
 /// Makes the keys have what the views have now, as the module's head says, and tells who watches those that were changed.
-pub(super) async fn commit(all: Vec<(Begun, View)>, watches: &Arc<Watches>) -> Result<(), Uncommitted> {
+///
+/// # Errors
+/// As [`KeysChange::commit`]: nothing was done, except after [`Error::StoreUnconfirmed`], which also says that one namespace was
+/// changed and another was not.
+pub(super) async fn commit(all: Vec<(Begun, View)>, watches: &Arc<Watches>) -> Result<(), Error> {
     let mut parts: Vec<Part> = all.into_iter().flat_map(|(begun, view)| begun.filled(view)).collect();
     parts.sort_by_key(Part::order);
     let mut changing = parts.iter().filter(|part| !part.changed.is_empty());
     // The commit of one namespace is not cut by who goes away; a task would cost the usual command something.
-    let (Some(first), Some(_), Some(tasks)) = (changing.next(), changing.next(), Tasks::current()) else {
+    let (Some(first), Some(_)) = (changing.next(), changing.next()) else {
         return in_order(parts, Arc::clone(watches)).await;
     };
     let namespace = Arc::clone(&first.namespace);
+    let Some(tasks) = Tasks::current() else { return in_order(parts, Arc::clone(watches)).await };
     let (tell, told) = oneshot::channel();
     let (owner, watches) = (tasks.clone(), Arc::clone(watches));
     tasks.start(async move {
@@ -163,22 +159,23 @@ pub(super) async fn commit(all: Vec<(Begun, View)>, watches: &Arc<Watches>) -> R
         drop(owner);
     });
     // Each of the namespaces has a deadline for its part.
-    let lost = || Uncommitted { error: Error::StoreUnconfirmed { namespace, cause: None }, is_partial: true };
-    told.await.unwrap_or_else(|_| Err(lost()))
+    told.await.unwrap_or_else(|_| Err(Error::StoreUnconfirmed { namespace, cause: None }))
 }
 
-async fn in_order(parts: Vec<Part>, watches: Arc<Watches>) -> Result<(), Uncommitted> {
+async fn in_order(parts: Vec<Part>, watches: Arc<Watches>) -> Result<(), Error> {
     let mut is_partial = false;
-    for Part { change, db, changed, .. } in parts {
+    for Part { change, namespace, db, changed, .. } in parts {
         let has_effect = !changed.is_empty();
         let mut telling = Telling { watches: &watches, db, changed };
-        if let Err(error) = change.commit().await {
-            if !matches!(error, Error::StoreUnconfirmed { .. }) {
+        match change.commit().await {
+            Ok(()) => is_partial |= has_effect,
+            Err(error @ Error::StoreUnconfirmed { .. }) => return Err(error),
+            Err(error) => {
                 telling.changed.clear();
+                let partial = |cause| Error::StoreUnconfirmed { namespace, cause: Some(Arc::new(cause)) };
+                return Err(if is_partial { partial(error) } else { error });
             }
-            return Err(Uncommitted { error, is_partial });
         }
-        is_partial |= has_effect;
     }
     Ok(())
 }

@@ -294,8 +294,10 @@ async fn change(
     if let Some((key, value, ttl)) = plain_set(data)
         && let Some(namespace) = keyspace.find(key)
     {
-        namespace.set_key(key, Blob::opaque(value).into(), ttl).await?;
+        let set = namespace.set_key(key, Blob::opaque(value).into(), ttl).await;
+        // Also where it failed: what is not confirmed may be there.
         watches.changed(db, keys);
+        set?;
         answer.ok();
         return Ok(());
     }
@@ -306,10 +308,10 @@ async fn change(
         values::run(data, &mut view, answer)?;
         match begun::commit(vec![(begun, view)], watches).await {
             Ok(()) => break,
-            Err(uncommitted) if tries_left > 0 && uncommitted.may_begin_again() => {
+            Err(error) if tries_left > 0 && begun::may_begin_again(&error) => {
                 answer.out.truncate(answered);
             }
-            Err(uncommitted) => return Err(uncommitted.error.into()),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())

@@ -28,7 +28,7 @@ use forebay_wire::resp::{
 
 use self::stage::Places;
 use super::Service;
-use super::begun::TRIES_MAX;
+use super::begun::{TRIES_MAX, may_begin_again};
 use super::connection::Replies;
 use super::data;
 use super::refuse::refuse;
@@ -292,10 +292,10 @@ async fn attempt(
             reply::array(out, waiting.len());
             answers.give_out(service, session, out).await?;
         }
-        Err(uncommitted) if uncommitted.may_begin_again() => {
+        Err(error) if may_begin_again(&error) => {
             return Ok(Attempt::ChangedMeanwhile { may_begin_again: may_repeat });
         }
-        Err(uncommitted) => refuse(&uncommitted.error.into(), out),
+        Err(error) => refuse(&error.into(), out),
     }
     Ok(Attempt::Answered)
 }

@@ -12,7 +12,7 @@ use forebay_wire::resp::{
 
 use super::{TOGETHER_MAX, Waiting};
 use crate::resp::Service;
-use crate::resp::begun::{self, Begun, Uncommitted};
+use crate::resp::begun::{self, Begun};
 use crate::resp::connection::Replies;
 use crate::resp::data::{self, Failed};
 use crate::resp::execute;
@@ -202,7 +202,7 @@ impl Stage {
     }
 
     /// Makes the keys have what they have by now.
-    pub(super) async fn commit(self, service: &Service) -> Result<Answers, Uncommitted> {
+    pub(super) async fn commit(self, service: &Service) -> Result<Answers, Error> {
         let Self { by_db, replies, published, .. } = self;
         begun::commit(by_db.into_values().collect(), &service.watches).await?;
         Ok(Answers { replies: replies.out, published })
