@@ -301,7 +301,7 @@ async fn change(
         answer.ok();
         return Ok(());
     }
-    let answered = answer.out.len();
+    let answered = answer.len();
     for tries_left in (0..TRIES_MAX).rev() {
         let mut begun = Begun::new(db, keys, by_namespace(keys, keyspace)).await?;
         let mut view = begun.view();
@@ -309,7 +309,7 @@ async fn change(
         match begun::commit(vec![(begun, view)], watches).await {
             Ok(()) => break,
             Err(error) if tries_left > 0 && begun::may_begin_again(&error) => {
-                answer.out.truncate(answered);
+                answer.cut_back(answered);
             }
             Err(error) => return Err(error.into()),
         }

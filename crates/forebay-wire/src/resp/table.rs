@@ -229,6 +229,7 @@ const fn capitals(mut letters: [u8; 8]) -> u64 {
 }
 
 /// Where in the index the search for a packed name begins.
+#[expect(clippy::cast_possible_truncation, reason = "no more bits are left than number the slots")]
 const fn slot_of(packed: Packed) -> usize {
     let [head, tail] = packed;
     let folded = head ^ tail.rotate_left(23);

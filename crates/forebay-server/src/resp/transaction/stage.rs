@@ -195,7 +195,7 @@ impl Stage {
         let mut none = View::default();
         let view = self.by_db.get_mut(&session.db).map_or(&mut none, |(_, view)| view);
         let begun = out.len();
-        if let Err(refusal) = values::run(asked, view, &mut Answer { out, version: session.version }) {
+        if let Err(refusal) = values::run(asked, view, &mut Answer::new(out, session.version)) {
             out.truncate(begun);
             refuse(&Failed::from(refusal), out);
         }

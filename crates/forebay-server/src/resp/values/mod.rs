@@ -123,6 +123,17 @@ impl<'o> Answer<'o> {
         Self { out, version, is_cut: false }
     }
 
+    /// How much has been written.
+    pub(super) fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes back what was written since there were `len` bytes.
+    pub(super) fn cut_back(&mut self, len: usize) {
+        self.out.truncate(len);
+        self.is_cut = false;
+    }
+
     pub(super) fn ok(&mut self) {
         reply::ok(self.out);
     }
