@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::{DatabaseError, DatabaseOptions};
 
@@ -17,10 +18,14 @@ pub(super) async fn open(path: &Path, options: &DatabaseOptions) -> Result<Sqlit
     }
     let connect = SqliteConnectOptions::new()
         .filename(path)
-        .create_if_missing(options.create)
+        .create_if_missing(false)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(options.pool_wait);
+    if options.create {
+        // At the start alone: a file that is taken away later is missed, and not made anew without a table in it.
+        connect.clone().create_if_missing(true).connect().await?.close().await?;
+    }
     Ok(options.pool().connect_with(connect).await?)
 }
 
