@@ -82,6 +82,8 @@ async fn a_replica_is_read_unless_it_lags() {
         assert_eq!(is, price, "by a copy: {by_copy}");
         copied += u32::from(by_copy);
     }
+    // However far behind it was left, it has all of them when it is stopped.
+    assert_eq!(told_by_a_copy(&source).await, 100);
     let direct = PgPool::connect(&copy).await.unwrap();
     sqlx::raw_sql("select pg_wal_replay_pause()").execute(&direct).await.unwrap();
     sql(&database, "update quotes set price = 200").await;
