@@ -11,6 +11,7 @@ pub mod configuration;
 pub mod connect;
 pub mod disks;
 mod http;
+mod keyspaces;
 pub mod problem;
 pub mod process;
 mod resp;

@@ -15,6 +15,7 @@ use crate::app::{App, Progress};
 use crate::assembly::{self, Assembly, AssemblyError};
 use crate::configuration::Deployment;
 use crate::disks::Disks;
+use crate::keyspaces::{InService, Keyspaces};
 use crate::stop::{self, StopSender};
 use crate::warming::{self, Warmer};
 use crate::{http, resp, waiting_writes};
@@ -113,17 +114,11 @@ pub async fn start_by(
     };
     let addresses = (address(&http, server.http), address(&resp, server.resp));
     let warmer = warming::start(deployment, keyspaces.values(), engine.clock(), warm_tasks);
-    let by_name =
-        keyspaces.values().map(|keyspace| (keyspace.name().to_owned(), Arc::clone(keyspace))).collect();
-    listeners.spawn(http::serve(http, http::router(by_name).merge(routes), stopped.clone()));
     let all = keyspaces.values().cloned().collect();
+    let keyspaces = Keyspaces::new(InService::new(keyspaces, disks.of_stores(deployment)));
+    listeners.spawn(http::serve(http, http::router(keyspaces.clone()).merge(routes), stopped.clone()));
     listeners.spawn(waiting_writes::look_after(all, engine.clock().clone(), stopped.clone()));
-    let service = resp::Service::new(
-        keyspaces,
-        disks.of_stores(deployment),
-        deployment.memory.budget_bytes,
-        engine.clock().clone(),
-    );
+    let service = resp::Service::new(keyspaces, deployment.memory.budget_bytes, engine.clock().clone());
     listeners.spawn(resp::serve(resp, Arc::new(service), stopped));
     tracing::info!(http = %addresses.0, resp = %addresses.1, "serving");
     let (http, resp) = addresses;

@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt as _;
 
+use crate::keyspaces::{InService, Keyspaces};
 use crate::{http, resp, stop};
 
 /// Two instances; clients speak to the first.
@@ -53,19 +54,15 @@ impl Pair {
         let (first, other) = (instance(1), instance(2));
         let mut keyspace = Keyspace::new("shop");
         keyspace.add(first.1.clone()).unwrap();
-        let keyspace = Arc::new(keyspace);
-        let service = resp::Service::new(
-            BTreeMap::from([(0, Arc::clone(&keyspace))]),
-            BTreeMap::new(),
-            0,
-            clock.clone(),
-        );
+        let served = InService::new(BTreeMap::from([(0, Arc::new(keyspace))]), BTreeMap::new());
+        let keyspaces = Keyspaces::new(served);
+        let service = resp::Service::new(keyspaces.clone(), 0, clock.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stop, stopped) = stop::channel();
         let tasks = Tasks::current().unwrap();
         tasks.spawn(resp::serve(listener, Arc::new(service), stopped));
-        let router = http::router(BTreeMap::from([("shop".to_owned(), keyspace)]));
+        let router = http::router(keyspaces);
         Self { clock, tier, row, first, other, router, client, _stop: stop, _tasks: tasks }
     }
 

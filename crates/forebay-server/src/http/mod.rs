@@ -5,9 +5,6 @@
 
 mod answer;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
@@ -16,27 +13,25 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
-use forebay::{Blob, Keyspace, Namespace, Value, Writes};
+use forebay::{Blob, Namespace, Value, Writes};
 use tokio::net::TcpListener;
 
+use crate::keyspaces::{InService, Keyspaces};
 use crate::problem::Problem;
 use crate::stop::Stop;
-
-/// Keyspaces by name.
-type Keyspaces = Arc<BTreeMap<String, Arc<Keyspace>>>;
 
 /// The largest value that is taken, in bytes.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The routes of the keyspaces.
-pub(crate) fn router(keyspaces: BTreeMap<String, Arc<Keyspace>>) -> Router {
+pub(crate) fn router(keyspaces: Keyspaces) -> Router {
     let of_key = get(read).put(write).delete(delete).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     Router::new()
         .route("/health", get(async || "ok\n"))
         .route("/v1/{keyspace}/{namespace}/{*key}", of_key)
         .fallback(async || Problem::no_such_path())
         .method_not_allowed_fallback(async || Problem::no_such_method())
-        .with_state(Arc::new(keyspaces))
+        .with_state(keyspaces)
 }
 
 /// Serves until it is told to stop, then finishes the requests under way.
@@ -60,7 +55,8 @@ async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Path((keyspace, namespace, key)) = path.map_err(|_| Problem::bad_path())?;
-    let namespace = find(&keyspaces, &keyspace, &namespace, &key)?;
+    let served = keyspaces.now();
+    let namespace = find(&served, &keyspace, &namespace, &key)?;
     let read = if asks_for_the_truth(&headers) {
         namespace.read_fresh(key.as_bytes()).await
     } else {
@@ -78,7 +74,8 @@ async fn write(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let Path((keyspace, namespace, key)) = path.map_err(|_| Problem::bad_path())?;
-    let namespace = find(&keyspaces, &keyspace, &namespace, &key)?;
+    let served = keyspaces.now();
+    let namespace = find(&served, &keyspace, &namespace, &key)?;
     let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::body_too_large(BODY_BYTES_MAX),
         _ => Problem::no_body(),
@@ -95,7 +92,8 @@ async fn write(
 /// Deletes the key where the namespace's writes go; of a cache it drops every copy, and the next read loads.
 async fn delete(State(keyspaces): State<Keyspaces>, path: KeyPath) -> Result<Response, Problem> {
     let Path((keyspace, namespace, key)) = path.map_err(|_| Problem::bad_path())?;
-    let namespace = find(&keyspaces, &keyspace, &namespace, &key)?;
+    let served = keyspaces.now();
+    let namespace = find(&served, &keyspace, &namespace, &key)?;
     let key = key.as_bytes();
     let deleted = match namespace.policy().writes {
         Writes::Through | Writes::Behind | Writes::Store => namespace.delete_key(key).await,
@@ -116,12 +114,12 @@ fn asks_for_the_truth(headers: &HeaderMap) -> bool {
 }
 
 fn find<'k>(
-    keyspaces: &'k Keyspaces,
+    served: &'k InService,
     keyspace: &str,
     namespace: &str,
     key: &str,
 ) -> Result<&'k Namespace<Blob>, Problem> {
-    let found = keyspaces.get(keyspace).ok_or_else(|| Problem::no_keyspace(keyspace))?;
+    let found = served.named(keyspace).ok_or_else(|| Problem::no_keyspace(keyspace))?;
     let found = found.namespace(namespace).ok_or_else(|| Problem::no_namespace(keyspace, namespace))?;
     if found.pattern().matches(key.as_bytes()).is_none() {
         return Err(Problem::bad_key(key, &found.pattern().to_string()));

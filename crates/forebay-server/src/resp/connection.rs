@@ -137,6 +137,11 @@ async fn converse(mut stream: TcpStream, service: &Service, session: &mut Sessio
         input.reserve(READ_BYTES);
         let read = tokio::select! {
             read = from.read_buf(&mut input) => read?,
+            () = session.served.moved() => {
+                // An idle connection keeps nothing that is no longer declared.
+                session.follow();
+                continue;
+            }
             message = session.inbox.next() => {
                 session.write(&message, &mut replies.out);
                 continue;

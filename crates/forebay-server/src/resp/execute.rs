@@ -62,6 +62,7 @@ async fn answer(
             return Ok(());
         }
     }
+    session.look_again();
     service.monitors.tell(spec, request, session);
     let asked = spec.parse(request);
     if let Some(queue) = &mut session.queue
@@ -100,7 +101,7 @@ pub(super) async fn carry_out(
 ) -> io::Result<()> {
     let out = &mut replies.out;
     if spec.keys.are_there() && session.keyspace.is_none() {
-        no_keyspace(service, session, out);
+        no_keyspace(session, out);
         return Ok(());
     }
     match command {
@@ -111,13 +112,13 @@ pub(super) async fn carry_out(
         }
         Command::PubSub(asked) => pubsub::carry_out(asked, service, session, out),
         Command::Transaction(asked) => transact(asked, service, session, replies).await?,
-        Command::Keyspace(_) if session.keyspace.is_none() => no_keyspace(service, session, out),
+        Command::Keyspace(_) if session.keyspace.is_none() => no_keyspace(session, out),
         Command::Keyspace(asked) => keyspace::carry_out(asked, service, session, out).await,
         Command::Freshness(asked) => freshness::carry_out(asked, session, out).await,
         Command::FbBackup { to, of } => {
-            operators::backup(&to, of.as_deref(), service, session, out).await;
+            operators::backup(&to, of.as_deref(), session, out).await;
         }
-        Command::FbDeadLetters(asked) => operators::dead_letters(asked, service, session, replies).await?,
+        Command::FbDeadLetters(asked) => operators::dead_letters(asked, session, replies).await?,
         Command::Ping { message } if is_listening_only(session) => {
             reply::array(out, 2);
             reply::bulk(out, b"pong");
@@ -126,7 +127,7 @@ pub(super) async fn carry_out(
         Command::Ping { message: None } => reply::simple(out, "PONG"),
         Command::Ping { message: Some(message) } | Command::Echo { message } => reply::bulk(out, &message),
         Command::Hello(hello) => client::hello(hello, session, out),
-        Command::Select { index } if session.select(service, index) => reply::ok(out),
+        Command::Select { index } if session.select(index) => reply::ok(out),
         Command::Select { .. } => reply::error(out, &CommandError::NoSuchIndex.to_string()),
         Command::Client(asked) => client::client(asked, service, session, out),
         Command::Describe(asked) => describe::answer(out, session.version, &asked),
@@ -136,7 +137,7 @@ pub(super) async fn carry_out(
             reply::ok(out);
         }
         Command::Reset => {
-            session.reset(service, out);
+            session.reset(out);
             reply::simple(out, "RESET");
         }
     }
@@ -168,8 +169,8 @@ fn is_listening_only(session: &Session) -> bool {
 }
 
 /// A key has no meaning where no keyspace is picked.
-pub(super) fn no_keyspace(service: &Service, session: &Session, out: &mut BytesMut) {
-    let numbers: Vec<String> = service.keyspaces.keys().map(u32::to_string).collect();
+pub(super) fn no_keyspace(session: &Session, out: &mut BytesMut) {
+    let numbers: Vec<String> = session.served.now().all().map(|(number, _)| number.to_string()).collect();
     reply::error(
         out,
         &format!("ERR no keyspace has db {}: SELECT one of {}", session.db, numbers.join(", ")),

@@ -56,7 +56,8 @@ pub(super) struct Counted {
 impl Counted {
     /// What has been counted by now.
     pub(super) fn now(service: &Service) -> Self {
-        let namespaces = service.keyspaces.values().flat_map(|keyspace| keyspace.namespaces());
+        let served = service.keyspaces.now();
+        let namespaces = served.all().flat_map(|(_, keyspace)| keyspace.namespaces());
         let counted = Self { commands: service.commands.load(Ordering::Relaxed), ..Self::default() };
         namespaces.map(Namespace::counts).fold(counted, |sum, counts| Self {
             hits: sum.hits + counts.hits + counts.stale,
@@ -78,8 +79,8 @@ fn stats(service: &Service) -> String {
 }
 
 fn keyspaces(service: &Service) -> String {
-    let line = |(db, keyspace): (&u32, &Arc<forebay::Keyspace>)| {
+    let line = |(db, keyspace): (u32, &Arc<forebay::Keyspace>)| {
         format!("db{db}:name={},namespaces={}\r\n", keyspace.name(), keyspace.namespaces().len())
     };
-    service.keyspaces.iter().map(line).collect()
+    service.keyspaces.now().all().map(line).collect()
 }

@@ -36,7 +36,10 @@ pub(super) async fn carry_out(
         KeyspaceCommand::RandomKey => random_key(keyspace, session, out).await,
         KeyspaceCommand::DbSize => count(keyspace, out).await,
         KeyspaceCommand::FlushDb => flush([keyspace.as_ref()], out).await,
-        KeyspaceCommand::FlushAll => flush(service.keyspaces.values().map(AsRef::as_ref), out).await,
+        KeyspaceCommand::FlushAll => {
+            let all: Vec<&Keyspace> = session.served.now().all().map(|(_, keyspace)| &**keyspace).collect();
+            flush(all, out).await
+        }
         KeyspaceCommand::SwapDb => Err(Refusal::Swap.into()),
     };
     if let Err(failed) = done {

@@ -27,11 +27,9 @@ mod values;
 mod walk;
 mod watch;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
-use forebay::Keyspace;
 use forebay::rt::{Clock, Mutex, Tasks, Tick};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -42,7 +40,7 @@ use self::monitor::Monitors;
 use self::pubsub::Channels;
 use self::walk::Walks;
 use self::watch::Watches;
-use crate::disks::StoresOf;
+use crate::keyspaces::Keyspaces;
 use crate::stop::Stop;
 
 /// Connections beyond this many wait to be accepted.
@@ -51,10 +49,7 @@ const CONNECTIONS_MAX: usize = 10_000;
 /// What all connections share.
 #[derive(Debug)]
 pub(crate) struct Service {
-    /// By the number that `SELECT` picks them by.
-    keyspaces: BTreeMap<u32, Arc<Keyspace>>,
-    /// What stores of these keyspaces lie on, for backups.
-    stores: BTreeMap<u32, StoresOf>,
+    keyspaces: Keyspaces,
     channels: Arc<Channels>,
     monitors: Arc<Monitors>,
     /// What waits for all connections.
@@ -75,16 +70,10 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn new(
-        keyspaces: BTreeMap<u32, Arc<Keyspace>>,
-        stores: BTreeMap<u32, StoresOf>,
-        memory_bytes: u64,
-        clock: Clock,
-    ) -> Self {
+    pub(crate) fn new(keyspaces: Keyspaces, memory_bytes: u64, clock: Clock) -> Self {
         let started = clock.now();
         Self {
             keyspaces,
-            stores,
             clients: Arc::new(Clients::new(clock.clone())),
             channels: Arc::default(),
             monitors: Arc::default(),

@@ -7,7 +7,6 @@ use bytes::{Bytes, BytesMut};
 use forebay::{Blob, DeadLetter, Namespace, Value};
 use forebay_wire::resp::{DeadLetters, describe, reply};
 
-use super::Service;
 use super::connection::Replies;
 use super::execute::{no_keyspace, whole};
 use super::freshness::Told;
@@ -16,14 +15,8 @@ use crate::disks::StoresOf;
 
 /// Writes what the stores of the connection's keyspace hold to a folder of this machine, if they lie in the data folder `of`. Writes go on
 /// meanwhile.
-pub(super) async fn backup(
-    to: &Bytes,
-    of: Option<&[u8]>,
-    service: &Service,
-    session: &Session,
-    out: &mut BytesMut,
-) {
-    let Some(StoresOf { data, disk }) = service.stores.get(&session.db) else {
+pub(super) async fn backup(to: &Bytes, of: Option<&[u8]>, session: &Session, out: &mut BytesMut) {
+    let Some(StoresOf { data, disk }) = session.served.now().stores(session.db) else {
         return reply::error(out, "ERR this keyspace has no stores: there is nothing to back up");
     };
     if of.is_some_and(|of| !is_folder(data, of)) {
@@ -58,13 +51,12 @@ fn is_folder(data: &Path, asked: &[u8]) -> bool {
 /// Lists dead letters of the connection's keyspace, or decides what becomes of them.
 pub(super) async fn dead_letters(
     asked: DeadLetters,
-    service: &Service,
     session: &Session,
     replies: &mut Replies<'_>,
 ) -> io::Result<()> {
     let out = &mut replies.out;
     let Some(keyspace) = &session.keyspace else {
-        no_keyspace(service, session, out);
+        no_keyspace(session, out);
         return Ok(());
     };
     let namespaces = keyspace.namespaces();

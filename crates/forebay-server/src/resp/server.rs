@@ -58,7 +58,7 @@ pub(super) async fn carry_out(
 
 /// What is set up, under the names that Redis has for it.
 fn settings(service: &Service) -> Vec<(&'static str, String)> {
-    let databases = service.keyspaces.keys().max().map_or(0, |last| last.saturating_add(1));
+    let databases = service.keyspaces.now().all().next_back().map_or(0, |(last, _)| last.saturating_add(1));
     vec![
         ("appendonly", "yes".into()),
         ("databases", databases.to_string()),

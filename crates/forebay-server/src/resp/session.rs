@@ -15,6 +15,7 @@ use super::monitor::Monitoring;
 use super::pubsub::Subscriptions;
 use super::transaction::Queue;
 use super::watch::Watch;
+use crate::keyspaces::View;
 use crate::stop::Stop;
 
 /// The state of one connection.
@@ -25,8 +26,10 @@ pub(super) struct Session {
     pub(super) connected: Connected,
     /// The name of its last command.
     pub(super) command: &'static str,
+    /// The keyspaces in service, as it saw them last: one command sees no others than it began with.
+    pub(super) served: View,
     pub(super) db: u32,
-    /// The keyspace of `db`; none where that number is not declared.
+    /// The keyspace of `db` among them; none where that number is not declared.
     pub(super) keyspace: Option<Arc<Keyspace>>,
     pub(super) version: Version,
     pub(super) name: Bytes,
@@ -80,12 +83,14 @@ impl Session {
     /// Of a client at the address `from`, who came to `to`.
     pub(super) fn new(service: &Service, from: SocketAddr, to: SocketAddr, stop: Stop) -> Self {
         let id = service.next_connection.fetch_add(1, Ordering::Relaxed);
+        let served = service.keyspaces.view();
         Self {
             id,
             connected: service.clients.enter(id, from, to),
             command: "",
             db: 0,
-            keyspace: service.keyspaces.get(&0).cloned(),
+            keyspace: served.now().numbered(0).cloned(),
+            served,
             version: Version::Resp2,
             name: Bytes::new(),
             library: Bytes::new(),
@@ -103,13 +108,13 @@ impl Session {
     }
 
     /// As if newly connected. What it was still to be sent is written before.
-    pub(super) fn reset(&mut self, service: &Service, out: &mut BytesMut) {
+    pub(super) fn reset(&mut self, out: &mut BytesMut) {
         self.subscriptions.leave();
         self.write_waiting(out);
         self.subscriptions.forget();
         self.monitoring = None;
         self.db = 0;
-        self.keyspace = service.keyspaces.get(&0).cloned();
+        self.keyspace = self.served.now().numbered(0).cloned();
         self.version = Version::Resp2;
         self.name = Bytes::new();
         self.silence = Silence::default();
@@ -145,11 +150,24 @@ impl Session {
     }
 
     /// Picks a keyspace by its number; whether there is one.
-    pub(super) fn select(&mut self, service: &Service, db: u32) -> bool {
-        let Some(keyspace) = service.keyspaces.get(&db) else { return false };
+    pub(super) fn select(&mut self, db: u32) -> bool {
+        let Some(keyspace) = self.served.now().numbered(db) else { return false };
         self.db = db;
         self.keyspace = Some(Arc::clone(keyspace));
         true
+    }
+
+    /// Turns to the keyspaces that are in service now, between two commands.
+    #[inline]
+    pub(super) fn look_again(&mut self) {
+        if self.served.refresh() {
+            self.follow();
+        }
+    }
+
+    /// Finds its keyspace anew among those that were looked at.
+    pub(super) fn follow(&mut self) {
+        self.keyspace = self.served.now().numbered(self.db).cloned();
     }
 
     /// The namespace of its keyspace that `key` belongs to.

@@ -259,7 +259,7 @@ async fn attempt(
     session: &mut Session,
     out: &mut BytesMut,
 ) -> io::Result<Attempt> {
-    let places = Places::of(waiting, service, session);
+    let places = Places::of(waiting, session);
     places.load().await;
     let mut stage = match places.begin().await {
         Ok(stage) => stage,
@@ -269,7 +269,7 @@ async fn attempt(
         }
     };
     if let Some(watch) = watch
-        && (watch.is_changed() || is_changed(watch, service).await)
+        && (watch.is_changed() || is_changed(watch, session).await)
     {
         return Ok(Attempt::ChangedMeanwhile { may_begin_again: false });
     }
@@ -301,9 +301,9 @@ async fn attempt(
 }
 
 /// Whether a watched key has another value than it had.
-async fn is_changed(watch: &Watch, service: &Service) -> bool {
+async fn is_changed(watch: &Watch, session: &Session) -> bool {
     for (db, key, had) in watch.keys() {
-        let Some(keyspace) = service.keyspaces.get(&db) else { continue };
+        let Some(keyspace) = session.served.now().numbered(db) else { continue };
         match value_of(keyspace, key).await {
             Ok(now) if fingerprint(now.as_ref()) == had => {}
             // What cannot be read may have changed.

@@ -34,16 +34,17 @@ struct Keys {
 }
 
 impl Places {
-    pub(super) fn of(waiting: &[Waiting], service: &Service, session: &Session) -> Self {
+    pub(super) fn of(waiting: &[Waiting], session: &Session) -> Self {
+        let served = session.served.now();
         let mut by_db = BTreeMap::new();
         let mut db = session.db;
         for waiting in waiting {
             if let Ok(Command::Select { index }) = &waiting.asked
-                && service.keyspaces.contains_key(index)
+                && served.numbered(*index).is_some()
             {
                 db = *index;
             }
-            let Some(keyspace) = service.keyspaces.get(&db) else { continue };
+            let Some(keyspace) = served.numbered(db) else { continue };
             let (keyspace, keys) = by_db.entry(db).or_insert_with(|| (Arc::clone(keyspace), Keys::default()));
             for key in waiting.keys() {
                 match keyspace.find(&key) {
@@ -137,7 +138,7 @@ impl Stage {
             |key: &Bytes| session.namespace(key).is_some_and(|namespace| !namespace.takes_changes());
         match keys.iter().filter(|key| on_copies(key)).count() {
             _ if session.keyspace.is_none() => {
-                execute::no_keyspace(service, session, &mut self.replies.out);
+                execute::no_keyspace(session, &mut self.replies.out);
             }
             0 => self.on_view(asked, session),
             copies if copies == keys.len() => {

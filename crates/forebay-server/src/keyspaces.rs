@@ -1,0 +1,109 @@
+//! The keyspaces in service: what every front end finds a namespace by, behind one handle that is swapped whole.
+//!
+//! It guarantees that who has taken a [snapshot](InService) sees the keyspaces of one declaration, never a mixture of two, for as
+//! long as it is held; that a connection learns of a swap by one atomic load a command ([`View::refresh`]), without a lock; and
+//! that one which is idle learns of it too ([`View::moved`]), so that nobody keeps for long what is no longer declared. What is put
+//! in service, and when, is the process' matter.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use forebay::Keyspace;
+use tokio::sync::watch;
+
+use crate::disks::StoresOf;
+
+/// The keyspaces of one checked declaration, ready to be read.
+#[derive(Debug, Default)]
+pub(crate) struct InService {
+    /// By the number that `SELECT` picks them by.
+    by_number: BTreeMap<u32, Arc<Keyspace>>,
+    by_name: BTreeMap<String, Arc<Keyspace>>,
+    /// What the stores of these keyspaces lie on, for backups.
+    stores: BTreeMap<u32, StoresOf>,
+}
+
+/// The keyspaces in service now. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Keyspaces(Arc<watch::Sender<Arc<InService>>>);
+
+/// The keyspaces in service as one connection saw them last.
+#[derive(Debug)]
+pub(crate) struct View {
+    now: Arc<InService>,
+    moves: watch::Receiver<Arc<InService>>,
+}
+
+impl InService {
+    /// Keyspaces by their numbers, and the disks of the stores of those that have any.
+    pub(crate) fn new(by_number: BTreeMap<u32, Arc<Keyspace>>, stores: BTreeMap<u32, StoresOf>) -> Self {
+        let named = |keyspace: &Arc<Keyspace>| (keyspace.name().to_owned(), Arc::clone(keyspace));
+        let by_name = by_number.values().map(named).collect();
+        Self { by_number, by_name, stores }
+    }
+
+    /// The keyspace that `SELECT number` picks.
+    pub(crate) fn numbered(&self, number: u32) -> Option<&Arc<Keyspace>> {
+        self.by_number.get(&number)
+    }
+
+    /// The keyspace called `name`.
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Keyspace>> {
+        self.by_name.get(name)
+    }
+
+    /// All of them with their numbers, in the order of these.
+    pub(crate) fn all(&self) -> impl DoubleEndedIterator<Item = (u32, &Arc<Keyspace>)> {
+        self.by_number.iter().map(|(number, keyspace)| (*number, keyspace))
+    }
+
+    /// What the stores of the keyspace of this number lie on, where it has any.
+    pub(crate) fn stores(&self, number: u32) -> Option<&StoresOf> {
+        self.stores.get(&number)
+    }
+}
+
+impl Keyspaces {
+    /// Puts the first ones in service.
+    pub(crate) fn new(first: InService) -> Self {
+        Self(Arc::new(watch::Sender::new(Arc::new(first))))
+    }
+
+    /// Those in service now.
+    pub(crate) fn now(&self) -> Arc<InService> {
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// What a connection looks at, over and over.
+    pub(crate) fn view(&self) -> View {
+        let mut moves = self.0.subscribe();
+        let now = Arc::clone(&moves.borrow_and_update());
+        View { now, moves }
+    }
+}
+
+impl View {
+    /// Those that it saw last.
+    pub(crate) fn now(&self) -> &Arc<InService> {
+        &self.now
+    }
+
+    /// Looks again; whether others are in service than before.
+    #[inline]
+    pub(crate) fn refresh(&mut self) -> bool {
+        // Without a sender nothing moves any more.
+        if !self.moves.has_changed().unwrap_or(false) {
+            return false;
+        }
+        self.now = Arc::clone(&self.moves.borrow_and_update());
+        true
+    }
+
+    /// Waits until others are in service than those it saw last, and looks at them. It may be given up at any point.
+    pub(crate) async fn moved(&mut self) {
+        if self.moves.changed().await.is_err() {
+            std::future::pending().await
+        }
+        self.now = Arc::clone(&self.moves.borrow());
+    }
+}
