@@ -26,6 +26,7 @@ use crate::app::{App, AppError, Progress, Setup};
 use crate::configuration::{self, Deployment, Mode, Report, Ttl};
 use crate::connect;
 use crate::disks::{Disks, journal_of};
+use crate::observe::DatabaseOf;
 use crate::sinks::{self, SinkFault};
 use crate::sources::{self, SourceFault, is_of_key};
 
@@ -38,6 +39,8 @@ pub struct Assembly {
     pub engine: Forebay,
     /// What they keep on disk.
     pub disks: Disks,
+    /// The keyspaces' databases.
+    pub databases: Vec<DatabaseOf>,
     /// The apps' HTTP routes.
     pub routes: axum::Router,
     /// The apps' lines for the start-up message.
@@ -154,6 +157,7 @@ pub async fn assemble(
         keyspaces: BTreeMap::new(),
         engine: engine.build()?,
         disks,
+        databases: Vec::new(),
         routes: axum::Router::new(),
         notes: Vec::new(),
     };
@@ -182,6 +186,11 @@ impl Assembly {
             writable(&declared.data)?;
             let app = app_of(declared, deployment, apps);
             let databases = open_databases(declared, app.is_some()).await?;
+            self.databases.extend(databases.iter().map(|(name, database)| DatabaseOf {
+                keyspace: declared.name.as_str().into(),
+                name: name.as_str().into(),
+                database: database.clone(),
+            }));
             if let Some(app) = app {
                 let feeding = |(name, database): (&String, &Database)| {
                     let fed = same_as(deployment, declared, name);

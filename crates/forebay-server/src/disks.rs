@@ -19,6 +19,7 @@ use forebay_stores::tier::embedded::{EmbeddedOptions, EmbeddedTier};
 use forebay_stores::tier::store::{EmbeddedStore, StoreOptions};
 
 use crate::configuration::{Deployment, Keyspace};
+use crate::observe::DiskOf;
 
 /// The disks of a process that are open.
 #[derive(Debug, Default)]
@@ -195,6 +196,20 @@ impl Disks {
             Some((u32::from(keyspace.db), stores))
         };
         deployment.keyspaces.iter().filter_map(of).collect()
+    }
+
+    /// All of them that `deployment` has, as they are looked at.
+    pub(crate) fn seen(&self, deployment: &Deployment) -> Vec<DiskOf> {
+        let copies = self.copies.iter().map(|Copies { disk, .. }| ("copies", "", disk));
+        let stores = self.stores.iter().map(|(data, Stored { disk, .. })| {
+            let first = deployment.keyspaces.iter().find(|keyspace| keyspace.data == *data);
+            ("stores", first.map_or("", |keyspace| &keyspace.name), disk)
+        });
+        let seen = |(what, keyspace, disk): (_, &str, &Disk)| {
+            let (keyspace, disk) = (keyspace.into(), disk.clone());
+            DiskOf { what, keyspace, disk }
+        };
+        copies.chain(stores).map(seen).collect()
     }
 
     /// Whether nothing is kept.

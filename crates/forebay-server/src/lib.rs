@@ -12,6 +12,7 @@ pub mod connect;
 pub mod disks;
 mod http;
 mod keyspaces;
+pub mod observe;
 pub mod problem;
 pub mod process;
 mod resp;

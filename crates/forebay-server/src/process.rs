@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::middleware::from_fn_with_state;
 use forebay::Forebay;
 use forebay::rt::{Clock, Tasks};
 use tokio::net::{TcpListener, TcpSocket};
@@ -16,6 +17,7 @@ use crate::assembly::{self, Assembly, AssemblyError};
 use crate::configuration::Deployment;
 use crate::disks::Disks;
 use crate::keyspaces::{InService, Keyspaces};
+use crate::observe::{self, Observed, Subjects};
 use crate::stop::{self, StopSender};
 use crate::warming::{self, Warmer};
 use crate::{http, resp, waiting_writes};
@@ -98,7 +100,7 @@ pub async fn start_by(
     let app_tasks = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
     let listeners = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
     let warm_tasks = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
-    let Assembly { keyspaces, engine, disks, routes, notes } =
+    let Assembly { keyspaces, engine, disks, databases, routes, notes } =
         assembly::assemble(deployment, apps, &app_tasks, &progress, clock).await?;
 
     let (stop, stopped) = stop::channel();
@@ -107,7 +109,7 @@ pub async fn start_by(
     let (http, resp) = match opened {
         Ok(opened) => opened,
         Err(error) => {
-            drop((app_tasks, keyspaces, routes, engine));
+            drop((app_tasks, keyspaces, databases, routes, engine));
             disks.close().await;
             return Err(error);
         }
@@ -116,10 +118,15 @@ pub async fn start_by(
     let warmer = warming::start(deployment, keyspaces.values(), engine.clock(), warm_tasks);
     let all = keyspaces.values().cloned().collect();
     let keyspaces = Keyspaces::new(InService::new(keyspaces, disks.of_stores(deployment)));
-    listeners.spawn(http::serve(http, http::router(keyspaces.clone()).merge(routes), stopped.clone()));
     listeners.spawn(waiting_writes::look_after(all, engine.clock().clone(), stopped.clone()));
-    let service = resp::Service::new(keyspaces, deployment.memory.budget_bytes, engine.clock().clone());
-    listeners.spawn(resp::serve(resp, Arc::new(service), stopped));
+    let clock = engine.clock().clone();
+    let service = Arc::new(resp::Service::new(keyspaces.clone(), deployment.memory.budget_bytes, clock));
+    let subjects = Subjects { keyspaces: keyspaces.clone(), databases, disks: disks.seen(deployment) };
+    let observed = Arc::new(Observed::new(engine.clone(), Arc::clone(&service), subjects));
+    let router = http::router(keyspaces).merge(routes).merge(observe::routes(&observed));
+    let router = router.layer(from_fn_with_state(observed, observe::observe));
+    listeners.spawn(http::serve(http, router, stopped.clone()));
+    listeners.spawn(resp::serve(resp, service, stopped));
     tracing::info!(http = %addresses.0, resp = %addresses.1, "serving");
     let (http, resp) = addresses;
     Ok(Process { http, resp, notes, stop, listeners, warmer, engine, disks, _apps: app_tasks })

@@ -58,7 +58,7 @@ pub use engine::{
 pub use error::{Error, Fault};
 pub use namespace::{BreakerOptions, Policy, Writes};
 pub use observe::{Counts, Freshness, ReadOutcome, Tier, Why};
-pub use protection::FilterOptions;
+pub use protection::{BreakerState, FilterOptions, Phase};
 pub use source::{LoadKey, Loaded, Source, SourceError, load_fields, load_many, load_one};
 pub use value::{Blob, Kind, Value};
 pub use warming::{Warm, WarmProgress};

@@ -117,7 +117,10 @@ async fn converse(mut stream: TcpStream, service: &Service, session: &mut Sessio
         }
         loop {
             match decode(&mut input, &Limits::AUTHENTICATED, &mut state) {
-                Ok(Some(request)) => execute(&request, service, session, &mut replies).await?,
+                Ok(Some(request)) => {
+                    session.tally.begin();
+                    execute(&request, service, session, &mut replies).await?;
+                }
                 Ok(None) => break,
                 Err(error) => {
                     reply::error(&mut replies.out, &error.to_string());
@@ -125,10 +128,12 @@ async fn converse(mut stream: TcpStream, service: &Service, session: &mut Sessio
                 }
             }
             if session.closing {
+                session.tally.end(&service.asked, session.id);
                 return replies.close().await;
             }
             replies.send_if_many().await?;
         }
+        session.tally.end(&service.asked, session.id);
         if !replies.out.is_empty() {
             replies.send().await?;
         }

@@ -45,7 +45,9 @@ async fn answer(
     replies: &mut Replies<'_>,
 ) -> io::Result<()> {
     service.commands.fetch_add(1, Ordering::Relaxed);
-    let spec = match resolve(request) {
+    let resolved = resolve(request);
+    session.tally.count(resolved.as_ref().ok().map(|spec| spec.name), &service.asked);
+    let spec = match resolved {
         Ok(spec) => spec,
         Err(error) => {
             session.queue.iter_mut().for_each(Queue::spoil);

@@ -28,7 +28,7 @@ mod walk;
 mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use forebay::rt::{Clock, Mutex, Tasks, Tick};
 use tokio::net::TcpListener;
@@ -38,9 +38,11 @@ use self::clients::Clients;
 use self::info::Counted;
 use self::monitor::Monitors;
 use self::pubsub::Channels;
+pub(crate) use self::time::now as unix_now;
 use self::walk::Walks;
 use self::watch::Watches;
 use crate::keyspaces::Keyspaces;
+use crate::observe::commands::Commands;
 use crate::stop::Stop;
 
 /// Connections beyond this many wait to be accepted.
@@ -67,6 +69,8 @@ pub(crate) struct Service {
     next_connection: AtomicI64,
     clients: Arc<Clients>,
     commands: AtomicU64,
+    /// The same by command, and how long they took.
+    asked: Commands,
 }
 
 impl Service {
@@ -86,7 +90,20 @@ impl Service {
             walks: Walks::default(),
             next_connection: AtomicI64::new(1),
             commands: AtomicU64::new(0),
+            asked: Commands::default(),
         }
+    }
+
+    /// What clients have asked for.
+    pub(crate) fn asked(&self) -> &Commands {
+        &self.asked
+    }
+
+    /// How many connections are open, and how many have been.
+    pub(crate) fn connections(&self) -> (u64, u64) {
+        let open = u64::try_from(self.clients.len()).unwrap_or(u64::MAX);
+        let all = self.next_connection.load(Ordering::Relaxed).saturating_sub(1);
+        (open, u64::try_from(all).unwrap_or_default())
     }
 }
 

@@ -16,6 +16,7 @@ use super::pubsub::Subscriptions;
 use super::transaction::Queue;
 use super::watch::Watch;
 use crate::keyspaces::View;
+use crate::observe::commands::Tally;
 use crate::stop::Stop;
 
 /// The state of one connection.
@@ -53,6 +54,8 @@ pub(super) struct Session {
     pub(super) closing: bool,
     /// Hears that the process is to end.
     pub(super) stop: Stop,
+    /// What it has asked for that came together.
+    pub(super) tally: Tally,
 }
 
 /// Which commands of a connection are not answered.
@@ -104,6 +107,7 @@ impl Session {
             watch: None,
             closing: false,
             stop,
+            tally: Tally::default(),
         }
     }
 

@@ -8,7 +8,7 @@ pub(super) fn until(unix_ms: u64) -> Duration {
 }
 
 /// The time since 1970-01-01 UTC.
-pub(super) fn now() -> Duration {
+pub(crate) fn now() -> Duration {
     #[expect(clippy::disallowed_methods, reason = "clients name moments of the wall clock")]
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -5,6 +5,7 @@
 //! [`transaction`].
 
 pub(crate) mod cancel;
+mod connections;
 mod postgres;
 pub(crate) mod replica;
 mod sqlite;
@@ -21,6 +22,7 @@ use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::Semaphore;
 
+pub use connections::Connections;
 pub use postgres::Url;
 
 /// How a database is reached and how its pool behaves.

@@ -10,7 +10,7 @@ use super::{shared, upkeep};
 use crate::error::Error;
 use crate::log::{Reach, Record, Verb};
 use crate::observe::ReachKind;
-use crate::rt::{Clock, Tasks};
+use crate::rt::{Clock, Tasks, Tick};
 use crate::tier::memory::MemoryTier;
 use crate::tier::shared::SharedTier;
 
@@ -129,6 +129,14 @@ impl Forebay {
     #[must_use]
     pub fn untold(&self) -> usize {
         self.common.shared.as_ref().map_or(0, |shared| shared.undelivered())
+    }
+
+    /// Since when the log of the shared tier has been silent for so long that what memory holds is suspect; `None` where it was heard a
+    /// moment ago, and without a shared tier. A log that was never heard is silent since the clock began.
+    #[must_use]
+    pub fn suspect_since(&self) -> Option<Tick> {
+        let shared = self.common.shared.as_ref()?;
+        shared.silent_since(self.common.clock.now())
     }
 
     /// The memory tier of the namespaces that have none of their own.

@@ -166,6 +166,14 @@ impl Shared {
         heard > 0 && now.since(Tick::from_ms(heard - 1)) <= SUSPECT_AFTER
     }
 
+    /// Since when the log has been silent for so long that what memory holds is suspect; `None` where it was heard a moment ago. What
+    /// was never heard is silent since the clock began.
+    pub(super) fn silent_since(&self, now: Tick) -> Option<Tick> {
+        let heard = self.heard.load(Ordering::Acquire).checked_sub(1);
+        let since = heard.map_or(Tick::default(), |heard| Tick::from_ms(heard).after(SUSPECT_AFTER));
+        (heard.is_none() || since < now).then_some(since)
+    }
+
     /// Waits until the log was read for the first time, for at most `wait`; whether it was. Before that no position is known
     /// that what the tier holds could be judged by.
     pub(super) async fn joined(&self, wait: Duration) -> bool {

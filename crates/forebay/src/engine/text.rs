@@ -12,6 +12,7 @@ use crate::log::Verb;
 use crate::namespace::Policy;
 use crate::namespace::pattern::Pattern;
 use crate::observe::{Counts, Event, Histograms, WriteOutcome};
+use crate::protection::BreakerState;
 use crate::tier::memory::MemoryTier;
 use crate::value::{Kind, Value};
 
@@ -329,6 +330,12 @@ impl<V> Namespace<V> {
     pub fn events(&self, key: &[u8]) -> Vec<Event> {
         let tail = self.core.pattern.tail(key);
         tail.map(|key| self.core.common.events.of(self.core.id, key)).unwrap_or_default()
+    }
+
+    /// What is to be seen of the breaker before its source.
+    #[must_use]
+    pub fn breaker(&self) -> BreakerState {
+        self.core.breaker.state(self.core.clock.now())
     }
 
     /// How many loads are in flight and can be joined.

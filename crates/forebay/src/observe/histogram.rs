@@ -32,10 +32,15 @@ impl Default for Histogram {
 impl Histogram {
     /// Counts `value`.
     pub fn record(&self, value: u64) {
+        self.record_many(value, 1);
+    }
+
+    /// Counts `value` so `many` times.
+    pub fn record_many(&self, value: u64, many: u64) {
         let bucket = usize::try_from(bucket_of(value)).ok().and_then(|bucket| self.buckets.get(bucket));
-        let Some(bucket) = bucket else { return };
-        bucket.fetch_add(1, Ordering::Relaxed);
-        self.sum.fetch_add(value, Ordering::Relaxed);
+        let Some(bucket) = bucket.filter(|_| many > 0) else { return };
+        bucket.fetch_add(many, Ordering::Relaxed);
+        self.sum.fetch_add(value.wrapping_mul(many), Ordering::Relaxed);
         // The greatest value is seldom a new one: looked at first, it costs no write.
         if self.max.load(Ordering::Relaxed) < value {
             self.max.fetch_max(value, Ordering::Relaxed);
@@ -188,6 +193,14 @@ mod tests {
             prop_assert_eq!(told.max(), *values.last().unwrap());
             prop_assert_eq!(told.sum(), values.iter().fold(0, |sum: u64, value| sum.wrapping_add(*value)));
             prop_assert_eq!(told.filled().map(|bucket| bucket.count).sum::<u64>(), told.count());
+        }
+
+        #[test]
+        fn many_at_once_are_as_many_one_by_one(value in number(), many in 0..20_u64) {
+            let histogram = Histogram::default();
+            histogram.record_many(value, many);
+            let one_by_one: Vec<u64> = (0..many).map(|_| value).collect();
+            prop_assert_eq!(histogram.snapshot(), recorded(&one_by_one));
         }
 
         #[test]

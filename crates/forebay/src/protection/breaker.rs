@@ -51,7 +51,7 @@ pub(crate) struct Permit {
 
 /// Which of its three states a breaker is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// Every load passes.
     Closed,
     /// No load passes.
@@ -60,15 +60,30 @@ pub(crate) enum Phase {
     HalfOpen,
 }
 
+impl Phase {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
+    /// Its word in metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
 /// What is to be seen of a breaker, from one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BreakerState {
+pub struct BreakerState {
     /// The state; an open breaker whose pause is over is half-open, asked or not.
-    pub(crate) phase: Phase,
+    pub phase: Phase,
     /// Since when it is in it.
-    pub(crate) since: Tick,
+    pub since: Tick,
     /// How often it was opened; a failed probe opens it anew.
-    pub(crate) opened: u64,
+    pub opened: u64,
 }
 
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 mod breaker;
 mod filter;
 
-pub(crate) use breaker::{Breaker, Permit, Phase, Verdict};
+pub(crate) use breaker::{Breaker, Permit, Verdict};
+pub use breaker::{BreakerState, Phase};
 pub use filter::FilterOptions;
 pub(crate) use filter::{Answer, Filter};

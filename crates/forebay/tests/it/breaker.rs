@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forebay::{BreakerOptions, Error, Fault, Freshness, Why};
+use forebay::{BreakerOptions, BreakerState, Error, Fault, Freshness, Phase, Why};
 
 use crate::scripted::{Failure, Stage, TTL, stage, stage_with, text};
 
@@ -48,6 +48,21 @@ async fn five_failures_open_it_and_reads_fail_at_once() {
         assert_eq!(stage.script.loads(), 5);
         stage.check().await;
     }
+}
+
+#[tokio::test]
+async fn it_tells_its_state_and_since_when() {
+    let stage = stage();
+    stage.clock.advance(PAUSE);
+    let started = stage.clock.now();
+    assert_eq!(stage.namespace.breaker().phase, Phase::Closed);
+    fail(&stage, Failure::Error, 5).await;
+    let open = BreakerState { phase: Phase::Open, since: started, opened: 1 };
+    assert_eq!(stage.namespace.breaker(), open);
+    stage.clock.advance(PAUSE + TICK);
+    let half_open = BreakerState { phase: Phase::HalfOpen, since: started.after(PAUSE), opened: 1 };
+    assert_eq!(stage.namespace.breaker(), half_open);
+    stage.check().await;
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod copies;
 mod declared;
 mod dependencies;
 mod http;
+mod observe;
 mod postgres;
 mod pubsub;
 mod redis;

@@ -10,6 +10,30 @@ use super::{Cluster, TTL, ms};
 use crate::scripted::text;
 
 #[tokio::test]
+async fn an_instance_tells_since_when_what_it_holds_is_suspect() {
+    let cluster = Cluster::new(9);
+    let one = cluster.instance(1);
+    cluster
+        .run(async {
+            cluster.pass(ms(100)).await;
+            assert_eq!(one.engine.suspect_since(), None);
+            let cut = cluster.clock.now();
+            cluster.tier.partition(1, Some(Partition::Refused));
+            cluster.pass(ms(3_000)).await;
+            let since = one.engine.suspect_since().expect("it is out of touch");
+            let (earliest, latest) =
+                (cut.after(SUSPECT_AFTER).before(ms(300)), cut.after(SUSPECT_AFTER).after(ms(50)));
+            assert!((earliest..=latest).contains(&since), "{since:?}, cut off at {cut:?}");
+            cluster.pass(ms(500)).await;
+            assert_eq!(one.engine.suspect_since(), Some(since));
+            cluster.tier.partition(1, None);
+            cluster.pass(ms(500)).await;
+            assert_eq!(one.engine.suspect_since(), None);
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn an_instance_out_of_touch_does_not_join_what_it_began_to_load_long_ago() {
     let cluster = Cluster::new(9);
     let (a, b) = (cluster.instance(1), cluster.instance(2));

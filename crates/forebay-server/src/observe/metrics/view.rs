@@ -1,0 +1,177 @@
+//! What metrics are read from: everything that can be seen of the process, from one moment.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use forebay::observe::{Distribution, Histograms};
+use forebay::tier::memory::MemoryTier;
+use forebay::{Blob, BreakerState, Counts, Namespace, PendingWrites};
+use forebay_stores::database::Connections;
+use forebay_stores::disk::DiskStats;
+
+use super::super::Observed;
+use super::super::requests::Operation;
+
+/// What can be seen of a process.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(super) namespaces: Vec<NamespaceView>,
+    pub(super) memories: Vec<MemoryView>,
+    pub(super) bookkeeping_bytes: u64,
+    pub(super) untold: usize,
+    /// Whether what memory holds is suspect.
+    pub(super) is_suspect: bool,
+    pub(super) databases: Vec<DatabaseView>,
+    pub(super) disks: Vec<DiskView>,
+    pub(super) commands: Vec<(String, u64)>,
+    /// In microseconds, by group.
+    pub(super) commands_took: Vec<(&'static str, Distribution)>,
+    /// RESP connections that are open, and all that were.
+    pub(super) connections: (u64, u64),
+    pub(super) operations: Vec<Operation>,
+    pub(super) started_unix_ms: u64,
+    pub(super) system: System,
+}
+
+#[derive(Debug)]
+pub(super) struct NamespaceView {
+    pub(super) keyspace: Arc<str>,
+    pub(super) name: String,
+    pub(super) counts: Counts,
+    pub(super) histograms: Histograms,
+    pub(super) flights: usize,
+    pub(super) pending: PendingWrites,
+    pub(super) breaker: BreakerState,
+}
+
+/// A memory, with the namespace whose own it is; that of all others has none.
+#[derive(Debug)]
+pub(super) struct MemoryView {
+    pub(super) keyspace: Arc<str>,
+    pub(super) namespace: String,
+    pub(super) bytes: u64,
+    pub(super) budget_bytes: u64,
+    pub(super) entries: usize,
+    pub(super) evicted: u64,
+    pub(super) ended: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct DatabaseView {
+    pub(super) keyspace: Arc<str>,
+    pub(super) name: Arc<str>,
+    pub(super) connections: Connections,
+}
+
+/// A disk: the keyspace whose stores it has, or none where it has copies.
+#[derive(Debug)]
+pub(super) struct DiskView {
+    pub(super) keyspace: Arc<str>,
+    pub(super) what: &'static str,
+    pub(super) stats: DiskStats,
+}
+
+/// What the system tells of the process; nothing where it tells nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct System {
+    pub(super) resident_bytes: Option<u64>,
+    pub(super) open_files: Option<u64>,
+    pub(super) threads: Option<u64>,
+}
+
+impl View {
+    /// What can be seen now.
+    pub(crate) async fn of(observed: &Observed) -> Self {
+        let subjects = &observed.subjects;
+        let mut disks = Vec::new();
+        for disk in &subjects.disks {
+            let keyspace = Arc::clone(&disk.keyspace);
+            disks.push(DiskView { keyspace, what: disk.what, stats: disk.disk.stats().await });
+        }
+        let system = System::now().await;
+        let engine = &observed.engine;
+        let mut memories = vec![MemoryView::of(&"".into(), "", engine.memory())];
+        let mut namespaces = Vec::new();
+        for (_, keyspace) in subjects.keyspaces.now().all() {
+            let name: Arc<str> = keyspace.name().into();
+            for namespace in keyspace.namespaces() {
+                if !std::ptr::eq(namespace.memory(), engine.memory()) {
+                    memories.push(MemoryView::of(&name, namespace.name(), namespace.memory()));
+                }
+                namespaces.push(NamespaceView::of(&name, namespace));
+            }
+        }
+        let database = |one: &super::super::DatabaseOf| DatabaseView {
+            keyspace: Arc::clone(&one.keyspace),
+            name: Arc::clone(&one.name),
+            connections: one.database.connections(),
+        };
+        Self {
+            namespaces,
+            memories,
+            bookkeeping_bytes: engine.bookkeeping_bytes(),
+            untold: engine.untold(),
+            is_suspect: engine.suspect_since().is_some(),
+            databases: subjects.databases.iter().map(database).collect(),
+            disks,
+            commands: observed.service.asked().counts(),
+            commands_took: observed.service.asked().took(),
+            connections: observed.service.connections(),
+            operations: observed.requests.operations(),
+            started_unix_ms: observed.started_unix_ms,
+            system,
+        }
+    }
+}
+
+impl NamespaceView {
+    fn of(keyspace: &Arc<str>, namespace: &Namespace<Blob>) -> Self {
+        Self {
+            keyspace: Arc::clone(keyspace),
+            name: namespace.name().to_owned(),
+            counts: namespace.counts(),
+            histograms: namespace.histograms(),
+            flights: namespace.flights(),
+            pending: namespace.pending_writes(),
+            breaker: namespace.breaker(),
+        }
+    }
+}
+
+impl MemoryView {
+    fn of(keyspace: &Arc<str>, namespace: &str, memory: &MemoryTier) -> Self {
+        let departures = memory.departures();
+        Self {
+            keyspace: Arc::clone(keyspace),
+            namespace: namespace.to_owned(),
+            bytes: memory.weight_bytes(),
+            budget_bytes: memory.budget_bytes(),
+            entries: memory.len(),
+            evicted: departures.evicted,
+            ended: departures.ended,
+        }
+    }
+}
+
+impl System {
+    /// What Linux tells under `/proc/self`.
+    async fn now() -> Self {
+        let status = tokio::fs::read_to_string("/proc/self/status").await.unwrap_or_default();
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            line.split_whitespace().next()?.parse::<u64>().ok()
+        };
+        let resident_bytes = of("VmRSS").map(|kib| kib.saturating_mul(1024));
+        Self { resident_bytes, threads: of("Threads"), open_files: count(Path::new("/proc/self/fd")).await }
+    }
+}
+
+/// How many files are in `folder`; `None` where it cannot be read.
+async fn count(folder: &Path) -> Option<u64> {
+    let mut files = tokio::fs::read_dir(folder).await.ok()?;
+    let mut count = 0;
+    while let Ok(Some(_)) = files.next_entry().await {
+        count += 1;
+    }
+    Some(count)
+}

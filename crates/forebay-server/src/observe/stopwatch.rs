@@ -1,0 +1,27 @@
+//! How long requests take, finer than the engine's clock ticks. Statistics alone are made of it: nothing is decided by it.
+
+use std::time::{Duration, Instant};
+
+/// A moment to measure from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a statistic: the engine's clock ticks in milliseconds, and a hit takes microseconds"
+    )]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// The time since then.
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+
+    /// The time since then, in whole microseconds.
+    pub(crate) fn elapsed_us(self) -> u64 {
+        u64::try_from(self.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+}
