@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use super::core::Core;
 use super::feeds::Followed;
 use super::handle::Handles;
+use super::replace::Leftovers;
 use super::shared::Shared;
 use crate::error::{Cause, Error};
 use crate::log::{Group, Groups, Limits, LocalLog, Reach, Record};
@@ -52,6 +53,8 @@ pub(super) struct Common {
     /// The feeds that are followed.
     pub(super) feeds: Mutex<Vec<Arc<Followed>>>,
     namespaces: Mutex<Vec<Enrolled>>,
+    /// What namespaces have left in memory that are no more, until upkeep drops it.
+    pub(super) leftovers: Mutex<Vec<Leftovers>>,
     next_namespace: AtomicU32,
     keyspaces: Mutex<HashMap<Arc<str>, u32>>,
 }
@@ -77,6 +80,7 @@ impl Common {
             events: Events::default(),
             feeds: Mutex::default(),
             namespaces: Mutex::default(),
+            leftovers: Mutex::default(),
             next_namespace: AtomicU32::new(0),
             keyspaces: Mutex::default(),
         }
@@ -118,18 +122,35 @@ impl Common {
         std::iter::once(Arc::clone(&self.memory)).chain(own).collect()
     }
 
-    /// Takes a namespace into the engine's.
+    /// Takes a namespace into the engine's, in the place of `replaced` where that is given.
     ///
     /// # Errors
-    /// [`Error::NameTaken`] where somebody has a handle of another of its name.
-    pub(super) fn enrol(&self, core: &Arc<Core>, handles: &Arc<Handles>) -> Result<(), Error> {
+    /// [`Error::NameTaken`] where somebody has a handle of another of its name, or a write of such a store is under way; where it
+    /// replaces one, only if another has done so.
+    pub(super) fn enrol(
+        &self,
+        core: &Arc<Core>,
+        handles: &Arc<Handles>,
+        replaced: Option<&Core>,
+    ) -> Result<(), Error> {
         let mut namespaces = self.namespaces.lock();
         namespaces.retain(|one| one.core.strong_count() > 0);
-        let is_held = |one: &Enrolled| one.handles.strong_count() > 0;
-        let mut in_hand = namespaces.iter().filter(|one| is_held(one)).filter_map(|one| one.core.upgrade());
-        if in_hand.any(|other| other.owner == core.owner) {
+        let keeps_the_name = |one: &Enrolled| {
+            let is_held = one.handles.strong_count() > 0;
+            let Some(other) = one.core.upgrade().filter(|other| other.owner == core.owner) else {
+                return false;
+            };
+            match replaced {
+                Some(replaced) => is_held && other.id > replaced.id,
+                None => is_held || core.store.is_some() && other.store.is_some(),
+            }
+        };
+        if namespaces.iter().any(keeps_the_name) {
             let Owner { keyspace, namespace } = core.owner.clone();
             return Err(Error::NameTaken { namespace, keyspace });
+        }
+        if let Some(replaced) = replaced {
+            replaced.had_namesakes.store(true, Ordering::Release);
         }
         namespaces.push(Enrolled { core: Arc::downgrade(core), handles: Arc::downgrade(handles) });
         Ok(())
@@ -243,7 +264,8 @@ impl Common {
         }
     }
 
-    fn named(&self, keyspace: &str, namespace: &str) -> Vec<Arc<Core>> {
+    /// Those that live of this name: one, or another in its place beside it.
+    pub(super) fn named(&self, keyspace: &str, namespace: &str) -> Vec<Arc<Core>> {
         let is_it = |core: &Arc<Core>| *core.owner.keyspace == *keyspace && *core.name == *namespace;
         self.namespaces().into_iter().filter(is_it).collect()
     }

@@ -1,11 +1,12 @@
 //! What one namespace is made of, shared by its handles and its loads; and whether what it holds is still valid.
 
 use std::borrow::Borrow;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::common::Common;
 use super::lease_waits::Busy;
 use super::load::Departure;
+use super::replace::OwnMemory;
 use super::shared::Shared;
 use super::store::Stored;
 use super::together::Together;
@@ -16,6 +17,7 @@ use crate::namespace::pattern::Pattern;
 use crate::namespace::{Policy, TagTemplate};
 use crate::observe::{Counters, What};
 use crate::protection::{Breaker, Filter};
+use crate::rt::atomic::AtomicBool;
 use crate::rt::planted::{Bug, planted};
 use crate::rt::{Clock, Mutex, Tasks, Tick};
 use crate::source::{Loaded, Source};
@@ -52,12 +54,18 @@ pub(super) struct Core {
     pub(super) behind: Option<Behind>,
     /// The writes that have not ended.
     pub(super) order: Arc<Order>,
+    /// Those of the namespaces that it replaced, the oldest first, as long as these live.
+    pub(super) earlier: Vec<Weak<Order>>,
+    /// Another has taken its place, or it has taken another's.
+    pub(super) had_namesakes: AtomicBool,
     /// The changes of several keys that are being made.
     pub(super) together: Arc<Together>,
     pub(super) decide: Option<Arc<Decide>>,
     /// Whether a value can have tags that its key does not tell.
     pub(super) gives_tags: bool,
     pub(super) memory: Arc<MemoryTier>,
+    /// What of that is for itself.
+    pub(super) own_memory: Option<OwnMemory>,
     pub(super) groups: Arc<Groups>,
     pub(super) flights: Arc<Flights>,
     pub(super) queue: Arc<Queue<Departure>>,

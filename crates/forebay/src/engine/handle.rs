@@ -33,13 +33,13 @@ impl<V> Clone for Namespace<V> {
 }
 
 impl<V: Any + Send + Sync> Namespace<V> {
-    /// The first handle of a namespace, which is the engine's from now on.
+    /// The first handle of a namespace, which is the engine's from now on, in the place of `replaced` where there is one.
     ///
     /// # Errors
     /// [`Error::NameTaken`].
-    pub(super) fn new(core: Core) -> Result<Self, Error> {
+    pub(super) fn new(core: Core, replaced: Option<&Core>) -> Result<Self, Error> {
         let (core, handles) = (Arc::new(core), Arc::new(Handles));
-        core.common.enrol(&core, &handles)?;
+        core.common.enrol(&core, &handles, replaced)?;
         core.common.catch_up_on_feeds(&core);
         Ok(Self { core, handles, values: PhantomData })
     }

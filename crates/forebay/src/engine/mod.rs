@@ -29,6 +29,7 @@ mod nowhere;
 mod parts;
 mod read;
 mod refresh;
+mod replace;
 mod rules;
 mod shared;
 mod store;

@@ -10,6 +10,7 @@ use super::core::{Core, Decide};
 use super::handle::Namespace;
 use super::lease_waits::Busy;
 use super::load::Departure;
+use super::replace::OwnMemory;
 use super::rules::Asked;
 use super::store::Stored;
 use super::store_source::StoreSource;
@@ -22,6 +23,7 @@ use crate::namespace::{BreakerOptions, Policy, TagTemplate, Writes};
 use crate::observe::Counters;
 use crate::protection::{Breaker, Filter, FilterOptions};
 use crate::rt::Mutex;
+use crate::rt::atomic::AtomicBool;
 use crate::source::{Loaded, Source};
 use crate::tier::memory::EvictionPolicy;
 use crate::tier::shared::Owner;
@@ -32,21 +34,23 @@ use crate::writes::{Behind, BehindOptions, Journal, Order, Sink};
 
 /// Sets up a [`Namespace`]. `key` and `ttl` must be said.
 pub struct NamespaceBuilder<V> {
-    engine: Forebay,
-    name: Arc<str>,
+    pub(super) engine: Forebay,
+    pub(super) name: Arc<str>,
     key: Option<Keys>,
     policy: Option<Policy>,
     source: Option<Arc<dyn Source>>,
     sink: Option<Arc<dyn Sink>>,
-    behind: Option<(Arc<dyn Journal>, BehindOptions)>,
-    store: Option<(Arc<dyn Store>, Durability)>,
+    pub(super) behind: Option<(Arc<dyn Journal>, BehindOptions)>,
+    pub(super) store: Option<(Arc<dyn Store>, Durability)>,
     tags: Vec<String>,
     rows: Vec<Rows>,
     decide: Option<Arc<Decide>>,
-    memory: Option<OwnMemory>,
+    pub(super) memory: Option<OwnMemory>,
     codec: Option<AnyCodec>,
     filter: Option<FilterOptions>,
     hottest: usize,
+    /// The one whose place it takes.
+    pub(super) replaced: Option<Arc<Core>>,
     problem: Option<String>,
     values: PhantomData<fn() -> V>,
 }
@@ -65,13 +69,6 @@ struct Checked {
     /// When a stored value ends that is new.
     ends: Ends,
     tags: Vec<TagTemplate>,
-}
-
-/// Memory that a namespace has for itself.
-#[derive(Clone, Copy, Debug)]
-struct OwnMemory {
-    bytes: u64,
-    policy: EvictionPolicy,
 }
 
 /// What a loaded value says of itself; everything is optional.
@@ -103,6 +100,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             codec: None,
             filter: None,
             hottest: 0,
+            replaced: None,
             problem: None,
             values: PhantomData,
         }
@@ -349,17 +347,12 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
     /// # Errors
     /// [`Error::Build`] says which option is missing or out of its limits, and what to write. [`Error::NameTaken`] as long as
     /// somebody has a handle of a namespace of this name in this keyspace: two would hold copies of their own under one name, in
-    /// memory as in a shared tier.
+    /// memory as in a shared tier. Of a store, as long as a write of the one before is under way, too.
     pub fn build(self) -> Result<Namespace<V>, Error> {
         let Checked { pattern, policy, ends, tags } = self.checked()?;
         let keyspace: Arc<str> = self.engine.keyspace_name().into();
+        let (memory, earlier) = (self.memory_tier()?, self.earlier_orders());
         let common = self.engine.common;
-        let memory = match self.memory {
-            Some(own) => common
-                .carve(own.bytes, own.policy)
-                .map_err(|problem| Error::Build { namespace: Arc::clone(&self.name), problem })?,
-            None => Arc::clone(&common.memory),
-        };
         let owner = Owner { keyspace, namespace: Arc::clone(&self.name) };
         let store = self.store.map(|(store, durability)| Stored::new(store, durability, ends));
         let as_source = |stored: &Stored| -> Arc<dyn Source> {
@@ -377,6 +370,8 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         let core = Core {
             flights: Arc::new(if self.sink.is_some() { flights.noting_writes() } else { flights }),
             order: Arc::new(Order::new(policy.concurrency, policy.concurrency.saturating_add(policy.queue))),
+            earlier,
+            had_namesakes: AtomicBool::new(self.replaced.is_some()),
             together: Arc::default(),
             queue: Arc::new(Queue::new(policy.concurrency, policy.queue).apart_by(Departure::is_of_field)),
             tier_queue: Arc::new(Queue::new(TIER_CONCURRENCY, policy.queue)),
@@ -403,13 +398,14 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
             behind: self.behind.map(|(journal, options)| Behind::new(journal, options)),
             decide: self.decide,
             memory,
+            own_memory: self.memory,
             groups: Arc::clone(&common.groups),
             counters: Counters::default(),
             clock: common.clock.clone(),
             tasks: common.tasks.clone(),
             common,
         };
-        let namespace = Namespace::new(core)?;
+        let namespace = Namespace::new(core, self.replaced.as_deref())?;
         set_going(&namespace.core)?;
         Ok(namespace)
     }
@@ -448,7 +444,7 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
         let tags = tags.collect::<Result<_, _>>().map_err(|error| fail(error.to_string()))?;
         let rows = self.rows.iter().try_for_each(|rows| rows.check(&pattern));
         rows.map_err(|error| fail(error.to_string()))?;
-        if let Some(problem) = self.codec_misfit() {
+        if let Some(problem) = self.codec_misfit().or_else(|| self.replacing_misfit()) {
             return Err(fail(problem.into()));
         }
         Ok(Checked { pattern, policy, ends, tags })

@@ -24,6 +24,7 @@ impl Core {
         if self.shared().is_none() {
             let held = self.peek(key).is_some();
             self.drop_field(key, &field);
+            self.namesakes_heed(key, Some(&field), Verb::Invalidate);
             self.counters.wrote(WriteOutcome::Invalidated);
             return Ok(held);
         }

@@ -173,7 +173,7 @@ impl Core {
         change: Change,
         ttl: Option<Duration>,
     ) -> Result<(), Error> {
-        let turn = self.clock.timeout(self.policy.load_timeout, self.order.go(place)).await;
+        let turn = self.clock.timeout(self.policy.load_timeout, self.turn_at_sink(place, key)).await;
         let Ok(Some(going)) = turn else { return Err(self.too_many_writes()) };
         let before = self.before(key, &change, ttl);
         let write = SinkWrite { id: OperationId::next(), key: params, change };
@@ -267,7 +267,7 @@ impl Core {
     /// Holds what the sink has applied; `false` where what is held of the key is to be [made gone](Self::make_gone) instead.
     pub(super) fn is_followed(&self, key: &[u8], change: Change, applied: Applied, before: Before) -> bool {
         self.may_exist(key);
-        let holds = applied.as_written && self.shared().is_none();
+        let holds = applied.as_written && self.shared().is_none() && !self.has_successor();
         let followed = holds
             && match change {
                 Change::Put(_) => self.hold_written(key, applied, before),
@@ -346,6 +346,7 @@ impl Core {
             for key in keys {
                 invalidation::key(&self.memory, &self.flights, self.id, key);
                 self.told(key, Verb::Invalidate, self.groups.newest());
+                self.namesakes_heed(key, None, Verb::Invalidate);
             }
             return Ok(());
         }

@@ -1,4 +1,5 @@
-//! What runs in the background as long as an engine lives: entries that are of no use leave memory.
+//! What runs in the background as long as an engine lives: entries that are of no use leave memory, and so do those of namespaces that
+//! are no more.
 //!
 //! Upkeep holds no engine: it ends when the last handle is dropped. It does nothing that a read relies on; expiry is decided
 //! by readers, to the millisecond.
@@ -27,6 +28,11 @@ pub(super) fn start(common: &Arc<Common>) {
             let now = common.clock.now();
             for memory in common.memories() {
                 memory.sweep(now, SWEEP_ENTRIES);
+            }
+            let leftovers = common.take_leftovers();
+            drop(common);
+            for left in leftovers {
+                left.clear().await;
             }
         }
     });

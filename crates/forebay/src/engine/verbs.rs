@@ -149,10 +149,12 @@ impl Core {
     /// Invalidates, or makes stale, `key` here and in the shared tier; whether anything was held here.
     pub(super) async fn tell_key(&self, key: &[u8], verb: Verb) -> Result<bool, Error> {
         if self.shared().is_none() {
-            return Ok(match verb {
+            let held = match verb {
                 Verb::Invalidate => self.drop_copy(key, WriteOutcome::Invalidated),
                 Verb::Expire => self.expire_copy(key),
-            });
+            };
+            self.namesakes_heed(key, None, verb);
+            return Ok(held);
         }
         let held = self.peek(key).is_some();
         let reach = Reach::Key { namespace: Arc::clone(&self.name), key: self.pattern.whole(key).into() };

@@ -19,7 +19,7 @@ const BATCH: usize = 256;
 /// How long warming waits before it looks again whether the source has a slot to spare.
 const GIVE_WAY: Duration = Duration::from_millis(2);
 
-/// A warming under way. It goes on when this is dropped, and ends with the engine.
+/// A warming under way. It goes on when this is dropped, and ends with the namespace's last handle.
 #[derive(Debug)]
 pub struct Warming {
     progress: Arc<Progress>,
@@ -48,15 +48,15 @@ impl<V> Namespace<V> {
     /// # Errors
     /// [`Error::Build`] where the lists do not fit the key, or more is asked for than the limits allow.
     pub fn warm(&self, warm: Warm) -> Result<Warming, Error> {
-        let core = Arc::clone(&self.core);
+        let core = &self.core;
         let fail = |problem: String| Error::Build { namespace: Arc::clone(&core.name), problem };
         // Checked here, so that nothing is begun that cannot be finished.
         warm.batches(core.pattern.names().len(), BATCH).map_err(|fault| fail(fault.to_string()))?;
         let progress = Arc::new(Progress::default());
         let warming = Warming { progress: Arc::clone(&progress) };
-        let tasks = core.tasks.clone();
+        let (tasks, namespace) = (core.tasks.clone(), Arc::downgrade(core));
         let ends = Ends(progress);
-        tasks.spawn(async move { warm_all(core, &warm, &ends.0).await });
+        tasks.spawn(async move { warm_all(&namespace, &warm, &ends.0).await });
         Ok(warming)
     }
 
@@ -72,13 +72,13 @@ impl<V> Namespace<V> {
     /// Loads `keys`, given by their texts, as [`warm`](Self::warm) does; what is no key of the namespace does not exist.
     #[must_use = "it tells how far it is"]
     pub fn warm_keys(&self, keys: Vec<Vec<u8>>) -> Warming {
-        let core = Arc::clone(&self.core);
+        let (tasks, namespace) = (self.core.tasks.clone(), Arc::downgrade(&self.core));
         let progress = Arc::new(Progress::default());
         let warming = Warming { progress: Arc::clone(&progress) };
-        let tasks = core.tasks.clone();
         let ends = Ends(progress);
         tasks.spawn(async move {
             for batch in keys.chunks(BATCH) {
+                let Some(core) = namespace.upgrade() else { return };
                 let tails: Vec<&[u8]> = batch.iter().filter_map(|key| core.pattern.tail(key)).collect();
                 core.warm_batch(&tails, &ends.0).await;
             }
@@ -87,7 +87,7 @@ impl<V> Namespace<V> {
     }
 }
 
-/// Tells that a warming is over, also where it ends with its engine.
+/// Tells that a warming is over, also where it ends with its namespace.
 struct Ends(Arc<Progress>);
 
 impl Drop for Ends {
@@ -96,16 +96,34 @@ impl Drop for Ends {
     }
 }
 
-async fn warm_all(core: Arc<Core>, warm: &Warm, progress: &Progress) {
-    core.warm_named(warm, progress).await;
-    if warm.listing {
-        let listing = Listing::of(&core, BATCH);
-        let namespace = Arc::downgrade(&core);
-        // The engine does not live for the sake of a listing.
-        drop(core);
-        // What a listing that broke off did not tell is loaded when it is asked for.
-        let _ = warm_listing(&namespace, listing, progress).await;
+/// The namespace does not live for the sake of its warming: it is looked for anew before each batch.
+async fn warm_all(namespace: &Weak<Core>, warm: &Warm, progress: &Progress) {
+    if warm_named(namespace, warm, progress).await.is_none() || !warm.listing {
+        return;
     }
+    let listing = namespace.upgrade().map(|core| Listing::of(&core, BATCH));
+    if let Some(listing) = listing {
+        // What a listing that broke off did not tell is loaded when it is asked for.
+        let _ = warm_listing(namespace, listing, progress).await;
+    }
+}
+
+/// Loads the keys of the lists, and those that are read most; `None` where the namespace has ended.
+async fn warm_named(namespace: &Weak<Core>, warm: &Warm, progress: &Progress) -> Option<()> {
+    let params = namespace.upgrade()?.pattern.names().len();
+    for batch in warm.batches(params, BATCH).into_iter().flatten() {
+        let core = namespace.upgrade()?;
+        let tails: Vec<KeyBuf> = batch.iter().filter_map(|key| core.tail_of(key)).collect();
+        core.warm_batch(&tails, progress).await;
+    }
+    if warm.hottest == 0 {
+        return Some(());
+    }
+    let tails = namespace.upgrade()?.sketch.as_ref().map(|sketch| sketch.hottest(warm.hottest));
+    for batch in tails.unwrap_or_default().chunks(BATCH) {
+        namespace.upgrade()?.warm_batch(batch, progress).await;
+    }
+    Some(())
 }
 
 async fn warm_listing(
@@ -121,20 +139,6 @@ async fn warm_listing(
 }
 
 impl Core {
-    /// Loads the keys of the lists, and those that are read most.
-    async fn warm_named(self: &Arc<Self>, warm: &Warm, progress: &Progress) {
-        for batch in warm.batches(self.pattern.names().len(), BATCH).into_iter().flatten() {
-            let tails: Vec<KeyBuf> = batch.iter().filter_map(|key| self.tail_of(key)).collect();
-            self.warm_batch(&tails, progress).await;
-        }
-        if warm.hottest > 0 {
-            let tails = self.sketch.as_ref().map(|sketch| sketch.hottest(warm.hottest)).unwrap_or_default();
-            for batch in tails.chunks(BATCH) {
-                self.warm_batch(batch, progress).await;
-            }
-        }
-    }
-
     async fn warm_batch(self: &Arc<Self>, tails: &[impl AsRef<[u8]>], progress: &Progress) {
         let tails: Vec<&[u8]> = tails.iter().map(AsRef::as_ref).collect();
         progress.learn(crate::value::length(tails.len()));

@@ -56,6 +56,8 @@ mod quickstart;
 #[cfg(not(feature = "model"))]
 mod refreshes;
 #[cfg(not(feature = "model"))]
+mod replaced;
+#[cfg(not(feature = "model"))]
 mod scripted;
 #[cfg(not(feature = "model"))]
 mod shared;
