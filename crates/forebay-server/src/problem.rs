@@ -1,6 +1,7 @@
 //! HTTP errors as problem details (RFC 9457): a status, a code that programs can tell apart, and what to do. Apps answer
 //! theirs in the same shape.
 
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use forebay::value::Kind;
@@ -15,6 +16,8 @@ pub struct Problem {
     detail: String,
     /// After how many seconds the same request can succeed, where it can.
     retry_after_s: Option<u64>,
+    /// How long the value is that has no such range, in bytes.
+    length_bytes: Option<usize>,
 }
 
 /// What a client is told to wait before it tries again where nothing better is known, in seconds.
@@ -24,7 +27,7 @@ impl Problem {
     /// An error of `status`; `code` is stable, for programs, and `detail` tells a person what to do.
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, detail: String) -> Self {
-        Self { status, code, detail, retry_after_s: None }
+        Self { status, code, detail, retry_after_s: None, length_bytes: None }
     }
 
     pub(crate) fn absent() -> Self {
@@ -67,18 +70,35 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad_key", detail)
     }
 
-    pub(crate) fn body_too_large(limit_bytes: usize) -> Self {
-        let detail = format!("a value over HTTP has at most {limit_bytes} bytes");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+    /// A body that could not be taken: longer than `limit_bytes`, or not whole.
+    pub(crate) fn body(rejection: &BytesRejection, limit_bytes: usize) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            let detail = format!("the body of this request has at most {limit_bytes} bytes");
+            return Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail);
+        }
+        let detail = "the body ended before its length: send it again".into();
+        Self::new(StatusCode::BAD_REQUEST, "no_body", detail)
     }
 
-    /// The body did not come whole.
-    pub(crate) fn no_body() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "no_body",
-            "the body ended before its length: send it again".into(),
-        )
+    /// `If-Match` or `If-None-Match` does not hold.
+    pub(crate) fn precondition_failed() -> Self {
+        let detail = "the value is not the one that the condition is for: read it, and decide anew".into();
+        Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)
+    }
+
+    /// A write has a condition that nobody here can keep.
+    pub(crate) fn no_conditions(namespace: &str) -> Self {
+        let detail = format!(
+            "the source or the sink of `{namespace}` has the truth, so that no condition on it can be kept here: write without `If-Match` and `If-None-Match`"
+        );
+        Self::new(StatusCode::BAD_REQUEST, "condition_refused", detail)
+    }
+
+    /// A value of `length_bytes` has none of the bytes that were asked for.
+    pub(crate) fn no_such_range(length_bytes: usize) -> Self {
+        let detail = format!("the value has {length_bytes} bytes, and none of those that the range names");
+        let problem = Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "no_such_range", detail);
+        Self { length_bytes: Some(length_bytes), ..problem }
     }
 
     /// An engine's error: its own message, which names no secret; the source's words are logged and stay here.
@@ -147,6 +167,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(Ok(length)) = self.length_bytes.map(|length| format!("bytes */{length}").try_into()) {
+            headers.insert(header::CONTENT_RANGE, length);
         }
         response
     }

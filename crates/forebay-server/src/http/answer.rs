@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use forebay::{Blob, Freshness, Read, ReadOutcome, Tier, Why, Writes};
-use twox_hash::XxHash3_128;
 
+use super::conditions::{self, Form, Tag, Verdict};
+use super::range::{self, Part};
 use crate::FOR_EVER;
 use crate::problem::Problem;
 
@@ -16,9 +17,17 @@ const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// The reply to a read that was asked for with the headers `asked`, of a namespace whose writes go where `writes` says.
-pub(super) fn answer(read: &Read, writes: Writes, asked: &HeaderMap) -> Response {
+///
+/// # Errors
+/// The problem to answer with where the request cannot be met, which nobody keeps.
+pub(super) fn answer(
+    read: &Read,
+    writes: Writes,
+    method: &Method,
+    asked: &HeaderMap,
+) -> Result<Response, Problem> {
     let mut response = match (&read.value, read.value.as_ref().and_then(|value| value.as_blob())) {
-        (_, Some(blob)) => value(blob, asked),
+        (_, Some(blob)) => value(blob, method, asked)?,
         (Some(other), None) => Problem::other_kind(other.kind()).into_response(),
         (None, None) => Problem::absent().into_response(),
     };
@@ -33,11 +42,11 @@ pub(super) fn answer(read: &Read, writes: Writes, asked: &HeaderMap) -> Response
     };
     for (name, text) in [(CACHE_STATUS, cache_status(outcome)), (header::CACHE_CONTROL, cache_control)] {
         // Both are ASCII.
-        if let Ok(text) = HeaderValue::from_str(&text) {
+        if let Ok(text) = HeaderValue::try_from(text) {
             headers.insert(name, text);
         }
     }
-    response
+    Ok(response)
 }
 
 /// How long a cache in front may keep it, counted from the load: such a cache takes `Age` off itself (RFC 9111 §4.2).
@@ -48,24 +57,39 @@ fn max_age(outcome: &ReadOutcome) -> Duration {
     }
 }
 
-fn value(blob: &Blob, asked: &HeaderMap) -> Response {
-    let etag = etag(blob.as_bytes());
-    if asked.get_all(header::IF_NONE_MATCH).iter().any(|tags| names(tags, &etag)) {
-        return (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response();
+fn value(blob: &Blob, method: &Method, asked: &HeaderMap) -> Result<Response, Problem> {
+    let tag = Tag::of(blob.as_bytes());
+    let mut response = match conditions::of_read(asked, tag, Form::Identity) {
+        Verdict::Other => return Err(Problem::precondition_failed()),
+        Verdict::Known(form) => {
+            let mut known = StatusCode::NOT_MODIFIED.into_response();
+            known.headers_mut().extend(tag.header(form).map(|tag| (header::ETAG, tag)));
+            return Ok(known);
+        }
+        Verdict::Send => sent(blob, tag, method, asked)?,
+    };
+    let headers = response.headers_mut();
+    if let Ok(content_type) = HeaderValue::from_str(blob.content_type()) {
+        headers.insert(header::CONTENT_TYPE, content_type);
     }
-    let headers = [(header::CONTENT_TYPE, blob.content_type().to_owned()), (header::ETAG, etag)];
-    (headers, Body::from(blob.bytes())).into_response()
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.extend(tag.header(Form::Identity).map(|tag| (header::ETAG, tag)));
+    Ok(response)
 }
 
-/// A strong tag, the same on every instance: it depends on the bytes alone.
-fn etag(bytes: &[u8]) -> String {
-    format!("\"{:032x}\"", XxHash3_128::oneshot(bytes))
-}
-
-/// Whether `If-None-Match` names `etag`, compared weakly as RFC 9110 §13.1.2 says.
-fn names(tags: &HeaderValue, etag: &str) -> bool {
-    let Ok(tags) = tags.to_str() else { return false };
-    tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+/// The value, or the part of it that is asked for. Only a GET asks for parts.
+fn sent(blob: &Blob, tag: Tag, method: &Method, asked: &HeaderMap) -> Result<Response, Problem> {
+    let length = blob.as_bytes().len();
+    let part = if *method == Method::GET { range::part(asked, tag, length) } else { Part::Whole };
+    match part {
+        Part::Whole => Ok(Body::from(blob.bytes()).into_response()),
+        Part::Nothing => Err(Problem::no_such_range(length)),
+        Part::Bytes(range) => {
+            let shown = format!("bytes {}-{}/{length}", range.start, range.end - 1);
+            let body = Body::from(blob.bytes().slice(range));
+            Ok((StatusCode::PARTIAL_CONTENT, [(header::CONTENT_RANGE, shown)], body).into_response())
+        }
+    }
 }
 
 fn x_cache(outcome: &ReadOutcome) -> &'static str {

@@ -1,4 +1,24 @@
+mod conditions;
+mod ranges;
+
 use super::{Answer, Resp, Stage, ask, soon};
+
+/// Beside [`super::NAMESPACES`], a store.
+const STORE: &str = r#"
+[namespace.paste]
+key = "paste:{id}"
+mode = "store"
+ttl = "1d"
+"#;
+
+/// A stage with a store.
+async fn stage() -> Stage {
+    Stage::with(&format!("{}{STORE}", super::NAMESPACES)).await
+}
+
+async fn put(stage: &Stage, path: &str, headers: &str, body: &str) -> Answer {
+    super::ask_with(stage.process.http, "PUT", path, headers, body).await
+}
 
 const A: &str = r#"{"code":"a","price":1}"#;
 const ITEM_A: &str = "/v1/shop/item/item:a";

@@ -236,6 +236,8 @@ struct Answer {
     /// By their names in small letters.
     headers: BTreeMap<String, String>,
     body: String,
+    /// The body as it came.
+    bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -275,11 +277,12 @@ async fn exchange(address: SocketAddr, method: &str, path: &str, headers: &str, 
     soon(stream.write_all(head.as_bytes())).await.unwrap();
     let mut bytes = Vec::new();
     soon(stream.read_to_end(&mut bytes)).await.unwrap();
-    let text = String::from_utf8(bytes).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {text}"));
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+    let body = bytes.split_off(end.unwrap_or_else(|| panic!("no head: {}", bytes.escape_ascii())) + 4);
+    let head = String::from_utf8(bytes).unwrap();
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let headers = lines.map(|line| line.split_once(": ").unwrap());
+    let headers = lines.take_while(|line| !line.is_empty()).map(|line| line.split_once(": ").unwrap());
     let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-    Answer { status, headers, body: body.to_owned() }
+    Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned(), bytes: body }
 }

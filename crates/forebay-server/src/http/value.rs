@@ -1,0 +1,130 @@
+//! One value: read, written and deleted at `/v1/{keyspace}/{namespace}/{key}`.
+//!
+//! A write with a condition is a change under the key's turn: nobody comes between the look and the write. That holds where the values
+//! are the truth themselves; where a source or a sink has it, such a write is refused, since nobody here could keep the condition.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use forebay::{Blob, Error, Namespace, Value, Writes};
+
+use super::conditions::{self, Form, Tag};
+use super::find::{self, KeyPath, Right};
+use super::{BODY_BYTES_MAX, answer};
+use crate::keyspaces::Keyspaces;
+use crate::problem::Problem;
+
+/// How often a conditional write is begun again that somebody came before who waits for nobody.
+const TRIES_MAX: usize = 8;
+
+/// Answers with the value of a key.
+pub(super) async fn read(
+    State(keyspaces): State<Keyspaces>,
+    path: KeyPath,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let served = keyspaces.now();
+    let (namespace, key) = find::key(&served, path, Right::Read)?;
+    let read = if asks_for_the_truth(&headers) {
+        namespace.read_fresh(key.as_bytes()).await
+    } else {
+        namespace.read(key.as_bytes()).await
+    };
+    let read = read.map_err(|error| Problem::engine(&error))?;
+    answer::answer(&read, namespace.policy().writes, &method, &headers)
+}
+
+/// Gives the key the body as its value, where the namespace's writes go.
+pub(super) async fn write(
+    State(keyspaces): State<Keyspaces>,
+    path: KeyPath,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let served = keyspaces.now();
+    let (namespace, key) = find::key(&served, path, Right::Write)?;
+    let body = body.map_err(|rejection| Problem::body(&rejection, BODY_BYTES_MAX))?;
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let blob = match content_type {
+        Some(content_type) => Blob::new(&body, content_type),
+        None => Blob::opaque(&body),
+    };
+    let key = key.as_bytes();
+    if conditions::are_asked(&headers) {
+        changed(namespace, key, &headers, Some(&blob)).await?;
+    } else {
+        let set = namespace.set_key(key, Value::from(blob), None).await;
+        set.map_err(|error| Problem::engine(&error))?;
+    }
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    // A sink may store something else than it was given.
+    if !matches!(namespace.policy().writes, Writes::Through | Writes::Behind)
+        && let Some(tag) = Tag::of(&body).header(Form::Identity)
+    {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// Deletes the key where the namespace's writes go; of a cache it drops every copy, and the next read loads.
+pub(super) async fn delete(
+    State(keyspaces): State<Keyspaces>,
+    path: KeyPath,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let served = keyspaces.now();
+    let (namespace, key) = find::key(&served, path, Right::Write)?;
+    let key = key.as_bytes();
+    if conditions::are_asked(&headers) {
+        changed(namespace, key, &headers, None).await?;
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let deleted = match namespace.policy().writes {
+        Writes::Through | Writes::Behind | Writes::Store => namespace.delete_key(key).await,
+        Writes::Refuse | Writes::Cache => namespace.invalidate_key(key).await.map(drop),
+    };
+    deleted.map_err(|error| Problem::engine(&error))?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Puts `blob` in the place of what the key has, or deletes that, where it is as the headers say.
+async fn changed(
+    namespace: &Namespace<Blob>,
+    key: &[u8],
+    asked: &HeaderMap,
+    blob: Option<&Blob>,
+) -> Result<(), Problem> {
+    if !namespace.takes_changes() {
+        return Err(Problem::no_conditions(namespace.name()));
+    }
+    for tries_left in (0..TRIES_MAX).rev() {
+        let begun = namespace.begin_change(&[key]).await;
+        let mut change = begun.map_err(|error| Problem::engine(&error))?;
+        for slot in change.slots() {
+            conditions::of_write(asked, slot.value())?;
+            match blob {
+                Some(blob) => slot.replace(Value::from(blob.clone())),
+                None => drop(slot.value_mut().take()),
+            }
+        }
+        match change.commit().await {
+            Ok(()) => break,
+            Err(Error::ChangedMeanwhile { .. }) if tries_left > 0 => {}
+            Err(error) => return Err(Problem::engine(&error)),
+        }
+    }
+    Ok(())
+}
+
+/// `Cache-Control: no-cache` in a request asks for the source's own answer.
+fn asks_for_the_truth(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
+}
