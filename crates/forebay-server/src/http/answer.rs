@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use forebay::{Blob, Freshness, Read, ReadOutcome, Tier, Why, Writes};
 
+use super::compress::{self, Forms};
 use super::conditions::{self, Form, Tag, Verdict};
 use super::range::{self, Part};
 use crate::FOR_EVER;
@@ -16,18 +17,21 @@ const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 /// RFC 9211.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
+const ACCEPT_RANGES: (HeaderName, &str) = (header::ACCEPT_RANGES, "bytes");
+
 /// The reply to a read that was asked for with the headers `asked`, of a namespace whose writes go where `writes` says.
 ///
 /// # Errors
 /// The problem to answer with where the request cannot be met, which nobody keeps.
-pub(super) fn answer(
+pub(super) async fn answer(
     read: &Read,
     writes: Writes,
     method: &Method,
     asked: &HeaderMap,
+    forms: &Forms,
 ) -> Result<Response, Problem> {
     let mut response = match (&read.value, read.value.as_ref().and_then(|value| value.as_blob())) {
-        (_, Some(blob)) => value(blob, method, asked)?,
+        (_, Some(blob)) => value(blob, method, asked, forms).await?,
         (Some(other), None) => Problem::other_kind(other.kind()).into_response(),
         (None, None) => Problem::absent().into_response(),
     };
@@ -57,24 +61,38 @@ fn max_age(outcome: &ReadOutcome) -> Duration {
     }
 }
 
-fn value(blob: &Blob, method: &Method, asked: &HeaderMap) -> Result<Response, Problem> {
+async fn value(blob: &Blob, method: &Method, asked: &HeaderMap, forms: &Forms) -> Result<Response, Problem> {
     let tag = Tag::of(blob.as_bytes());
-    let mut response = match conditions::of_read(asked, tag, Form::Identity) {
+    let varies = compress::is_worth(blob);
+    let compress = varies && !asked.contains_key(header::RANGE) && compress::is_accepted(asked);
+    let preferred = if compress { Form::Compressed } else { Form::Identity };
+    let (mut response, form) = match conditions::of_read(asked, tag, preferred) {
         Verdict::Other => return Err(Problem::precondition_failed()),
-        Verdict::Known(form) => {
-            let mut known = StatusCode::NOT_MODIFIED.into_response();
-            known.headers_mut().extend(tag.header(form).map(|tag| (header::ETAG, tag)));
-            return Ok(known);
+        Verdict::Known(form) => (StatusCode::NOT_MODIFIED.into_response(), form),
+        Verdict::Send => {
+            let compressed = if compress { forms.of(blob, tag).await } else { None };
+            let (mut response, form) = match compressed {
+                Some(bytes) => (compressed_response(bytes), Form::Compressed),
+                None => (sent(blob, tag, method, asked)?, Form::Identity),
+            };
+            let headers = response.headers_mut();
+            // What a header cannot carry is left out, rather than the value.
+            headers.extend(
+                HeaderValue::from_str(blob.content_type()).map(|text| (header::CONTENT_TYPE, text)).ok(),
+            );
+            (response, form)
         }
-        Verdict::Send => sent(blob, tag, method, asked)?,
     };
     let headers = response.headers_mut();
-    if let Ok(content_type) = HeaderValue::from_str(blob.content_type()) {
-        headers.insert(header::CONTENT_TYPE, content_type);
+    headers.extend(tag.header(form).map(|tag| (header::ETAG, tag)));
+    if varies {
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.extend(tag.header(Form::Identity).map(|tag| (header::ETAG, tag)));
     Ok(response)
+}
+
+fn compressed_response(bytes: Bytes) -> Response {
+    ([(header::CONTENT_ENCODING, "gzip")], Body::from(bytes)).into_response()
 }
 
 /// The value, or the part of it that is asked for. Only a GET asks for parts.
@@ -82,12 +100,13 @@ fn sent(blob: &Blob, tag: Tag, method: &Method, asked: &HeaderMap) -> Result<Res
     let length = blob.as_bytes().len();
     let part = if *method == Method::GET { range::part(asked, tag, length) } else { Part::Whole };
     match part {
-        Part::Whole => Ok(Body::from(blob.bytes()).into_response()),
+        Part::Whole => Ok(([ACCEPT_RANGES], Body::from(blob.bytes())).into_response()),
         Part::Nothing => Err(Problem::no_such_range(length)),
         Part::Bytes(range) => {
             let shown = format!("bytes {}-{}/{length}", range.start, range.end - 1);
             let body = Body::from(blob.bytes().slice(range));
-            Ok((StatusCode::PARTIAL_CONTENT, [(header::CONTENT_RANGE, shown)], body).into_response())
+            let part = [(header::CONTENT_RANGE, shown)];
+            Ok((StatusCode::PARTIAL_CONTENT, [ACCEPT_RANGES], part, body).into_response())
         }
     }
 }

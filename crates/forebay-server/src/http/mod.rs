@@ -1,13 +1,16 @@
 //! Plain HTTP with proper caching headers: `/v1/{keyspace}/{namespace}/{key}`.
 //!
 //! `find.rs` finds what a path names, `value.rs` reads and writes it, `answer.rs` makes the reply and its headers from the engine's one
-//! outcome, with `conditions.rs` (entity tags) and `range.rs` (parts); errors are problem details (`../problem.rs`).
+//! outcome, with `conditions.rs` (entity tags), `range.rs` (parts) and `compress.rs` (forms of a value); errors are problem details (`../problem.rs`).
 
 mod answer;
+mod compress;
 mod conditions;
 mod find;
 mod range;
 mod value;
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -15,12 +18,19 @@ use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 
+use self::compress::Forms;
 use crate::keyspaces::Keyspaces;
 use crate::problem::Problem;
 use crate::stop::Stop;
 
 /// The largest value that is taken, in bytes.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What every request is served from.
+struct Served {
+    keyspaces: Keyspaces,
+    forms: Forms,
+}
 
 /// The routes of the keyspaces.
 pub(crate) fn router(keyspaces: Keyspaces) -> Router {
@@ -31,7 +41,7 @@ pub(crate) fn router(keyspaces: Keyspaces) -> Router {
         .route("/v1/{keyspace}/{namespace}/{*key}", of_key)
         .fallback(async || Problem::no_such_path())
         .method_not_allowed_fallback(async || Problem::no_such_method())
-        .with_state(keyspaces)
+        .with_state(Arc::new(Served { keyspaces, forms: Forms::default() }))
 }
 
 /// Serves until it is told to stop, then finishes the requests under way.

@@ -3,6 +3,8 @@
 //! A write with a condition is a change under the key's turn: nobody comes between the look and the write. That holds where the values
 //! are the truth themselves; where a source or a sink has it, such a write is refused, since nobody here could keep the condition.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -12,8 +14,7 @@ use forebay::{Blob, Error, Namespace, Value, Writes};
 
 use super::conditions::{self, Form, Tag};
 use super::find::{self, KeyPath, Right};
-use super::{BODY_BYTES_MAX, answer};
-use crate::keyspaces::Keyspaces;
+use super::{BODY_BYTES_MAX, Served, answer};
 use crate::problem::Problem;
 
 /// How often a conditional write is begun again that somebody came before who waits for nobody.
@@ -21,31 +22,31 @@ const TRIES_MAX: usize = 8;
 
 /// Answers with the value of a key.
 pub(super) async fn read(
-    State(keyspaces): State<Keyspaces>,
+    State(served): State<Arc<Served>>,
     path: KeyPath,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let served = keyspaces.now();
-    let (namespace, key) = find::key(&served, path, Right::Read)?;
+    let keyspaces = served.keyspaces.now();
+    let (namespace, key) = find::key(&keyspaces, path, Right::Read)?;
     let read = if asks_for_the_truth(&headers) {
         namespace.read_fresh(key.as_bytes()).await
     } else {
         namespace.read(key.as_bytes()).await
     };
     let read = read.map_err(|error| Problem::engine(&error))?;
-    answer::answer(&read, namespace.policy().writes, &method, &headers)
+    answer::answer(&read, namespace.policy().writes, &method, &headers, &served.forms).await
 }
 
 /// Gives the key the body as its value, where the namespace's writes go.
 pub(super) async fn write(
-    State(keyspaces): State<Keyspaces>,
+    State(served): State<Arc<Served>>,
     path: KeyPath,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let served = keyspaces.now();
-    let (namespace, key) = find::key(&served, path, Right::Write)?;
+    let keyspaces = served.keyspaces.now();
+    let (namespace, key) = find::key(&keyspaces, path, Right::Write)?;
     let body = body.map_err(|rejection| Problem::body(&rejection, BODY_BYTES_MAX))?;
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let blob = match content_type {
@@ -71,12 +72,12 @@ pub(super) async fn write(
 
 /// Deletes the key where the namespace's writes go; of a cache it drops every copy, and the next read loads.
 pub(super) async fn delete(
-    State(keyspaces): State<Keyspaces>,
+    State(served): State<Arc<Served>>,
     path: KeyPath,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let served = keyspaces.now();
-    let (namespace, key) = find::key(&served, path, Right::Write)?;
+    let keyspaces = served.keyspaces.now();
+    let (namespace, key) = find::key(&keyspaces, path, Right::Write)?;
     let key = key.as_bytes();
     if conditions::are_asked(&headers) {
         changed(namespace, key, &headers, None).await?;

@@ -1,3 +1,4 @@
+mod compression;
 mod conditions;
 mod ranges;
 
