@@ -52,8 +52,8 @@ pub mod warming;
 pub mod writes;
 
 pub use engine::{
-    Builder, DeadLetter, Decided, FeedStatus, FieldRead, Forebay, Inspected, KeysChange, Keyspace, Namespace,
-    NamespaceBuilder, Read, Slot, Warming,
+    Builder, DeadLetter, Decided, FeedStatus, FieldRead, Forebay, Inspected, KeysChange, Keyspace, Listed,
+    Namespace, NamespaceBuilder, Read, Slot, Warming,
 };
 pub use error::{Error, Fault};
 pub use namespace::{BreakerOptions, Policy, Writes};

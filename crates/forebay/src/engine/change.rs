@@ -301,9 +301,7 @@ pub(super) fn is_same(before: &Value, after: &Value) -> bool {
         }
         (Value::Hash(before), Value::Hash(after)) => Arc::ptr_eq(before, after),
         (Value::SortedSet(before), Value::SortedSet(after)) => Arc::ptr_eq(before, after),
-        (Value::Blob(before), Value::Blob(after)) => {
-            before.content_type() == after.content_type() && before.bytes() == after.bytes()
-        }
+        (Value::Blob(before), Value::Blob(after)) => before == after,
         _ => false,
     }
 }

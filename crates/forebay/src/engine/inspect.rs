@@ -159,12 +159,12 @@ impl Core {
     }
 }
 
-fn inspected(key: &[u8], value: &Value, left: Option<Duration>) -> Inspected {
+pub(super) fn inspected(key: &[u8], value: &Value, left: Option<Duration>) -> Inspected {
     let weight_bytes = length(key.len()).saturating_add(value.weight_bytes());
     Inspected { kind: value.kind(), left, weight_bytes }
 }
 
-fn inspected_held(key: &[u8], held: &Held, now: Tick) -> Option<Inspected> {
+pub(super) fn inspected_held(key: &[u8], held: &Held, now: Tick) -> Option<Inspected> {
     let Held { fresh_until, useless_from, expired, .. } = *held;
     let left = if expired { Some(Duration::ZERO) } else { ends_in(Life { fresh_until, useless_from }, now) };
     Some(inspected(key, held.value.as_ref()?, left))

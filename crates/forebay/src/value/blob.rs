@@ -1,7 +1,7 @@
 //! Bytes with a content type: what every front end can serve.
 //!
 //! A blob is one allocation: its count of references, which is single, since nothing refers to a blob weakly; its content type, a
-//! byte where it is a common one; its bytes.
+//! byte where it is a common one; its metadata, which takes nothing where there is none; its bytes.
 
 use std::fmt;
 
@@ -31,7 +31,12 @@ enum Media {
     Opaque,
     /// The text says.
     Text,
+    /// The text says, and metadata comes before it: its length in two bytes, then itself.
+    Described,
 }
+
+/// What comes before metadata.
+const LENGTH_BYTES: usize = 2;
 
 impl Blob {
     /// `bytes`, which are copied, of a media type such as `text/html; charset=utf-8`. One of more than 255 bytes is none, and the
@@ -47,6 +52,31 @@ impl Blob {
                 Self(Arc::from_header_and_slice(Head { media: Media::Text, text }, &content))
             }
         }
+    }
+
+    /// The same bytes and content type with `metadata`, what their writer wants to know with them; none where it is empty. One of more
+    /// than [`METADATA_BYTES_MAX`](Self::METADATA_BYTES_MAX) bytes is none.
+    #[must_use]
+    pub fn with_metadata(&self, metadata: &[u8]) -> Self {
+        let (content_type, bytes) = (self.content_type(), self.as_bytes());
+        let length =
+            u16::try_from(metadata.len()).ok().filter(|_| metadata.len() <= Self::METADATA_BYTES_MAX);
+        match (length, u8::try_from(content_type.len())) {
+            (Some(length @ 1..), Ok(text)) => {
+                let content = [&length.to_le_bytes(), metadata, content_type.as_bytes(), bytes].concat();
+                Self(Arc::from_header_and_slice(Head { media: Media::Described, text }, &content))
+            }
+            _ => Self::new(bytes, content_type),
+        }
+    }
+
+    /// The longest metadata, in bytes.
+    pub const METADATA_BYTES_MAX: usize = 1024;
+
+    /// What the writer wants to know with the bytes; `None` where there is nothing.
+    #[must_use]
+    pub fn metadata(&self) -> Option<&[u8]> {
+        self.described().map(|(metadata, _)| metadata)
     }
 
     /// Compact JSON text; it is copied.
@@ -85,7 +115,7 @@ impl Blob {
         match self.0.header.media {
             Media::Json => JSON,
             Media::Opaque => OPAQUE,
-            Media::Text => std::str::from_utf8(self.split().0).unwrap_or(OPAQUE),
+            Media::Text | Media::Described => std::str::from_utf8(self.split().0).unwrap_or(OPAQUE),
         }
     }
 
@@ -101,7 +131,20 @@ impl Blob {
     #[inline]
     fn split(&self) -> (&[u8], &[u8]) {
         let HeaderSlice { header, slice } = &*self.0;
+        let slice = match header.media {
+            Media::Described => self.described().map_or(slice, |(_, rest)| rest),
+            Media::Json | Media::Opaque | Media::Text => slice,
+        };
         slice.split_at_checked(header.text.into()).unwrap_or((&[], slice))
+    }
+
+    /// The metadata, and what comes after it.
+    fn described(&self) -> Option<(&[u8], &[u8])> {
+        let HeaderSlice { header: Head { media: Media::Described, .. }, slice } = &*self.0 else {
+            return None;
+        };
+        let (length, rest) = slice.split_first_chunk::<LENGTH_BYTES>()?;
+        rest.split_at_checked(u16::from_le_bytes(*length).into())
     }
 }
 
@@ -113,7 +156,9 @@ impl AsRef<[u8]> for Blob {
 
 impl PartialEq for Blob {
     fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes() && self.content_type() == other.content_type()
+        self.as_bytes() == other.as_bytes()
+            && self.content_type() == other.content_type()
+            && self.metadata() == other.metadata()
     }
 }
 
@@ -121,6 +166,51 @@ impl Eq for Blob {}
 
 impl fmt::Debug for Blob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Blob({}, \"{}\")", self.content_type(), self.as_bytes().escape_ascii())
+        write!(f, "Blob({}, \"{}\"", self.content_type(), self.as_bytes().escape_ascii())?;
+        match self.metadata() {
+            Some(metadata) => write!(f, ", \"{}\")", metadata.escape_ascii()),
+            None => f.write_str(")"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, proptest};
+
+    use super::{Blob, Head};
+
+    const _: () = assert!(size_of::<Head>() == 2);
+
+    #[test]
+    fn metadata_takes_nothing_where_there_is_none() {
+        let plain = Blob::json("0123456789abcd");
+        assert_eq!(plain.weight_bytes(), 24);
+        assert_eq!(plain.with_metadata(b"").weight_bytes(), 24);
+        assert_eq!(
+            plain.with_metadata(b"{}").weight_bytes(),
+            48,
+            "its length, itself and the whole content type"
+        );
+        let longest = [b'1'; Blob::METADATA_BYTES_MAX];
+        assert_eq!(plain.with_metadata(&longest).metadata(), Some(&longest[..]));
+        assert_eq!(plain.with_metadata(&[b'1'; Blob::METADATA_BYTES_MAX + 1]).metadata(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_blob_has_what_it_was_made_of(
+            bytes in proptest::collection::vec(any::<u8>(), 0..64),
+            metadata in proptest::collection::vec(any::<u8>(), 0..64),
+            content_type in "(application/json|application/octet-stream|text/plain|)",
+        ) {
+            let plain = Blob::new(&bytes, &content_type);
+            let described = plain.with_metadata(&metadata);
+            assert_eq!(described.as_bytes(), bytes);
+            assert_eq!(described.content_type(), plain.content_type());
+            assert_eq!(described.metadata(), Some(&metadata[..]).filter(|metadata| !metadata.is_empty()));
+            assert_eq!(described == plain, metadata.is_empty());
+            assert_eq!(described.with_metadata(b""), plain);
+        }
     }
 }

@@ -154,7 +154,7 @@ impl Value {
         }
     }
 
-    /// Whether it is a blob with the same bytes; of other values nobody knows.
+    /// Whether it is a blob with the same bytes, content type and metadata; of other values nobody knows.
     #[must_use]
     pub fn same_bytes(&self, other: &Self) -> bool {
         self.as_blob().is_some_and(|blob| other.as_blob() == Some(blob))

@@ -193,7 +193,9 @@ fn weigh(change: &Change) -> Result<usize, StoreError> {
     let mut add = |more: usize| bytes = bytes.saturating_add(more).saturating_add(OVERHEAD_BYTES);
     match &change.what {
         What::Stays | What::Delete => {}
-        What::Put(StoredValue::Blob(blob)) => add(value(blob.bytes().len())?),
+        What::Put(StoredValue::Blob(blob)) => {
+            add(value(blob.as_bytes().len())? + blob.metadata().map_or(0, <[u8]>::len));
+        }
         What::Put(StoredValue::Encoded { bytes, .. }) => add(value(bytes.len())?),
         What::Put(StoredValue::Counter(_)) => {}
         What::Put(StoredValue::Hash(hash)) => {

@@ -12,6 +12,7 @@
 //! end       second: 8; the key of a value       →  (nothing)          in a space of its own
 //!
 //! blob      | content type: 4 and its text | bytes … |
+//! described | metadata: 2 and its text | content type: 4 and its text | bytes … |
 //! hash      | generation: 8 |              sorted set  the same
 //! counter   | number: 8 |
 //! encoded   | shape: 4 | bytes … |
@@ -35,6 +36,8 @@ const HASH: u8 = 2;
 const SORTED_SET: u8 = 3;
 const COUNTER: u8 = 4;
 const ENCODED: u8 = 5;
+/// A blob with metadata. One without is written as ever, so that versions that know of none read it.
+const DESCRIBED: u8 = 6;
 
 const VALUE_ROW: u8 = 0;
 const PART_ROW: u8 = 1;
@@ -81,7 +84,7 @@ pub(super) enum Content {
 impl PartialEq for Content {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Blob(a), Self::Blob(b)) => a.bytes() == b.bytes() && a.content_type() == b.content_type(),
+            (Self::Blob(a), Self::Blob(b)) => a == b,
             (Self::Hash(a), Self::Hash(b)) | (Self::SortedSet(a), Self::SortedSet(b)) => a == b,
             (Self::Counter(a), Self::Counter(b)) => a == b,
             (Self::Encoded { shape: a, bytes: x }, Self::Encoded { shape: b, bytes: y }) => a == b && x == y,
@@ -124,6 +127,7 @@ impl Head {
         let mut out = BytesMut::new();
         out.put_u8(FORM);
         out.put_u8(match &self.content {
+            Content::Blob(blob) if blob.metadata().is_some() => DESCRIBED,
             Content::Blob(_) => BLOB,
             Content::Hash(_) => HASH,
             Content::SortedSet(_) => SORTED_SET,
@@ -134,10 +138,14 @@ impl Head {
         out.put_u64_le(self.unused_ms);
         match &self.content {
             Content::Blob(blob) => {
+                if let Some(metadata) = blob.metadata() {
+                    out.put_u16_le(u16::try_from(metadata.len()).unwrap_or(u16::MAX));
+                    out.put_slice(metadata);
+                }
                 let content_type = blob.content_type();
                 out.put_u32_le(u32::try_from(content_type.len()).unwrap_or(u32::MAX));
                 out.put_slice(content_type.as_bytes());
-                out.put_slice(&blob.bytes());
+                out.put_slice(blob.as_bytes());
             }
             Content::Hash(generation) | Content::SortedSet(generation) => out.put_u64_le(*generation),
             Content::Counter(number) => out.put_i64_le(*number),
@@ -156,10 +164,11 @@ impl Head {
         let kind = from.try_get_u8().ok()?;
         let (at_most_ms, unused_ms) = (from.try_get_u64_le().ok()?, from.try_get_u64_le().ok()?);
         let content = match kind {
-            BLOB => {
-                let length = usize::try_from(from.try_get_u32_le().ok()?).ok()?;
-                let content_type = (from.len() >= length).then(|| from.split_to(length))?;
-                Content::Blob(Blob::new(&from, std::str::from_utf8(&content_type).ok()?))
+            BLOB => Content::Blob(blob(from)?),
+            DESCRIBED => {
+                let length = usize::from(from.try_get_u16_le().ok()?);
+                let metadata = (from.len() >= length).then(|| from.split_to(length))?;
+                Content::Blob(blob(from)?.with_metadata(&metadata))
             }
             HASH => Content::Hash(from.try_get_u64_le().ok()?),
             SORTED_SET => Content::SortedSet(from.try_get_u64_le().ok()?),
@@ -204,6 +213,13 @@ impl Head {
         }
         Ok(self)
     }
+}
+
+/// A blob without its metadata.
+fn blob(mut from: Bytes) -> Option<Blob> {
+    let length = usize::try_from(from.try_get_u32_le().ok()?).ok()?;
+    let content_type = (from.len() >= length).then(|| from.split_to(length))?;
+    Some(Blob::new(&from, std::str::from_utf8(&content_type).ok()?))
 }
 
 /// The score in the row of a member.
@@ -351,6 +367,7 @@ mod tests {
             Content::SortedSet(8),
             Content::Counter(-2),
             Content::Encoded { shape: 3, bytes: Bytes::from_static(b"native") },
+            Content::Blob(Blob::new("x", "text/plain").with_metadata(b"{}")),
         ];
         content.map(|content| Head { at_most_ms: 1_000, unused_ms: NEVER_MS, used_ms: None, content }).into()
     }
@@ -407,6 +424,7 @@ mod tests {
             \x01\x02\xe8\x03\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\x07\x00\x00\x00\x00\x00\x00\x00
             \x01\x03\xe8\x03\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\x08\x00\x00\x00\x00\x00\x00\x00
             \x01\x04\xe8\x03\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff\xff\xff\xff\xff
-            \x01\x05\xe8\x03\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\x03\x00\x00\x00native"#]].assert_eq(&found.join("\n"));
+            \x01\x05\xe8\x03\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\x03\x00\x00\x00native
+            \x01\x06\xe8\x03\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\x02\x00{}\n\x00\x00\x00text/plainx"#]].assert_eq(&found.join("\n"));
     }
 }
