@@ -11,6 +11,7 @@ pub mod configuration;
 pub mod connect;
 pub mod disks;
 mod http;
+mod keys;
 mod keyspaces;
 pub mod observe;
 pub mod problem;
@@ -21,6 +22,7 @@ pub mod sources;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod time;
 mod waiting_writes;
 mod warming;
 

@@ -80,6 +80,60 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "no_body", detail)
     }
 
+    /// The query of a path cannot be read; `what` says what to write.
+    pub(crate) fn bad_query(what: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_query", what.to_owned())
+    }
+
+    /// The JSON of a body is not what the path takes.
+    pub(crate) fn bad_body(what: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_body", what.to_owned())
+    }
+
+    /// The path ends in a verb that nobody knows.
+    pub(crate) fn no_such_verb(verbs: &str) -> Self {
+        let detail = format!("no such path; a POST goes to a name and one of these verbs: {verbs}");
+        Self::new(StatusCode::NOT_FOUND, "no_such_path", detail)
+    }
+
+    /// The cursor of a listing is none that was given out for it.
+    pub(crate) fn bad_cursor() -> Self {
+        let detail = "no listing gave this cursor for this prefix: begin again without one".into();
+        Self::new(StatusCode::BAD_REQUEST, "bad_cursor", detail)
+    }
+
+    /// An answer to many keys has as many bytes as it may have.
+    pub(crate) fn answer_full(limit_bytes: usize) -> Self {
+        let detail = format!(
+            "the values before this one have {limit_bytes} bytes, as many as go in one answer: ask for the rest in another"
+        );
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "answer_full", detail)
+    }
+
+    /// Stable, for programs.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// What a person is told.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The metadata of a write is not what it may be.
+    pub(crate) fn bad_metadata(limit_bytes: usize) -> Self {
+        let detail = format!("`Forebay-Metadata` is JSON of at most {limit_bytes} bytes, given once");
+        Self::new(StatusCode::BAD_REQUEST, "bad_metadata", detail)
+    }
+
+    /// The metadata of a write has no place where its value goes.
+    pub(crate) fn metadata_refused(namespace: &str) -> Self {
+        let detail = format!(
+            "the sink of `{namespace}` has no place for metadata: write without `Forebay-Metadata`, or keep it in the value"
+        );
+        Self::new(StatusCode::BAD_REQUEST, "metadata_refused", detail)
+    }
+
     /// `If-Match` or `If-None-Match` does not hold.
     pub(crate) fn precondition_failed() -> Self {
         let detail = "the value is not the one that the condition is for: read it, and decide anew".into();

@@ -123,7 +123,7 @@ pub async fn start_by(
     let service = Arc::new(resp::Service::new(keyspaces.clone(), deployment.memory.budget_bytes, clock));
     let subjects = Subjects { keyspaces: keyspaces.clone(), databases, disks: disks.seen(deployment) };
     let observed = Arc::new(Observed::new(engine.clone(), Arc::clone(&service), subjects));
-    let router = http::router(keyspaces).merge(routes).merge(observe::routes(&observed));
+    let router = http::router(keyspaces, engine.clone()).merge(routes).merge(observe::routes(&observed));
     let router = router.layer(from_fn_with_state(observed, observe::observe));
     listeners.spawn(http::serve(http, router, stopped.clone()));
     listeners.spawn(resp::serve(resp, service, stopped));

@@ -62,7 +62,7 @@ impl Pair {
         let (stop, stopped) = stop::channel();
         let tasks = Tasks::current().unwrap();
         tasks.spawn(resp::serve(listener, Arc::new(service), stopped));
-        let router = http::router(keyspaces);
+        let router = http::router(keyspaces, first.0.clone());
         Self { clock, tier, row, first, other, router, client, _stop: stop, _tasks: tasks }
     }
 

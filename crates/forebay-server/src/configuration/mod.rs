@@ -19,7 +19,7 @@ mod reference;
 mod report;
 pub mod secrets;
 pub mod served;
-mod units;
+pub(crate) mod units;
 
 pub use checked::{
     Breaker, Budget, DEFAULT_STORE, Database, DatabaseKind, DatabaseUrl, Declaration, DeclaredEnvironment,

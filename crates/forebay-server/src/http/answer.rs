@@ -9,6 +9,7 @@ use forebay::{Blob, Freshness, Read, ReadOutcome, Tier, Why, Writes};
 
 use super::compress::{self, Forms};
 use super::conditions::{self, Form, Tag, Verdict};
+use super::metadata::{self, FOREBAY_METADATA};
 use super::range::{self, Part};
 use crate::FOR_EVER;
 use crate::problem::Problem;
@@ -85,6 +86,8 @@ async fn value(blob: &Blob, method: &Method, asked: &HeaderMap, forms: &Forms) -
     };
     let headers = response.headers_mut();
     headers.extend(tag.header(form).map(|tag| (header::ETAG, tag)));
+    // Also with what is known: the tag is that of the bytes alone, and the metadata may be other.
+    headers.extend(metadata::header(blob).map(|metadata| (FOREBAY_METADATA, metadata)));
     if varies {
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }

@@ -4,17 +4,19 @@
 //! are the truth themselves; where a source or a sink has it, such a write is refused, since nobody here could keep the condition.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use forebay::{Blob, Error, Namespace, Value, Writes};
 
 use super::conditions::{self, Form, Tag};
 use super::find::{self, KeyPath, Right};
-use super::{BODY_BYTES_MAX, Served, answer};
+use super::life::{self, Life};
+use super::{BODY_BYTES_MAX, Served, answer, metadata};
 use crate::problem::Problem;
 
 /// How often a conditional write is begun again that somebody came before who waits for nobody.
@@ -42,22 +44,25 @@ pub(super) async fn read(
 pub(super) async fn write(
     State(served): State<Arc<Served>>,
     path: KeyPath,
+    life: Result<Query<Life>, QueryRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let keyspaces = served.keyspaces.now();
     let (namespace, key) = find::key(&keyspaces, path, Right::Write)?;
+    let (ttl, metadata) = (life::asked(life)?, metadata::asked(&headers, namespace)?);
     let body = body.map_err(|rejection| Problem::body(&rejection, BODY_BYTES_MAX))?;
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let blob = match content_type {
         Some(content_type) => Blob::new(&body, content_type),
         None => Blob::opaque(&body),
     };
+    let blob = metadata.map(|metadata| blob.with_metadata(metadata)).unwrap_or(blob);
     let key = key.as_bytes();
     if conditions::are_asked(&headers) {
-        changed(namespace, key, &headers, Some(&blob)).await?;
+        changed(namespace, key, &headers, Some((&blob, ttl))).await?;
     } else {
-        let set = namespace.set_key(key, Value::from(blob), None).await;
+        let set = namespace.set_key(key, Value::from(blob), ttl).await;
         set.map_err(|error| Problem::engine(&error))?;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
@@ -91,12 +96,12 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Puts `blob` in the place of what the key has, or deletes that, where it is as the headers say.
+/// Puts a blob, to end after the span beside it, in the place of what the key has, or deletes that, where it is as the headers say.
 async fn changed(
     namespace: &Namespace<Blob>,
     key: &[u8],
     asked: &HeaderMap,
-    blob: Option<&Blob>,
+    put: Option<(&Blob, Option<Duration>)>,
 ) -> Result<(), Problem> {
     if !namespace.takes_changes() {
         return Err(Problem::no_conditions(namespace.name()));
@@ -106,8 +111,11 @@ async fn changed(
         let mut change = begun.map_err(|error| Problem::engine(&error))?;
         for slot in change.slots() {
             conditions::of_write(asked, slot.value())?;
-            match blob {
-                Some(blob) => slot.replace(Value::from(blob.clone())),
+            match put {
+                Some((blob, ttl)) => {
+                    slot.replace(Value::from(blob.clone()));
+                    ttl.map(|ttl| slot.ends_after(ttl));
+                }
                 None => drop(slot.value_mut().take()),
             }
         }

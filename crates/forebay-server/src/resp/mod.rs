@@ -21,7 +21,6 @@ mod pubsub;
 mod refuse;
 mod server;
 mod session;
-mod time;
 mod transaction;
 mod values;
 mod walk;
@@ -44,6 +43,7 @@ use self::watch::Watches;
 use crate::keyspaces::Keyspaces;
 use crate::observe::commands::Commands;
 use crate::stop::Stop;
+use crate::time;
 
 /// Connections beyond this many wait to be accepted.
 const CONNECTIONS_MAX: usize = 10_000;

@@ -14,6 +14,7 @@ use forebay::rt::Mutex;
 use forebay::{Error, Keyspace, Writes};
 
 use super::time::now;
+use crate::keys::{self, Place};
 
 /// The most places in stores that are remembered.
 const OPEN_MAX: usize = 4096;
@@ -35,17 +36,6 @@ pub(super) struct Walk {
     resumed: u64,
 }
 
-/// Where a walk is within a namespace.
-#[derive(Debug, Default)]
-enum Place {
-    #[default]
-    Start,
-    /// At a cursor of memory.
-    Memory(u64),
-    /// After a key of a store.
-    After(Box<[u8]>),
-}
-
 impl Walk {
     /// Up to `limit` keys that begin with `prefix`, some that do not among them; none does not mean that there are no more.
     pub(super) async fn page(
@@ -55,25 +45,7 @@ impl Walk {
         limit: usize,
     ) -> Result<Vec<Vec<u8>>, Error> {
         let Some(namespace) = keyspace.namespaces().get(self.namespace) else { return Ok(Vec::new()) };
-        let mut next = None;
-        let keys = if namespace.policy().writes == Writes::Store {
-            let after = match &self.place {
-                Place::After(key) => Some(key.as_ref()),
-                Place::Start | Place::Memory(_) => None,
-            };
-            let keys = namespace.stored_keys(prefix, after, limit).await?;
-            if keys.len() >= limit {
-                next = keys.last().cloned().map(Place::After);
-            }
-            keys.into_iter().map(Vec::from).collect()
-        } else {
-            let cursor = if let Place::Memory(cursor) = self.place { cursor } else { 0 };
-            let (mut keys, cursor) = namespace.scan(cursor, limit);
-            // A remembered absence is no key.
-            keys.retain(|key| namespace.peek(key).is_some_and(|held| !held.absent));
-            next = (cursor != 0).then_some(Place::Memory(cursor));
-            keys
-        };
+        let (keys, next) = keys::page(namespace, &self.place, prefix, limit).await?;
         self.namespace += usize::from(next.is_none());
         self.place = next.unwrap_or_default();
         Ok(keys)

@@ -1,5 +1,7 @@
 mod compression;
 mod conditions;
+mod many;
+mod puts;
 mod ranges;
 
 use super::{Answer, Resp, Stage, ask, soon};
@@ -145,7 +147,6 @@ async fn what_cannot_be_asked_for_is_a_problem_that_nobody_keeps() {
         ("/v1/none/item/item:a", 404, "no_keyspace"),
         ("/v1/shop/none/item:a", 404, "no_namespace"),
         ("/v1/shop/item/", 404, "no_such_path"),
-        ("/v1/shop/item", 404, "no_such_path"),
         ("/v1", 404, "no_such_path"),
         ("/", 404, "no_such_path"),
     ] {

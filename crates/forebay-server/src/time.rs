@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How far away a moment is, in milliseconds since 1970-01-01 UTC; zero where it has passed.
-pub(super) fn until(unix_ms: u64) -> Duration {
+pub(crate) fn until(unix_ms: u64) -> Duration {
     Duration::from_millis(unix_ms).saturating_sub(now())
 }
 

@@ -1,0 +1,178 @@
+//! Many keys in one request: `POST /v1/{keyspace}/{namespace}:get`. Those that miss are loaded together.
+//!
+//! Each key has its own entry, in the order in which they were asked for: its value, its absence, or why it cannot be had. JSON is
+//! embedded as JSON, text as a string, other bytes as Base64.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use forebay::{Blob, Error, Freshness, Namespace, Read};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::find::{self, Right};
+use super::invalidate::{self, Verb};
+use super::{Served, metadata};
+use crate::problem::Problem;
+
+/// The most keys of one request.
+pub(super) const KEYS_MAX: usize = 1_000;
+/// Keys that are read together; their values wait for those before them to be written, so that their number is bounded.
+const TOGETHER_MAX: usize = 64;
+/// The most bytes of values in one answer, give or take one value.
+const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    keys: Vec<String>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Entry<'e> {
+    key: &'e str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Content<'e>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'e RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_s: Option<u64>,
+    /// `fresh`, `stale` or `absent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Wrong>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Content<'e> {
+    Json(&'e RawValue),
+    Text(&'e str),
+}
+
+#[derive(Debug, Serialize)]
+struct Wrong {
+    code: &'static str,
+    detail: String,
+}
+
+/// `POST /v1/{keyspace}/{namespace}:{verb}`.
+pub(super) async fn post(
+    State(served): State<Arc<Served>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let Path((of, path)) = path.map_err(|_| Problem::bad_path())?;
+    let keyspaces = served.keyspaces.now();
+    let no_such_verb = || Problem::no_such_verb("`:get`, `:invalidate`, `:expire`");
+    let (name, verb) = path.rsplit_once(':').ok_or_else(no_such_verb)?;
+    if verb == "get" {
+        let namespace = find::namespace(&keyspaces, &of, name, Right::Read)?;
+        let Asked { keys } = json(body)?;
+        bounded(&keys)?;
+        return get(namespace, &keys).await;
+    }
+    let verb = Verb::named(verb).ok_or_else(no_such_verb)?;
+    let namespace = find::namespace(&keyspaces, &of, name, Right::Write)?;
+    invalidate::in_namespace(namespace, verb, body).await
+}
+
+/// The JSON of a body; an empty one is `{}`.
+///
+/// # Errors
+/// The problem to answer with where it is none, or none of this shape.
+pub(super) fn json<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
+    let body = body.map_err(|rejection| Problem::body(&rejection, super::JSON_BYTES_MAX))?;
+    let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    serde_json::from_slice(body).map_err(|error| Problem::bad_body(&format!("the body: {error}")))
+}
+
+/// Whether these are no more keys than one request may name.
+///
+/// # Errors
+/// The problem to answer with where they are.
+pub(super) fn bounded(keys: &[String]) -> Result<(), Problem> {
+    if keys.len() <= KEYS_MAX {
+        return Ok(());
+    }
+    Err(Problem::bad_body(&format!("`keys` are at most {KEYS_MAX}: ask for the rest in another request")))
+}
+
+async fn get(namespace: &Namespace<Blob>, keys: &[String]) -> Result<Response, Problem> {
+    let mut out = b"{\"entries\":[".to_vec();
+    let mut values_bytes = 0_usize;
+    for keys in keys.chunks(TOGETHER_MAX) {
+        let is_full = values_bytes >= ANSWER_BYTES_MAX;
+        let is_own = |key: &&String| !is_full && namespace.pattern().matches(key.as_bytes()).is_some();
+        let own: Vec<&[u8]> = keys.iter().filter(is_own).map(|key| key.as_bytes()).collect();
+        let mut reads = namespace.read_many(&own).await.into_iter();
+        for key in keys {
+            if !out.ends_with(b"[") {
+                out.push(b',');
+            }
+            let read = if is_own(&key) { reads.next() } else { None };
+            let pattern = || namespace.pattern().to_string();
+            let entry = match &read {
+                _ if values_bytes >= ANSWER_BYTES_MAX => wrong(key, &Problem::answer_full(ANSWER_BYTES_MAX)),
+                None => wrong(key, &Problem::bad_key(key, &pattern())),
+                Some(read) => entry(key, read),
+            };
+            let before = out.len();
+            serde_json::to_writer(&mut out, &entry)
+                .map_err(|error| Problem::bad_body(&format!("the entry of `{key}`: {error}")))?;
+            values_bytes += out.len() - before;
+        }
+    }
+    out.extend_from_slice(b"]}");
+    let mut response = Body::from(out).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn entry<'e>(key: &'e str, read: &'e Result<Read, Error>) -> Entry<'e> {
+    let (value, outcome) = match read {
+        Err(error) => return wrong(key, &Problem::engine(error)),
+        Ok(Read { value, outcome }) => (value, outcome),
+    };
+    let state = match outcome.freshness {
+        Freshness::Fresh => "fresh",
+        Freshness::Stale(_) => "stale",
+        Freshness::Absent => "absent",
+    };
+    let read = Entry { key, age_s: Some(outcome.age.as_secs()), state: Some(state), ..Entry::default() };
+    let Some(value) = value else { return read };
+    let Some(blob) = value.as_blob() else { return wrong(key, &Problem::other_kind(value.kind())) };
+    let value = content(blob);
+    let base64 = value.is_none().then(|| STANDARD.encode(blob.as_bytes()));
+    let content_type = Some(blob.content_type());
+    Entry { value, base64, content_type, metadata: metadata::json(blob), ..read }
+}
+
+/// What can be embedded as it is; `None` for other bytes.
+fn content(blob: &Blob) -> Option<Content<'_>> {
+    let essence = blob.content_type().split(';').next().unwrap_or_default().trim();
+    if essence.ends_with("/json") || essence.ends_with("+json") {
+        return serde_json::from_slice(blob.as_bytes()).ok().map(Content::Json);
+    }
+    let text = essence.starts_with("text/").then(|| std::str::from_utf8(blob.as_bytes()).ok())?;
+    text.map(Content::Text)
+}
+
+fn wrong<'e>(key: &'e str, problem: &Problem) -> Entry<'e> {
+    let error = Wrong { code: problem.code(), detail: problem.detail().to_owned() };
+    Entry { key, error: Some(error), ..Entry::default() }
+}
