@@ -2,7 +2,8 @@
 //!
 //! `find.rs` finds what a path names, `value.rs` reads and writes it, `answer.rs` makes the reply and its headers from the engine's one
 //! outcome, with `conditions.rs` (entity tags), `range.rs` (parts) and `compress.rs` (forms of a value); `life.rs` and
-//! `metadata.rs` are what a write says beside its value. `many.rs`, `list.rs` and `invalidate.rs` go over many keys. Errors are problem details
+//! `metadata.rs` are what a write says beside its value. `many.rs`, `list.rs` and `invalidate.rs` go over many keys, `openapi.rs` tells
+//! what is served. Errors are problem details
 //! (`../problem.rs`).
 
 mod answer;
@@ -14,6 +15,7 @@ mod life;
 mod list;
 mod many;
 mod metadata;
+mod openapi;
 mod range;
 mod value;
 
@@ -51,6 +53,7 @@ pub(crate) fn router(keyspaces: Keyspaces, engine: Forebay) -> Router {
     let limit = DefaultBodyLimit::max(JSON_BYTES_MAX);
     Router::new()
         .route("/health", get(async || "ok\n"))
+        .route("/v1/openapi.json", get(openapi::serve))
         .route("/v1/{keyspace}", post(invalidate::in_keyspace).layer(limit))
         .route("/v1/{keyspace}/{namespace}", get(list::list).post(many::post).layer(limit))
         .route("/v1/{keyspace}/{namespace}/{*key}", of_key)

@@ -1,13 +1,20 @@
 mod compression;
 mod conditions;
 mod many;
+mod openapi;
 mod puts;
 mod ranges;
 
 use super::{Answer, Resp, Stage, ask, soon};
 
-/// Beside [`super::NAMESPACES`], a store.
+/// Beside [`super::NAMESPACES`], a store, and a cache that writes through.
 const STORE: &str = r#"
+[namespace.sunk]
+key = "sunk:{code}"
+ttl = "60s"
+writes = "through"
+source.sql = { database = "main", query = "select code, price from items where code in {keys}" }
+sink.sql = { database = "main", write = "insert into items (code, price) values {rows} on conflict (code) do update set price = excluded.price" }
 [namespace.paste]
 key = "paste:{id}"
 mode = "store"
