@@ -32,6 +32,12 @@ pub struct App {
     pub start: fn(Setup) -> AppFuture<Running>,
 }
 
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 impl App {
     /// The name that its declaration is reported under.
     #[must_use]

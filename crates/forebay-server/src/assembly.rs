@@ -26,21 +26,29 @@ use crate::app::{App, AppError, Progress, Setup};
 use crate::configuration::{self, Deployment, Mode, Report, Ttl};
 use crate::connect;
 use crate::disks::{Disks, journal_of};
-use crate::observe::DatabaseOf;
 use crate::sinks::{self, SinkFault};
 use crate::sources::{self, SourceFault, is_of_key};
+
+/// A keyspace ready to be read, and what it was made of.
+#[derive(Clone, Debug)]
+pub struct Assembled {
+    /// As it is declared.
+    pub declared: configuration::Keyspace,
+    /// Its databases by name, open.
+    pub databases: BTreeMap<String, Database>,
+    /// Its namespaces.
+    pub keyspace: Arc<Keyspace>,
+}
 
 /// Keyspaces ready to be read, and what apps brought with them.
 #[derive(Debug)]
 pub struct Assembly {
-    /// By the number that RESP clients pick them by.
-    pub keyspaces: BTreeMap<u32, Arc<Keyspace>>,
+    /// In the order of the deployment.
+    pub keyspaces: Vec<Assembled>,
     /// The engine behind them.
     pub engine: Forebay,
     /// What they keep on disk.
     pub disks: Disks,
-    /// The keyspaces' databases.
-    pub databases: Vec<DatabaseOf>,
     /// The apps' HTTP routes.
     pub routes: axum::Router,
     /// The apps' lines for the start-up message.
@@ -140,10 +148,7 @@ pub async fn assemble(
     progress: &Arc<dyn Progress>,
     clock: Clock,
 ) -> Result<Assembly, AssemblyError> {
-    let refused = deployment.declarations.iter().flat_map(configuration::served::refuse).collect();
-    if let Some(report) = Report::of(refused) {
-        return Err(AssemblyError::NotServed(report));
-    }
+    is_served(deployment)?;
     writable(&deployment.server.data)?;
     let mut disks = Disks::default();
     let engine = Forebay::builder().memory_budget_bytes(deployment.memory.budget_bytes).clock(clock.clone());
@@ -154,10 +159,9 @@ pub async fn assemble(
         engine
     };
     let mut assembly = Assembly {
-        keyspaces: BTreeMap::new(),
+        keyspaces: Vec::new(),
         engine: engine.build()?,
         disks,
-        databases: Vec::new(),
         routes: axum::Router::new(),
         notes: Vec::new(),
     };
@@ -169,6 +173,26 @@ pub async fn assemble(
             disks.close().await;
             Err(error)
         }
+    }
+}
+
+/// Whether this version serves all that is declared.
+pub(crate) fn is_served(deployment: &Deployment) -> Result<(), AssemblyError> {
+    let refused = deployment.declarations.iter().flat_map(configuration::served::refuse).collect();
+    Report::of(refused).map_or(Ok(()), |report| Err(AssemblyError::NotServed(report)))
+}
+
+impl Assembled {
+    /// Whether what it serves under the name of `namespace`, which is of `declared`, is what that declares: but for what is to be
+    /// warm, which is no part of what is served.
+    pub(crate) fn serves(
+        &self,
+        declared: &configuration::Keyspace,
+        namespace: &configuration::Namespace,
+    ) -> bool {
+        let Some(own) = self.declared.namespaces.get(&namespace.name) else { return false };
+        let uses = |name: &String| self.declared.databases.get(name) == declared.databases.get(name);
+        own.is_built_like(namespace) && own.databases().all(uses)
     }
 }
 
@@ -185,12 +209,7 @@ impl Assembly {
         for declared in &deployment.keyspaces {
             writable(&declared.data)?;
             let app = app_of(declared, deployment, apps);
-            let databases = open_databases(declared, app.is_some()).await?;
-            self.databases.extend(databases.iter().map(|(name, database)| DatabaseOf {
-                keyspace: declared.name.as_str().into(),
-                name: name.as_str().into(),
-                database: database.clone(),
-            }));
+            let databases = open_databases(declared, None, app.is_some()).await?;
             if let Some(app) = app {
                 let feeding = |(name, database): (&String, &Database)| {
                     let fed = same_as(deployment, declared, name);
@@ -217,8 +236,11 @@ impl Assembly {
                 let unfit = Box::pin(connect::faults(declaration, declared, &databases)).await;
                 Report::of(unfit).map_or(Ok(()), |report| Err(AssemblyError::Unfit(report)))?;
             }
-            let keyspace = self.keyspace(declared, deployment.memory.budget_bytes, &databases, clock).await?;
-            self.keyspaces.insert(u32::from(declared.db), Arc::new(keyspace));
+            let Self { engine, disks, .. } = self;
+            let memory_bytes = deployment.memory.budget_bytes;
+            let mut building = Building { engine, disks, clock, memory_bytes };
+            let keyspace = Arc::new(building.keyspace(declared, &databases, None).await?);
+            self.keyspaces.push(Assembled { declared: declared.clone(), databases, keyspace });
         }
         Ok(())
     }
@@ -246,23 +268,49 @@ impl Assembly {
         }
         Ok(())
     }
+}
 
-    async fn keyspace(
+/// What keyspaces are built on.
+pub(crate) struct Building<'a> {
+    pub(crate) engine: &'a Forebay,
+    pub(crate) disks: &'a mut Disks,
+    pub(crate) clock: &'a Clock,
+    /// The budget of memory that shares are of.
+    pub(crate) memory_bytes: u64,
+}
+
+impl Building<'_> {
+    /// The keyspace that is `declared`. Of the one `before` it, which has its name, it keeps what did not change, and takes the place of
+    /// what did.
+    pub(crate) async fn keyspace(
         &mut self,
         declared: &configuration::Keyspace,
-        memory_bytes: u64,
         databases: &BTreeMap<String, Database>,
-        clock: &Clock,
+        before: Option<&Assembled>,
     ) -> Result<Keyspace, AssemblyError> {
         let mut keyspace = Keyspace::new(&declared.name);
         // Tags, and what is done to everything, are the keyspace's own.
         let engine = self.engine.keyspace(&declared.name);
         for (name, namespace) in declared.namespaces.iter() {
-            let builder = ruled(engine.namespace(name), declared, namespace, memory_bytes);
-            let builder = self.kept(builder, declared, namespace, clock).await?;
-            keyspace.add(built(builder, declared, namespace, databases, clock.clone()).await?)?;
+            let old = before.and_then(|before| before.keyspace.namespace(name));
+            if let (Some(old), Some(before)) = (old, before)
+                && before.serves(declared, namespace)
+            {
+                keyspace.add(old.clone())?;
+                continue;
+            }
+            let builder = ruled(engine.namespace(name), declared, namespace, self.memory_bytes);
+            let builder = match old {
+                Some(old) => builder.replacing(old),
+                None => builder,
+            };
+            let builder = self.kept(builder, declared, namespace).await?;
+            keyspace.add(built(builder, declared, namespace, databases, self.clock.clone()).await?)?;
         }
-        keyspace.set_default(self.default_store(declared, clock).await?)?;
+        keyspace.set_default(match before.and_then(|before| before.keyspace.default_namespace()) {
+            Some(old) => old.clone(),
+            None => self.default_store(declared).await?,
+        })?;
         Ok(keyspace)
     }
 
@@ -270,9 +318,8 @@ impl Assembly {
     async fn default_store(
         &mut self,
         declared: &configuration::Keyspace,
-        clock: &Clock,
     ) -> Result<Namespace<Blob>, AssemblyError> {
-        let store = self.disks.store(&declared.data, clock).await;
+        let store = self.disks.store(&declared.data, self.clock).await;
         let failed = |source| AssemblyError::Disk { keyspace: declared.name.clone(), source };
         let (concurrency, queue) = (STORE_CONCURRENCY, STORE_QUEUE);
         let policy = Policy { concurrency, queue, ..Policy::new(Duration::MAX) };
@@ -289,10 +336,9 @@ impl Assembly {
         builder: NamespaceBuilder<Blob>,
         declared: &configuration::Keyspace,
         namespace: &configuration::Namespace,
-        clock: &Clock,
     ) -> Result<NamespaceBuilder<Blob>, AssemblyError> {
         if let (Mode::Store, Some(durability)) = (namespace.mode, namespace.durability) {
-            let store = self.disks.store(&declared.data, clock).await;
+            let store = self.disks.store(&declared.data, self.clock).await;
             let failed = |source| AssemblyError::Disk { keyspace: declared.name.clone(), source };
             return Ok(builder.store(store.map_err(failed)?, durable(durability)));
         }
@@ -421,7 +467,7 @@ fn policy(declared: &configuration::Keyspace, namespace: &configuration::Namespa
 
 /// Every keyspace and the name by which it declares what is the database `name` of `declared`: what a transaction changes there is theirs
 /// too.
-fn same_as<'d>(
+pub(crate) fn same_as<'d>(
     deployment: &'d Deployment,
     declared: &'d configuration::Keyspace,
     name: &str,
@@ -434,7 +480,7 @@ fn same_as<'d>(
 }
 
 /// Whether any namespace has a source, of whose answers copies are kept.
-fn loads(deployment: &Deployment) -> bool {
+pub(crate) fn loads(deployment: &Deployment) -> bool {
     deployment.keyspaces.iter().any(|keyspace| keyspace.namespaces.values().any(|one| one.source.is_some()))
 }
 
@@ -456,13 +502,20 @@ fn shape_of_copies(declared: &configuration::Keyspace, namespace: &configuration
     u32::from_le_bytes([a, b, c, d])
 }
 
-/// Opens what is declared; `create` makes what is missing, for the app whose migrations will fill it.
-async fn open_databases(
+/// Opens what is declared, and takes over what is open already of the keyspace `before`; `create` makes what is missing, for the app
+/// whose migrations will fill it.
+pub(crate) async fn open_databases(
     declared: &configuration::Keyspace,
+    before: Option<&Assembled>,
     create: bool,
 ) -> Result<BTreeMap<String, Database>, AssemblyError> {
     let mut databases = BTreeMap::new();
     for (name, database) in &declared.databases {
+        let is_open = before.filter(|before| before.declared.databases.get(name) == Some(database));
+        if let Some(open) = is_open.and_then(|before| before.databases.get(name)) {
+            databases.insert(name.clone(), open.clone());
+            continue;
+        }
         let failed = |source| AssemblyError::Database {
             keyspace: declared.name.clone(),
             database: name.clone(),
@@ -476,7 +529,7 @@ async fn open_databases(
 }
 
 /// The app whose declaration a keyspace comes from, in production or an environment.
-fn app_of<'a>(
+pub(crate) fn app_of<'a>(
     declared: &configuration::Keyspace,
     deployment: &Deployment,
     apps: &'a [App],
@@ -486,7 +539,7 @@ fn app_of<'a>(
 }
 
 /// Makes `folder` and sees that it can be written.
-fn writable(folder: &Path) -> Result<(), AssemblyError> {
+pub(crate) fn writable(folder: &Path) -> Result<(), AssemblyError> {
     let probe = folder.join(".forebay-can-write");
     std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::write(&probe, b""))

@@ -30,6 +30,13 @@ pub struct Disks {
     copies: Option<Copies>,
 }
 
+/// What was open at some time.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    stores: Vec<PathBuf>,
+    journals: usize,
+}
+
 #[derive(Debug)]
 struct Copies {
     disk: Disk,
@@ -210,6 +217,21 @@ impl Disks {
             DiskOf { what, keyspace, disk }
         };
         copies.chain(stores).map(seen).collect()
+    }
+
+    /// How much is open now.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { stores: self.stores.keys().cloned().collect(), journals: self.journals.len() }
+    }
+
+    /// Closes what was opened since `mark`, of which nothing is in use any more.
+    pub(crate) async fn close_since(&mut self, mark: Mark) {
+        let Mark { stores, journals } = mark;
+        let journals = self.journals.split_off(journals.min(self.journals.len()));
+        let (kept, opened) =
+            std::mem::take(&mut self.stores).into_iter().partition(|(data, _)| stores.contains(data));
+        self.stores = kept;
+        Self { stores: opened, journals, copies: None }.close().await;
     }
 
     /// Whether nothing is kept.

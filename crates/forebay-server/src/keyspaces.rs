@@ -12,6 +12,7 @@ use forebay::Keyspace;
 use tokio::sync::watch;
 
 use crate::disks::StoresOf;
+use crate::observe::{DatabaseOf, DiskOf};
 
 /// The keyspaces of one checked declaration, ready to be read.
 #[derive(Debug, Default)]
@@ -21,6 +22,9 @@ pub(crate) struct InService {
     by_name: BTreeMap<String, Arc<Keyspace>>,
     /// What the stores of these keyspaces lie on, for backups.
     stores: BTreeMap<u32, StoresOf>,
+    /// What lies beneath them, to be looked at.
+    pub(crate) databases: Vec<DatabaseOf>,
+    pub(crate) disks: Vec<DiskOf>,
 }
 
 /// The keyspaces in service now. Clones are the same.
@@ -39,7 +43,7 @@ impl InService {
     pub(crate) fn new(by_number: BTreeMap<u32, Arc<Keyspace>>, stores: BTreeMap<u32, StoresOf>) -> Self {
         let named = |keyspace: &Arc<Keyspace>| (keyspace.name().to_owned(), Arc::clone(keyspace));
         let by_name = by_number.values().map(named).collect();
-        Self { by_number, by_name, stores }
+        Self { by_number, by_name, stores, databases: Vec::new(), disks: Vec::new() }
     }
 
     /// The keyspace that `SELECT number` picks.
@@ -72,6 +76,11 @@ impl Keyspaces {
     /// Those in service now.
     pub(crate) fn now(&self) -> Arc<InService> {
         Arc::clone(&self.0.borrow())
+    }
+
+    /// Puts others in service, all at once. Who has a snapshot of those before goes on with them.
+    pub(crate) fn swap(&self, next: InService) {
+        self.0.send_replace(Arc::new(next));
     }
 
     /// What a connection looks at, over and over.

@@ -2,7 +2,8 @@
 //! and HTTP.
 //!
 //! The way of a declaration is `configuration` (text to a checked [`Deployment`](configuration::Deployment)) →
-//! [`connect`] (can it work with its databases?), [`assembly`] (databases, sources, sinks, disks, namespaces) → [`process`] (listeners). The way of a request is `resp` or `http` → the
+//! [`connect`] (can it work with its databases?), [`assembly`] (databases, sources, sinks, disks, namespaces) → [`process`] (listeners, and a
+//! reload, which puts another deployment in service). The way of a request is `resp` or `http` → the
 //! engine. The server knows no app: they are values that `forebay-cli` hands in.
 
 pub mod app;

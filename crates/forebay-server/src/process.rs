@@ -2,6 +2,9 @@
 //!
 //! Addresses are taken first, so that a busy port is told before any work is done; connections are accepted last. On the
 //! way out no new connection is accepted, requests under way are answered, and what takes longer than ten seconds is cut.
+//! What is served can be exchanged meanwhile (`process/reload.rs`).
+
+mod reload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,14 +15,15 @@ use forebay::Forebay;
 use forebay::rt::{Clock, Tasks};
 use tokio::net::{TcpListener, TcpSocket};
 
+pub use self::reload::{ReloadError, Reloaded};
 use crate::app::{App, Progress};
-use crate::assembly::{self, Assembly, AssemblyError};
+use crate::assembly::{self, Assembled, Assembly, AssemblyError};
 use crate::configuration::Deployment;
 use crate::disks::Disks;
-use crate::keyspaces::{InService, Keyspaces};
-use crate::observe::{self, Observed, Subjects};
+use crate::keyspaces::Keyspaces;
+use crate::observe::{self, Observed};
 use crate::stop::{self, StopSender};
-use crate::warming::{self, Warmer};
+use crate::warming::Warmer;
 use crate::{http, resp, waiting_writes};
 
 /// The longest that requests under way are waited for when the process ends.
@@ -63,13 +67,18 @@ pub struct Process {
     pub resp: SocketAddr,
     /// The apps' lines for the start-up message.
     pub notes: Vec<String>,
+    /// What is in service.
+    deployment: Deployment,
+    assembled: Vec<Assembled>,
+    keyspaces: Keyspaces,
     stop: StopSender,
     listeners: Tasks,
     warmer: Warmer,
     engine: Forebay,
     disks: Disks,
+    apps: Vec<App>,
     /// The apps' tasks, which end with the process.
-    _apps: Tasks,
+    app_tasks: Tasks,
 }
 
 /// Starts serving `deployment` with `apps`; both ports are open when this returns.
@@ -100,7 +109,7 @@ pub async fn start_by(
     let app_tasks = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
     let listeners = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
     let warm_tasks = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
-    let Assembly { keyspaces, engine, disks, databases, routes, notes } =
+    let Assembly { keyspaces: assembled, engine, disks, routes, notes } =
         assembly::assemble(deployment, apps, &app_tasks, &progress, clock).await?;
 
     let (stop, stopped) = stop::channel();
@@ -109,39 +118,54 @@ pub async fn start_by(
     let (http, resp) = match opened {
         Ok(opened) => opened,
         Err(error) => {
-            drop((app_tasks, keyspaces, databases, routes, engine));
+            drop((app_tasks, assembled, routes, engine));
             disks.close().await;
             return Err(error);
         }
     };
     let addresses = (address(&http, server.http), address(&resp, server.resp));
-    let warmer = warming::start(deployment, keyspaces.values(), engine.clock(), warm_tasks);
-    let all = keyspaces.values().cloned().collect();
-    let keyspaces = Keyspaces::new(InService::new(keyspaces, disks.of_stores(deployment)));
-    listeners.spawn(waiting_writes::look_after(all, engine.clock().clone(), stopped.clone()));
+    let warmer = Warmer::start(engine.clock(), warm_tasks);
+    warmer.follow(&assembled);
+    let keyspaces = Keyspaces::new(reload::in_service(deployment, &assembled, &disks));
+    listeners.spawn(waiting_writes::look_after(keyspaces.clone(), engine.clock().clone(), stopped.clone()));
     let clock = engine.clock().clone();
     let service = Arc::new(resp::Service::new(keyspaces.clone(), deployment.memory.budget_bytes, clock));
-    let subjects = Subjects { keyspaces: keyspaces.clone(), databases, disks: disks.seen(deployment) };
-    let observed = Arc::new(Observed::new(engine.clone(), Arc::clone(&service), subjects));
-    let router = http::router(keyspaces, engine.clone()).merge(routes).merge(observe::routes(&observed));
+    let observed = Arc::new(Observed::new(engine.clone(), Arc::clone(&service), keyspaces.clone()));
+    let router = http::router(keyspaces.clone(), engine.clone()).merge(routes);
+    let router = router.merge(observe::routes(&observed));
     let router = router.layer(from_fn_with_state(observed, observe::observe));
     listeners.spawn(http::serve(http, router, stopped.clone()));
     listeners.spawn(resp::serve(resp, service, stopped));
     tracing::info!(http = %addresses.0, resp = %addresses.1, "serving");
     let (http, resp) = addresses;
-    Ok(Process { http, resp, notes, stop, listeners, warmer, engine, disks, _apps: app_tasks })
+    let (deployment, apps) = (deployment.clone(), apps.to_vec());
+    Ok(Process {
+        http,
+        resp,
+        notes,
+        deployment,
+        assembled,
+        keyspaces,
+        stop,
+        listeners,
+        warmer,
+        engine,
+        disks,
+        apps,
+        app_tasks,
+    })
 }
 
 impl Process {
     /// Stops accepting, waits for requests under way, at most ten seconds, writes down which keys were read most, closes the disks,
     /// and ends; whether all were answered.
     pub async fn stop(self) -> bool {
-        let Self { stop, listeners, warmer, engine, disks, _apps: apps, .. } = self;
+        let Self { stop, listeners, warmer, engine, disks, app_tasks, assembled, keyspaces, .. } = self;
         stop.stop();
         let drained = Clock::system().timeout(DRAIN, listeners.idle()).await.is_ok();
         drop(listeners);
         warmer.remember().await;
-        drop((warmer, apps));
+        drop((warmer, app_tasks, assembled, keyspaces));
         if !disks.is_empty() {
             // Writes whose clients have gone away get a moment too, before their disk is closed.
             let _ = Clock::system().timeout(LAST_WRITES, engine.idle()).await;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay::rt::Clock;
-use forebay::{Blob, Keyspace, Namespace, PendingWrites, Writes};
+use forebay::{Blob, Namespace, PendingWrites, Writes};
 
+use crate::keyspaces::Keyspaces;
 use crate::stop::Stop;
 
 /// How often it is looked.
@@ -53,20 +54,11 @@ impl Told {
     }
 }
 
-/// Looks after the namespaces that write behind until the process stops.
-pub(crate) async fn look_after(keyspaces: Vec<Arc<Keyspace>>, clock: Clock, mut stop: Stop) {
-    let behind = |keyspace: &Arc<Keyspace>| -> Vec<Watched> {
-        let behind = keyspace.namespaces().iter().filter(|it| it.policy().writes == Writes::Behind);
-        let name: Arc<str> = keyspace.name().into();
-        let watched = |namespace: &Namespace<Blob>| {
-            let (keyspace, namespace) = (Arc::clone(&name), namespace.clone());
-            Watched { keyspace, namespace, told: Told::default() }
-        };
-        behind.map(watched).collect()
-    };
-    let mut watched: Vec<_> = keyspaces.iter().flat_map(behind).collect();
-    drop(keyspaces);
-    while !watched.is_empty() {
+/// Looks after the namespaces in service that write behind, until the process stops.
+pub(crate) async fn look_after(keyspaces: Keyspaces, clock: Clock, mut stop: Stop) {
+    let mut watched = Vec::new();
+    loop {
+        watch(&keyspaces, &mut watched);
         for Watched { keyspace, namespace, told } in &mut watched {
             let pending = namespace.pending_writes();
             for news in told.news(&pending) {
@@ -78,6 +70,23 @@ pub(crate) async fn look_after(keyspaces: Vec<Arc<Keyspace>>, clock: Clock, mut 
         tokio::select! {
             () = clock.sleep(LOOK_EVERY) => {}
             () = stop.asked() => return,
+        }
+    }
+}
+
+/// Has those watched that are in service now and write behind, and no others.
+fn watch(keyspaces: &Keyspaces, watched: &mut Vec<Watched>) {
+    let served = keyspaces.now();
+    let mut in_service = Vec::new();
+    for (_, keyspace) in served.all() {
+        let behind = keyspace.namespaces().iter().filter(|it| it.policy().writes == Writes::Behind);
+        in_service.extend(behind.map(|namespace| (keyspace.name(), namespace)));
+    }
+    watched.retain(|one| in_service.iter().any(|(_, namespace)| namespace.is_same_as(&one.namespace)));
+    for (keyspace, namespace) in in_service {
+        if !watched.iter().any(|one| one.namespace.is_same_as(namespace)) {
+            let (keyspace, namespace) = (keyspace.into(), namespace.clone());
+            watched.push(Watched { keyspace, namespace, told: Told::default() });
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Warming at the start: what is declared to be warm is loaded in the background, and which keys were read most is kept over a
-//! restart.
+//! Warming: what is declared to be warm is loaded in the background, at the start and where a reload has changed it, and which keys
+//! were read most is kept over a restart.
 //!
 //! It guarantees that no start waits for it and none fails by it: a list of the last run that cannot be read costs speed only.
 //! How keys are loaded, and that readers go first, is the engine's.
@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay::rt::{Clock, Tasks};
-use forebay::{Blob, Keyspace, Namespace, Warm, WarmProgress, Warming};
+use forebay::rt::{Clock, Mutex, Tasks};
+use forebay::{Blob, Namespace, Warm, WarmProgress, Warming};
 
-use crate::configuration::{self, Deployment};
+use crate::assembly::Assembled;
+use crate::configuration;
 
 /// How often a warming under way tells how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -24,14 +25,25 @@ const VERSION: u32 = 1;
 /// What warms the namespaces of a process and remembers their hottest keys. Its tasks end with it.
 #[derive(Debug)]
 pub(crate) struct Warmer {
-    remembered: Arc<Vec<Remembered>>,
-    _tasks: Tasks,
+    warmed: Arc<Mutex<Vec<Warmed>>>,
+    clock: Clock,
+    tasks: Tasks,
+}
+
+/// A namespace that is kept warm as long as it is declared so.
+#[derive(Debug)]
+struct Warmed {
+    remembered: Remembered,
+    lists: Vec<Vec<String>>,
+    /// What loads it; ends with it.
+    _tasks: Option<Tasks>,
 }
 
 /// A namespace whose hottest keys are kept over a restart.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Remembered {
     namespace: Namespace<Blob>,
+    /// How many; none where zero.
     keys: usize,
     file: PathBuf,
 }
@@ -43,49 +55,77 @@ struct Hottest {
     keys: Vec<String>,
 }
 
-/// Starts to load what `deployment` declares to be warm, on `tasks`.
-pub(crate) fn start<'k>(
-    deployment: &Deployment,
-    keyspaces: impl Iterator<Item = &'k Arc<Keyspace>>,
-    clock: &Clock,
-    tasks: Tasks,
-) -> Warmer {
-    let mut remembered = Vec::new();
-    for keyspace in keyspaces {
-        let declared = deployment.keyspaces.iter().find(|declared| declared.name == keyspace.name());
-        for namespace in keyspace.namespaces() {
-            let Some(declared) = declared else { continue };
-            let Some(policy) = declared.namespaces.get(namespace.name()) else { continue };
-            let Some(warm) = &policy.warm else { continue };
-            let file = file_of(declared, namespace.name());
-            let keys = usize::try_from(warm.hottest.unwrap_or_default()).unwrap_or(usize::MAX);
-            let lists = warm.lists(&policy.key);
-            let (warmed, path) = (namespace.clone(), file.clone());
-            let (name, clock) = (keyspace.name().to_owned(), clock.clone());
-            tasks.spawn(async move { warm_up(&name, &warmed, lists, keys, &path, &clock).await });
-            if keys > 0 {
-                remembered.push(Remembered { namespace: namespace.clone(), keys, file });
-            }
-        }
-    }
-    let remembered = Arc::new(remembered);
-    if !remembered.is_empty() {
-        let (remembered, clock) = (Arc::clone(&remembered), clock.clone());
-        tasks.spawn(async move {
+impl Warmer {
+    /// Warms nothing yet; writes the hottest keys down from time to time, on `tasks`.
+    pub(crate) fn start(clock: &Clock, tasks: Tasks) -> Self {
+        let warmer = Self { warmed: Arc::default(), clock: clock.clone(), tasks };
+        let (warmed, clock) = (Arc::clone(&warmer.warmed), clock.clone());
+        warmer.tasks.spawn(async move {
             loop {
                 clock.sleep(REMEMBER_EVERY).await;
-                remember_all(&remembered).await;
+                remember_all(&remembered(&warmed)).await;
             }
         });
+        warmer
     }
-    Warmer { remembered, _tasks: tasks }
-}
 
-impl Warmer {
+    /// Loads what `assembled` declares to be warm, unless it was so before. What is no longer is given up; its hottest keys are written
+    /// down first.
+    pub(crate) fn follow(&self, assembled: &[Assembled]) {
+        let mut warmed = self.warmed.lock();
+        let mut before = std::mem::take(&mut *warmed);
+        for Assembled { declared, keyspace, .. } in assembled {
+            for namespace in keyspace.namespaces() {
+                let Some(policy) = declared.namespaces.get(namespace.name()) else { continue };
+                let Some(warm) = &policy.warm else { continue };
+                let keys = usize::try_from(warm.hottest.unwrap_or_default()).unwrap_or(usize::MAX);
+                let lists = warm.lists(&policy.key);
+                let is_it = |one: &Warmed| one.remembered.namespace.is_same_as(namespace);
+                let known = before.iter().position(is_it).map(|at| before.swap_remove(at));
+                if let Some(known) = known.filter(|known| known.lists == lists) {
+                    warmed.push(known);
+                    continue;
+                }
+                let file = file_of(declared, namespace.name());
+                let remembered = Remembered { namespace: namespace.clone(), keys, file };
+                let gone = before.iter().position(|one| one.remembered.file == remembered.file);
+                let gone = gone.map(|at| before.swap_remove(at).remembered);
+                let tasks = self.warm(declared.name.clone(), gone, &remembered, lists.clone());
+                warmed.push(Warmed { remembered, lists, _tasks: tasks });
+            }
+        }
+        let gone: Vec<Remembered> = before.into_iter().map(|one| one.remembered).collect();
+        if !gone.is_empty() {
+            self.tasks.spawn(async move { remember_all(&gone).await });
+        }
+    }
+
+    /// Loads the lists and hottest keys of a namespace, after those of the one `before` it have been written down.
+    fn warm(
+        &self,
+        keyspace: String,
+        before: Option<Remembered>,
+        remembered: &Remembered,
+        lists: Vec<Vec<String>>,
+    ) -> Option<Tasks> {
+        let tasks = Tasks::current();
+        let (Remembered { namespace, keys, file }, clock) = (remembered.clone(), self.clock.clone());
+        let warming = async move {
+            remember_all(before.as_slice()).await;
+            drop(before);
+            warm_up(&keyspace, &namespace, lists, keys, &file, &clock).await;
+        };
+        tasks.inspect(|tasks| tasks.spawn(warming))
+    }
+
     /// Writes the hottest keys down for the next start.
     pub(crate) async fn remember(&self) {
-        remember_all(&self.remembered).await;
+        remember_all(&remembered(&self.warmed)).await;
     }
+}
+
+fn remembered(warmed: &Mutex<Vec<Warmed>>) -> Vec<Remembered> {
+    warmed.lock().iter().map(|one| one.remembered.clone()).collect()
 }
 
 fn file_of(declared: &configuration::Keyspace, namespace: &str) -> PathBuf {
@@ -151,7 +191,7 @@ async fn recall(file: &Path, keys: usize) -> io::Result<Vec<Vec<u8>>> {
 }
 
 async fn remember_all(remembered: &[Remembered]) {
-    for one in remembered {
+    for one in remembered.iter().filter(|one| one.keys > 0) {
         let keys = one.namespace.hottest(one.keys);
         // A run in which nothing was read has nothing better to tell than the one before.
         if keys.is_empty() {

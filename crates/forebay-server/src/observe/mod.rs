@@ -29,26 +29,18 @@ pub(crate) struct Observed {
     requests: Requests,
     /// Since 1970-01-01 UTC.
     started_unix_ms: u64,
-    subjects: Subjects,
-}
-
-/// What is served, as far as it is looked at.
-#[derive(Debug)]
-pub(crate) struct Subjects {
-    pub(crate) keyspaces: Keyspaces,
-    pub(crate) databases: Vec<DatabaseOf>,
-    pub(crate) disks: Vec<DiskOf>,
+    keyspaces: Keyspaces,
 }
 
 /// A database of a keyspace, by its declared name.
 #[derive(Clone, Debug)]
-pub struct DatabaseOf {
+pub(crate) struct DatabaseOf {
     /// The keyspace's name.
-    pub keyspace: Arc<str>,
+    pub(crate) keyspace: Arc<str>,
     /// The name by which the keyspace declares it.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// The database, open.
-    pub database: Database,
+    pub(crate) database: Database,
 }
 
 /// A disk: that of the process' `copies`, or that of the `stores` of a keyspace.
@@ -61,15 +53,15 @@ pub(crate) struct DiskOf {
 }
 
 impl Observed {
-    /// What is seen of a process that begins to serve `subjects`.
-    pub(crate) fn new(engine: Forebay, service: Arc<resp::Service>, subjects: Subjects) -> Self {
+    /// What is seen of a process that begins to serve `keyspaces`.
+    pub(crate) fn new(engine: Forebay, service: Arc<resp::Service>, keyspaces: Keyspaces) -> Self {
         let started = resp::unix_now().as_millis();
         Self {
             engine,
             service,
             requests: Requests::default(),
             started_unix_ms: u64::try_from(started).unwrap_or(u64::MAX),
-            subjects,
+            keyspaces,
         }
     }
 }

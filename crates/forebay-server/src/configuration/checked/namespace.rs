@@ -26,7 +26,7 @@ pub const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 pub const DEFAULT_STORE: &str = "default";
 
 /// A named part of a keyspace with one policy.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Namespace {
     /// Its name.
     pub name: String,
@@ -83,6 +83,32 @@ pub struct Namespace {
 }
 
 impl Namespace {
+    /// Whether `other` says the same of what is built: all but the lists of what is to be warm.
+    #[must_use]
+    pub fn is_built_like(&self, other: &Self) -> bool {
+        let built = |namespace: &Self| {
+            let hottest = namespace.warm.as_ref().and_then(|warm| warm.hottest);
+            Self { warm: hottest.map(|_| Warm { parameters: BTreeMap::new(), hottest }), ..namespace.clone() }
+        };
+        built(self) == built(other)
+    }
+
+    /// The names of the databases that it loads from or writes to.
+    pub fn databases(&self) -> impl Iterator<Item = &String> {
+        let source = self.source.as_ref().and_then(|source| source.sql.as_ref()).map(|sql| &sql.database);
+        let sink = match &self.sink {
+            Some(Sink::Sql(sql)) => Some(&sql.database),
+            Some(Sink::Http(_)) | None => None,
+        };
+        source.into_iter().chain(sink)
+    }
+
+    /// Whether it is itself the truth, or has writes that nobody else has yet: it cannot be changed while it is served.
+    #[must_use]
+    pub fn has_truth(&self) -> bool {
+        self.mode == Mode::Store || self.writes == Writes::Behind
+    }
+
     /// The tables that its rows come from, as they are declared, or else as its query tells them; `None` where it
     /// does not: it is made of whatever its database holds, then.
     #[must_use]

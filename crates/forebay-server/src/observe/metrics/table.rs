@@ -619,7 +619,10 @@ mod tests {
         assert_eq!(names.len(), METRICS.len(), "a name is taken twice");
         // OpenMetrics names a counter without its ending.
         let bare: Vec<_> = names.iter().filter_map(|name| name.strip_suffix("_total")).collect();
-        assert!(bare.iter().all(|name| !names.contains(name)), "a counter and another are one in OpenMetrics");
+        assert!(
+            bare.iter().all(|name| !names.contains(name)),
+            "a counter and another are one in OpenMetrics"
+        );
         for metric in METRICS {
             assert!(plain(metric.name) && metric.labels.iter().all(|label| plain(label)), "{}", metric.name);
             assert_eq!(metric.kind == Counter, metric.name.ends_with("_total"), "{}", metric.name);

@@ -82,9 +82,9 @@ pub(super) struct System {
 impl View {
     /// What can be seen now.
     pub(crate) async fn of(observed: &Observed) -> Self {
-        let subjects = &observed.subjects;
+        let served = observed.keyspaces.now();
         let mut disks = Vec::new();
-        for disk in &subjects.disks {
+        for disk in &served.disks {
             let keyspace = Arc::clone(&disk.keyspace);
             disks.push(DiskView { keyspace, what: disk.what, stats: disk.disk.stats().await });
         }
@@ -92,7 +92,7 @@ impl View {
         let engine = &observed.engine;
         let mut memories = vec![MemoryView::of(&"".into(), "", engine.memory())];
         let mut namespaces = Vec::new();
-        for (_, keyspace) in subjects.keyspaces.now().all() {
+        for (_, keyspace) in served.all() {
             let name: Arc<str> = keyspace.name().into();
             for namespace in keyspace.namespaces() {
                 if !std::ptr::eq(namespace.memory(), engine.memory()) {
@@ -112,7 +112,7 @@ impl View {
             bookkeeping_bytes: engine.bookkeeping_bytes(),
             untold: engine.untold(),
             is_suspect: engine.suspect_since().is_some(),
-            databases: subjects.databases.iter().map(database).collect(),
+            databases: served.databases.iter().map(database).collect(),
             disks,
             commands: observed.service.asked().counts(),
             commands_took: observed.service.asked().took(),

@@ -66,7 +66,7 @@ impl Declared {
         let deployment = deployment("apps/stage/forebay.toml", &text);
         let assembled = assemble(&deployment, &apps, &tasks, &progress, clock.clone());
         let assembly = soon(assembled).await.unwrap_or_else(|error| panic!("{error}"));
-        let it = assembly.keyspaces[&0].namespace("it").unwrap().clone();
+        let it = assembly.keyspaces[0].keyspace.namespace("it").unwrap().clone();
         let pool = OPENED.lock().unwrap().as_mut().unwrap().remove(folder.path()).unwrap();
         Self { it, engine: assembly.engine, clock, database, pool, _tasks: tasks, _folder: folder }
     }

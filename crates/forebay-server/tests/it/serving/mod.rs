@@ -11,6 +11,7 @@ mod observe;
 mod postgres;
 mod pubsub;
 mod redis;
+mod reload;
 mod request;
 mod resp;
 mod shapes;

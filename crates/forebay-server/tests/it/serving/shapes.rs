@@ -55,7 +55,7 @@ impl World {
     }
 
     fn keyspace(&self) -> &Keyspace {
-        &self.assembly.keyspaces[&0]
+        &self.assembly.keyspaces[0].keyspace
     }
 
     /// The fields of the hash `key`, and whether they came from memory.
