@@ -64,6 +64,9 @@ pub(crate) struct Serve {
     /// An app; may be given more than once
     #[arg(long, value_name = "NAME")]
     pub(crate) app: Vec<String>,
+    /// Do not look for changes of the declarations: they are read again when SIGHUP says so
+    #[arg(long)]
+    pub(crate) no_watch: bool,
     #[command(flatten)]
     pub(crate) listen: Listen,
 }

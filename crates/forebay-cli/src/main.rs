@@ -12,6 +12,7 @@ mod dead_letters;
 mod progress;
 mod secret;
 mod serve;
+mod watched;
 
 use std::io::Write as _;
 use std::process::ExitCode;

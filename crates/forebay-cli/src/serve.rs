@@ -1,4 +1,7 @@
 //! `forebay serve` and the demonstration: everything is made ready, then the ports open, then what to try is printed.
+//!
+//! Declarations are read again when they change or SIGHUP says so; what came of that is printed in one line, or as a report of what is
+//! wrong. What is served then is the process' matter (`forebay_server::process`).
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -11,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Listen, Serve};
 use crate::progress::Shown;
+use crate::watched::Watched;
 use crate::{Failure, apps, check, say};
 
 /// Serves declarations and apps until it is told to stop.
@@ -32,24 +36,46 @@ pub(crate) fn demo(listen: &Listen) -> Result<(), Failure> {
 }
 
 fn run(asked: &Serve, apps: Vec<App>) -> Result<(), Failure> {
-    let files = asked.config.iter().map(|file| check::read_file(file));
-    let declarations = files.chain(apps.iter().map(check::of_app)).collect::<Result<_, _>>()?;
-    let mut deployment = check::assemble(declarations)?;
-    deployment.server.http = asked.listen.http.unwrap_or(deployment.server.http);
-    deployment.server.resp = asked.listen.resp.unwrap_or(deployment.server.resp);
+    let deployment = declared(asked, &apps)?;
     log_to_stderr();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure(format!("cannot start threads: {error}")))?;
-    runtime.block_on(until_stopped(&deployment, &apps))
+    runtime.block_on(until_stopped(asked, &deployment, &apps))
 }
 
-async fn until_stopped(deployment: &Deployment, apps: &[App]) -> Result<(), Failure> {
+/// What the files and apps that are asked for declare now.
+fn declared(asked: &Serve, apps: &[App]) -> Result<Deployment, Failure> {
+    let files = asked.config.iter().map(|file| check::read_file(file));
+    let declarations = files.chain(apps.iter().map(check::of_app)).collect::<Result<_, _>>()?;
+    let mut deployment = check::assemble(declarations)?;
+    deployment.server.http = asked.listen.http.unwrap_or(deployment.server.http);
+    deployment.server.resp = asked.listen.resp.unwrap_or(deployment.server.resp);
+    Ok(deployment)
+}
+
+/// Reads the declarations again and puts what they say in service; a line that says what came of it.
+async fn reload(process: &mut Process, asked: &Serve, apps: &[App]) -> String {
+    let reloaded = match declared(asked, apps) {
+        Ok(deployment) => process.reload(deployment).await.map_err(|error| error.to_string()),
+        Err(Failure(report)) => Err(report),
+    };
+    match reloaded {
+        Ok(reloaded) => format!("Reloaded: {reloaded}."),
+        Err(why) => format!("Not reloaded, what was declared before stays in service: {}", why.trim_end()),
+    }
+}
+
+async fn until_stopped(asked: &Serve, deployment: &Deployment, apps: &[App]) -> Result<(), Failure> {
     // Before anything is open, so that no signal finds the process with its default of dying at once.
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::new(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Failure::new(&error))?;
-    let process = tokio::select! {
+    let mut hangup = signal(SignalKind::hangup()).map_err(|error| Failure::new(&error))?;
+    let files = if asked.no_watch { &[] } else { asked.config.as_slice() };
+    // From before they are served, so that no change is missed.
+    let mut watched = Watched::new(files)?;
+    let mut process = tokio::select! {
         started = process::start(deployment, apps, Arc::new(Shown::default())) => {
             started.map_err(|error| Failure::new(&error))?
         }
@@ -57,9 +83,18 @@ async fn until_stopped(deployment: &Deployment, apps: &[App]) -> Result<(), Fail
         _ = interrupt.recv() => return Ok(()),
     };
     welcome(deployment, apps, &process);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => {}
+            () = watched.changed() => {}
+        }
+        tokio::select! {
+            told = reload(&mut process, asked, apps) => say(&told),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
     }
     let drained = tokio::select! {
         drained = process.stop() => drained,

@@ -18,6 +18,7 @@ mod demo;
 mod docs;
 mod kept;
 mod operators;
+mod reload;
 mod running;
 mod secret;
 mod start;

@@ -94,6 +94,24 @@ impl Running {
         String::from_utf8(reply).unwrap()
     }
 
+    /// What it prints from here on, up to the line that has `text`.
+    pub fn says(&mut self, text: &str) -> String {
+        let mut said = String::new();
+        loop {
+            let from = said.len();
+            assert!(self.out.read_line(&mut said).unwrap() > 0, "it ended; it said:\n{said}");
+            if said[from..].contains(text) {
+                return said;
+            }
+        }
+    }
+
+    /// Sends it a signal, such as `-HUP`.
+    pub fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
     /// Ends it at once, as the system does when memory runs out.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
@@ -102,8 +120,7 @@ impl Running {
 
     /// Asks it to end, as a service manager does, and waits: its exit code, and what it printed to the end.
     pub fn stop(mut self) -> (Option<i32>, String) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("-TERM");
         let code = self.child.wait().unwrap().code();
         self.out.read_to_string(&mut self.said).unwrap();
         (code, std::mem::take(&mut self.said))

@@ -1,0 +1,61 @@
+//! Declarations that change while they are served: on disk, or at a signal.
+
+use std::path::Path;
+
+use crate::running::Running;
+
+/// A declaration of namespaces that are kept in memory.
+fn declare(names: &[&str]) -> String {
+    let namespace = |name: &&str| {
+        format!("[namespace.{name}]\nkey = \"{name}:{{id}}\"\nttl = \"1h\"\nmode = \"cache\"\n")
+    };
+    format!("keyspace = \"shop\"\n{}", names.iter().map(namespace).collect::<String>())
+}
+
+fn write(folder: &Path, text: &str) {
+    std::fs::write(folder.join("forebay.toml"), text).unwrap();
+}
+
+#[test]
+fn a_changed_file_is_taken_over_and_a_bad_one_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &declare(&["a"]));
+    let mut running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
+    assert_eq!(running.resp("SET a:1 kept"), "+OK\r\n+OK\r\n");
+
+    write(folder.path(), &declare(&["a", "b"]));
+    running.says("Reloaded: added shop/b.");
+
+    // Written by half.
+    write(folder.path(), "keyspace = \"shop\"\n[namespace.a]\nkey = \"a:{id");
+    let said = running.says("-->");
+    assert!(said.contains("Not reloaded, what was declared before stays in service"), "{said}");
+    assert!(said.contains("forebay.toml:3"), "{said}");
+    assert_eq!(running.get("a:1").as_deref(), Some("kept"));
+
+    // As editors save: another file is put in its place.
+    std::fs::write(folder.path().join("forebay.toml.new"), declare(&["a", "c"])).unwrap();
+    std::fs::rename(folder.path().join("forebay.toml.new"), folder.path().join("forebay.toml")).unwrap();
+    running.says("Reloaded: added shop/c; removed shop/b.");
+    assert_eq!(running.get("a:1").as_deref(), Some("kept"), "what did not change was lost");
+
+    write(folder.path(), &format!("{}[server]\ndata = \"elsewhere\"\n", declare(&["a"])));
+    running.says("`[server] data` cannot change while the process runs");
+    running.says("= help: restart to change it");
+    assert_eq!(running.get("a:1").as_deref(), Some("kept"));
+    assert_eq!(running.stop().0, Some(0));
+}
+
+#[test]
+fn a_signal_has_the_files_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &declare(&["a"]));
+    let mut running = Running::start(folder.path(), &["serve", "--no-watch", "--config", "forebay.toml"]);
+    running.signal("-HUP");
+    running.says("Reloaded: nothing has changed.");
+    write(folder.path(), &declare(&["b"]));
+    running.signal("-HUP");
+    let said = running.says("Reloaded: ");
+    assert!(said.contains("Reloaded: added shop/b; removed shop/a."), "{said}");
+    assert_eq!(running.stop().0, Some(0));
+}
