@@ -307,7 +307,10 @@ impl Fixed<'_> {
     fn of_keyspace(&self, before: &Assembled, errors: &mut Vec<Error>) {
         let keyspace = &before.declared.name;
         let declared = self.deployment.keyspaces.iter().find(|declared| declared.name == *keyspace);
-        if declared.is_some_and(|declared| declared.data != before.declared.data) {
+        // Where the server's own is another, that is told.
+        let is_elsewhere = self.process.deployment.server.data == self.deployment.server.data
+            && declared.is_some_and(|declared| declared.data != before.declared.data);
+        if is_elsewhere {
             errors.extend(self.at_table("keyspace", format!("the data folder of keyspace `{keyspace}`")));
         }
         for (name, old) in before.declared.namespaces.iter() {
