@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// Make keys and encrypt secrets for declarations
     #[command(subcommand)]
     Secret(Secret),
+    /// Make tokens, by which a server knows its clients
+    #[command(subcommand)]
+    Token(Token),
 }
 
 #[derive(Clone, Debug, Default, Args)]
@@ -114,6 +117,9 @@ pub(crate) struct At {
     /// The number of the keyspace
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub(crate) db: u16,
+    /// A token of an admin, where the process asks for one; others see arguments, so better by the variable
+    #[arg(long, value_name = "TOKEN", env = "FOREBAY_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -179,6 +185,16 @@ pub(crate) enum Secret {
     Key,
     /// Read a secret on standard input and print it encrypted, to be pasted into a declaration
     Encrypt,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Print a new token, and the lines by which a declaration lets its bearer read
+    New {
+        /// What the declaration is to call it
+        #[arg(long, value_name = "NAME", default_value = "reader")]
+        name: String,
+    },
 }
 
 impl Listen {

@@ -46,7 +46,10 @@ impl Client {
             None => check::declared_here()?.server.resp,
         };
         let mut client = Self::open(address, LIMITS)?;
-        client.call(&["HELLO", "3"])?;
+        match &at.token {
+            Some(token) => client.call(&["HELLO", "3", "AUTH", "default", token])?,
+            None => client.call(&["HELLO", "3"])?,
+        };
         client.call(&["SELECT", &at.db.to_string()])?;
         Ok(client)
     }

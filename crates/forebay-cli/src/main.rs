@@ -12,6 +12,7 @@ mod dead_letters;
 mod progress;
 mod secret;
 mod serve;
+mod token;
 mod watched;
 
 use std::io::Write as _;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Restore(restore) => backup::restore(&restore),
         Command::DeadLetters(asked) => dead_letters::dead_letters(&asked),
         Command::Secret(secret) => secret::secret(&secret),
+        Command::Token(asked) => token::token(&asked),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

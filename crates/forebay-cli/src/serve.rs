@@ -38,6 +38,7 @@ pub(crate) fn demo(listen: &Listen) -> Result<(), Failure> {
 fn run(asked: &Serve, apps: Vec<App>) -> Result<(), Failure> {
     let deployment = declared(asked, &apps)?;
     log_to_stderr();
+    tell_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -130,6 +131,14 @@ fn welcome(deployment: &Deployment, apps: &[App], process: &Process) {
         say(&format!("  {command}\n      {}", one.shows));
     }
     say("\nCtrl-C ends it.");
+}
+
+/// Has a panic told by its place alone: its message may hold what a client sent, or what a database said.
+fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a panic, which costs one request: please report it");
+    }));
 }
 
 /// Logs to standard error: warnings and the server's own news, or what `FOREBAY_LOG` says.

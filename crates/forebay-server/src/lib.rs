@@ -3,18 +3,21 @@
 //!
 //! The way of a declaration is `configuration` (text to a checked [`Deployment`](configuration::Deployment)) →
 //! [`connect`] (can it work with its databases?), [`assembly`] (databases, sources, sinks, disks, namespaces) → [`process`] (listeners, and a
-//! reload, which puts another deployment in service). The way of a request is `resp` or `http` → the
+//! reload, which puts another deployment in service). The way of a request is `resp` or `http`, which ask [`access`] what its sender may, → the
 //! engine. The server knows no app: they are values that `forebay-cli` hands in.
 
+pub mod access;
 pub mod app;
 pub mod assembly;
 pub mod configuration;
 pub mod connect;
+mod connections;
 pub mod disks;
 mod http;
 mod keys;
 mod keyspaces;
 pub mod observe;
+mod panics;
 pub mod problem;
 pub mod process;
 mod resp;

@@ -16,9 +16,11 @@ use forebay::rt::{Clock, Tasks};
 use tokio::net::{TcpListener, TcpSocket};
 
 pub use self::reload::{ReloadError, Reloaded};
+use crate::access::{self, Door};
 use crate::app::{App, Progress};
 use crate::assembly::{self, Assembled, Assembly, AssemblyError};
 use crate::configuration::Deployment;
+use crate::connections::Places;
 use crate::disks::Disks;
 use crate::keyspaces::Keyspaces;
 use crate::observe::{self, Observed};
@@ -50,6 +52,14 @@ pub enum StartError {
         /// The system's own words.
         source: std::io::Error,
     },
+    /// Anybody could come, and nobody would be asked who it is.
+    #[error(
+        "[server] {option} is not a loopback address, and no tokens are declared: `forebay token new` makes one and its lines"
+    )]
+    Exposed {
+        /// The option of `[server]`.
+        option: &'static str,
+    },
     /// What is declared cannot be served.
     #[error(transparent)]
     Assembly(#[from] AssemblyError),
@@ -71,6 +81,7 @@ pub struct Process {
     deployment: Deployment,
     assembled: Vec<Assembled>,
     keyspaces: Keyspaces,
+    door: Door,
     stop: StopSender,
     listeners: Tasks,
     warmer: Warmer,
@@ -104,6 +115,9 @@ pub async fn start_by(
     clock: Clock,
 ) -> Result<Process, StartError> {
     let server = &deployment.server;
+    if let (Some(option), true) = (server.exposed().next(), deployment.tokens.is_empty()) {
+        return Err(StartError::Exposed { option });
+    }
     let http = take(server.http, "HTTP", "http")?;
     let resp = take(server.resp, "RESP", "resp")?;
     let app_tasks = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
@@ -128,13 +142,18 @@ pub async fn start_by(
     warmer.follow(&assembled);
     let keyspaces = Keyspaces::new(reload::in_service(deployment, &assembled, &disks));
     listeners.spawn(waiting_writes::look_after(keyspaces.clone(), engine.clock().clone(), stopped.clone()));
+    let door = Door::new(&deployment.tokens);
+    let places = Places::new(server.connections, server.connections_per_address);
     let clock = engine.clock().clone();
-    let service = Arc::new(resp::Service::new(keyspaces.clone(), deployment.memory.budget_bytes, clock));
+    let memory_bytes = deployment.memory.budget_bytes;
+    let service =
+        resp::Service::new(door.clone(), Arc::clone(&places), keyspaces.clone(), memory_bytes, clock.clone());
+    let service = Arc::new(service);
     let observed = Arc::new(Observed::new(engine.clone(), Arc::clone(&service), keyspaces.clone()));
     let router = http::router(keyspaces.clone(), engine.clone()).merge(routes);
-    let router = router.merge(observe::routes(&observed));
+    let router = access::http::guard(router.merge(observe::routes(&observed)), door.clone());
     let router = router.layer(from_fn_with_state(observed, observe::observe));
-    listeners.spawn(http::serve(http, router, stopped.clone()));
+    listeners.spawn(http::serve(http, router, places, clock, stopped.clone()));
     listeners.spawn(resp::serve(resp, service, stopped));
     tracing::info!(http = %addresses.0, resp = %addresses.1, "serving");
     let (http, resp) = addresses;
@@ -146,6 +165,7 @@ pub async fn start_by(
         deployment,
         assembled,
         keyspaces,
+        door,
         stop,
         listeners,
         warmer,

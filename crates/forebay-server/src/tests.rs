@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt as _;
 
+use crate::access::{self, Digest, Door, Right, Token};
 use crate::keyspaces::{InService, Keyspaces};
 use crate::{http, resp, stop};
 
@@ -29,6 +30,7 @@ struct Pair {
     first: (Forebay, Namespace<Blob>),
     other: (Forebay, Namespace<Blob>),
     router: Router,
+    door: Door,
     client: TcpStream,
     _stop: stop::StopSender,
     _tasks: Tasks,
@@ -56,14 +58,16 @@ impl Pair {
         keyspace.add(first.1.clone()).unwrap();
         let served = InService::new(BTreeMap::from([(0, Arc::new(keyspace))]), BTreeMap::new());
         let keyspaces = Keyspaces::new(served);
-        let service = resp::Service::new(keyspaces.clone(), 0, clock.clone());
+        let door = Door::new(&BTreeMap::new());
+        let places = crate::connections::Places::new(100, 100);
+        let service = resp::Service::new(door.clone(), places, keyspaces.clone(), 0, clock.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stop, stopped) = stop::channel();
         let tasks = Tasks::current().unwrap();
         tasks.spawn(resp::serve(listener, Arc::new(service), stopped));
-        let router = http::router(keyspaces, first.0.clone());
-        Self { clock, tier, row, first, other, router, client, _stop: stop, _tasks: tasks }
+        let router = access::http::guard(http::router(keyspaces, first.0.clone()), door.clone());
+        Self { clock, tier, row, first, other, router, door, client, _stop: stop, _tasks: tasks }
     }
 
     /// The result of `work`, while time goes on.
@@ -146,4 +150,60 @@ async fn a_shared_tier_that_cannot_be_told_is_said_and_what_is_held_here_is_gone
         assert_eq!(pair.read(&pair.first).await, at + 1, "{drop}");
         pair.tier.partition(1, None);
     }
+}
+
+/// Tokens called as they are, each for reading, or also for writing.
+fn tokens(all: &[(&str, Right)]) -> BTreeMap<String, Token> {
+    let token = |name: &str, may| Token {
+        digest: Digest::of(name.as_bytes()),
+        keyspace: None,
+        namespaces: None,
+        may,
+    };
+    all.iter().map(|(name, may)| ((*name).to_owned(), token(name, *may))).collect()
+}
+
+#[tokio::test]
+async fn a_right_that_is_taken_away_is_gone_with_the_next_request() {
+    let mut pair = Pair::new().await;
+    assert_eq!(pair.ask("SET item:a 1").await, "+OK");
+    pair.door.replace(&tokens(&[("ann", Right::Write)]));
+    // Who was let in without one is let go.
+    let mut rest = Vec::new();
+    let ended = Pair::run(&pair.clock.clone(), pair.client.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok() && rest.is_empty(), "{rest:?}");
+    pair.client = TcpStream::connect(pair.client.peer_addr().unwrap()).await.unwrap();
+    assert_eq!(pair.ask("SET item:a 2").await, "-NOAUTH Authentication required.");
+    assert_eq!(pair.ask("DELETE /v1/shop/item/item:a").await, "401");
+    assert_eq!(pair.ask("AUTH ann").await, "+OK");
+    assert_eq!(pair.ask("SET item:a 3").await, "+OK");
+
+    // Also from what waits already.
+    assert_eq!(pair.ask("MULTI").await, "+OK");
+    assert_eq!(pair.ask("SET item:a 4").await, "+QUEUED");
+    pair.door.replace(&tokens(&[("ann", Right::Read)]));
+    assert!(pair.ask("EXEC").await.starts_with("-EXECABORT"));
+    assert!(pair.ask("SET item:a 5").await.starts_with("-NOPERM"));
+    assert_eq!(pair.ask("EXISTS item:a").await, ":1");
+
+    // Whose token is no longer there is let go.
+    pair.door.replace(&tokens(&[("bob", Right::Read)]));
+    let mut rest = Vec::new();
+    let ended = Pair::run(&pair.clock.clone(), pair.client.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok() && rest.is_empty(), "{rest:?}");
+}
+
+#[tokio::test]
+async fn a_panic_costs_its_request_and_those_before_it_are_answered() {
+    let mut pair = Pair::new().await;
+    let address = pair.client.peer_addr().unwrap();
+    let mut other = TcpStream::connect(address).await.unwrap();
+    other.write_all(b"PING\r\nECHO a\r\nPANIC\r\nPING\r\n").await.unwrap();
+    let mut said = String::new();
+    Pair::run(&pair.clock.clone(), other.read_to_string(&mut said)).await.unwrap();
+    let (before, reply) = said.split_once("a\r\n").unwrap();
+    assert_eq!(before, "+PONG\r\n$1\r\n");
+    assert!(reply.starts_with("-ERR internal error") && !reply.contains("of this test"), "{reply}");
+    assert_eq!(reply.matches("\r\n").count(), 1, "nothing after it: {reply}");
+    assert_eq!(pair.ask("PING").await, "+PONG", "others go on");
 }

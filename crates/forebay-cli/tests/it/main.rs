@@ -22,3 +22,4 @@ mod reload;
 mod running;
 mod secret;
 mod start;
+mod token;

@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub fn forebay(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
     command.current_dir(folder).stdin(Stdio::null());
-    for name in ["FOREBAY_LOG", "FOREBAY_SECRET_KEY", "FOREBAY_SECRET_KEY_FILE"] {
+    for name in ["FOREBAY_LOG", "FOREBAY_SECRET_KEY", "FOREBAY_SECRET_KEY_FILE", "FOREBAY_TOKEN"] {
         command.env_remove(name);
     }
     command

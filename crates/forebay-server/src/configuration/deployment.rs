@@ -1,7 +1,7 @@
 //! Several declarations in one process.
 //!
-//! It guarantees that keyspaces have names and numbers of their own, and that the process has one `[server]`, one
-//! `[memory]` and one `[shared]`, whichever files say them.
+//! It guarantees that keyspaces have names and numbers of their own, that the process has one `[server]`, one
+//! `[memory]` and one `[shared]`, whichever files say them, and that nobody beyond this machine is let in without a token.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,7 +13,9 @@ use super::checked::{
 use super::fault::{DatabaseFault, MemoryFault};
 use super::raw::Settings;
 use super::report::{Error, Report, SourceText, Span};
+use super::tokens;
 use super::units::show_size;
+use crate::access::Token;
 
 /// What one process serves.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub struct Deployment {
     pub shared: Shared,
     /// Its keyspaces, those of environments right after their declaration's own.
     pub keyspaces: Vec<Keyspace>,
+    /// Tokens by name; without any everybody on this machine may everything, and nobody else is let in.
+    pub tokens: BTreeMap<String, Token>,
     /// Settings of apps by name, unchecked.
     pub apps: BTreeMap<String, Settings>,
     /// The declarations it was made from, in the order they were given.
@@ -63,12 +67,14 @@ impl Deployment {
             (server.unwrap_or_default(), memory.unwrap_or_default(), shared.unwrap_or_default());
         unique_keyspaces(&declarations, &mut errors);
         budgets(&declarations, &memory, &mut errors);
+        let tokens = tokens::of_all(&declarations, &mut errors);
+        tokens::exposed(&declarations, &mut errors);
         let apps = apps(&declarations, &mut errors);
         if let Some(report) = Report::of(errors) {
             return Err(report);
         }
         let keyspaces = declarations.iter().flat_map(|one| keyspaces(one, &server)).collect();
-        Ok(Self { server, memory, shared, keyspaces, apps, declarations })
+        Ok(Self { server, memory, shared, keyspaces, tokens, apps, declarations })
     }
 
     /// The declaration that `keyspace` comes from, in production or an environment.

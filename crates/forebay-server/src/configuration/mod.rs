@@ -19,6 +19,7 @@ mod reference;
 mod report;
 pub mod secrets;
 pub mod served;
+mod tokens;
 pub(crate) mod units;
 
 pub use checked::{

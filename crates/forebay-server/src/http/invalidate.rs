@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use forebay::{Blob, Error, Namespace};
 use serde::{Deserialize, Serialize};
 
-use super::find::{self, Right};
+use super::find;
 use super::{Served, many};
 use crate::problem::Problem;
 
@@ -61,7 +61,7 @@ pub(super) async fn in_keyspace(
     let (name, verb) = path.rsplit_once(':').ok_or_else(|| Problem::no_such_verb(VERBS))?;
     let verb = Verb::named(verb).ok_or_else(|| Problem::no_such_verb(VERBS))?;
     let keyspaces = served.keyspaces.now();
-    let keyspace = find::keyspace(&keyspaces, name, Right::Write)?;
+    let keyspace = find::keyspace(&keyspaces, name)?;
     let OfKeyspace { tags } = many::json(body)?;
     if tags.len() > TAGS_MAX || tags.iter().any(|tag| tag.len() > TAG_BYTES_MAX) {
         let limits = format!("`tags` are at most {TAGS_MAX}, of at most {TAG_BYTES_MAX} bytes");

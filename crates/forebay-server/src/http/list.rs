@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use twox_hash::XxHash3_128;
 
-use super::find::{self, Right};
+use super::find;
 use super::{Served, life};
 use crate::keys::{self, Place};
 use crate::problem::Problem;
@@ -70,7 +70,7 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let Path((of, name)) = path.map_err(|_| Problem::bad_path())?;
     let keyspaces = served.keyspaces.now();
-    let namespace = find::namespace(&keyspaces, &of, &name, Right::Read)?;
+    let namespace = find::namespace(&keyspaces, &of, &name)?;
     let Query(asked) = query.map_err(|rejection| Problem::bad_query(&rejection.body_text()))?;
     let limit = asked.limit.unwrap_or(LIMIT_MAX);
     if !(1..=LIMIT_MAX).contains(&limit) {

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::find::{self, Right};
+use super::find;
 use super::invalidate::{self, Verb};
 use super::{Served, metadata};
 use crate::problem::Problem;
@@ -79,13 +79,13 @@ pub(super) async fn post(
     let no_such_verb = || Problem::no_such_verb("`:get`, `:invalidate`, `:expire`");
     let (name, verb) = path.rsplit_once(':').ok_or_else(no_such_verb)?;
     if verb == "get" {
-        let namespace = find::namespace(&keyspaces, &of, name, Right::Read)?;
+        let namespace = find::namespace(&keyspaces, &of, name)?;
         let Asked { keys } = json(body)?;
         bounded(&keys)?;
         return get(namespace, &keys).await;
     }
     let verb = Verb::named(verb).ok_or_else(no_such_verb)?;
-    let namespace = find::namespace(&keyspaces, &of, name, Right::Write)?;
+    let namespace = find::namespace(&keyspaces, &of, name)?;
     invalidate::in_namespace(namespace, verb, body).await
 }
 

@@ -1,10 +1,9 @@
 //! Plain HTTP with proper caching headers: `/v1/{keyspace}/{namespace}/{key}`.
 //!
-//! `find.rs` finds what a path names, `value.rs` reads and writes it, `answer.rs` makes the reply and its headers from the engine's one
-//! outcome, with `conditions.rs` (entity tags), `range.rs` (parts) and `compress.rs` (forms of a value); `life.rs` and
-//! `metadata.rs` are what a write says beside its value. `many.rs`, `list.rs` and `invalidate.rs` go over many keys, `openapi.rs` tells
-//! what is served. Errors are problem details
-//! (`../problem.rs`).
+//! `listener.rs` has the connections. `find.rs` finds what a path names, `value.rs` reads and writes it, `answer.rs` makes the reply and its
+//! headers from the engine's one outcome, with `conditions.rs` (entity tags), `range.rs` (parts) and `compress.rs` (forms of a value);
+//! `life.rs` and `metadata.rs` are what a write says beside its value. `many.rs`, `list.rs` and `invalidate.rs` go over many keys,
+//! `openapi.rs` tells what is served. Errors are problem details (`../problem.rs`).
 
 mod answer;
 mod compress;
@@ -13,6 +12,7 @@ mod find;
 mod invalidate;
 mod life;
 mod list;
+mod listener;
 mod many;
 mod metadata;
 mod openapi;
@@ -24,14 +24,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
-use axum::serve::ListenerExt as _;
 use forebay::Forebay;
-use tokio::net::TcpListener;
 
 use self::compress::Forms;
+pub(crate) use self::listener::serve;
 use crate::keyspaces::Keyspaces;
 use crate::problem::Problem;
-use crate::stop::Stop;
 
 /// The largest value that is taken, in bytes.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -60,16 +58,4 @@ pub(crate) fn router(keyspaces: Keyspaces, engine: Forebay) -> Router {
         .fallback(async || Problem::no_such_path())
         .method_not_allowed_fallback(async || Problem::no_such_method())
         .with_state(Arc::new(served))
-}
-
-/// Serves until it is told to stop, then finishes the requests under way.
-pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: Stop) {
-    let stopping = async move { stop.asked().await };
-    let listener = listener.tap_io(|stream| {
-        // Without it a reply may wait for the acknowledgement of the one before; a socket that refuses is served all the same.
-        let _ = stream.set_nodelay(true);
-    });
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopping).await {
-        tracing::error!(%error, "HTTP ended");
-    }
 }

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use forebay::{Blob, Error, Namespace, Value, Writes};
 
 use super::conditions::{self, Form, Tag};
-use super::find::{self, KeyPath, Right};
+use super::find::{self, KeyPath};
 use super::life::{self, Life};
 use super::{BODY_BYTES_MAX, Served, answer, metadata};
 use crate::problem::Problem;
@@ -30,7 +30,7 @@ pub(super) async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let keyspaces = served.keyspaces.now();
-    let (namespace, key) = find::key(&keyspaces, path, Right::Read)?;
+    let (namespace, key) = find::key(&keyspaces, path)?;
     let read = if asks_for_the_truth(&headers) {
         namespace.read_fresh(key.as_bytes()).await
     } else {
@@ -49,7 +49,7 @@ pub(super) async fn write(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let keyspaces = served.keyspaces.now();
-    let (namespace, key) = find::key(&keyspaces, path, Right::Write)?;
+    let (namespace, key) = find::key(&keyspaces, path)?;
     let (ttl, metadata) = (life::asked(life)?, metadata::asked(&headers, namespace)?);
     let body = body.map_err(|rejection| Problem::body(&rejection, BODY_BYTES_MAX))?;
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -82,7 +82,7 @@ pub(super) async fn delete(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let keyspaces = served.keyspaces.now();
-    let (namespace, key) = find::key(&keyspaces, path, Right::Write)?;
+    let (namespace, key) = find::key(&keyspaces, path)?;
     let key = key.as_bytes();
     if conditions::are_asked(&headers) {
         changed(namespace, key, &headers, None).await?;

@@ -19,7 +19,7 @@ use crate::disks::Disks;
 use crate::keyspaces::InService;
 use crate::observe::DatabaseOf;
 
-/// What a reload has put in service, by `KEYSPACE/NAMESPACE`, `database KEYSPACE/NAME` or `keyspace NAME`.
+/// What a reload has put in service, by `KEYSPACE/NAMESPACE`, `database KEYSPACE/NAME`, `keyspace NAME` or `token NAME`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
     /// What was not served before.
@@ -125,9 +125,16 @@ impl Process {
 
     /// Puts what was built in service. It waits for nothing, so that nobody sees half of it.
     fn swap(&mut self, deployment: Deployment, assembled: Vec<Assembled>) -> Reloaded {
+        // First, so that no right that was taken away meets what is new.
+        self.door.replace(&deployment.tokens);
         self.keyspaces.swap(in_service(&deployment, &assembled, &self.disks));
         self.warmer.follow(&assembled);
-        let reloaded = between(&self.assembled, &assembled);
+        let mut reloaded = between(&self.assembled, &assembled);
+        let (old, new) = (&self.deployment.tokens, &deployment.tokens);
+        for name in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
+            let (old, new) = (old.get(name), new.get(name));
+            reloaded.note(format!("token {name}"), old.is_some(), new.is_some(), old == new);
+        }
         self.assembled = assembled;
         self.deployment = deployment;
         reloaded
@@ -208,6 +215,10 @@ impl Reloaded {
     }
 }
 
+fn connections(deployment: &Deployment) -> (usize, usize) {
+    (deployment.server.connections, deployment.server.connections_per_address)
+}
+
 /// Something that a running process cannot change.
 #[derive(Debug, thiserror::Error)]
 #[error("{what} cannot change while the process runs")]
@@ -263,9 +274,15 @@ impl Fixed<'_> {
             ("server", "`[server] http`", old.server.http != new.server.http),
             ("server", "`[server] resp`", old.server.resp != new.server.resp),
             ("server", "`[server] data`", old.server.data != new.server.data),
+            ("server", "`[server] connections`", connections(old) != connections(new)),
             ("memory", "`[memory]`", old.memory != new.memory),
             ("shared", "`[shared]`", old.shared != new.shared),
         ];
+        let is_open = !self.process.http.ip().is_loopback() || !self.process.resp.ip().is_loopback();
+        if is_open && new.tokens.is_empty() {
+            let what = "that others than this machine's are asked for a token";
+            errors.extend(self.at_table("token", what.into()));
+        }
         let changed = changes.into_iter().filter(|(_, _, differs)| *differs);
         errors.extend(changed.filter_map(|(table, what, _)| self.at_table(table, what.into())));
         if new.shared.is_embedded() && !assembly::loads(old) && assembly::loads(new) {

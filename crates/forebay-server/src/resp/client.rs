@@ -5,13 +5,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use forebay_wire::resp::{ClientAttribute, ClientCommand, ClientFilter, Hello, Replying, describe, reply};
 
-use super::Service;
 use super::session::{Session, Silence};
+use super::{Service, rights};
 
 /// Chooses the version of the protocol, and describes the server.
-pub(super) fn hello(hello: Hello, session: &mut Session, out: &mut BytesMut) {
-    if hello.auth.is_some_and(|credentials| credentials.user != "default") {
-        return reply::error(out, "WRONGPASS invalid username-password pair or user is disabled.");
+pub(super) fn hello(hello: Hello, service: &Service, session: &mut Session, out: &mut BytesMut) {
+    if let Err(denied) = rights::hello(hello.auth.as_ref(), service, session) {
+        return reply::error(out, &denied);
     }
     if let Some(version) = hello.version {
         session.version = version;
@@ -98,7 +98,7 @@ fn lines(lines: &str, session: &Session, out: &mut BytesMut) {
 
 fn kill(filters: &[ClientFilter], skip_me: bool, service: &Service, session: &Session, out: &mut BytesMut) {
     let unknown = filters.iter().find_map(|filter| match filter {
-        ClientFilter::User(user) if user != "default" => Some(user),
+        ClientFilter::User(user) if !service.door.knows(user) => Some(user),
         _ => None,
     });
     if let Some(user) = unknown {

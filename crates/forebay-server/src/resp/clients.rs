@@ -12,6 +12,7 @@ use forebay_wire::resp::{ClientFilter, ClientKind};
 use tokio::sync::{Notify, watch};
 
 use super::session::Session;
+use crate::access::DEFAULT_NAME;
 use crate::stop::Stop;
 
 /// All connections.
@@ -44,6 +45,7 @@ pub(super) struct Client {
 /// What a connection was when it was last idle, or began to wait.
 #[derive(Debug, Default)]
 struct Noted {
+    user: Bytes,
     name: Bytes,
     library: Bytes,
     library_version: Bytes,
@@ -63,7 +65,8 @@ impl Clients {
     /// Notes a connection of this number, until what it is given is dropped.
     pub(super) fn enter(self: &Arc<Self>, id: i64, from: SocketAddr, to: SocketAddr) -> Connected {
         let since = self.clock.now();
-        let noted = Mutex::new(Noted { at: since, ..Noted::default() });
+        let user = Bytes::from_static(DEFAULT_NAME.as_bytes());
+        let noted = Mutex::new(Noted { user, at: since, ..Noted::default() });
         let client = Arc::new(Client { id, from, to, since, noted, killed: Notify::new() });
         self.connected.lock().insert(id, Arc::clone(&client));
         Connected { clients: Arc::clone(self), client }
@@ -171,6 +174,7 @@ impl Drop for Connected {
 impl Noted {
     fn of(session: &Session, at: Tick) -> Self {
         Self {
+            user: session.rights.name().clone(),
             name: session.name.clone(),
             library: session.library.clone(),
             library_version: session.library_version.clone(),
@@ -203,7 +207,7 @@ impl Client {
             ClientFilter::Address(address) => self.from.to_string().as_bytes() == address,
             ClientFilter::LocalAddress(address) => self.to.to_string().as_bytes() == address,
             ClientFilter::Kind(kind) => self.kind() == *kind,
-            ClientFilter::User(user) => user == "default",
+            ClientFilter::User(user) => self.noted.lock().user == user,
         }
     }
 
@@ -222,7 +226,7 @@ impl Client {
         let _ = writeln!(
             out,
             "id={} addr={} laddr={} name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} \
-             multi={waiting} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+             multi={waiting} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={}",
             self.id,
             self.from,
             self.to,
@@ -231,6 +235,7 @@ impl Client {
             now.since(noted.at).as_secs(),
             noted.db,
             noted.command.to_ascii_lowercase(),
+            text(&noted.user),
             noted.version,
             text(&noted.library),
             text(&noted.library_version),

@@ -6,16 +6,20 @@
 //! reply has made grow are given back.
 
 use std::io;
+use std::pin::pin;
+use std::time::Duration;
 
-use bytes::BytesMut;
-use forebay_wire::resp::{Limits, State, decode, reply};
+use bytes::{Buf as _, BytesMut};
+use forebay::rt::Clock;
+use forebay_wire::resp::{State, decode, reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::WriteHalf;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 
-use super::Service;
 use super::execute::execute;
 use super::session::Session;
+use super::{Service, rights};
+use crate::panics::{Panicked, caught};
 use crate::stop::Stop;
 
 /// Replies are sent when they pass this many bytes.
@@ -23,19 +27,30 @@ const REPLIES_BYTES: usize = 64 * 1024;
 /// Room made for each read from the socket, in bytes.
 const READ_BYTES: usize = 16 * 1024;
 
+/// Who is asked for a token shows one within this time.
+const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+
 /// A connection keeps no buffer larger than this many bytes while it waits.
 const KEPT_BYTES: usize = 4 * REPLIES_BYTES;
+
+/// The longest without a client taking any of its replies.
+const STALLED: Duration = Duration::from_secs(60);
+
+/// What a client sends after the last reply is taken for so long, so that the system does not cut off the reply.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Replies on their way to a client.
 pub(super) struct Replies<'s> {
     /// Written, but not sent.
     pub(super) out: BytesMut,
+    /// How much of it are replies to requests before the one that is carried out; nothing where a part of its own has been sent.
+    whole: Option<usize>,
     to: To<'s>,
 }
 
 /// Where replies go.
 enum To<'s> {
-    Client(WriteHalf<'s>),
+    Client(WriteHalf<'s>, Clock),
     /// Nowhere yet: a transaction gathers them.
     Transaction,
     /// Nowhere: the client wants none.
@@ -43,18 +58,23 @@ enum To<'s> {
 }
 
 impl<'s> Replies<'s> {
-    fn new(to: WriteHalf<'s>) -> Self {
-        Self { out: BytesMut::with_capacity(READ_BYTES), to: To::Client(to) }
+    fn new(to: WriteHalf<'s>, clock: Clock) -> Self {
+        Self { out: BytesMut::with_capacity(READ_BYTES), whole: Some(0), to: To::Client(to, clock) }
     }
 
     /// Replies that stay where they are.
     pub(super) fn gathered() -> Self {
-        Self { out: BytesMut::new(), to: To::Transaction }
+        Self { out: BytesMut::new(), whole: None, to: To::Transaction }
     }
 
     /// Replies that nobody gets: when they are much, they are dropped.
     pub(super) fn dropped() -> Self {
-        Self { out: BytesMut::new(), to: To::Nobody }
+        Self { out: BytesMut::new(), whole: None, to: To::Nobody }
+    }
+
+    /// What comes is the reply to the next request.
+    fn begin(&mut self) {
+        self.whole = Some(self.out.len());
     }
 
     /// Sends what has been written once it is much; waits until the client takes it.
@@ -64,20 +84,42 @@ impl<'s> Replies<'s> {
 
     async fn send(&mut self) -> io::Result<()> {
         match &mut self.to {
-            To::Client(to) => to.write_all(&self.out).await?,
+            To::Client(to, clock) => {
+                while !self.out.is_empty() {
+                    let sent = clock.timeout(STALLED, to.write(&self.out)).await;
+                    match sent.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
+                        0 => return Err(io::ErrorKind::WriteZero.into()),
+                        sent if sent == self.out.len() => break,
+                        sent => self.out.advance(sent),
+                    }
+                }
+            }
             To::Transaction => return Ok(()),
             To::Nobody => {}
         }
         self.out.clear();
+        self.whole = None;
         give_back(&mut self.out);
         Ok(())
+    }
+
+    /// Says that the request that is carried out has failed for no fault of its own, where its reply has not begun to be sent, and sends
+    /// the replies to those before it.
+    async fn apologize(&mut self) -> io::Result<()> {
+        let Some(whole) = self.whole else { return Ok(()) };
+        self.out.truncate(whole);
+        reply::error(
+            &mut self.out,
+            "ERR internal error: the server made a mistake with this request; it has been noted",
+        );
+        self.close().await
     }
 
     /// Sends what has been written, and says that no more comes.
     async fn close(&mut self) -> io::Result<()> {
         self.send().await?;
         match &mut self.to {
-            To::Client(to) => to.shutdown().await,
+            To::Client(to, _) => to.shutdown().await,
             To::Transaction | To::Nobody => Ok(()),
         }
     }
@@ -90,36 +132,92 @@ fn give_back(buffer: &mut BytesMut) {
     }
 }
 
-/// Serves a connection until the client closes it, breaks the protocol, or the process stops.
-pub(super) async fn run(stream: TcpStream, service: &Service, stop: Stop) -> io::Result<()> {
+/// How a connection ended.
+enum End {
+    /// The client has closed it.
+    Theirs,
+    /// The last reply was sent.
+    Ours,
+}
+
+/// Serves a connection until the client closes it, breaks the protocol, or the process stops. A panic ends the connection, with an error
+/// reply to the request that it happened in; requests before that have their replies.
+pub(super) async fn run(mut stream: TcpStream, service: &Service, stop: Stop) -> io::Result<()> {
+    stream.set_nodelay(true)?;
     let mut session = Session::new(service, stream.peer_addr()?, stream.local_addr()?, stop);
     let (client, inbox) = (session.connected.client(), session.inbox.clone());
-    tokio::select! {
+    let (changes, waker) = (service.door.watch(), session.inbox.sender());
+    let (mut from, to) = stream.split();
+    let mut replies = Replies::new(to, service.clock.clone());
+    let ended = tokio::select! {
         // First, so that who ends itself is told so.
         biased;
-        ended = converse(stream, service, &mut session) => ended,
-        () = client.killed() => Ok(()),
+        ended = caught(converse(&mut from, &mut replies, service, &mut session)) => match ended {
+            Ok(ended) => ended,
+            Err(Panicked) => {
+                tracing::error!(command = session.command, "a request panicked");
+                replies.apologize().await.map(|()| End::Ours)
+            }
+        },
+        () = client.killed() => Ok(End::Theirs),
+        never = rights::wake(changes, waker) => match never {},
         () = inbox.overflowed() => Err(io::Error::other("the client did not read what it is sent")),
+    };
+    if let End::Ours = ended? {
+        drop(replies);
+        linger(&mut stream, &service.clock).await;
+    }
+    Ok(())
+}
+
+/// Takes for a while what the client still sends: what is unread when a socket is closed makes the system cut off the last replies.
+async fn linger(stream: &mut TcpStream, clock: &Clock) {
+    let all = async {
+        let mut taken = [0; 4096];
+        while stream.read(&mut taken).await.is_ok_and(|read| read > 0) {}
+    };
+    // Who sends on and on is cut off.
+    let _ = clock.timeout(LINGER, all).await;
+}
+
+/// What has come when the process is to end, and was not seen before; `None` where there is nothing.
+async fn last(from: &mut ReadHalf<'_>, input: &mut BytesMut) -> Option<io::Result<usize>> {
+    // The system is asked what has come before this goes on.
+    tokio::task::yield_now().await;
+    tokio::select! {
+        biased;
+        read = from.read_buf(input) => Some(read),
+        () = std::future::ready(()) => None,
     }
 }
 
-async fn converse(mut stream: TcpStream, service: &Service, session: &mut Session) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let (mut from, to) = stream.split();
+async fn converse(
+    from: &mut ReadHalf<'_>,
+    replies: &mut Replies<'_>,
+    service: &Service,
+    session: &mut Session,
+) -> io::Result<End> {
     let mut input = BytesMut::with_capacity(READ_BYTES);
-    let mut replies = Replies::new(to);
     let mut state = State::default();
+    let mut patience = pin!(service.clock.sleep(UNKNOWN_FOR));
     loop {
         // What waits comes before the replies: one of them may end what it was sent for.
         while let Some(message) = session.inbox.at_hand() {
             session.write(&message, &mut replies.out);
             replies.send_if_many().await?;
         }
+        if session.rights.have_changed() {
+            rights::judge_again(session);
+            if session.closing {
+                return replies.close().await.map(|()| End::Ours);
+            }
+        }
         loop {
-            match decode(&mut input, &Limits::AUTHENTICATED, &mut state) {
+            replies.begin();
+            match decode(&mut input, session.rights.limits(), &mut state) {
                 Ok(Some(request)) => {
                     session.tally.begin();
-                    execute(&request, service, session, &mut replies).await?;
+                    execute(&request, service, session, replies).await?;
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -129,7 +227,7 @@ async fn converse(mut stream: TcpStream, service: &Service, session: &mut Sessio
             }
             if session.closing {
                 session.tally.end(&service.asked, session.id);
-                return replies.close().await;
+                return replies.close().await.map(|()| End::Ours);
             }
             replies.send_if_many().await?;
         }
@@ -140,7 +238,10 @@ async fn converse(mut stream: TcpStream, service: &Service, session: &mut Sessio
         session.connected.note(session);
         give_back(&mut input);
         input.reserve(READ_BYTES);
+        let is_unknown = session.rights.is_unknown();
         let read = tokio::select! {
+            // First, so that what has come by the end of the process is answered.
+            biased;
             read = from.read_buf(&mut input) => read?,
             () = session.served.moved() => {
                 // An idle connection keeps nothing that is no longer declared.
@@ -151,10 +252,14 @@ async fn converse(mut stream: TcpStream, service: &Service, session: &mut Sessio
                 session.write(&message, &mut replies.out);
                 continue;
             }
-            () = session.stop.asked() => return replies.close().await,
+            () = &mut patience, if is_unknown => return replies.close().await.map(|()| End::Ours),
+            () = session.stop.asked() => match last(from, &mut input).await {
+                Some(read) => read?,
+                None => return replies.close().await.map(|()| End::Ours),
+            },
         };
         if read == 0 {
-            return Ok(());
+            return Ok(End::Theirs);
         }
     }
 }

@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use forebay_wire::resp::{
-    Command, CommandError, CommandSpec, Data, Request, StringCommand, TransactionCommand, Version, describe,
-    reply, resolve,
+    AclCommand, Command, CommandError, CommandSpec, Data, Request, StringCommand, TransactionCommand,
+    Version, describe, reply, resolve,
 };
 
 use super::connection::Replies;
 use super::session::Session;
 use super::transaction::{self, Queue};
-use super::{Service, client, data, freshness, keyspace, operators, pubsub, server};
+use super::{Service, client, data, freshness, keyspace, operators, pubsub, rights, server};
 
 /// Carries out one request and writes its one reply, unless the client asked for none.
 ///
@@ -45,6 +45,8 @@ async fn answer(
     replies: &mut Replies<'_>,
 ) -> io::Result<()> {
     service.commands.fetch_add(1, Ordering::Relaxed);
+    #[cfg(test)]
+    crate::panics::planted(request.name());
     let resolved = resolve(request);
     session.tally.count(resolved.as_ref().ok().map(|spec| spec.name), &service.asked);
     let spec = match resolved {
@@ -64,9 +66,21 @@ async fn answer(
             return Ok(());
         }
     }
+    // First, so that keys are judged in the keyspace that the command is carried out in.
     session.look_again();
+    if !rights::allow(spec, request, session, &mut replies.out) {
+        return Ok(());
+    }
     service.monitors.tell(spec, request, session);
     let asked = spec.parse(request);
+    if session.queue.is_some()
+        && let Ok(command) = &asked
+        && let Err(refusal) = rights::may_wait(command, session)
+    {
+        session.queue.iter_mut().for_each(Queue::spoil);
+        reply::error(&mut replies.out, refusal);
+        return Ok(());
+    }
     if let Some(queue) = &mut session.queue
         && transaction::waits(&asked)
     {
@@ -128,9 +142,15 @@ pub(super) async fn carry_out(
         }
         Command::Ping { message: None } => reply::simple(out, "PONG"),
         Command::Ping { message: Some(message) } | Command::Echo { message } => reply::bulk(out, &message),
-        Command::Hello(hello) => client::hello(hello, session, out),
-        Command::Select { index } if session.select(index) => reply::ok(out),
-        Command::Select { .. } => reply::error(out, &CommandError::NoSuchIndex.to_string()),
+        Command::Auth(shown) => rights::auth(&shown, service, session, out),
+        Command::Acl(AclCommand::WhoAmI) => reply::bulk(out, session.rights.name()),
+        Command::Acl(AclCommand::Help) => describe::help(out, "ACL"),
+        Command::Hello(hello) => client::hello(hello, service, session, out),
+        Command::Select { index } => match rights::may_select(index, session) {
+            Ok(()) if session.select(index) => reply::ok(out),
+            Ok(()) => reply::error(out, &CommandError::NoSuchIndex.to_string()),
+            Err(denied) => reply::error(out, &denied),
+        },
         Command::Client(asked) => client::client(asked, service, session, out),
         Command::Describe(asked) => describe::answer(out, session.version, &asked),
         Command::Server(asked) => server::carry_out(asked, service, session, out).await,
@@ -139,7 +159,7 @@ pub(super) async fn carry_out(
             reply::ok(out);
         }
         Command::Reset => {
-            session.reset(out);
+            session.reset(service, out);
             reply::simple(out, "RESET");
         }
     }

@@ -45,6 +45,8 @@ pub(super) enum Message {
     },
     /// A line of text that is no reply.
     Line(Bytes),
+    /// Nothing: rights may have changed, and the connection is to look.
+    Rights,
 }
 
 impl Message {
@@ -54,6 +56,7 @@ impl Message {
                 Self::Published { channel, message } => channel.len() + message.len(),
                 Self::Matched { pattern, channel, message } => pattern.len() + channel.len() + message.len(),
                 Self::Line(line) => line.len(),
+                Self::Rights => 0,
             }
     }
 
@@ -63,6 +66,7 @@ impl Message {
             Self::Published { channel, message } => &[b"message", channel, message],
             Self::Matched { pattern, channel, message } => &[b"pmessage", pattern, channel, message],
             Self::Line(line) => return reply::simple(out, &String::from_utf8_lossy(line)),
+            Self::Rights => return,
         };
         reply::push(out, version, words.len());
         words.iter().for_each(|word| reply::bulk(out, word));

@@ -1,7 +1,7 @@
 //! RESP: the Redis protocol over TCP, in front of the keyspaces.
 //!
 //! One task a connection (`connection.rs`): bytes are decoded by `forebay-wire`, commands carried out one after the other
-//! (`execute.rs`), and replies written in the order of the requests. A connection's state is in `session.rs`. What a command does to
+//! (`execute.rs`) as far as the client may (`rights.rs`), and replies written in the order of the requests. A connection's state is in `session.rs`. What a command does to
 //! values is a function of them (`values`); where they come from and go is in `data.rs`.
 
 mod begun;
@@ -19,6 +19,7 @@ mod monitor;
 mod operators;
 mod pubsub;
 mod refuse;
+mod rights;
 mod server;
 mod session;
 mod transaction;
@@ -29,9 +30,8 @@ mod watch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use forebay::rt::{Clock, Mutex, Tasks, Tick};
+use forebay::rt::{Clock, Mutex, Tick};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use self::clients::Clients;
 use self::info::Counted;
@@ -40,17 +40,22 @@ use self::pubsub::Channels;
 pub(crate) use self::time::now as unix_now;
 use self::walk::Walks;
 use self::watch::Watches;
+use crate::access::Door;
+use crate::connections::{self, Places};
 use crate::keyspaces::Keyspaces;
 use crate::observe::commands::Commands;
 use crate::stop::Stop;
 use crate::time;
 
-/// Connections beyond this many wait to be accepted.
-const CONNECTIONS_MAX: usize = 10_000;
+/// What is sent to who finds no place; Redis' words.
+const NO_PLACE: &[u8] = b"-ERR max number of clients reached\r\n";
 
 /// What all connections share.
 #[derive(Debug)]
 pub(crate) struct Service {
+    /// Where tokens are shown.
+    door: Door,
+    places: Arc<Places>,
     keyspaces: Keyspaces,
     channels: Arc<Channels>,
     monitors: Arc<Monitors>,
@@ -74,9 +79,17 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn new(keyspaces: Keyspaces, memory_bytes: u64, clock: Clock) -> Self {
+    pub(crate) fn new(
+        door: Door,
+        places: Arc<Places>,
+        keyspaces: Keyspaces,
+        memory_bytes: u64,
+        clock: Clock,
+    ) -> Self {
         let started = clock.now();
         Self {
+            door,
+            places,
             keyspaces,
             clients: Arc::new(Clients::new(clock.clone())),
             channels: Arc::default(),
@@ -108,36 +121,15 @@ impl Service {
 }
 
 /// Accepts connections until it is told to stop, then waits for those that are open.
-pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>, mut stop: Stop) {
-    let Some(connections) = Tasks::current() else { return };
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let backing_off = Clock::system();
-    loop {
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            next = next => next,
-            () = stop.asked() => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let (service, stop) = (Arc::clone(&service), stop.clone());
-                connections.spawn(async move {
-                    if let Err(error) = connection::run(stream, &service, stop).await {
-                        tracing::debug!(%peer, %error, "connection lost");
-                    }
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                // Out of file descriptors, most likely: connections that end give some back.
-                tracing::warn!(%error, "cannot accept a RESP connection");
-                backing_off.sleep(std::time::Duration::from_millis(50)).await;
+pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>, stop: Stop) {
+    let places = Arc::clone(&service.places);
+    let connection = |stream, peer| {
+        let (service, stop) = (Arc::clone(&service), stop.clone());
+        async move {
+            if let Err(error) = connection::run(stream, &service, stop).await {
+                tracing::debug!(%peer, %error, "connection lost");
             }
         }
-    }
-    drop(listener);
-    connections.idle().await;
+    };
+    connections::accept(listener, &places, NO_PLACE, stop.clone(), connection).await;
 }

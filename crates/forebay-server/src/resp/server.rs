@@ -62,7 +62,7 @@ fn settings(service: &Service) -> Vec<(&'static str, String)> {
     vec![
         ("appendonly", "yes".into()),
         ("databases", databases.to_string()),
-        ("maxclients", super::CONNECTIONS_MAX.to_string()),
+        ("maxclients", service.places.all().to_string()),
         ("maxmemory", service.memory_bytes.to_string()),
         ("proto-max-bulk-len", forebay_wire::resp::VALUE_BYTES_MAX.to_string()),
         ("save", String::new()),

@@ -13,6 +13,7 @@ use super::clients::Connected;
 use super::inbox::{Inbox, Message, WAITING_MAX};
 use super::monitor::Monitoring;
 use super::pubsub::Subscriptions;
+use super::rights::Rights;
 use super::transaction::Queue;
 use super::watch::Watch;
 use crate::keyspaces::View;
@@ -23,6 +24,8 @@ use crate::stop::Stop;
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) id: i64,
+    /// What it may do.
+    pub(super) rights: Rights,
     /// Its place among all connections.
     pub(super) connected: Connected,
     /// The name of its last command.
@@ -89,6 +92,7 @@ impl Session {
         let served = service.keyspaces.view();
         Self {
             id,
+            rights: Rights::new(&service.door),
             connected: service.clients.enter(id, from, to),
             command: "",
             db: 0,
@@ -112,11 +116,12 @@ impl Session {
     }
 
     /// As if newly connected. What it was still to be sent is written before.
-    pub(super) fn reset(&mut self, out: &mut BytesMut) {
+    pub(super) fn reset(&mut self, service: &Service, out: &mut BytesMut) {
         self.subscriptions.leave();
         self.write_waiting(out);
         self.subscriptions.forget();
         self.monitoring = None;
+        self.rights = Rights::new(&service.door);
         self.db = 0;
         self.keyspace = self.served.now().numbered(0).cloned();
         self.version = Version::Resp2;
@@ -126,11 +131,20 @@ impl Session {
         self.watch = None;
     }
 
+    /// Is sent nothing more without asking; whether it would have been.
+    pub(super) fn hear_no_more(&mut self) -> bool {
+        let heard = self.monitoring.take().is_some() | (self.subscriptions.len() > 0);
+        self.subscriptions.leave();
+        self.subscriptions.forget();
+        heard
+    }
+
     /// Writes a message. One that was on its way when the connection left what it is about is dropped: behind the reply that says so,
     /// a client takes it for another reply.
     pub(super) fn write(&self, message: &Message, out: &mut BytesMut) {
         let wanted = match message {
             Message::Line(_) => self.monitoring.is_some(),
+            Message::Rights => false,
             Message::Published { channel, .. } => self.subscriptions.has_channel(channel),
             Message::Matched { pattern, .. } => self.subscriptions.has_pattern(pattern),
         };

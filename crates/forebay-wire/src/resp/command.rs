@@ -61,6 +61,10 @@ pub enum Command {
         /// What to send back.
         message: Bytes,
     },
+    /// `AUTH`: this is who the client is.
+    Auth(Credentials),
+    /// `ACL …`: about who the client is.
+    Acl(AclCommand),
     /// `HELLO`: choose the protocol version, authenticate, name the connection.
     Hello(Hello),
     /// `SELECT`: choose the keyspace by its number.
@@ -123,6 +127,15 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
     }
+}
+
+/// A sub-command of `ACL`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AclCommand {
+    /// `ACL WHOAMI`: the client's name.
+    WhoAmI,
+    /// What `ACL` can do; [`describe::help`](super::describe::help) answers it.
+    Help,
 }
 
 /// A command on the values of the keys that it names: what it answers depends on them, and it may change them.

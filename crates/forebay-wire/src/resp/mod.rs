@@ -24,12 +24,12 @@ mod spec;
 mod table;
 
 pub use command::{
-    Add, AddAnswer, Aggregate, Bound, ClientAttribute, ClientCommand, ClientFilter, ClientKind, Combination,
-    CombineOptions, Combined, Command, CommandError, CommandFilter, Comparison, Condition, Credentials, Data,
-    DeadLetters, Describe, End, Expire, ExpireIf, Expiry, FreshnessCommand, HashCommand, Hello, KeyCommand,
-    KeyspaceCommand, Lcs, LcsAnswer, Moment, PubSubCommand, Replying, Scan, ScanOptions, Selection,
-    ServerCommand, Set, SortedSetCommand, SortedSetError, Span, StringCommand, TransactionCommand, parse,
-    resolve,
+    AclCommand, Add, AddAnswer, Aggregate, Bound, ClientAttribute, ClientCommand, ClientFilter, ClientKind,
+    Combination, CombineOptions, Combined, Command, CommandError, CommandFilter, Comparison, Condition,
+    Credentials, Data, DeadLetters, Describe, End, Expire, ExpireIf, Expiry, FreshnessCommand, HashCommand,
+    Hello, KeyCommand, KeyspaceCommand, Lcs, LcsAnswer, Moment, PubSubCommand, Replying, Scan, ScanOptions,
+    Selection, ServerCommand, Set, SortedSetCommand, SortedSetError, Span, StringCommand, TransactionCommand,
+    parse, resolve,
 };
 pub use decode::{Limits, ProtocolError, State, VALUE_BYTES_MAX, decode};
 pub use float::Double;

@@ -324,9 +324,13 @@ pub enum Access {
     Write,
     /// To have the copies of the keys it names dropped, without a right to write them.
     Invalidate,
-    /// To look at the workings of the server.
+    /// To look at the workings of the server, or of the keys it names.
     Observe,
-    /// To do an operator's work: backups, and what becomes of writes that could not be applied.
+    /// To hear what is published, and who listens.
+    Subscribe,
+    /// To publish.
+    Publish,
+    /// To do an operator's work: backups, connections of others, and what becomes of writes that could not be applied.
     Operate,
 }
 
@@ -340,6 +344,8 @@ impl Access {
             Self::Write => "write",
             Self::Invalidate => "invalidate",
             Self::Observe => "observe",
+            Self::Subscribe => "subscribe",
+            Self::Publish => "publish",
             Self::Operate => "operate",
         }
     }

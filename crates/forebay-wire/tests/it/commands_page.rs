@@ -12,8 +12,9 @@ Clients of Redis speak to Forebay in RESP2 or, after `HELLO 3`, in RESP3. These 
 the table that the server itself works with. What a command does to a key depends on the key's namespace: a read of a
 cache with a source loads what is missing, a write goes where the namespace says.
 
-*Needs* is the right that a client's token must give: `connection` is given to everyone let in, `read`, `write` and
-`invalidate` are for the keys named, `observe` is for the workings of the server. *Since* is the Redis version whose
+*Needs* is what a client's [token](features/access.md) must allow: `connection` is given to everyone let in, `read`, `write`
+and `invalidate` are for the keys named, or all where none is, `observe` is for the workings of the server or of the key
+named, `subscribe` and `publish` are for channels, and `operate` is an operator's. *Since* is the Redis version whose
 behaviour is followed; for `FB.` commands it is Forebay's own.
 
 This page is generated; change the table instead.

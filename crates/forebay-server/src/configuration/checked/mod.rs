@@ -15,6 +15,7 @@ mod rules;
 mod server;
 mod sink;
 mod source;
+mod token;
 mod warm;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ use super::fault::ValueFault;
 use super::raw::{self, Settings, Table, Value};
 use super::report::{Error, Findings, Report, SourceText};
 use super::secrets::Environment;
+use crate::access::Token;
 
 /// One declaration, checked: what one application declares.
 #[derive(Clone, Debug)]
@@ -58,6 +60,8 @@ pub struct Declaration {
     pub namespaces: BTreeMap<String, Namespace>,
     /// Further keyspaces of the same shape, by name.
     pub environments: BTreeMap<String, DeclaredEnvironment>,
+    /// Tokens by name; they are for the whole process.
+    pub tokens: BTreeMap<String, Token>,
     /// Settings of apps by name, unchecked.
     pub apps: BTreeMap<String, Settings>,
     pub(crate) raw: Table,
@@ -110,6 +114,8 @@ fn check(raw: Table, findings: &mut Findings) -> Option<Declaration> {
     let declared = databases.as_ref();
     let environments =
         environment::environments(&raw, keyspace.as_deref(), declared, &context.databases, findings);
+    let tokens: BTreeMap<String, Option<Token>> =
+        raw.tables("token").map(|(name, table)| (name.clone(), token::token(table, findings))).collect();
     let apps = raw.map("app").filter_map(|(name, entry)| match &entry.value {
         Value::Free(settings) => Some((name.clone(), settings.clone())),
         _ => None,
@@ -123,6 +129,7 @@ fn check(raw: Table, findings: &mut Findings) -> Option<Declaration> {
         shared: transposed(shared)?,
         namespaces: all(namespaces)?,
         environments,
+        tokens: all(tokens)?,
         apps: apps.collect(),
         databases: databases?,
         raw,

@@ -7,27 +7,46 @@ use super::super::fault::{DatabaseFault, ValueFault};
 use super::super::raw::Table;
 use super::super::report::Findings;
 use super::super::secrets::Text;
-use super::required;
+use super::{number, required};
 
 const HTTP_PORT: u16 = 8080;
 const RESP_PORT: u16 = 6380;
+const CONNECTIONS: usize = 10_000;
 const MEMORY_BUDGET_BYTES: u64 = 256 << 20;
 
 /// Where the process listens and keeps its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// Address of the HTTP listener; loopback. Default: 127.0.0.1:8080.
+    /// Address of the HTTP listener; loopback where there are no tokens. Default: 127.0.0.1:8080.
     pub http: SocketAddr,
-    /// Address of the RESP listener; loopback. Default: 127.0.0.1:6380.
+    /// Address of the RESP listener; loopback where there are no tokens. Default: 127.0.0.1:6380.
     pub resp: SocketAddr,
     /// Folder of the embedded tier, journals and what apps keep. Default: `data`.
     pub data: PathBuf,
+    /// The most connections at one time, over both listeners. Default: 10,000.
+    pub connections: usize,
+    /// The most of them from one address. Default: half of them.
+    pub connections_per_address: usize,
+}
+
+impl Server {
+    /// The options of listeners that others than this machine reach.
+    pub(crate) fn exposed(&self) -> impl Iterator<Item = &'static str> {
+        let listeners = [("http", self.http), ("resp", self.resp)];
+        listeners.into_iter().filter(|(_, address)| !address.ip().is_loopback()).map(|(name, _)| name)
+    }
 }
 
 impl Default for Server {
     fn default() -> Self {
         let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-        Self { http: loopback(HTTP_PORT), resp: loopback(RESP_PORT), data: PathBuf::from("data") }
+        Self {
+            http: loopback(HTTP_PORT),
+            resp: loopback(RESP_PORT),
+            data: PathBuf::from("data"),
+            connections: CONNECTIONS,
+            connections_per_address: CONNECTIONS / 2,
+        }
     }
 }
 
@@ -89,7 +108,9 @@ pub(super) fn server(table: &Table, findings: &mut Findings) -> Option<Server> {
         findings.add(table.span("resp"), ValueFault::SamePort);
     }
     let data = table.text("data").map_or(default.data, |data| PathBuf::from(data.expose()));
-    Some(Server { http: http?, resp: resp?, data })
+    let connections = number(table, "connections").unwrap_or(CONNECTIONS);
+    let connections_per_address = number(table, "connections_per_address").unwrap_or(connections.div_ceil(2));
+    Some(Server { http: http?, resp: resp?, data, connections, connections_per_address })
 }
 
 /// A listener's address; `localhost` is taken for 127.0.0.1 without asking anyone.
@@ -101,10 +122,6 @@ fn address(table: &Table, name: &str, default: SocketAddr, findings: &mut Findin
         findings.add(entry.span.clone(), ValueFault::BadAddress { name: name.into() });
         return None;
     };
-    if !address.ip().is_loopback() {
-        findings.add(entry.span.clone(), ValueFault::NotLoopback { name: name.into() });
-        return None;
-    }
     Some(address)
 }
 

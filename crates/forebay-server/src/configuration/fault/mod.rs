@@ -8,6 +8,7 @@ mod policy;
 mod query;
 mod request;
 mod rows;
+mod token;
 mod value;
 
 use forebay::namespace::pattern::PatternError;
@@ -19,6 +20,7 @@ pub(crate) use policy::PolicyFault;
 pub(crate) use query::QueryFault;
 pub(crate) use request::RequestFault;
 pub(crate) use rows::RowsFault;
+pub(crate) use token::TokenFault;
 pub(crate) use value::ValueFault;
 
 use super::secrets::SecretError;

@@ -30,8 +30,6 @@ pub(crate) enum ValueFault {
     SealedInTheOpen { name: String },
     #[error("`{name}` is not an address and a port")]
     BadAddress { name: String },
-    #[error("`{name}` would listen beyond this machine")]
-    NotLoopback { name: String },
     #[error("`http` and `resp` cannot share one port")]
     SamePort,
     #[error("durability is `\"always\"`, `\"none\"` or `\"interval DURATION\"`")]
@@ -71,11 +69,6 @@ impl ValueFault {
             Self::BadAddress { .. } => {
                 advice("not an address", "write address and port, like \"127.0.0.1:8080\" or \"[::1]:8080\"")
             }
-            Self::NotLoopback { .. } => advice(
-                "not a loopback address",
-                "this version has no access tokens (they come in a later release), so it listens on loopback only: \
-                 write \"127.0.0.1:PORT\" and put a proxy that asks for credentials in front",
-            ),
             Self::SamePort => {
                 advice("the same as `http`", "give `resp` a port of its own, like \"127.0.0.1:6380\"")
             }

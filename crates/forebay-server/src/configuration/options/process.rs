@@ -56,6 +56,12 @@ pub(crate) static ROOT: Section = Section {
             effect: "Further keyspaces of the same shape, each with its own data.",
         },
         Opt {
+            name: "token",
+            kind: Kind::Map("NAME", &Kind::Table(&TOKEN)),
+            default: "none: loopback only, and everybody there may everything",
+            effect: "Who may do what, in the whole process, whichever file says it: every request shows one of these tokens. `forebay token new` makes one.",
+        },
+        Opt {
             name: "app",
             kind: Kind::Map("NAME", &Kind::Free),
             default: NONE,
@@ -74,19 +80,31 @@ static SERVER: Section = Section {
             name: "http",
             kind: Kind::Text(TextKind::Address),
             default: "`\"127.0.0.1:8080\"`",
-            effect: "Address and port of the HTTP listener; loopback only. Port 0 takes a free one.",
+            effect: "Address and port of the HTTP listener; one that is not loopback needs tokens. Port 0 takes a free one.",
         },
         Opt {
             name: "resp",
             kind: Kind::Text(TextKind::Address),
             default: "`\"127.0.0.1:6380\"`",
-            effect: "Address and port of the RESP listener; loopback only. Port 0 takes a free one.",
+            effect: "Address and port of the RESP listener; one that is not loopback needs tokens. Port 0 takes a free one.",
         },
         Opt {
             name: "data",
             kind: Kind::Text(TextKind::Path),
             default: "`\"data\"`",
             effect: "Folder of the embedded tier, journals and what apps keep; made when missing.",
+        },
+        Opt {
+            name: "connections",
+            kind: Kind::Integer { min: 1, max: 1_000_000 },
+            default: "10000",
+            effect: "Most connections at one time, over both listeners; who comes when there are as many is told so and let go.",
+        },
+        Opt {
+            name: "connections_per_address",
+            kind: Kind::Integer { min: 1, max: 1_000_000 },
+            default: "half of `connections`",
+            effect: "Most of them from one address, which of IPv6 is a network of 64 bits. Raise it where a proxy stands in front.",
         },
     ],
 };
@@ -221,4 +239,35 @@ static ENVIRONMENT_DATABASE: Section = Section {
         default: REQUIRED,
         effect: "As in `[database.NAME]`, and not the same: the environment would share its data.",
     }],
+};
+
+static TOKEN: Section = Section {
+    path: "token.NAME",
+    about: "A token, and what it allows. The token itself is written nowhere: whoever made it hands it to who is to use it.",
+    options: &[
+        Opt {
+            name: "hash",
+            kind: Kind::Text(TextKind::Any),
+            default: REQUIRED,
+            effect: "`\"sha256:…\"`, as `forebay token new` prints it.",
+        },
+        Opt {
+            name: "may",
+            kind: Kind::Texts(TextKind::Name),
+            default: REQUIRED,
+            effect: "`[\"read\"]`, `[\"read\", \"write\"]` or `[\"admin\"]`, which is everything, an operator's commands among it.",
+        },
+        Opt {
+            name: "keyspace",
+            kind: Kind::Text(TextKind::Name),
+            default: "all of them",
+            effect: "The one keyspace that it is for.",
+        },
+        Opt {
+            name: "namespaces",
+            kind: Kind::Texts(TextKind::Name),
+            default: "all of them",
+            effect: "The namespaces that it is for; `default` is that of keys of no other.",
+        },
+    ],
 };

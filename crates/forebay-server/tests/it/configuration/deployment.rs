@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use expect_test::expect;
+use forebay_server::access::{Digest, Right};
 use forebay_server::configuration::{Declaration, Deployment, Report};
 
 use super::environment;
@@ -156,4 +157,102 @@ fn a_share_is_enough_to_work_with_and_something_is_left_to_share() {
           = help: leave at least 1 MiB to share: write less here, or raise `[memory] budget`
     "#]]
     .assert_eq(&format!("{report}\n"));
+}
+
+#[test]
+fn nobody_else_is_let_in_without_tokens() {
+    let open = "keyspace = 'a'\n[server]\nhttp = '0.0.0.0:80'\nresp = '[::]:6380'";
+    expect![[r#"
+        error: `http` would listen beyond this machine, and there are no tokens
+         --> a.toml:3:8
+          |
+        3 | http = '0.0.0.0:80'
+          |        ^^^^^^^^^^^^ not a loopback address
+          |
+          = help: declare who may come: `forebay token new` makes a token and its lines; or write "127.0.0.1:PORT"
+
+        error: `resp` would listen beyond this machine, and there are no tokens
+         --> a.toml:4:8
+          |
+        4 | resp = '[::]:6380'
+          |        ^^^^^^^^^^^ not a loopback address
+          |
+          = help: declare who may come: `forebay token new` makes a token and its lines; or write "127.0.0.1:PORT""#]].assert_eq(&refused(&[("a.toml", open)]).to_string());
+    let token = "keyspace = 'b'\ndb = 1\n[token.reader]\nmay = ['read']\n\
+                 hash = 'sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'";
+    let declarations = vec![declared("a.toml", open), declared("b.toml", token)];
+    let deployment = Deployment::assemble(declarations).unwrap();
+    assert_eq!(deployment.tokens["reader"].may, Right::Read);
+    assert!(!deployment.server.http.ip().is_loopback());
+}
+
+#[test]
+fn tokens_are_one_of_each_and_for_what_is_declared() {
+    let token = |name: &str, hash: &str, rest: &str| {
+        let hash = Digest::of(hash.as_bytes());
+        format!("[token.{name}]\nhash = '{hash}'\nmay = ['read']\n{rest}")
+    };
+    let one = format!(
+        "keyspace = 'shop'\n[namespace.item]\nkey = 'i:{{x}}'\nttl = '1s'\nmode = 'cache'\n{}",
+        token("a", "a", "")
+    );
+    let other = [
+        token("a", "b", ""),
+        token("b", "a", ""),
+        token("c", "c", "keyspace = 'shpo'\n"),
+        token("d", "d", "keyspace = 'shop'\nnamespaces = ['item', 'default', 'note']\n"),
+        token("e", "e", "namespaces = ['itme']\n"),
+    ];
+    let other = format!("keyspace = 'other'\ndb = 1\n{}", other.concat());
+    expect![[r#"
+        error: the token `a` is declared twice
+         --> b.toml:3:8
+          |
+        3 | [token.a]
+          |        ^ the same name
+          |
+         ::: a.toml:6:8
+          |
+        6 | [token.a]
+          |        - here
+          |
+          = help: rename one of them
+
+        error: the token `b` is the same as `a`, so nobody could tell whose rights it has
+         --> b.toml:7:8
+          |
+        7 | hash = 'sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb'
+          |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ the same token
+          |
+         ::: a.toml:7:8
+          |
+        7 | hash = 'sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb'
+          |        ------------------------------------------------------------------------- here
+          |
+          = help: make one of its own for each: `forebay token new`
+
+        error: there is no keyspace `shpo`
+          --> b.toml:12:12
+           |
+        12 | keyspace = 'shpo'
+           |            ^^^^^^ not declared
+           |
+           = help: did you mean `shop`?
+
+        error: there is no namespace `note` in the keyspace `shop`
+          --> b.toml:17:34
+           |
+        17 | namespaces = ['item', 'default', 'note']
+           |                                  ^^^^^^ not declared
+           |
+           = help: write the name of a declared one, or `default`
+
+        error: there is no namespace `itme`
+          --> b.toml:21:15
+           |
+        21 | namespaces = ['itme']
+           |               ^^^^^^ not declared
+           |
+           = help: did you mean `item`?"#]]
+    .assert_eq(&refused(&[("a.toml", &one), ("b.toml", &other)]).to_string());
 }

@@ -2,11 +2,13 @@
 //!
 //! Nothing waits by the clock: every wait is for an event, and [`soon`] ends those that never come.
 
+mod access;
 mod clients;
 mod copies;
 mod declared;
 mod dependencies;
 mod http;
+mod listeners;
 mod observe;
 mod postgres;
 mod pubsub;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use forebay_server::access::Digest;
 use forebay_server::process::{ReloadError, Reloaded};
 
 use super::{NAMESPACES, Resp, Stage, database, declaration, deployment, soon};
@@ -181,6 +182,28 @@ async fn connections_keep_what_they_have() {
     assert_eq!(client.say("EXEC").await, format!("[OK {A}]"));
     assert_eq!(client.say("PUBLISH news hello").await, "1");
     assert_eq!(super::shown(&listener.next().await.unwrap()), "[message news hello]");
+    assert!(soon(stage.process.stop()).await);
+}
+
+#[tokio::test]
+async fn tokens_are_taken_over_at_once() {
+    let token = |name: &str, may: &str| {
+        let hash = Digest::of(format!("{name}-secret").as_bytes());
+        format!("[token.{name}]\nhash = '{hash}'\nmay = [{may}]\n")
+    };
+    let served = |tokens: &[(&str, &str)]| {
+        tokens.iter().map(|(name, may)| token(name, may)).collect::<String>() + NAMESPACES
+    };
+    let mut stage = Stage::with(&served(&[("a", "'read', 'write'"), ("b", "'read'")])).await;
+    let (mut first, mut second) = (stage.resp().await, stage.resp().await);
+    assert_eq!(first.say("AUTH a a-secret").await, "OK");
+    assert_eq!(second.say("AUTH b b-secret").await, "OK");
+    assert_eq!(first.say("SET k 1").await, "OK");
+    let reloaded = stage.reloaded(&served(&[("a", "'read'"), ("c", "'admin'")])).await;
+    assert_eq!(reloaded, "added token c; changed token a; removed token b");
+    assert!(first.say("SET k 2").await.starts_with("!NOPERM"));
+    assert_eq!(first.say("GET k").await, "1");
+    assert_eq!(second.next().await, None, "whose token is gone is disconnected");
     assert!(soon(stage.process.stop()).await);
 }
 

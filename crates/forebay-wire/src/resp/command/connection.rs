@@ -1,7 +1,9 @@
-//! Commands about the connection: PING, ECHO, HELLO, SELECT, QUIT, RESET.
+//! Commands about the connection: PING, ECHO, AUTH, HELLO, SELECT, QUIT, RESET, ACL.
+
+use bytes::Bytes;
 
 use super::client::client_name;
-use super::{Call, Command, CommandError, Credentials, Hello, shown};
+use super::{AclCommand, Call, Command, CommandError, Credentials, Hello, Parse, shown};
 use crate::resp::number;
 use crate::resp::reply::Version;
 use crate::resp::spec::{Access, CommandSpec, Flag, Group};
@@ -25,6 +27,13 @@ pub(in crate::resp) static ECHO: CommandSpec =
     .since("1.0.0")
     .words("message")
     .does("Answers the message");
+
+pub(in crate::resp) static AUTH: CommandSpec =
+    CommandSpec::row(Group::Connection, "AUTH", -2, Access::Connection, auth)
+        .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy])
+        .since("6.0.0")
+        .words("[username] password")
+        .does("Shows a token, whose rights the connection has from now on");
 
 pub(in crate::resp) static HELLO: CommandSpec =
     CommandSpec::row(Group::Connection, "HELLO", -1, Access::Connection, hello)
@@ -51,6 +60,34 @@ pub(in crate::resp) static RESET: CommandSpec =
         .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::NoAuth, Flag::AllowBusy])
         .since("6.2.0")
         .does("Brings the connection back to the state of a new one");
+
+pub(in crate::resp) static ACL: CommandSpec =
+    CommandSpec::row(Group::Connection, "ACL", -2, Access::Connection, |call| Err(call.wrong_arity()))
+        .since("6.0.0")
+        .does("Holds the commands about who the client is")
+        .costs("Depends on the sub-command")
+        .holds(&[
+            acl("ACL|WHOAMI", |_| Ok(Command::Acl(AclCommand::WhoAmI)))
+                .flags(&[Flag::NoScript, Flag::Loading, Flag::Stale])
+                .does("Answers the name of the token that the connection has shown"),
+            acl("ACL|HELP", |_| Ok(Command::Acl(AclCommand::Help)))
+                .flags(&[Flag::Loading, Flag::Stale])
+                .does("Lists the sub-commands of ACL"),
+        ]);
+
+/// The row of a sub-command of ACL.
+const fn acl(name: &'static str, parse: Parse) -> CommandSpec {
+    CommandSpec::row(Group::Connection, name, 2, Access::Connection, parse).since("6.0.0")
+}
+
+fn auth(call: &Call<'_>) -> Result<Command, CommandError> {
+    let (user, password) = match call.len() {
+        2 => (None, call.bytes(1)?),
+        3 => (Some(call.bytes(1)?), call.bytes(2)?),
+        _ => return Err(CommandError::Syntax),
+    };
+    Ok(Command::Auth(Credentials { user: user.unwrap_or(Bytes::from_static(b"default")), password }))
+}
 
 fn hello(call: &Call<'_>) -> Result<Command, CommandError> {
     let mut hello = Hello::default();

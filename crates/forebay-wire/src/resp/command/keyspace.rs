@@ -85,7 +85,7 @@ pub(in crate::resp) static FLUSHDB: CommandSpec =
         .does("Deletes what the stores of the keyspace have, and drops all copies that it holds");
 
 pub(in crate::resp) static FLUSHALL: CommandSpec =
-    all("FLUSHALL", -1, Access::Write, &[Flag::Write], |call| flush(call, KeyspaceCommand::FlushAll))
+    all("FLUSHALL", -1, Access::Operate, &[Flag::Write], |call| flush(call, KeyspaceCommand::FlushAll))
         .since("6.2.0")
         .words("[ASYNC | SYNC]")
         .does("Does what FLUSHDB does, to every keyspace");

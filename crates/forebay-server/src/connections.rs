@@ -1,0 +1,177 @@
+//! Connections: how many there may be, and accepting them.
+//!
+//! Both listeners share one number of places, in all and for each address, so that one client cannot take them all. Who comes when there
+//! is none is told so at once, and let go. When the process is to end, those who had come before are still served.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay::rt::{Clock, Mutex, Tasks};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::stop::Stop;
+
+/// After the system could not accept a connection, it is asked again in so long.
+const BACK_OFF: Duration = Duration::from_millis(50);
+/// The first bits of an IPv6 address, which one site has.
+const SITE_BITS: u32 = 64;
+
+/// Places for connections.
+#[derive(Debug)]
+pub(crate) struct Places {
+    all: usize,
+    per_address: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    /// None of them zero, so that there are no more than connections.
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// One connection's place, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    places: Arc<Places>,
+    address: IpAddr,
+}
+
+impl Places {
+    /// So many in all, and for each address.
+    pub(crate) fn new(all: usize, per_address: usize) -> Arc<Self> {
+        Arc::new(Self { all, per_address, taken: Mutex::default() })
+    }
+
+    /// How many there are in all.
+    pub(crate) fn all(&self) -> usize {
+        self.all
+    }
+
+    /// A place for who comes from `address`, if there is one left.
+    fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let address = site(address);
+        let mut taken = self.taken.lock();
+        if taken.all >= self.all {
+            return None;
+        }
+        let of_address = taken.by_address.get(&address).copied().unwrap_or(0);
+        if of_address >= self.per_address {
+            return None;
+        }
+        taken.by_address.insert(address, of_address + 1);
+        taken.all += 1;
+        Some(Place { places: Arc::clone(self), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken.lock();
+        taken.all = taken.all.saturating_sub(1);
+        if let Some(of_address) = taken.by_address.get_mut(&self.address) {
+            *of_address -= 1;
+            if *of_address == 0 {
+                taken.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// What counts as one address: whoever has one of IPv6 has all of its site.
+fn site(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let bits = address.to_bits() >> (u128::BITS - SITE_BITS) << (u128::BITS - SITE_BITS);
+            Ipv6Addr::from_bits(bits).into()
+        }
+        address => address,
+    }
+}
+
+/// Accepts connections until it is told to stop, then those that have come by then, and waits until all have ended. Who finds no place
+/// is sent `refusal`.
+pub(crate) async fn accept<W>(
+    listener: TcpListener,
+    places: &Arc<Places>,
+    refusal: &'static [u8],
+    mut stop: Stop,
+    serve: impl Fn(TcpStream, SocketAddr) -> W,
+) where
+    W: Future<Output = ()> + Send + 'static,
+{
+    let Some(connections) = Tasks::current() else { return };
+    let backing_off = Clock::system();
+    let admit = |stream: TcpStream, from: SocketAddr| match places.take(from.ip()) {
+        Some(place) => {
+            let served = serve(stream, from);
+            connections.spawn(async move {
+                served.await;
+                drop(place);
+            });
+        }
+        None => turn_away(stream, refusal),
+    };
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.asked() => break,
+        };
+        match accepted {
+            Ok((stream, from)) => admit(stream, from),
+            Err(error) => {
+                // Out of file descriptors, most likely: connections that end give some back.
+                tracing::warn!(%error, "cannot accept a connection");
+                backing_off.sleep(BACK_OFF).await;
+            }
+        }
+    }
+    loop {
+        let come = tokio::select! {
+            biased;
+            come = listener.accept() => come,
+            () = std::future::ready(()) => break,
+        };
+        let Ok((stream, from)) = come else { break };
+        admit(stream, from);
+    }
+    drop(listener);
+    connections.idle().await;
+}
+
+/// Says why, and closes. What the client has sent so far is taken, so that the system does not cut it off before it reads that.
+fn turn_away(stream: TcpStream, refusal: &[u8]) {
+    let Ok(mut stream) = stream.into_std() else { return };
+    let _ = stream.write(refusal);
+    let _ = stream.read(&mut [0; 4096]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_does_not_take_all_places() {
+        let places = Places::new(3, 2);
+        let at = |text: &str| places.take(text.parse().unwrap());
+        let (first, second) = (at("192.0.2.1"), at("::ffff:192.0.2.1"));
+        assert!(first.is_some() && second.is_some());
+        assert!(at("192.0.2.1").is_none(), "both are the same address");
+        let third = at("2001:db8::1");
+        assert!(third.is_some() && at("192.0.2.2").is_none(), "there are three in all");
+        drop(first);
+        let fourth = at("2001:db8::ffff:1");
+        assert!(fourth.is_some());
+        drop(second);
+        assert!(at("2001:db8:0:0:9::").is_none(), "all of them are one site's");
+        assert!(at("2001:db8:0:1::").is_some());
+        drop((third, fourth));
+        assert!(places.taken.lock().by_address.is_empty());
+        assert_eq!(places.taken.lock().all, 0);
+    }
+}

@@ -1,0 +1,410 @@
+//! Connections of the HTTP listener: hyper's protocol over streams that are watched.
+//!
+//! Every wait for a client has an end: for a request's head ([`HEAD`], from its first byte), for the next request ([`IDLE`]), for a body
+//! ([`BODY_GRACE`] and then [`BODY_BYTES_PER_SECOND`] at least), and for room to send a reply ([`STALLED`]). hyper's own time-outs need
+//! a timer and a memory allocation for each request; here one clock is looked at where a client lets wait, and nowhere else.
+//!
+//! When the process is to end, a connection ends once it is idle and nothing that it was sent is unread. A panic costs its request.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use axum::response::IntoResponse as _;
+use forebay::rt::{Clock, Mutex, Tick};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tower_service::Service as _;
+
+use crate::connections::{self, Places};
+use crate::panics::caught;
+use crate::problem::Problem;
+use crate::stop::Stop;
+
+/// The longest for a request's head, from its first byte; the first of a connection from its beginning.
+const HEAD: Duration = Duration::from_secs(10);
+/// The longest that a connection is kept between two requests.
+const IDLE: Duration = Duration::from_secs(60);
+/// A body that comes slowly is waited for so long...
+const BODY_GRACE: Duration = Duration::from_secs(10);
+/// ... and as much longer as it has brought, at this rate.
+const BODY_BYTES_PER_SECOND: u64 = 1024;
+/// The longest without a client taking any of a reply.
+const STALLED: Duration = Duration::from_secs(60);
+/// What a client sends after the last reply is taken for so long, so that the system does not cut off the reply.
+const LINGER: Duration = Duration::from_secs(1);
+/// The longest head, and the most of a reply that waits beside its value, in bytes. A head has at most 100 fields.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// What is sent to who finds no place.
+const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n\
+Retry-After: 1\r\nConnection: close\r\nContent-Length: 157\r\n\r\n\
+{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"no_place\",\"detail\":\"there are as many connections as there may be: try again later\"}";
+
+/// Serves until it is told to stop, then finishes the requests under way.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    places: Arc<Places>,
+    clock: Clock,
+    stop: Stop,
+) {
+    let connection = |stream, from| run(stream, from, router.clone(), clock.clone(), stop.clone());
+    connections::accept(listener, &places, NO_PLACE, stop.clone(), connection).await;
+}
+
+async fn run(stream: TcpStream, from: SocketAddr, router: Router, clock: Clock, mut stop: Stop) {
+    // Without it a reply may wait for the acknowledgement of the one before; a socket that refuses is served all the same.
+    let _ = stream.set_nodelay(true);
+    let doing = Arc::new(Doing::default());
+    let routes = Routes { router, doing: Arc::clone(&doing), clock: clock.clone() };
+    let stream = TokioIo::new(Watched::new(stream, Arc::clone(&doing), clock));
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.max_buf_size(BUFFER_BYTES).header_read_timeout(None);
+    let mut connection = pin!(http.serve_connection(stream, routes));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.asked() => {
+            doing.stopping.store(true, Ordering::Release);
+            poll_fn(|context| {
+                *doing.task.lock() = Some(context.waker().clone());
+                connection.as_mut().poll(context)
+            })
+            .await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%from, %error, "connection lost");
+    }
+}
+
+/// What a connection is doing.
+#[derive(Debug, Default)]
+struct Doing {
+    what: AtomicU8,
+    /// Since when, in ticks of the clock.
+    since: AtomicU64,
+    /// The process is to end.
+    stopping: AtomicBool,
+    /// Then: what to wake when a request is done with, since hyper looks at the stream no more until something comes.
+    task: Mutex<Option<Waker>>,
+}
+
+/// A head is on its way.
+const READING_HEAD: u8 = 0;
+/// A request is answered, or its body awaited.
+const ANSWERING: u8 = 1;
+/// Nothing is on its way.
+const NOTHING: u8 = 2;
+
+impl Doing {
+    fn is(&self) -> u8 {
+        self.what.load(Ordering::Acquire)
+    }
+
+    fn becomes(&self, what: u8, clock: &Clock) {
+        self.since.store(clock.now().as_ms(), Ordering::Release);
+        self.what.store(what, Ordering::Release);
+    }
+
+    fn since(&self) -> Tick {
+        Tick::from_ms(self.since.load(Ordering::Acquire))
+    }
+}
+
+/// The routes, for one connection.
+struct Routes {
+    router: Router,
+    doing: Arc<Doing>,
+    clock: Clock,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Routes {
+    type Response = Response<Told>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.doing.becomes(ANSWERING, &self.clock);
+        let mut told = Told { body: None, doing: Arc::clone(&self.doing), clock: self.clock.clone() };
+        let clock = &self.clock;
+        let request = request.map(|body| match body.is_end_stream() {
+            true => Body::empty(),
+            false => Body::new(Paced::new(body, clock.clone())),
+        });
+        let mut router = self.router.clone();
+        Box::pin(async move {
+            let answered = caught(async move { router.call(request).await }).await;
+            let response = match answered {
+                Ok(Ok(response)) => response,
+                Err(_) => {
+                    let detail = "the server made a mistake with this request; it has been noted".to_owned();
+                    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
+                }
+            };
+            Ok(response.map(|body| {
+                told.body = Some(body);
+                told
+            }))
+        })
+    }
+}
+
+/// The body of a reply: when it is done with, the request is.
+struct Told {
+    body: Option<Body>,
+    doing: Arc<Doing>,
+    clock: Clock,
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.doing.becomes(NOTHING, &self.clock);
+        if self.doing.stopping.load(Ordering::Acquire)
+            && let Some(task) = &*self.doing.task.lock()
+        {
+            task.wake_by_ref();
+        }
+    }
+}
+
+impl hyper::body::Body for Told {
+    type Data = bytes::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, axum::Error>>> {
+        match &mut self.body {
+            Some(body) => Pin::new(body).poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(|body| body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), |body| body.size_hint())
+    }
+}
+
+/// A point in time after which something takes too long.
+#[derive(Default)]
+struct Patience {
+    since: Tick,
+    sleep: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Patience {
+    /// Begins anew.
+    fn begin(&mut self, clock: &Clock) {
+        self.since = clock.now();
+    }
+
+    /// Whether `span` is over; the task is woken when it is. Its beginning may move while it is waited for.
+    fn is_over(&mut self, span: Duration, clock: &Clock, context: &mut Context<'_>) -> bool {
+        loop {
+            let left = span.saturating_sub(clock.now().since(self.since));
+            if left.is_zero() {
+                return true;
+            }
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(clock.sleep(left)));
+            if sleep.as_mut().poll(context).is_pending() {
+                return false;
+            }
+            self.sleep = None;
+        }
+    }
+}
+
+/// The body of a request, which must come at some speed.
+struct Paced {
+    body: Incoming,
+    clock: Clock,
+    bytes: u64,
+    patience: Patience,
+}
+
+impl Paced {
+    fn new(body: Incoming, clock: Clock) -> Self {
+        let mut patience = Patience::default();
+        patience.begin(&clock);
+        Self { body, clock, bytes: 0, patience }
+    }
+}
+
+impl hyper::body::Body for Paced {
+    type Data = bytes::Bytes;
+    type Error = axum::BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, axum::BoxError>>> {
+        let Self { body, clock, bytes, patience } = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
+            if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
+                *bytes = bytes.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
+            }
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let span = BODY_GRACE.saturating_add(Duration::from_secs(*bytes / BODY_BYTES_PER_SECOND));
+        match patience.is_over(span, clock, context) {
+            true => Poll::Ready(Some(Err(late().into()))),
+            false => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the client let the server wait too long")
+}
+
+/// A stream whose other end does not let it wait for ever.
+struct Watched<S> {
+    stream: S,
+    doing: Arc<Doing>,
+    clock: Clock,
+    reading: Patience,
+    writing: Patience,
+    /// The client takes nothing.
+    stalled: bool,
+    /// Nothing more is sent.
+    over: bool,
+}
+
+impl<S> Watched<S> {
+    fn new(stream: S, doing: Arc<Doing>, clock: Clock) -> Self {
+        doing.becomes(READING_HEAD, &clock);
+        let (reading, writing) = (Patience::default(), Patience::default());
+        Self { stream, doing, clock, reading, writing, stalled: false, over: false }
+    }
+
+    /// What becomes of a read that waits: hyper takes an end of the stream between two requests for what it is.
+    fn wait(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.reading.since = self.doing.since();
+        match self.doing.is() {
+            NOTHING if self.stalled => Poll::Pending,
+            NOTHING if self.doing.stopping.load(Ordering::Acquire) => Poll::Ready(Ok(())),
+            NOTHING if self.reading.is_over(IDLE, &self.clock, context) => Poll::Ready(Ok(())),
+            READING_HEAD if self.reading.is_over(HEAD, &self.clock, context) => Poll::Ready(Err(late())),
+            ANSWERING => {
+                // Nobody looks again when the request is done with: the task is to be woken within the time that is allowed then.
+                self.reading.begin(&self.clock);
+                let _ = self.reading.is_over(IDLE, &self.clock, context);
+                Poll::Pending
+            }
+            _ => Poll::Pending,
+        }
+    }
+
+    /// What becomes of a write.
+    fn wrote<T>(&mut self, write: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if write.is_ready() {
+            self.stalled = false;
+            return write;
+        }
+        if !self.stalled {
+            self.stalled = true;
+            self.writing.begin(&self.clock);
+        }
+        match self.writing.is_over(STALLED, &self.clock, context) {
+            true => Poll::Ready(Err(late())),
+            false => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_pending() {
+            return self.wait(context);
+        }
+        if buffer.filled().len() > before && self.doing.is() == NOTHING {
+            self.doing.becomes(READING_HEAD, &self.clock);
+            // It may be one for a longer time.
+            self.reading.sleep = None;
+        }
+        read
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let write = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(write, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let write = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.wrote(write, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flush = Pin::new(&mut self.stream).poll_flush(context);
+        self.wrote(flush, context)
+    }
+
+    /// Says that nothing more is sent, and takes for a while what still comes: what is unread when a socket is closed makes the system
+    /// cut off the reply.
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, over, writing, clock, .. } = &mut *self;
+        if !*over {
+            ready!(Pin::new(&mut *stream).poll_shutdown(context))?;
+            *over = true;
+            *writing = Patience::default();
+            writing.begin(clock);
+        }
+        let mut taken = [0; 4096];
+        loop {
+            if writing.is_over(LINGER, clock, context) {
+                return Poll::Ready(Ok(()));
+            }
+            let mut buffer = ReadBuf::new(&mut taken);
+            match ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                _ => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
