@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::Failure;
 
@@ -82,6 +82,19 @@ pub(crate) struct Listen {
     /// Serve RESP here in place of [server] resp; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) resp: Option<SocketAddr>,
+    /// Write the log, to standard error, in this form; FOREBAY_LOG says what is told
+    #[arg(long, value_name = "FORM", value_enum)]
+    pub(crate) log: Option<LogForm>,
+}
+
+/// The form of the log's lines; text where none is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogForm {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -200,7 +213,11 @@ pub(crate) enum Token {
 impl Listen {
     /// These addresses, and `before` the command where they say none.
     fn or(self, before: &Self) -> Self {
-        Self { http: self.http.or(before.http), resp: self.resp.or(before.resp) }
+        Self {
+            http: self.http.or(before.http),
+            resp: self.resp.or(before.resp),
+            log: self.log.or(before.log),
+        }
     }
 }
 

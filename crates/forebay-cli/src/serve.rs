@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use forebay_server::app::App;
 use forebay_server::configuration::Deployment;
+use forebay_server::observe::log;
 use forebay_server::process::{self, Process};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
-use crate::arguments::{Listen, Serve};
+use crate::arguments::{Listen, LogForm, Serve};
 use crate::progress::Shown;
 use crate::watched::Watched;
 use crate::{Failure, apps, check, say};
@@ -37,7 +37,7 @@ pub(crate) fn demo(listen: &Listen) -> Result<(), Failure> {
 
 fn run(asked: &Serve, apps: Vec<App>) -> Result<(), Failure> {
     let deployment = declared(asked, &apps)?;
-    log_to_stderr();
+    log_to_stderr(asked.listen.log.unwrap_or_default())?;
     tell_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -142,14 +142,13 @@ fn tell_panics() {
 }
 
 /// Logs to standard error: warnings and the server's own news, or what `FOREBAY_LOG` says.
-fn log_to_stderr() {
-    let filter =
-        EnvFilter::try_from_env("FOREBAY_LOG").unwrap_or_else(|_| EnvFilter::new("warn,forebay_server=info"));
+fn log_to_stderr(form: LogForm) -> Result<(), Failure> {
+    let filter = std::env::var("FOREBAY_LOG").unwrap_or_else(|_| log::FILTER.to_owned());
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    // A second subscriber in one process is a test's doing and harmless.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colours)
-        .with_writer(std::io::stderr)
-        .try_init();
+    let form = match form {
+        LogForm::Text => log::Form::Text,
+        LogForm::Json => log::Form::Json,
+    };
+    log::install(log::to(form, &filter, colours, std::io::stderr).map_err(|error| Failure::new(&error))?);
+    Ok(())
 }

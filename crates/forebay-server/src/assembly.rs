@@ -20,7 +20,7 @@ use forebay::{
 use forebay_stores::database::{Database, DatabaseError};
 use forebay_stores::disk::DiskError;
 use forebay_stores::journal;
-use forebay_stores::source::episodes::Episodes;
+use forebay_stores::source::episodes::{Episodes, Failing};
 
 use crate::app::{App, AppError, Progress, Setup};
 use crate::configuration::{self, Deployment, Mode, Report, Ttl};
@@ -36,6 +36,8 @@ pub struct Assembled {
     pub declared: configuration::Keyspace,
     /// Its databases by name, open.
     pub databases: BTreeMap<String, Database>,
+    /// Whether the sources of its namespaces fail, by the namespaces' names.
+    pub failing: BTreeMap<String, Failing>,
     /// Its namespaces.
     pub keyspace: Arc<Keyspace>,
 }
@@ -238,9 +240,11 @@ impl Assembly {
             }
             let Self { engine, disks, .. } = self;
             let memory_bytes = deployment.memory.budget_bytes;
-            let mut building = Building { engine, disks, clock, memory_bytes };
+            let failing = BTreeMap::new();
+            let mut building = Building { engine, disks, clock, memory_bytes, failing };
             let keyspace = Arc::new(building.keyspace(declared, &databases, None).await?);
-            self.keyspaces.push(Assembled { declared: declared.clone(), databases, keyspace });
+            let failing = building.failing;
+            self.keyspaces.push(Assembled { declared: declared.clone(), databases, failing, keyspace });
         }
         Ok(())
     }
@@ -277,6 +281,8 @@ pub(crate) struct Building<'a> {
     pub(crate) clock: &'a Clock,
     /// The budget of memory that shares are of.
     pub(crate) memory_bytes: u64,
+    /// Whether the sources of the keyspace that was built fail, by the names of its namespaces.
+    pub(crate) failing: BTreeMap<String, Failing>,
 }
 
 impl Building<'_> {
@@ -296,6 +302,8 @@ impl Building<'_> {
             if let (Some(old), Some(before)) = (old, before)
                 && before.serves(declared, namespace)
             {
+                let failing = before.failing.get(name).cloned();
+                self.failing.extend(failing.map(|failing| (name.clone(), failing)));
                 keyspace.add(old.clone())?;
                 continue;
             }
@@ -305,7 +313,9 @@ impl Building<'_> {
                 None => builder,
             };
             let builder = self.kept(builder, declared, namespace).await?;
-            keyspace.add(built(builder, declared, namespace, databases, self.clock.clone()).await?)?;
+            let (built, failing) = built(builder, declared, namespace, databases, self.clock.clone()).await?;
+            self.failing.extend(failing.map(|failing| (name.clone(), failing)));
+            keyspace.add(built)?;
         }
         keyspace.set_default(match before.and_then(|before| before.keyspace.default_namespace()) {
             Some(old) => old.clone(),
@@ -361,12 +371,14 @@ async fn built(
     namespace: &configuration::Namespace,
     databases: &BTreeMap<String, Database>,
     clock: Clock,
-) -> Result<Namespace<Blob>, AssemblyError> {
+) -> Result<(Namespace<Blob>, Option<Failing>), AssemblyError> {
     let source = Box::pin(sources::of(namespace, databases, &clock)).await.map_err(|source| {
         AssemblyError::Source { keyspace: declared.name.clone(), namespace: namespace.name.clone(), source }
     })?;
+    let source = source.map(|source| Episodes::new(source, clock.clone()));
+    let failing = source.as_ref().map(Episodes::failing);
     let builder = match source {
-        Some(source) => builder.source(Episodes::new(source, clock.clone())),
+        Some(source) => builder.source(source),
         None => builder,
     };
     let sink = sinks::of(namespace, databases, &clock).await.map_err(|source| AssemblyError::Sink {
@@ -378,7 +390,7 @@ async fn built(
         Some(sink) => builder.sink(sink),
         None => builder,
     };
-    Ok(builder.build()?)
+    Ok((builder.build()?, failing))
 }
 
 /// `builder` with everything that is declared of `namespace` but its source; `memory_bytes` is the budget that shares are of.

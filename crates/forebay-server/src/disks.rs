@@ -19,14 +19,15 @@ use forebay_stores::tier::embedded::{EmbeddedOptions, EmbeddedTier};
 use forebay_stores::tier::store::{EmbeddedStore, StoreOptions};
 
 use crate::configuration::{Deployment, Keyspace};
-use crate::observe::DiskOf;
+use crate::observe::{DiskOf, JournalOf};
 
 /// The disks of a process that are open.
 #[derive(Debug, Default)]
 pub struct Disks {
     /// By the data folder that they lie in.
     stores: BTreeMap<PathBuf, Stored>,
-    journals: Vec<Arc<FileJournal>>,
+    /// With the folders that they lie in.
+    journals: Vec<(PathBuf, Arc<FileJournal>)>,
     copies: Option<Copies>,
 }
 
@@ -190,8 +191,8 @@ impl Disks {
     /// # Errors
     /// What keeps it from being opened, such as another process that has it.
     pub(crate) async fn journal(&mut self, folder: PathBuf) -> Result<Arc<FileJournal>, journal::OpenError> {
-        let journal = Arc::new(FileJournal::open(folder, JournalOptions::default()).await?);
-        self.journals.push(Arc::clone(&journal));
+        let journal = Arc::new(FileJournal::open(&folder, JournalOptions::default()).await?);
+        self.journals.push((folder, Arc::clone(&journal)));
         Ok(journal)
     }
 
@@ -234,6 +235,21 @@ impl Disks {
         Self { stores: opened, journals, copies: None }.close().await;
     }
 
+    /// The journals of `deployment`'s namespaces, as they are looked at.
+    pub(crate) fn seen_journals(&self, deployment: &Deployment) -> Vec<JournalOf> {
+        let mut seen = Vec::new();
+        for keyspace in &deployment.keyspaces {
+            for name in keyspace.namespaces.keys() {
+                let folder = journal_of(&keyspace.data, &keyspace.name, name);
+                if let Some((_, journal)) = self.journals.iter().rev().find(|(known, _)| *known == folder) {
+                    let (keyspace, namespace) = (keyspace.name.as_str().into(), name.as_str().into());
+                    seen.push(JournalOf { keyspace, namespace, health: journal.health() });
+                }
+            }
+        }
+        seen
+    }
+
     /// Whether nothing is kept.
     pub(crate) fn is_empty(&self) -> bool {
         self.stores.is_empty() && self.journals.is_empty() && self.copies.is_none()
@@ -241,7 +257,7 @@ impl Disks {
 
     /// Writes what is queued, syncs it, and gives the folders free. Whoever still writes is refused.
     pub(crate) async fn close(self) {
-        for journal in self.journals {
+        for (_, journal) in self.journals {
             // Where somebody still writes, its folder is given free when that has ended.
             if let Some(journal) = Arc::into_inner(journal) {
                 journal.close().await;

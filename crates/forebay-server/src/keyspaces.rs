@@ -12,7 +12,7 @@ use forebay::Keyspace;
 use tokio::sync::watch;
 
 use crate::disks::StoresOf;
-use crate::observe::{DatabaseOf, DiskOf};
+use crate::observe::{DatabaseOf, DiskOf, JournalOf, SourceOf};
 
 /// The keyspaces of one checked declaration, ready to be read.
 #[derive(Debug, Default)]
@@ -25,6 +25,8 @@ pub(crate) struct InService {
     /// What lies beneath them, to be looked at.
     pub(crate) databases: Vec<DatabaseOf>,
     pub(crate) disks: Vec<DiskOf>,
+    pub(crate) journals: Vec<JournalOf>,
+    pub(crate) sources: Vec<SourceOf>,
 }
 
 /// The keyspaces in service now. Clones are the same.
@@ -43,7 +45,7 @@ impl InService {
     pub(crate) fn new(by_number: BTreeMap<u32, Arc<Keyspace>>, stores: BTreeMap<u32, StoresOf>) -> Self {
         let named = |keyspace: &Arc<Keyspace>| (keyspace.name().to_owned(), Arc::clone(keyspace));
         let by_name = by_number.values().map(named).collect();
-        Self { by_number, by_name, stores, databases: Vec::new(), disks: Vec::new() }
+        Self { by_number, by_name, stores, ..Self::default() }
     }
 
     /// The keyspace that `SELECT number` picks.

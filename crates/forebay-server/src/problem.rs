@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use forebay::value::Kind;
 use forebay::{Error, Fault};
 
+use crate::observe::Origin;
+
 /// An error reply.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -207,13 +209,16 @@ pub(crate) fn told(error: &Error) {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or("Error");
-        let body = serde_json::json!({
+        let mut body = serde_json::json!({
             "type": "about:blank",
             "title": title,
             "status": self.status.as_u16(),
             "code": self.code,
             "detail": self.detail,
         });
+        if let (Some(Origin::Request(id)), Some(members)) = (Origin::current(), body.as_object_mut()) {
+            members.insert("request_id".into(), id.as_ref().into());
+        }
         let mut response = (self.status, body.to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -149,7 +149,9 @@ pub async fn start_by(
     let service =
         resp::Service::new(door.clone(), Arc::clone(&places), keyspaces.clone(), memory_bytes, clock.clone());
     let service = Arc::new(service);
-    let observed = Arc::new(Observed::new(engine.clone(), Arc::clone(&service), keyspaces.clone()));
+    let observed = Observed::new(engine.clone(), Arc::clone(&service), keyspaces.clone(), stopped.clone());
+    let observed = Arc::new(observed);
+    listeners.spawn(observe::watch(Arc::clone(&observed), stopped.clone()));
     let router = http::router(keyspaces.clone(), engine.clone()).merge(routes);
     let router = access::http::guard(router.merge(observe::routes(&observed)), door.clone());
     let router = router.layer(from_fn_with_state(observed, observe::observe));

@@ -23,6 +23,11 @@ impl StopSender {
 }
 
 impl Stop {
+    /// Whether the process is to end.
+    pub(crate) fn is_asked(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Waits until the process is to end; the sender going away means the same.
     pub(crate) async fn asked(&mut self) {
         let _ = self.0.wait_for(|&stop| stop).await;

@@ -46,6 +46,11 @@ impl Episode {
         Self { what, clock, state: Mutex::default() }
     }
 
+    /// Since when it has been failing, as the log was told; `None` while it does not.
+    pub(crate) fn failing_since(&self) -> Option<Tick> {
+        self.state.lock().failing.map(|failing| failing.began)
+    }
+
     /// Watches a call for `keys`: one that is dropped before it has [ended](Watch::ended) has failed.
     pub(crate) fn watch<'a>(
         &'a self,

@@ -1,10 +1,13 @@
-//! The process as it is seen from outside: metrics.
+//! The process as it is seen from outside: metrics, how it is, and its log.
 //!
 //! It only looks: nothing that is told here changes what is served. What the engine counts is the engine's; what clients ask for is
 //! counted here (`commands.rs`, `requests.rs`), because only front ends know it.
 
 pub(crate) mod commands;
+mod health;
+pub mod log;
 mod metrics;
+mod origin;
 mod requests;
 mod routes;
 mod stopwatch;
@@ -14,12 +17,18 @@ use std::sync::Arc;
 use forebay::Forebay;
 use forebay_stores::database::Database;
 use forebay_stores::disk::Disk;
+use forebay_stores::journal::JournalHealth;
+use forebay_stores::source::episodes::Failing;
 
+use self::health::Known;
+pub(crate) use self::health::watch;
 pub use self::metrics::catalogue;
+pub use self::origin::Origin;
 use self::requests::Requests;
 pub(crate) use self::routes::{observe, routes};
 use crate::keyspaces::Keyspaces;
 use crate::resp;
+use crate::stop::Stop;
 
 /// What can be seen of a process.
 #[derive(Debug)]
@@ -30,6 +39,27 @@ pub(crate) struct Observed {
     /// Since 1970-01-01 UTC.
     started_unix_ms: u64,
     keyspaces: Keyspaces,
+    known: Known,
+    stop: Stop,
+}
+
+/// The journal of a namespace that writes behind.
+#[derive(Clone, Debug)]
+pub(crate) struct JournalOf {
+    pub(crate) keyspace: Arc<str>,
+    pub(crate) namespace: Arc<str>,
+    pub(crate) health: JournalHealth,
+}
+
+/// The source of a namespace.
+#[derive(Clone, Debug)]
+pub struct SourceOf {
+    /// The keyspace's name.
+    pub keyspace: Arc<str>,
+    /// The namespace's name.
+    pub namespace: Arc<str>,
+    /// Whether it fails.
+    pub failing: Failing,
 }
 
 /// A database of a keyspace, by its declared name.
@@ -54,7 +84,12 @@ pub(crate) struct DiskOf {
 
 impl Observed {
     /// What is seen of a process that begins to serve `keyspaces`.
-    pub(crate) fn new(engine: Forebay, service: Arc<resp::Service>, keyspaces: Keyspaces) -> Self {
+    pub(crate) fn new(
+        engine: Forebay,
+        service: Arc<resp::Service>,
+        keyspaces: Keyspaces,
+        stop: Stop,
+    ) -> Self {
         let started = resp::unix_now().as_millis();
         Self {
             engine,
@@ -62,6 +97,8 @@ impl Observed {
             requests: Requests::default(),
             started_unix_ms: u64::try_from(started).unwrap_or(u64::MAX),
             keyspaces,
+            known: Known::default(),
+            stop,
         }
     }
 }

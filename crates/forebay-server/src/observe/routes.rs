@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 
 use super::Observed;
+use super::health::Health;
 use super::metrics::{Form, View, told};
+use super::origin::{Origin, request_id};
 use super::stopwatch::Stopwatch;
 use crate::problem::Problem;
 
@@ -18,19 +20,34 @@ use crate::problem::Problem;
 pub(crate) fn routes(observed: &Arc<Observed>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
+        .route("/health/ready", get(ready))
         .method_not_allowed_fallback(async || Problem::no_such_method())
         .with_state(Arc::clone(observed))
 }
 
-/// Counts a request and measures it, until the head of its answer is made.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives a request its id, which its answer and the log have too; counts it, and measures it until the head of its answer is made.
 pub(crate) async fn observe(State(observed): State<Arc<Observed>>, request: Request, next: Next) -> Response {
     let begun = Stopwatch::start();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
-    let answer = next.run(request).await;
-    let route = route.as_ref().map(MatchedPath::as_str);
-    observed.requests.answered(route, &method, answer.status(), begun.elapsed_us());
+    let id = request_id(request.headers().get(REQUEST_ID));
+    let mut answer = Origin::Request(Arc::clone(&id)).serve(next.run(request)).await;
+    let (route, took_us) = (route.as_ref().map(MatchedPath::as_str), begun.elapsed_us());
+    observed.requests.answered(route, &method, answer.status(), took_us);
+    tracing::debug!(request = %id, %method, route, status = answer.status().as_u16(), took_us, "answered");
+    // An id is plain ASCII.
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        answer.headers_mut().insert(REQUEST_ID, id);
+    }
     answer
+}
+
+async fn ready(State(observed): State<Arc<Observed>>) -> Response {
+    let health = Health::of(&observed).await;
+    let status = if health.serves() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(health.told())).into_response()
 }
 
 async fn metrics(State(observed): State<Arc<Observed>>, headers: HeaderMap) -> Response {

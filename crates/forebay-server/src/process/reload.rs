@@ -5,7 +5,7 @@
 //! told. Requests under way finish on what they began with, and what they were the last to use is closed then. What a running process
 //! cannot change is refused by name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::configuration::{self, Declaration, Deployment, Error, Fault, Report};
 use crate::connect;
 use crate::disks::Disks;
 use crate::keyspaces::InService;
-use crate::observe::DatabaseOf;
+use crate::observe::{DatabaseOf, SourceOf};
 
 /// What a reload has put in service, by `KEYSPACE/NAMESPACE`, `database KEYSPACE/NAME`, `keyspace NAME` or `token NAME`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,9 +116,11 @@ impl Process {
                 disks: &mut self.disks,
                 clock: &clock,
                 memory_bytes: deployment.memory.budget_bytes,
+                failing: BTreeMap::new(),
             };
             let keyspace = Arc::new(building.keyspace(declared, &databases, before).await?);
-            assembled.push(Assembled { declared: declared.clone(), databases, keyspace });
+            let failing = building.failing;
+            assembled.push(Assembled { declared: declared.clone(), databases, failing, keyspace });
         }
         Ok(assembled)
     }
@@ -153,7 +155,16 @@ pub(super) fn in_service(deployment: &Deployment, assembled: &[Assembled], disks
         })
     });
     served.databases = databases.collect();
+    let sources = assembled.iter().flat_map(|one| {
+        one.failing.iter().map(|(namespace, failing)| SourceOf {
+            keyspace: one.declared.name.as_str().into(),
+            namespace: namespace.as_str().into(),
+            failing: failing.clone(),
+        })
+    });
+    served.sources = sources.collect();
     served.disks = disks.seen(deployment);
+    served.journals = disks.seen_journals(deployment);
     served
 }
 

@@ -19,6 +19,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use super::execute::execute;
 use super::session::Session;
 use super::{Service, rights};
+use crate::observe::Origin;
 use crate::panics::{Panicked, caught};
 use crate::stop::Stop;
 
@@ -147,12 +148,13 @@ pub(super) async fn run(mut stream: TcpStream, service: &Service, stop: Stop) ->
     let mut session = Session::new(service, stream.peer_addr()?, stream.local_addr()?, stop);
     let (client, inbox) = (session.connected.client(), session.inbox.clone());
     let (changes, waker) = (service.door.watch(), session.inbox.sender());
+    let origin = Origin::Connection(session.id);
     let (mut from, to) = stream.split();
     let mut replies = Replies::new(to, service.clock.clone());
     let ended = tokio::select! {
         // First, so that who ends itself is told so.
         biased;
-        ended = caught(converse(&mut from, &mut replies, service, &mut session)) => match ended {
+        ended = caught(origin.serve(converse(&mut from, &mut replies, service, &mut session))) => match ended {
             Ok(ended) => ended,
             Err(Panicked) => {
                 tracing::error!(command = session.command, "a request panicked");

@@ -1,6 +1,12 @@
-//! What is to be seen of a database from outside: how many of its connections are open, and how many of these are in use.
+//! What is to be seen of a database from outside: how many of its connections are open, how many of these are in use, and whether it
+//! answers.
 
-use super::{Database, Pool};
+use super::{Database, DatabaseError, Pool};
+
+/// What a SQLite database is asked: it has to look into its file.
+const LOOK: &str = "select 1 from sqlite_schema limit 1";
+/// How often it is asked before it counts as one that does not answer: the first connection may be one that has been cut meanwhile.
+const TRIES: usize = 2;
 
 /// The connections of a database, from one moment. Those of its replicas are not among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +31,31 @@ impl Database {
                 Connections::of(pool.size(), pool.num_idle(), pool.options().get_max_connections())
             }
         }
+    }
+}
+
+impl Database {
+    /// Whether it answers; waits for a free connection as long as is declared. Nothing is asked where all its connections are at work:
+    /// whether it answers is for who works to find out.
+    ///
+    /// # Errors
+    /// What it said, or what kept it from saying anything.
+    pub async fn ping(&self) -> Result<(), DatabaseError> {
+        let Connections { active, max, .. } = self.connections();
+        if active >= max {
+            return Ok(());
+        }
+        let mut asked = Ok(());
+        for _ in 0..TRIES {
+            asked = match self.pool() {
+                Pool::Sqlite(pool) => sqlx::query(LOOK).execute(pool).await.map(drop),
+                Pool::Postgres(pool) => sqlx::query("select 1").execute(pool).await.map(drop),
+            };
+            if asked.is_ok() {
+                break;
+            }
+        }
+        Ok(asked?)
     }
 }
 

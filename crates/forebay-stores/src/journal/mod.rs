@@ -31,6 +31,7 @@ mod segment;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use forebay::error::Cause;
@@ -194,6 +195,44 @@ pub struct FileJournal {
     requests: Option<mpsc::Sender<Request>>,
     /// Told nothing, and closed once the folder was let go.
     ended: Option<oneshot::Receiver<()>>,
+    health: JournalHealth,
+}
+
+/// What is to be seen of a journal, apart from it.
+#[derive(Clone, Debug, Default)]
+pub struct JournalHealth(Arc<AtomicU8>);
+
+/// How a journal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalState {
+    /// It took what it was given last.
+    Working,
+    /// It could not take what it was given last: it is full until writes are applied, or its disk is.
+    Refusing,
+    /// It has failed, and takes nothing more before a restart.
+    Failed,
+}
+
+impl JournalHealth {
+    /// How it is now.
+    #[must_use]
+    pub fn state(&self) -> JournalState {
+        match self.0.load(Ordering::Relaxed) {
+            1 => JournalState::Refusing,
+            2 => JournalState::Failed,
+            _ => JournalState::Working,
+        }
+    }
+
+    /// Notes how a commit ended.
+    fn note(&self, is_done: bool, is_poisoned: bool) {
+        let state = match (is_poisoned, is_done) {
+            (true, _) => 2,
+            (false, false) => 1,
+            (false, true) => 0,
+        };
+        self.0.store(state, Ordering::Relaxed);
+    }
 }
 
 impl fmt::Debug for FileJournal {
@@ -227,12 +266,14 @@ impl FileJournal {
         let (end, ended) = oneshot::channel();
         let writer = std::thread::Builder::new().name("forebay-journal".into());
         let seedling = Seedling::of_this_thread();
+        let health = JournalHealth::default();
+        let noted = health.clone();
         let writer = writer.spawn(move || {
             seedling.plant();
             match open::open(disk, at, options) {
                 Ok(Opened { log, found, lock }) => {
                     if tell.send(Ok(found)).is_ok() {
-                        write_all_of(received, log);
+                        write_all_of(received, log, &noted);
                     }
                     drop(lock);
                 }
@@ -244,7 +285,13 @@ impl FileJournal {
         writer.map_err(failed)?;
         let found = told.await.unwrap_or_else(|_| Err(failed(std::io::Error::other(WriterEnded))))?;
         let claim = Mutex::new(Claim::Unclaimed(found));
-        Ok(Self { io, claim, requests: Some(requests), ended: Some(ended) })
+        Ok(Self { io, claim, requests: Some(requests), ended: Some(ended), health })
+    }
+
+    /// How it is, to be seen wherever the journal goes.
+    #[must_use]
+    pub fn health(&self) -> JournalHealth {
+        self.health.clone()
     }
 
     /// Ends the journal: the commit that is under way is done, and the folder is let go.
@@ -274,11 +321,12 @@ impl FileJournal {
 }
 
 /// Writes what it is sent until nobody can send anything any more.
-fn write_all_of(mut requests: mpsc::Receiver<Request>, mut log: log::Log) {
+fn write_all_of(mut requests: mpsc::Receiver<Request>, mut log: log::Log, health: &JournalHealth) {
     log.free();
     while let Some(Request { entries, owner, answer }) = requests.blocking_recv() {
         let done = log.commit(&entries, owner.as_ref());
         let is_done = done.is_ok();
+        health.note(is_done, log.is_poisoned);
         // Whoever asked may be gone.
         let _ = answer.send(done);
         if is_done {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use forebay::rt::Clock;
+use forebay::rt::{Clock, Tick};
 use forebay::source::{FieldSource, Listing, Loading};
 use forebay::{LoadKey, Source};
 
@@ -14,14 +14,32 @@ use crate::episode::Episode;
 /// A source whose episodes of failures are told to the log.
 pub struct Episodes {
     source: Arc<dyn Source>,
-    episode: Episode,
+    episode: Arc<Episode>,
+}
+
+/// What is to be seen of a source's episodes, apart from the source.
+#[derive(Clone, Debug)]
+pub struct Failing(Arc<Episode>);
+
+impl Failing {
+    /// Since when the source has been failing, by the clock that measures its episodes; `None` while it does not.
+    #[must_use]
+    pub fn since(&self) -> Option<Tick> {
+        self.0.failing_since()
+    }
 }
 
 impl Episodes {
     /// `source`, whose episodes are measured by `clock`.
     #[must_use]
     pub fn new(source: Arc<dyn Source>, clock: Clock) -> Self {
-        Self { source, episode: Episode::new("the source", clock) }
+        Self { source, episode: Arc::new(Episode::new("the source", clock)) }
+    }
+
+    /// Its episodes, to be seen wherever the source goes.
+    #[must_use]
+    pub fn failing(&self) -> Failing {
+        Failing(Arc::clone(&self.episode))
     }
 }
 

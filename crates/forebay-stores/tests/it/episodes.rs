@@ -36,6 +36,7 @@ async fn an_episode_is_one_line_at_its_beginning_and_one_at_its_end() {
     let (lines, _guard) = Lines::of_this_thread();
     let (told, clock) = (Arc::new(AtomicU8::new(ANSWERS)), Clock::simulated());
     let source = Episodes::new(Arc::new(Told(Arc::clone(&told))), clock.clone());
+    let failing = source.failing();
     assert!(load(&source, &["a"]).await.is_ok());
     assert_eq!(lines.with("test"), 0, "nothing happened");
     for (episode, how) in [(1, FAILS), (2, HANGS)] {
@@ -49,10 +50,12 @@ async fn an_episode_is_one_line_at_its_beginning_and_one_at_its_end() {
             }
         }
         assert_eq!((lines.with("WARN"), lines.with("INFO")), (episode, episode - 1));
+        assert_eq!(failing.since(), Some(clock.now()));
         clock.advance(Duration::from_secs(7));
         told.store(ANSWERS, Ordering::SeqCst);
         for _ in 0..2 {
             assert!(load(&source, &["a"]).await.is_ok());
+            assert_eq!(failing.since(), None);
         }
         assert_eq!((lines.with("WARN"), lines.with("INFO")), (episode, episode));
         assert_eq!(lines.with("failures=3 lasted=7s"), episode);

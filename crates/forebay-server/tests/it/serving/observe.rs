@@ -1,13 +1,18 @@
 //! The process as it is seen from outside.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 use expect_test::expect_file;
-use forebay_server::observe;
+use forebay_server::observe::{self, log};
+use forebay_stores::database::{Database, DatabaseOptions};
 use forebay_wire::resp::encode_request;
+use sqlx::{AssertSqlSafe, Executor};
 
-use super::{Answer, Stage};
+use super::postgres::fresh;
+use super::{Answer, Stage, Unseen, ask, deployment, soon};
 
 /// Every series with its number, after checks that a scraper would make.
 struct Scraped {
@@ -181,4 +186,148 @@ async fn distributions_only_grow_from_bound_to_bound() {
     }
     assert!(buckets.len() > 10);
     assert!(buckets.values().all(|told| told.is_sorted()), "{buckets:?}");
+}
+
+/// How the process at `address` is.
+async fn health(address: std::net::SocketAddr) -> (u16, serde_json::Value) {
+    let answer = ask(address, "GET", "/health/ready", "").await;
+    assert_eq!(answer.header("cache-control"), "no-store");
+    (answer.status, serde_json::from_str(&answer.body).unwrap())
+}
+
+/// What is wrong, and with what: as words.
+fn troubles(health: &serde_json::Value) -> BTreeSet<String> {
+    let told = health["troubles"].as_array().unwrap().iter().map(|trouble| {
+        let since: jiff::Timestamp = trouble["since"].as_str().unwrap().parse().unwrap();
+        let ago = jiff::Timestamp::now().as_second() - since.as_second();
+        assert!((0..=20).contains(&ago) && trouble["for_s"].as_u64().unwrap() <= 20, "{trouble}");
+        let of = trouble.get("namespace").or(trouble.get("database")).map_or("", |of| of.as_str().unwrap());
+        assert_eq!(trouble["keyspace"], "shop");
+        format!("{} {of}", trouble["what"].as_str().unwrap())
+    });
+    told.collect()
+}
+
+#[tokio::test]
+async fn what_fails_behind_it_is_told_and_takes_nothing_out_of_service() {
+    let stage = Stage::new().await;
+    let (status, told) = health(stage.process.http).await;
+    assert_eq!((status, told.to_string()), (200, r#"{"state":"ready","troubles":[]}"#.to_owned()));
+    assert_eq!(stage.get("/health").await.body, "ok\n");
+    stage.sql("drop table doomed").await;
+    let mut client = stage.resp().await;
+    client.say("GET broken:a").await;
+    let (status, told) = health(stage.process.http).await;
+    assert_eq!((status, &told["state"]), (200, &"degraded".into()));
+    assert_eq!(troubles(&told), BTreeSet::from(["source_failing broken".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_answer_is_told_until_it_does() {
+    let url = fresh().await;
+    let (server, name) = url.rsplit_once('/').unwrap();
+    let others = Database::open(&DatabaseOptions::postgres(format!("{server}/postgres").parse().unwrap(), 1))
+        .await
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let declared = format!(
+        "keyspace = 'shop'\n[server]\nhttp = '127.0.0.1:0'\nresp = '127.0.0.1:0'\ndata = '{}'\n\
+         [database.main]\nurl = '{url}'\npool = {{ max = 2, warm = 0 }}\n",
+        folder.path().display()
+    );
+    let deployment = deployment("forebay.toml", &declared);
+    let process = soon(forebay_server::process::start(&deployment, &[], Arc::new(Unseen))).await.unwrap();
+    let becomes = async |state: &str| {
+        soon(async {
+            loop {
+                let (status, told) = health(process.http).await;
+                assert_eq!(status, 200);
+                if told["state"] == state {
+                    return told;
+                }
+            }
+        })
+        .await
+    };
+    becomes("ready").await;
+    let run = async |sql: String| others.postgres().unwrap().execute(AssertSqlSafe(sql)).await.unwrap();
+    run(format!("alter database {name} allow_connections false")).await;
+    run(format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'")).await;
+    assert_eq!(
+        troubles(&becomes("degraded").await),
+        BTreeSet::from(["database_unreachable main".to_owned()])
+    );
+    run(format!("alter database {name} allow_connections true")).await;
+    becomes("ready").await;
+}
+
+#[tokio::test]
+async fn a_request_has_an_id_and_its_error_too() {
+    let stage = Stage::new().await;
+    let said = stage.ask("GET", "/v1/shop/none/x", "X-Request-Id: mine-1\r\n").await;
+    assert_eq!((said.header("x-request-id"), said.problem()), ("mine-1", "no_namespace".to_owned()));
+    assert!(said.body.contains(r#""request_id":"mine-1""#), "{said:?}");
+    let made = stage.ask("GET", "/no/path", "X-Request-Id: two words\r\n").await;
+    let id = made.header("x-request-id").to_owned();
+    assert!(id.len() == 16 && made.body.contains(&id), "{made:?}");
+    assert_ne!(stage.get("/health").await.header("x-request-id"), id);
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// All on one thread, whose log it is.
+#[tokio::test]
+async fn the_log_names_who_asked_and_tells_no_secret() {
+    const SECRET: &str = "hunter2-and-more";
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let log = log::to(log::Form::Json, "trace", false, move || writer.clone()).unwrap();
+    let _here = tracing::dispatcher::set_default(&log);
+    let stage = Stage::with(&format!(
+        "{}\n[namespace.remote]\nkey = 'remote:{{id}}'\nttl = '60s'\n\
+         source.http = {{ url = 'http://127.0.0.1:1/{{id}}', headers = {{ authorization = 'Bearer {SECRET}' }} }}",
+        super::NAMESPACES
+    ))
+    .await;
+    let nobody = format!("[database.other]\nurl = 'postgres://user:{SECRET}@127.0.0.1:1/none'\n");
+    let text = super::declaration(stage.folder.path(), "127.0.0.1:0", "127.0.0.1:0", &nobody);
+    super::start(&deployment("forebay.toml", &text), &[]).await.unwrap_err();
+    stage.sql("drop table doomed").await;
+    let mut client = stage.resp().await;
+    let id = client.say("CLIENT ID").await;
+    for line in [
+        format!("AUTH {SECRET}"),
+        format!("AUTH default {SECRET}"),
+        format!("HELLO 3 AUTH default {SECRET}"),
+        format!("CONFIG SET requirepass {SECRET}"),
+        format!("SET note:a {SECRET}"),
+        "GET broken:a".to_owned(),
+        "GET remote:a".to_owned(),
+    ] {
+        client.say(&line).await;
+    }
+    let headers = format!("X-Request-Id: mine-7\r\nAuthorization: Bearer {SECRET}\r\nCookie: s={SECRET}\r\n");
+    stage.ask("GET", &format!("/v1/shop/broken/broken:b?token={SECRET}"), &headers).await;
+    stage.ask("GET", &format!("/v1/shop/remote/remote:b?token={SECRET}"), &headers).await;
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(!text.contains(SECRET), "{:?}", text.lines().find(|line| line.contains(SECRET)));
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let failed = |name: &str, value: &str| {
+        lines.iter().any(|line| line["message"] == "a request failed" && line[name] == value)
+    };
+    assert!(failed("connection", &id) && failed("request", "mine-7"), "{text}");
 }

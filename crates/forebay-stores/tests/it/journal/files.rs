@@ -5,7 +5,7 @@ use std::time::Duration;
 use forebay::Journal as _;
 use forebay::tier::shared::Owner;
 use forebay::writes::{JournalEntry, JournalError};
-use forebay_stores::journal::{FileJournal, JournalOptions, OpenError};
+use forebay_stores::journal::{FileJournal, JournalOptions, JournalState, OpenError};
 
 use super::disk::Disk;
 use super::model::{Holds, SMALL, append, append_encoded, open, opened, owner, park, revive, run, settle};
@@ -223,6 +223,7 @@ fn a_full_journal_takes_what_is_no_append() {
                 Err(error) => break error,
             }
         };
+        assert_eq!(journal.health().state(), JournalState::Refusing);
         let limit = SMALL.limit_bytes;
         assert!(
             matches!(full, JournalError::Full { held_bytes, limit_bytes } if limit_bytes == limit && held_bytes > limit - 11_000)
@@ -230,6 +231,7 @@ fn a_full_journal_takes_what_is_no_append() {
         let mixed = [settle(1), append(number, "k", Some(&[1; 10_000]))];
         assert!(matches!(journal.commit(&mixed).await, Err(JournalError::Full { .. })));
         journal.commit(&[settle(1), park(2, "no", 1)]).await.unwrap();
+        assert_eq!(journal.health().state(), JournalState::Working);
         journal.commit(&[append(number, "k", Some(&[1; 10_000]))]).await.unwrap();
     });
 }

@@ -1,0 +1,338 @@
+//! How the process is: whether it serves, and what it serves worse than it should, each since when.
+//!
+//! A cache never breaks a read, so that what fails behind it is told and takes nothing out of service: a load balancer goes on sending
+//! requests to an instance that is `degraded`. It is out of service (503) only where it stops, or where a store, which is the truth,
+//! has failed. It guarantees that what is told names nothing that a source or a database said: that is in the log.
+//!
+//! What cannot be told by a look is asked for once a second by [`watch`]; nothing else is asked when somebody wants to know.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay::rt::{Clock, Mutex, Tick};
+use forebay::{Blob, Namespace, Phase};
+use forebay_stores::journal::JournalState;
+use jiff::Timestamp;
+
+use super::{DatabaseOf, Observed};
+use crate::resp::unix_now;
+use crate::stop::Stop;
+
+/// How often it is looked.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The longest that a database is waited for.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+/// Writes that wait for longer are told.
+const LONG: Duration = Duration::from_secs(30);
+
+/// What is not as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum What {
+    DatabaseUnreachable,
+    SourceFailing,
+    BreakerOpen,
+    MemorySuspect,
+    WritesWaiting,
+    DeadLetters,
+    JournalRefusing,
+    JournalFailed,
+    CopiesFailed,
+    StoreFailed,
+}
+
+impl What {
+    /// Its word in answers and logs.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::DatabaseUnreachable => "database_unreachable",
+            Self::SourceFailing => "source_failing",
+            Self::BreakerOpen => "breaker_open",
+            Self::MemorySuspect => "memory_suspect",
+            Self::WritesWaiting => "writes_waiting",
+            Self::DeadLetters => "dead_letters",
+            Self::JournalRefusing => "journal_refusing",
+            Self::JournalFailed => "journal_failed",
+            Self::CopiesFailed => "copies_failed",
+            Self::StoreFailed => "store_failed",
+        }
+    }
+}
+
+/// What it is of: the keyspace, and its namespace or its database.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Of {
+    keyspace: Option<Arc<str>>,
+    namespace: Option<Arc<str>>,
+    database: Option<Arc<str>>,
+}
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug)]
+pub(super) struct Trouble {
+    what: What,
+    of: Of,
+    since: Tick,
+}
+
+/// What is known from looking again and again.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Databases that did not answer when they were asked last.
+    unreachable: Mutex<BTreeMap<Of, Tick>>,
+    /// When it was first seen that something is wrong that does not tell by itself since when it is.
+    seen: Mutex<BTreeMap<(What, Of), Tick>>,
+}
+
+/// How the process is at one moment.
+#[derive(Debug)]
+pub(super) struct Health {
+    is_stopping: bool,
+    troubles: Vec<Trouble>,
+    now: Tick,
+}
+
+impl Health {
+    /// How `observed` is now.
+    pub(super) async fn of(observed: &Observed) -> Self {
+        let now = observed.engine.clock().now();
+        let mut troubles = Vec::new();
+        for (of, since) in observed.known.unreachable.lock().iter() {
+            troubles.push(Trouble { what: What::DatabaseUnreachable, of: of.clone(), since: *since });
+        }
+        if let Some(since) = observed.engine.suspect_since() {
+            troubles.push(Trouble { what: What::MemorySuspect, of: Of::default(), since });
+        }
+        let served = observed.keyspaces.now();
+        for source in &served.sources {
+            if let Some(since) = source.failing.since() {
+                let of = Of::namespace(&source.keyspace, &source.namespace);
+                troubles.push(Trouble { what: What::SourceFailing, of, since });
+            }
+        }
+        for (_, keyspace) in served.all() {
+            let name: Arc<str> = keyspace.name().into();
+            for namespace in keyspace.namespaces() {
+                of_namespace(&name, namespace, now, &mut troubles);
+            }
+        }
+        troubles.extend(observed.known.since(timeless(observed).await, now));
+        troubles
+            .sort_by(|one, other| (one.since, one.what, &one.of).cmp(&(other.since, other.what, &other.of)));
+        Self { is_stopping: observed.stop.is_asked(), troubles, now }
+    }
+
+    /// Whether requests may be sent to it.
+    pub(super) fn serves(&self) -> bool {
+        !self.is_stopping && !self.troubles.iter().any(|trouble| trouble.what == What::StoreFailed)
+    }
+
+    /// In JSON: `state`, and what is wrong, the longest first.
+    pub(super) fn told(&self) -> serde_json::Value {
+        let state = match (self.is_stopping, self.serves(), self.troubles.is_empty()) {
+            (true, ..) => "stopping",
+            (_, false, _) => "failed",
+            (_, _, false) => "degraded",
+            (_, _, true) => "ready",
+        };
+        let troubles: Vec<_> = self.troubles.iter().map(|trouble| self.trouble(trouble)).collect();
+        serde_json::json!({ "state": state, "troubles": troubles })
+    }
+
+    fn trouble(&self, trouble: &Trouble) -> serde_json::Value {
+        let mut told = serde_json::Map::new();
+        told.insert("what".into(), trouble.what.as_str().into());
+        let Of { keyspace, namespace, database } = &trouble.of;
+        for (name, value) in [("keyspace", keyspace), ("namespace", namespace), ("database", database)] {
+            if let Some(value) = value {
+                told.insert(name.into(), value.as_ref().into());
+            }
+        }
+        let ago = self.now.since(trouble.since);
+        told.insert("since".into(), when(unix_now().saturating_sub(ago)).into());
+        told.insert("for_s".into(), ago.as_secs().into());
+        told.into()
+    }
+}
+
+impl Of {
+    fn database(of: &DatabaseOf) -> Self {
+        let (keyspace, database) = (Some(Arc::clone(&of.keyspace)), Some(Arc::clone(&of.name)));
+        Self { keyspace, database, namespace: None }
+    }
+
+    fn namespace(keyspace: &Arc<str>, namespace: &Arc<str>) -> Self {
+        let (keyspace, namespace) = (Some(Arc::clone(keyspace)), Some(Arc::clone(namespace)));
+        Self { keyspace, namespace, database: None }
+    }
+}
+
+impl Known {
+    /// Since when each of `wrong` is; what is no longer wrong is forgotten.
+    fn since(&self, wrong: Vec<(What, Of)>, now: Tick) -> Vec<Trouble> {
+        let mut seen = self.seen.lock();
+        let before = std::mem::take(&mut *seen);
+        let troubles = wrong.into_iter().map(|(what, of)| {
+            let key = (what, of);
+            let since = before.get(&key).copied().unwrap_or(now);
+            seen.insert(key.clone(), since);
+            Trouble { what, of: key.1, since }
+        });
+        troubles.collect()
+    }
+
+    /// Forgets databases that are none of `databases` any more.
+    fn keep(&self, databases: &[DatabaseOf]) {
+        let is_kept = |of: &Of| databases.iter().any(|one| *of == Of::database(one));
+        self.unreachable.lock().retain(|of, _| is_kept(of));
+    }
+
+    /// Notes whether a database answered; whether that is news.
+    fn answered(&self, of: Of, does: bool, now: Tick) -> bool {
+        let mut unreachable = self.unreachable.lock();
+        match (does, unreachable.contains_key(&of)) {
+            (true, true) => unreachable.remove(&of).is_some(),
+            (false, false) => unreachable.insert(of, now).is_none(),
+            _ => false,
+        }
+    }
+}
+
+/// A moment, given as the time since 1970-01-01 UTC, as RFC 3339 has it, in whole seconds.
+fn when(unix: Duration) -> String {
+    let seconds = i64::try_from(unix.as_secs()).unwrap_or(i64::MAX);
+    Timestamp::from_second(seconds).map(|moment| moment.to_string()).unwrap_or_default()
+}
+
+/// What is wrong that does not tell since when it is.
+async fn timeless(observed: &Observed) -> Vec<(What, Of)> {
+    let mut wrong = Vec::new();
+    let served = observed.keyspaces.now();
+    for disk in &served.disks {
+        if disk.disk.stats().await.is_poisoned {
+            let (what, keyspace) = match disk.what {
+                "copies" => (What::CopiesFailed, None),
+                _ => (What::StoreFailed, Some(Arc::clone(&disk.keyspace))),
+            };
+            wrong.push((what, Of { keyspace, ..Of::default() }));
+        }
+    }
+    for journal in &served.journals {
+        let what = match journal.health.state() {
+            JournalState::Working => continue,
+            JournalState::Refusing => What::JournalRefusing,
+            JournalState::Failed => What::JournalFailed,
+        };
+        wrong.push((what, Of::namespace(&journal.keyspace, &journal.namespace)));
+    }
+    wrong
+}
+
+/// What a namespace tells of itself.
+fn of_namespace(keyspace: &Arc<str>, namespace: &Namespace<Blob>, now: Tick, troubles: &mut Vec<Trouble>) {
+    let mut add = |what, since| {
+        troubles.push(Trouble { what, of: Of::namespace(keyspace, &namespace.name().into()), since });
+    };
+    let breaker = namespace.breaker();
+    if breaker.phase != Phase::Closed {
+        add(What::BreakerOpen, breaker.since);
+    }
+    let pending = namespace.pending_writes();
+    if pending.writes > 0 && pending.oldest >= LONG {
+        add(What::WritesWaiting, now.before(pending.oldest));
+    }
+    if pending.dead_letters > 0 {
+        let oldest = namespace.dead_letters().iter().map(|letter| letter.age).max();
+        add(What::DeadLetters, now.before(oldest.unwrap_or_default()));
+    }
+}
+
+/// Looks again and again, until the process stops.
+pub(crate) async fn watch(observed: Arc<Observed>, mut stop: Stop) {
+    let clock = observed.engine.clock().clone();
+    loop {
+        let look = async {
+            let served = observed.keyspaces.now();
+            observed.known.keep(&served.databases);
+            for database in &served.databases {
+                ask(database, &observed.known, &clock).await;
+            }
+            drop(served);
+            // Since when something is wrong is known the better, the sooner it is seen.
+            observed.known.since(timeless(&observed).await, clock.now());
+            clock.sleep(LOOK_EVERY).await;
+        };
+        tokio::select! {
+            () = look => {}
+            () = stop.asked() => return,
+        }
+    }
+}
+
+/// Asks a database whether it answers. The log has one line when it does no longer, and one when it does again.
+async fn ask(database: &DatabaseOf, known: &Known, clock: &Clock) {
+    let asked = clock.timeout(ANSWERS_WITHIN, database.database.ping()).await;
+    let is_news = known.answered(Of::database(database), matches!(asked, Ok(Ok(()))), clock.now());
+    let (keyspace, database) = (&database.keyspace, &database.name);
+    match asked {
+        _ if !is_news => {}
+        Ok(Ok(())) => tracing::info!(%keyspace, %database, "the database answers again"),
+        Ok(Err(cause)) => {
+            tracing::warn!(%keyspace, %database, %cause, "the database does not answer; what is held goes on being served");
+        }
+        Err(_) => {
+            tracing::warn!(%keyspace, %database, within = ?ANSWERS_WITHIN, "the database does not answer in time; what is held goes on being served");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_keeps_its_beginning_until_it_is_well() {
+        let (known, wrong) = (Known::default(), || vec![(What::StoreFailed, Of::default())]);
+        let since = |known: &Known, wrong, now| {
+            let troubles = known.since(wrong, Tick::from_ms(now));
+            troubles.iter().map(|trouble| trouble.since.as_ms()).collect::<Vec<_>>()
+        };
+        assert_eq!(since(&known, wrong(), 5), [5]);
+        assert_eq!(since(&known, wrong(), 9), [5]);
+        assert_eq!(since(&known, vec![], 10), [0; 0]);
+        assert_eq!(since(&known, wrong(), 12), [12]);
+    }
+
+    #[test]
+    fn a_database_is_news_when_it_changes() {
+        let known = Known::default();
+        let told = [true, false, false, true, true]
+            .map(|does| known.answered(Of::default(), does, Tick::from_ms(1)));
+        assert_eq!(told, [false, true, false, true, false]);
+    }
+
+    #[test]
+    fn only_a_store_that_failed_or_a_stop_takes_it_out_of_service() {
+        let health = |is_stopping, whats: &[What]| {
+            let trouble = |what: &What| Trouble { what: *what, of: Of::default(), since: Tick::default() };
+            Health { is_stopping, troubles: whats.iter().map(trouble).collect(), now: Tick::from_ms(61_000) }
+        };
+        for (is_stopping, whats, serves, state) in [
+            (false, &[][..], true, "ready"),
+            (false, &[What::BreakerOpen, What::CopiesFailed, What::JournalFailed], true, "degraded"),
+            (false, &[What::BreakerOpen, What::StoreFailed], false, "failed"),
+            (true, &[What::BreakerOpen], false, "stopping"),
+        ] {
+            let health = health(is_stopping, whats);
+            let told = health.told();
+            assert_eq!((health.serves(), told["state"].as_str()), (serves, Some(state)));
+            assert_eq!(told["troubles"].as_array().unwrap().len(), whats.len());
+            for trouble in told["troubles"].as_array().unwrap() {
+                assert_eq!(trouble["for_s"], 61);
+                let since: Timestamp = trouble["since"].as_str().unwrap().parse().unwrap();
+                let wanted = unix_now() - Duration::from_secs(61);
+                assert!(since.as_second().abs_diff(i64::try_from(wanted.as_secs()).unwrap()) <= 2, "{since}");
+            }
+        }
+    }
+}
