@@ -32,7 +32,8 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
 ];
 
 /// Second words of metrics that are not features: what the process is made of.
-const METRIC_WORDS: &[&str] = &["build", "engine", "memory", "process", "shared", "value"];
+const METRIC_WORDS: &[&str] =
+    &["build", "database", "disk", "engine", "memory", "process", "read", "shared", "value"];
 
 /// Folders, pages and metrics agree on their words.
 #[must_use]
