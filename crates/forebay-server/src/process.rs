@@ -148,7 +148,7 @@ pub async fn start_by(
     let memory_bytes = deployment.memory.budget_bytes;
     let service =
         resp::Service::new(door.clone(), Arc::clone(&places), keyspaces.clone(), memory_bytes, clock.clone());
-    let service = Arc::new(service);
+    let service = Arc::new(service.slow_after(server.slow));
     let observed = Observed::new(engine.clone(), Arc::clone(&service), keyspaces.clone(), stopped.clone());
     let observed = Arc::new(observed);
     listeners.spawn(observe::watch(Arc::clone(&observed), stopped.clone()));

@@ -1,4 +1,4 @@
-//! The process as it is seen from outside: metrics, how it is, and its log.
+//! The process as it is seen from outside: metrics, how it is, its log, and what was slow.
 //!
 //! It only looks: nothing that is told here changes what is served. What the engine counts is the engine's; what clients ask for is
 //! counted here (`commands.rs`, `requests.rs`), because only front ends know it.
@@ -10,6 +10,7 @@ mod metrics;
 mod origin;
 mod requests;
 mod routes;
+pub(crate) mod slow;
 mod stopwatch;
 
 use std::sync::Arc;

@@ -1,20 +1,24 @@
 //! The paths of this room, and what is done around every HTTP request.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use bytes::Bytes;
 
 use super::Observed;
 use super::health::Health;
 use super::metrics::{Form, View, told};
 use super::origin::{Origin, request_id};
-use super::stopwatch::Stopwatch;
+use super::slow::{self, Slow};
+use super::stopwatch::{self, Stopwatch};
 use crate::problem::Problem;
+use crate::resp;
 
 /// The paths under which the process is seen.
 pub(crate) fn routes(observed: &Arc<Observed>) -> Router {
@@ -32,9 +36,20 @@ pub(crate) async fn observe(State(observed): State<Arc<Observed>>, request: Requ
     let begun = Stopwatch::start();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
+    let uri = request.uri().clone();
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let id = request_id(request.headers().get(REQUEST_ID));
     let mut answer = Origin::Request(Arc::clone(&id)).serve(next.run(request)).await;
-    let (route, took_us) = (route.as_ref().map(MatchedPath::as_str), begun.elapsed_us());
+    let took = begun.elapsed();
+    let (route, took_us) = (route.as_ref().map(MatchedPath::as_str), stopwatch::us(took));
+    if observed.service.slow().is_slow(took) {
+        tracing::info!(request = %id, %method, route, took_us, "a slow request");
+        // A query string may hold a secret.
+        let words = slow::cut([method.as_str().as_bytes(), uri.path().as_bytes()].into_iter());
+        let from = from.map(|from| from.to_string()).unwrap_or_default();
+        let name = Bytes::copy_from_slice(id.as_bytes());
+        observed.service.slow().keep(Slow { id: 0, at: resp::unix_now(), took, words, from, name });
+    }
     observed.requests.answered(route, &method, answer.status(), took_us);
     tracing::debug!(request = %id, %method, route, status = answer.status().as_u16(), took_us, "answered");
     // An id is plain ASCII.

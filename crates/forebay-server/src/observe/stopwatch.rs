@@ -22,6 +22,11 @@ impl Stopwatch {
 
     /// The time since then, in whole microseconds.
     pub(crate) fn elapsed_us(self) -> u64 {
-        u64::try_from(self.elapsed().as_micros()).unwrap_or(u64::MAX)
+        us(self.elapsed())
     }
+}
+
+/// `span` in whole microseconds.
+pub(super) fn us(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }

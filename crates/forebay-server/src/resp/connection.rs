@@ -18,7 +18,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::execute::execute;
 use super::session::Session;
-use super::{Service, rights};
+use super::{Service, rights, slowlog};
 use crate::observe::Origin;
 use crate::panics::{Panicked, caught};
 use crate::stop::Stop;
@@ -219,7 +219,9 @@ async fn converse(
             match decode(&mut input, session.rights.limits(), &mut state) {
                 Ok(Some(request)) => {
                     session.tally.begin();
+                    let began = service.clock.now();
                     execute(&request, service, session, replies).await?;
+                    slowlog::look(began, &request, service, session);
                 }
                 Ok(None) => break,
                 Err(error) => {

@@ -22,6 +22,7 @@ mod refuse;
 mod rights;
 mod server;
 mod session;
+mod slowlog;
 mod transaction;
 mod values;
 mod walk;
@@ -29,6 +30,7 @@ mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use forebay::rt::{Clock, Mutex, Tick};
 use tokio::net::TcpListener;
@@ -41,9 +43,11 @@ pub(crate) use self::time::now as unix_now;
 use self::walk::Walks;
 use self::watch::Watches;
 use crate::access::Door;
+use crate::configuration::Server;
 use crate::connections::{self, Places};
 use crate::keyspaces::Keyspaces;
 use crate::observe::commands::Commands;
+use crate::observe::slow::SlowLog;
 use crate::stop::Stop;
 use crate::time;
 
@@ -76,6 +80,7 @@ pub(crate) struct Service {
     commands: AtomicU64,
     /// The same by command, and how long they took.
     asked: Commands,
+    slow: SlowLog,
 }
 
 impl Service {
@@ -104,7 +109,18 @@ impl Service {
             next_connection: AtomicI64::new(1),
             commands: AtomicU64::new(0),
             asked: Commands::default(),
+            slow: SlowLog::new(Server::default().slow),
         }
+    }
+
+    /// The same, for which slow is what takes so long, or longer.
+    pub(crate) fn slow_after(self, span: Duration) -> Self {
+        Self { slow: SlowLog::new(span), ..self }
+    }
+
+    /// What was slow.
+    pub(crate) fn slow(&self) -> &SlowLog {
+        &self.slow
     }
 
     /// What clients have asked for.

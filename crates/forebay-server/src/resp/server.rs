@@ -6,6 +6,7 @@ use forebay_wire::resp::{ServerCommand, describe, glob, reply};
 use super::Service;
 use super::info::{Counted, info};
 use super::session::Session;
+use super::slowlog;
 use super::time::now;
 
 /// Carries out one of these commands.
@@ -43,6 +44,7 @@ pub(super) async fn carry_out(
             session.monitoring = Some(service.monitors.enter(session));
             reply::ok(out);
         }
+        ServerCommand::Slowlog(asked) => slowlog::carry_out(asked, service, out),
         ServerCommand::DebugSleep { span } => {
             session.connected.note(session);
             tokio::select! {

@@ -39,7 +39,7 @@ pub use keyspace::{KeyspaceCommand, Scan};
 pub use lcs::{Lcs, LcsAnswer};
 pub use pubsub::PubSubCommand;
 pub use scan::ScanOptions;
-pub use server::ServerCommand;
+pub use server::{ServerCommand, Slowlog};
 pub use sorted_set::combine::{Aggregate, Options as CombineOptions};
 pub use sorted_set::{
     Add, AddAnswer, Bound, Combination, Combined, Comparison, End, Selection, SortedSetCommand,
@@ -320,6 +320,9 @@ pub enum CommandError {
     /// `SWAPDB` with a second number that is none.
     #[error("ERR invalid second DB index")]
     InvalidSecondIndex,
+    /// `SLOWLOG GET` of fewer than all.
+    #[error("ERR count should be greater than or equal to -1")]
+    SlowlogCount,
     /// `LCS` that asks for two answers at once.
     #[error("ERR If you want both the length and indexes, please just use IDX.")]
     LcsLenAndIdx,

@@ -28,8 +28,8 @@ pub use command::{
     Combination, CombineOptions, Combined, Command, CommandError, CommandFilter, Comparison, Condition,
     Credentials, Data, DeadLetters, Describe, End, Expire, ExpireIf, Expiry, FreshnessCommand, HashCommand,
     Hello, KeyCommand, KeyspaceCommand, Lcs, LcsAnswer, Moment, PubSubCommand, Replying, Scan, ScanOptions,
-    Selection, ServerCommand, Set, SortedSetCommand, SortedSetError, Span, StringCommand, TransactionCommand,
-    parse, resolve,
+    Selection, ServerCommand, Set, Slowlog, SortedSetCommand, SortedSetError, Span, StringCommand,
+    TransactionCommand, parse, resolve,
 };
 pub use decode::{Limits, ProtocolError, State, VALUE_BYTES_MAX, decode};
 pub use float::Double;

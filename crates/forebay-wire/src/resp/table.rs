@@ -140,6 +140,7 @@ static TABLE: &[&CommandSpec] = &[
     &server::TIME,
     &server::CONFIG,
     &server::MONITOR,
+    &server::SLOWLOG,
     &server::DEBUG,
     &server::FUNCTION,
 ];

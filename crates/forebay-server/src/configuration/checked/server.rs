@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::super::fault::{DatabaseFault, ValueFault};
 use super::super::raw::Table;
@@ -12,6 +13,8 @@ use super::{number, required};
 const HTTP_PORT: u16 = 8080;
 const RESP_PORT: u16 = 6380;
 const CONNECTIONS: usize = 10_000;
+/// What is slow where nothing is said.
+const SLOW: Duration = Duration::from_millis(10);
 const MEMORY_BUDGET_BYTES: u64 = 256 << 20;
 
 /// Where the process listens and keeps its files.
@@ -27,6 +30,8 @@ pub struct Server {
     pub connections: usize,
     /// The most of them from one address. Default: half of them.
     pub connections_per_address: usize,
+    /// What takes as long or longer is slow. Default: 10 ms.
+    pub slow: Duration,
 }
 
 impl Server {
@@ -46,6 +51,7 @@ impl Default for Server {
             data: PathBuf::from("data"),
             connections: CONNECTIONS,
             connections_per_address: CONNECTIONS / 2,
+            slow: SLOW,
         }
     }
 }
@@ -110,7 +116,8 @@ pub(super) fn server(table: &Table, findings: &mut Findings) -> Option<Server> {
     let data = table.text("data").map_or(default.data, |data| PathBuf::from(data.expose()));
     let connections = number(table, "connections").unwrap_or(CONNECTIONS);
     let connections_per_address = number(table, "connections_per_address").unwrap_or(connections.div_ceil(2));
-    Some(Server { http: http?, resp: resp?, data, connections, connections_per_address })
+    let slow = table.duration("slow").unwrap_or(default.slow);
+    Some(Server { http: http?, resp: resp?, data, connections, connections_per_address, slow })
 }
 
 /// A listener's address; `localhost` is taken for 127.0.0.1 without asking anyone.

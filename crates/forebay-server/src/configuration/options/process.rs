@@ -106,6 +106,12 @@ static SERVER: Section = Section {
             default: "half of `connections`",
             effect: "Most of them from one address, which of IPv6 is a network of 64 bits. Raise it where a proxy stands in front.",
         },
+        Opt {
+            name: "slow",
+            kind: between(millis(0), days(1)),
+            default: "10ms",
+            effect: "A request over RESP or HTTP that takes as long or longer is kept in the slow log (`SLOWLOG GET`), and the log has a line.",
+        },
     ],
 };
 

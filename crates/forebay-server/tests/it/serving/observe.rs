@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use expect_test::expect_file;
 use forebay_server::observe::{self, log};
 use forebay_stores::database::{Database, DatabaseOptions};
-use forebay_wire::resp::encode_request;
+use forebay_wire::resp::{Reply, encode_request};
 use sqlx::{AssertSqlSafe, Executor};
 
 use super::postgres::fresh;
@@ -330,4 +330,74 @@ async fn the_log_names_who_asked_and_tells_no_secret() {
         lines.iter().any(|line| line["message"] == "a request failed" && line[name] == value)
     };
     assert!(failed("connection", &id) && failed("request", "mine-7"), "{text}");
+}
+
+/// The words of the slow entries, the newest first, with the names of their clients.
+async fn slow(client: &mut super::Resp) -> Vec<(String, String)> {
+    let Reply::Array(entries) = client.call(&["SLOWLOG", "GET", "-1"]).await else { panic!("no array") };
+    let told = entries.iter().map(|entry| {
+        let Reply::Array(parts) = entry else { panic!("{entry:?}") };
+        let [Reply::Integer(_), Reply::Integer(at), Reply::Integer(_), Reply::Array(words), from, name] =
+            &parts[..]
+        else {
+            panic!("{parts:?}")
+        };
+        assert!(*at > 1_700_000_000, "{entry:?}");
+        let words: Vec<_> = words.iter().map(super::shown).collect();
+        assert_eq!(
+            super::shown(from).is_empty(),
+            words[0] == "GET" && words[1].starts_with('/'),
+            "{entry:?}"
+        );
+        (words.join(" "), super::shown(name))
+    });
+    told.collect()
+}
+
+#[tokio::test]
+async fn what_is_slow_is_kept_without_its_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = super::database(&folder.path().join("main.db")).await;
+    let text = super::declaration(folder.path(), "127.0.0.1:0", "127.0.0.1:0", super::NAMESPACES);
+    let text = text.replace("[server]", "[server]\nslow = '0ms'");
+    let process = super::start(&deployment("forebay.toml", &text), &[]).await.unwrap();
+    let mut client = super::Resp::connect(process.resp).await;
+    let long = "x".repeat(200);
+    for line in [
+        "HELLO 2 AUTH default hush SETNAME me",
+        "CONFIG SET requirepass hush",
+        "NO-COMMAND hush",
+        "GET item:a",
+        &format!("SET note:a {long}"),
+    ] {
+        client.say(line).await;
+    }
+    ask(process.http, "GET", "/v1/shop/item/item:a?token=hush", "X-Request-Id: mine\r\n").await;
+    let cut = format!("SET note:a {}... (72 more bytes)", &long[..128]);
+    let kept = [
+        ("GET /v1/shop/item/item:a", "mine"),
+        (&cut, "me"),
+        ("GET item:a", "me"),
+        ("CONFIG (redacted)", "me"),
+        ("HELLO (redacted)", "me"),
+    ];
+    let kept: Vec<_> = kept.map(|(words, name)| (words.to_owned(), name.to_owned())).into();
+    assert_eq!(slow(&mut client).await, kept);
+    assert_eq!(client.say("SLOWLOG LEN").await, "6", "that command was slow as well");
+    assert_eq!(client.say("SLOWLOG RESET").await, "OK");
+    assert_eq!(slow(&mut client).await, [("SLOWLOG RESET".to_owned(), "me".to_owned())]);
+    for refused in ["SLOWLOG GET -2", "SLOWLOG GET x"] {
+        assert_eq!(client.say(refused).await, "!ERR count should be greater than or equal to -1");
+    }
+    drop(database);
+}
+
+#[tokio::test]
+async fn what_is_quick_is_not_kept() {
+    let stage = Stage::with(&format!("{}", super::NAMESPACES)).await;
+    let mut client = stage.resp().await;
+    client.say("PING").await;
+    client.say("DEBUG SLEEP 0.02").await;
+    client.say("PING").await;
+    assert_eq!(slow(&mut client).await.pop(), Some(("DEBUG SLEEP 0.02".to_owned(), String::new())));
 }

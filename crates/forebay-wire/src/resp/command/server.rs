@@ -1,11 +1,26 @@
-//! Commands about the server: COMMAND, INFO, TIME, CONFIG, MONITOR, DEBUG, FUNCTION.
+//! Commands about the server: COMMAND, INFO, TIME, CONFIG, MONITOR, SLOWLOG, DEBUG, FUNCTION.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::{Call, Command, CommandError, CommandFilter, Describe, Parse};
+use crate::resp::number;
 use crate::resp::spec::{Access, CommandSpec, Flag, Group};
+
+/// A command about the log of slow requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slowlog {
+    /// `SLOWLOG GET`: what was slow.
+    Get {
+        /// The newest, at most so many.
+        count: usize,
+    },
+    /// `SLOWLOG LEN`: how many are kept.
+    Len,
+    /// `SLOWLOG RESET`: forget them.
+    Reset,
+}
 
 /// A command about the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +48,8 @@ pub enum ServerCommand {
     ConfigRewrite,
     /// `MONITOR`: be sent what others ask for.
     Monitor,
+    /// `SLOWLOG`: what took long.
+    Slowlog(Slowlog),
     /// `DEBUG SLEEP`: let this connection wait.
     DebugSleep {
         /// For so long.
@@ -113,6 +130,45 @@ pub(in crate::resp) static MONITOR: CommandSpec =
     operates("MONITOR", 1, |_| asked(ServerCommand::Monitor))
         .since("1.0.0")
         .does("Has the connection sent every command on its keyspace from now on, without the words that are secret");
+
+/// How many entries `SLOWLOG GET` answers where nothing is said.
+const SLOW_COUNT: usize = 10;
+
+pub(in crate::resp) static SLOWLOG: CommandSpec =
+    CommandSpec::row(Group::Server, "SLOWLOG", -2, Access::Connection, |call| Err(call.wrong_arity()))
+        .since("2.2.12")
+        .does("Holds the commands about the log of slow requests")
+        .costs("Depends on the sub-command")
+        .holds(&[
+            operates("SLOWLOG|GET", -2, slowlog_get)
+                .since("2.2.12")
+                .words("[count]")
+                .does("Answers the newest requests that were slow, also those over HTTP: ten, or as many as asked for; all for -1")
+                .costs("O(N) for N entries"),
+            operates("SLOWLOG|LEN", 2, |_| asked(ServerCommand::Slowlog(Slowlog::Len)))
+                .since("2.2.12")
+                .does("Answers how many slow requests are kept"),
+            operates("SLOWLOG|RESET", 2, |_| asked(ServerCommand::Slowlog(Slowlog::Reset)))
+                .since("2.2.12")
+                .does("Forgets the slow requests")
+                .costs("O(N) for N entries"),
+            helps("SLOWLOG|HELP", "6.2.0", "Lists the sub-commands of SLOWLOG", |_| {
+                asked(ServerCommand::Help { container: "SLOWLOG" })
+            }),
+        ]);
+
+fn slowlog_get(call: &Call<'_>) -> Result<Command, CommandError> {
+    let count = match call.len() {
+        2 => SLOW_COUNT,
+        3 => match number::integer(call.word(2)?) {
+            Some(-1) => usize::MAX,
+            Some(count) => usize::try_from(count).map_err(|_| CommandError::SlowlogCount)?,
+            None => return Err(CommandError::SlowlogCount),
+        },
+        _ => return Err(call.wrong_arity()),
+    };
+    asked(ServerCommand::Slowlog(Slowlog::Get { count }))
+}
 
 pub(in crate::resp) static DEBUG: CommandSpec = operates("DEBUG", -2, |call| Err(call.wrong_arity()))
     .since("1.0.0")

@@ -1,0 +1,69 @@
+//! SLOWLOG: which commands took long, and which HTTP requests.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use forebay::rt::Tick;
+use forebay_wire::resp::{Flag, Request, Slowlog, reply, resolve};
+
+use super::Service;
+use super::execute::whole;
+use super::session::Session;
+use super::time::now;
+use crate::observe::slow::{Slow, cut};
+
+/// What stands in the place of words that may be secret.
+const HIDDEN: &[u8] = b"(redacted)";
+
+/// Keeps `request`, which the connection has just been answered, if it was slow; it began at `began`.
+pub(super) fn look(began: Tick, request: &Request, service: &Service, session: &Session) {
+    let took = service.clock.now().since(began);
+    if service.slow.is_slow(took) {
+        keep(took, request, service, session);
+    }
+}
+
+#[cold]
+fn keep(took: Duration, request: &Request, service: &Service, session: &Session) {
+    // What is no command was not carried out.
+    let Ok(spec) = resolve(request) else { return };
+    // Passwords come in commands that are there before a client has authenticated, and in settings.
+    let is_secret = spec.flags.contains(&Flag::NoAuth) || spec.name == "CONFIG|SET";
+    let words = match is_secret && request.len() > 1 {
+        true => cut([request.get(0).unwrap_or_default(), HIDDEN].into_iter()),
+        false => cut(request.args()),
+    };
+    let took_ms = whole(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+    tracing::info!(command = spec.display_name(), took_ms, "a slow command");
+    let (from, name) = (session.connected.address().to_string(), session.name.clone());
+    service.slow.keep(Slow { id: 0, at: now(), took, words, from, name });
+}
+
+/// Carries out a sub-command of `SLOWLOG`.
+pub(super) fn carry_out(asked: Slowlog, service: &Service, out: &mut BytesMut) {
+    match asked {
+        Slowlog::Get { count } => {
+            let entries = service.slow.newest(count);
+            reply::array(out, entries.len());
+            for entry in &entries {
+                entry_of(entry, out);
+            }
+        }
+        Slowlog::Len => reply::integer(out, i64::try_from(service.slow.len()).unwrap_or(i64::MAX)),
+        Slowlog::Reset => {
+            service.slow.reset();
+            reply::ok(out);
+        }
+    }
+}
+
+fn entry_of(entry: &Slow, out: &mut BytesMut) {
+    reply::array(out, 6);
+    let took_us = u64::try_from(entry.took.as_micros()).unwrap_or(u64::MAX);
+    for number in [entry.id, entry.at.as_secs(), took_us] {
+        reply::integer(out, whole(number));
+    }
+    reply::array(out, entry.words.len());
+    let words = entry.words.iter().map(Bytes::as_ref);
+    words.chain([entry.from.as_bytes(), &entry.name]).for_each(|word| reply::bulk(out, word));
+}
