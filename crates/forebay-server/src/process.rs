@@ -124,7 +124,7 @@ pub async fn start_by(
     let listeners = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
     let warm_tasks = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
     let Assembly { keyspaces: assembled, engine, disks, routes, notes } =
-        assembly::assemble(deployment, apps, &app_tasks, &progress, clock).await?;
+        Box::pin(assembly::assemble(deployment, apps, &app_tasks, &progress, clock)).await?;
 
     let (stop, stopped) = stop::channel();
     let opened = open(http, server.http, "HTTP", "http")

@@ -16,8 +16,8 @@ use forebay_stores::journal::JournalState;
 use jiff::Timestamp;
 
 use super::{DatabaseOf, Observed};
-use crate::resp::unix_now;
 use crate::stop::Stop;
+use crate::time::now as unix_now;
 
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

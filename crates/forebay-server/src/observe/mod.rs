@@ -30,6 +30,7 @@ pub(crate) use self::routes::{observe, routes};
 use crate::keyspaces::Keyspaces;
 use crate::resp;
 use crate::stop::Stop;
+use crate::time::now;
 
 /// What can be seen of a process.
 #[derive(Debug)]
@@ -91,7 +92,7 @@ impl Observed {
         keyspaces: Keyspaces,
         stop: Stop,
     ) -> Self {
-        let started = resp::unix_now().as_millis();
+        let started = now().as_millis();
         Self {
             engine,
             service,

@@ -18,7 +18,7 @@ use super::origin::{Origin, request_id};
 use super::slow::{self, Slow};
 use super::stopwatch::{self, Stopwatch};
 use crate::problem::Problem;
-use crate::resp;
+use crate::time::now;
 
 /// The paths under which the process is seen.
 pub(crate) fn routes(observed: &Arc<Observed>) -> Router {
@@ -48,7 +48,7 @@ pub(crate) async fn observe(State(observed): State<Arc<Observed>>, request: Requ
         let words = slow::cut([method.as_str().as_bytes(), uri.path().as_bytes()].into_iter());
         let from = from.map(|from| from.to_string()).unwrap_or_default();
         let name = Bytes::copy_from_slice(id.as_bytes());
-        observed.service.slow().keep(Slow { id: 0, at: resp::unix_now(), took, words, from, name });
+        observed.service.slow().keep(Slow { id: 0, at: now(), took, words, from, name });
     }
     observed.requests.answered(route, &method, answer.status(), took_us);
     tracing::debug!(request = %id, %method, route, status = answer.status().as_u16(), took_us, "answered");

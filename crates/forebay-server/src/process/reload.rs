@@ -286,6 +286,7 @@ impl Fixed<'_> {
             ("server", "`[server] resp`", old.server.resp != new.server.resp),
             ("server", "`[server] data`", old.server.data != new.server.data),
             ("server", "`[server] connections`", connections(old) != connections(new)),
+            ("server", "`[server] slow`", old.server.slow != new.server.slow),
             ("memory", "`[memory]`", old.memory != new.memory),
             ("shared", "`[shared]`", old.shared != new.shared),
         ];

@@ -39,7 +39,6 @@ use self::clients::Clients;
 use self::info::Counted;
 use self::monitor::Monitors;
 use self::pubsub::Channels;
-pub(crate) use self::time::now as unix_now;
 use self::walk::Walks;
 use self::watch::Watches;
 use crate::access::Door;

@@ -139,7 +139,7 @@ async fn the_number_of_series_does_not_depend_on_keys() {
             client.next().await.unwrap();
         }
         // Each is a connection of its own, so that these are fewer.
-        if number % 100 == 0 {
+        if number.is_multiple_of(100) {
             stage.get(&format!("/v1/shop/item/item:{number}?n={number}")).await;
             stage.get(&format!("/v1/shop/no-{number}/item:{number}")).await;
             stage.get(&format!("/no/path/{number}")).await;
@@ -394,7 +394,7 @@ async fn what_is_slow_is_kept_without_its_secrets() {
 
 #[tokio::test]
 async fn what_is_quick_is_not_kept() {
-    let stage = Stage::with(&format!("{}", super::NAMESPACES)).await;
+    let stage = Stage::new().await;
     let mut client = stage.resp().await;
     client.say("PING").await;
     client.say("DEBUG SLEEP 0.02").await;
