@@ -82,6 +82,21 @@ pub(crate) enum Error {
         /// What it said.
         problem: String,
     },
+    /// A server that is measured does not start, or answers something else than it has to.
+    #[error("{problem}")]
+    Server {
+        /// What happened.
+        problem: String,
+    },
+    /// A program that is measured, or that measures, is not known.
+    #[error("no program is named by {option}: run `cargo xtask bench`, which builds or finds them")]
+    NoProgram {
+        /// The option that names it.
+        option: &'static str,
+    },
+    /// A step of a hit found nothing.
+    #[error("forebay: an entry that was written was not found")]
+    NoHit,
     /// Forebay served a value that the source gave before an invalidation.
     #[error("forebay kept a value from before an invalidation: promise P1 is broken")]
     KeptStale,

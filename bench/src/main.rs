@@ -16,6 +16,7 @@ mod race;
 mod ratio;
 mod report;
 mod rounds;
+mod server;
 mod stores;
 mod traces;
 mod zipf;
@@ -79,6 +80,36 @@ const BENCHES: &[Bench] = &[
         goal: stores::faults::GOAL,
         run: stores::faults::run,
     },
+    Bench {
+        name: "resp",
+        measures: server::resp::MEASURES,
+        goal: server::resp::GOAL,
+        run: server::resp::run,
+    },
+    Bench {
+        name: "latency",
+        measures: server::latency::MEASURES,
+        goal: server::latency::GOAL,
+        run: server::latency::run,
+    },
+    Bench {
+        name: "resident",
+        measures: server::resident::MEASURES,
+        goal: server::resident::GOAL,
+        run: server::resident::run,
+    },
+    Bench {
+        name: "http",
+        measures: server::http::MEASURES,
+        goal: server::http::GOAL,
+        run: server::http::run,
+    },
+    Bench {
+        name: "layers",
+        measures: server::layers::MEASURES,
+        goal: server::layers::GOAL,
+        run: server::layers::run,
+    },
     Bench { name: "race", measures: race::MEASURES, goal: race::GOAL, run: race::run },
 ];
 
@@ -86,6 +117,7 @@ const BENCHES: &[Bench] = &[
 const GROUPS: &[(&str, &[&str])] = &[
     ("engine", &["hit", "mixed", "ratio", "herd", "cold", "memory", "breaker"]),
     ("stores", &["batch", "behind", "restart", "faults"]),
+    ("server", &["resp", "latency", "resident", "http", "layers"]),
 ];
 
 /// What the command line says of how to run.
@@ -98,6 +130,8 @@ struct Settings {
     redis: Option<String>,
     /// The address of a PostgreSQL database that may be written to.
     postgres: Option<String>,
+    /// The programs that are measured as servers.
+    programs: server::Programs,
 }
 
 /// How long a benchmark runs.
@@ -121,6 +155,8 @@ What it prints, one line each:
       whether a cache still answers the old value once the load that an invalidation overtook has ended
   bench=race ours=yes|no peer=PEER theirs=yes|no unit=kept_stale goal=no ok|short
       the same as a comparison, without a ratio; `ok` judges ours
+  layer=NAME ours=V unit=U
+      what one part of a hit costs
   # TEXT
       a note for the reader: what was set up, what the harness itself costs
 
@@ -157,6 +193,8 @@ struct Arguments {
     /// Measure with the PostgreSQL database at this address too, such as postgres://postgres@127.0.0.1/postgres; tables are made in it
     #[arg(long, value_name = "URL")]
     postgres: Option<String>,
+    #[command(flatten)]
+    programs: server::Programs,
     /// List the benchmarks: name, what it measures, goal
     #[arg(long, conflicts_with = "name")]
     list: bool,
@@ -185,9 +223,9 @@ fn names() -> impl Iterator<Item = PossibleValue> {
 }
 
 fn run(arguments: Arguments, out: &mut dyn Write) -> Result<(), Error> {
-    let Arguments { name, quick, traces, redis, postgres, list } = arguments;
+    let Arguments { name, quick, traces, redis, postgres, programs, list } = arguments;
     let extent = if quick { Extent::Quick } else { Extent::Full };
-    let settings = Settings { extent, traces, redis, postgres };
+    let settings = Settings { extent, traces, redis, postgres, programs };
     let name = name.unwrap_or_default();
     match name.as_str() {
         memory::ALONE => return memory::alone(out, extent),

@@ -84,10 +84,15 @@ pub(crate) fn alone(out: &mut dyn Write, extent: Extent) -> Result<(), Error> {
 
 /// The memory of this process that is not swapped out.
 fn resident_bytes() -> Result<f64, Error> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
+    resident_bytes_of("self")
+}
+
+/// The memory of a process that is not swapped out; it is named by its id, or is `self`.
+pub(crate) fn resident_bytes_of(process: &str) -> Result<f64, Error> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
     let kibibytes: Option<f64> = kibibytes.and_then(|number| number.parse().ok());
-    let problem = || Error::Memory { problem: "/proc/self/status has no VmRSS in kB".to_owned() };
+    let problem = || Error::Memory { problem: "/proc tells no VmRSS in kB".to_owned() };
     Ok(kibibytes.ok_or_else(problem)? * 1024.0)
 }
 

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::Error;
 use crate::cargo;
+use crate::needs::{self, For};
 use crate::process::Runner;
 use crate::services::{Folder, Services};
-use crate::{Error, needs};
 
 /// Benchmarks that fill a private Redis, where there is one.
 const WITH_REDIS: &[&str] = &["engine", "memory", "stores", "batch"];
@@ -15,6 +16,11 @@ const WITH_POSTGRES: &[&str] = &["stores", "behind", "faults"];
 /// What each service is called, who uses it, the program it needs, and the argument that says where it is.
 const SERVICES: [(&str, &[&str], &str, &str); 2] =
     [("redis", WITH_REDIS, "redis-server", "--redis"), ("postgres", WITH_POSTGRES, "postgres", "--postgres")];
+
+/// Benchmarks of the serving process, and the programs that they are told of, with the argument that says where each is.
+const OF_SERVERS: &[&str] = &["server", "resp", "latency", "resident", "http"];
+const PROGRAMS: &[(&str, &str)] =
+    &[("redis-server", "--redis-server"), ("nginx", "--nginx"), ("wrk", "--wrk")];
 
 /// What to run.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +48,14 @@ pub fn run(root: &Path, runner: &Runner, choice: &Choice) -> Result<(), Error> {
         command.arg("--traces").arg(traces);
     }
     let is_used = |users: &[&str]| choice.name.as_deref().is_some_and(|name| users.contains(&name));
+    if is_used(OF_SERVERS) {
+        needs::provide(For::Test)?;
+        needs::provide(For::Bench)?;
+        command.arg("--forebay").arg(release(root, runner)?);
+        for (program, argument) in PROGRAMS {
+            command.arg(argument).args(needs::find(program));
+        }
+    }
     let used =
         SERVICES.iter().filter(|(_, users, program, _)| is_used(users) && needs::find(program).is_some());
     let used: Vec<_> = used.collect();
@@ -64,4 +78,28 @@ pub fn run(root: &Path, runner: &Runner, choice: &Choice) -> Result<(), Error> {
     Err(Error::Failed(
         "the benchmark ended badly; `cargo xtask bench --list` names those that exist".to_owned(),
     ))
+}
+
+/// The `forebay` program as it is shipped, built.
+fn release(root: &Path, runner: &Runner) -> Result<PathBuf, Error> {
+    let mut build = cargo::command(root);
+    build.args(["build", "--release", "--quiet", "--locked", "--package", "forebay-cli"]);
+    if !runner.run(build, |_| {})?.status.success() {
+        return Err(Error::Failed("the `forebay` program does not build in release".to_owned()));
+    }
+    let mut metadata = cargo::command(root);
+    metadata.args(["metadata", "--format-version=1", "--no-deps", "--offline"]);
+    let text = cargo::output(&mut metadata, "look at what cargo says")?;
+    let told: Metadata = serde_json::from_str(&text).map_err(|error| Error::File {
+        path: "cargo metadata".to_owned(),
+        what: error.to_string(),
+        mend: "look at what it prints".to_owned(),
+    })?;
+    Ok(told.target_directory.join("release").join("forebay"))
+}
+
+/// What is read of `cargo metadata`.
+#[derive(Debug, serde::Deserialize)]
+struct Metadata {
+    target_directory: PathBuf,
 }

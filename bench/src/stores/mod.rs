@@ -13,7 +13,7 @@ use crate::error::Error;
 
 /// The present.
 #[expect(clippy::disallowed_methods, reason = "what is measured is the machine's own time")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 

@@ -15,6 +15,7 @@ mod hit;
 mod line;
 mod observe;
 mod race;
+mod server;
 
 use std::process::{Command, Output};
 
