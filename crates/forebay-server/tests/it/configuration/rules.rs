@@ -1,6 +1,7 @@
 //! What the engine refuses to build is refused before by the check of a declaration, with its place: a start finds nothing that `forebay
 //! check` has let through.
 
+use expect_test::expect_file;
 use forebay_server::configuration::served;
 
 use super::parse;
@@ -120,26 +121,26 @@ fn rules() -> Vec<String> {
     texts.filter(|text| text.contains(' ')).collect()
 }
 
-fn is_refused(said: &Said) -> bool {
+/// What the check says of a declaration that says `said`: the first words of each error.
+fn refusals(said: &Said) -> Vec<String> {
     let (options, source) = match said {
         Loads(options) => (
             options,
             "source.sql = { database = 'main', query = 'select code, price from items where code in {keys}' }\n",
         ),
         Alone(options) => (options, ""),
-        Nothing(why) => return !why.is_empty(),
+        Nothing(why) => return vec![format!("cannot be declared: {why}")],
     };
     let text = format!(
         "keyspace = 'shop'\n[database.main]\nurl = 'sqlite:main.db'\n[namespace.item]\nkey = 'item:{{code}}'\n{options}\n{source}"
     );
-    match parse(&text) {
-        Ok(declaration) => !served::refuse(&declaration).is_empty(),
-        Err(report) => {
-            // About the rule, and not about how it is written here.
-            assert!(report.errors().iter().all(|error| error.line() >= 4), "{report}");
-            true
-        }
-    }
+    let errors = match parse(&text) {
+        Ok(declaration) => served::refuse(&declaration),
+        Err(report) => report.errors().to_vec(),
+    };
+    // About the rule, and not about how it is written here.
+    assert!(errors.iter().all(|error| error.line() >= 4), "{errors:?}");
+    errors.iter().map(|error| error.message().to_owned()).collect()
 }
 
 #[test]
@@ -151,12 +152,18 @@ fn every_rule_of_the_engine_is_judged_by_the_check() {
             "no declaration is known that breaks: {rule}"
         );
     }
+    let mut judged = String::new();
     for (told, broken) in RULES {
         assert!(rules.iter().any(|rule| rule.starts_with(told)), "the engine has no such rule: {told}");
+        judged.push_str(&format!("{told}\n"));
         for (number, said) in broken.iter().enumerate() {
-            assert!(is_refused(said), "`check` passes number {number} of: {told}");
+            let refusals = refusals(said);
+            assert!(!refusals.is_empty(), "`check` passes number {number} of: {told}");
+            judged.extend(refusals.iter().map(|refusal| format!("    {refusal}\n")));
         }
     }
+    // That each is refused for its own reason is seen by reading.
+    expect_file!["rules.txt"].assert_eq(&judged);
 }
 
 #[test]
@@ -167,6 +174,6 @@ fn what_breaks_no_rule_is_not_refused() {
         Alone("mode = 'store'\nttl = '1h'"),
         Loads("ttl = '1h'\nwrites = 'through'\nsink.http = { url = 'https://a.example/{code}' }"),
     ] {
-        assert!(!is_refused(&said));
+        assert_eq!(refusals(&said), [""; 0]);
     }
 }
