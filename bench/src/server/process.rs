@@ -160,6 +160,10 @@ http {{
             if begun.elapsed() > START {
                 return Err(Error::Server { problem: format!("{command:?} does not listen on {address}") });
             }
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "nothing tells a program of another when it listens"
+            )]
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(server)
