@@ -131,6 +131,7 @@ fn outcome(key: &str) -> ReadOutcome {
     ReadOutcome {
         tier: Tier::Memory,
         freshness: Freshness::Fresh,
+        began: forebay::rt::Tick::default(),
         age,
         fresh_for: Duration::from_secs(60),
         stale_for: Duration::ZERO,

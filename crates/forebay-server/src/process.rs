@@ -146,8 +146,13 @@ pub async fn start_by(
     let places = Places::new(server.connections, server.connections_per_address);
     let clock = engine.clock().clone();
     let memory_bytes = deployment.memory.budget_bytes;
-    let service =
-        resp::Service::new(door.clone(), Arc::clone(&places), keyspaces.clone(), memory_bytes, clock.clone());
+    let service = resp::Service::new(
+        door.clone(),
+        Arc::clone(&places),
+        keyspaces.clone(),
+        memory_bytes,
+        engine.clone(),
+    );
     let service = Arc::new(service.slow_after(server.slow));
     let observed = Observed::new(engine.clone(), Arc::clone(&service), keyspaces.clone(), stopped.clone());
     let observed = Arc::new(observed);

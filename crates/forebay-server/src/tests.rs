@@ -60,7 +60,7 @@ impl Pair {
         let keyspaces = Keyspaces::new(served);
         let door = Door::new(&BTreeMap::new());
         let places = crate::connections::Places::new(100, 100);
-        let service = resp::Service::new(door.clone(), places, keyspaces.clone(), 0, clock.clone());
+        let service = resp::Service::new(door.clone(), places, keyspaces.clone(), 0, first.0.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stop, stopped) = stop::channel();

@@ -46,10 +46,10 @@ pub(super) fn may_begin_again(error: &Error) -> bool {
 }
 
 impl Begun {
-    /// Has the turns of those `keys` of the keyspace `db` whose places stand beside their namespace. All who begin changes name
+    /// Has the turns, for the connection `maker`, of those `keys` of the keyspace `db` whose places stand beside their namespace. All who begin changes name
     /// namespaces in the same order, that of the keyspace, so that none waits for one who waits for it.
     pub(super) async fn new(
-        db: u32,
+        (db, maker): (u32, Option<u64>),
         keys: &[Bytes],
         namespaces: Vec<(&Namespace<Blob>, Vec<usize>)>,
     ) -> Result<Self, Error> {
@@ -59,7 +59,8 @@ impl Begun {
             own.sort_unstable();
             own.dedup();
             let texts: Vec<&[u8]> = own.iter().map(AsRef::as_ref).collect();
-            let change = namespace.begin_change(&texts).await?;
+            let mut change = namespace.begin_change(&texts).await?;
+            maker.into_iter().for_each(|maker| change.by(maker));
             parts.push(Part {
                 keys: own,
                 change,

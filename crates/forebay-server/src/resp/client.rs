@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use forebay_wire::resp::{ClientAttribute, ClientCommand, ClientFilter, Hello, Replying, describe, reply};
 
 use super::session::{Session, Silence};
+use super::tracking::{self, Asked, Tracked};
 use super::{Service, rights};
 
 /// Chooses the version of the protocol, and describes the server.
@@ -88,6 +89,18 @@ pub(super) fn client(asked: ClientCommand, service: &Service, session: &mut Sess
                 Replying::Skip => silence.next = !silence.off,
             }
         }
+        ClientCommand::Track(asked) => tracking::carry_out(Asked::Track(asked), service, session, out),
+        ClientCommand::TrackNothing => {
+            session.tracked = None;
+            reply::ok(out);
+        }
+        ClientCommand::Caching { keeps } => {
+            tracking::carry_out(Asked::Caching(keeps), service, session, out);
+        }
+        ClientCommand::GetRedirection => {
+            reply::integer(out, session.tracked.as_ref().map_or(-1, Tracked::redirect));
+        }
+        ClientCommand::TrackingInfo => tracking::info(session, out),
         ClientCommand::Help => describe::help(out, "CLIENT"),
     }
 }

@@ -11,6 +11,7 @@ use forebay::rt::{Clock, Mutex, Tick};
 use forebay_wire::resp::{ClientFilter, ClientKind};
 use tokio::sync::{Notify, watch};
 
+use super::inbox::Sender;
 use super::session::Session;
 use crate::access::DEFAULT_NAME;
 use crate::stop::Stop;
@@ -40,6 +41,8 @@ pub(super) struct Client {
     noted: Mutex<Noted>,
     /// It is to end.
     killed: Notify,
+    /// For what it is sent without asking.
+    pub(super) inbox: Sender,
 }
 
 /// What a connection was when it was last idle, or began to wait.
@@ -52,6 +55,8 @@ struct Noted {
     db: u32,
     version: i64,
     subscribed: [usize; 2],
+    /// What it tracks, as letters, and who is told instead.
+    tracked: Option<(String, i64)>,
     waiting: Option<usize>,
     command: &'static str,
     at: Tick,
@@ -63,13 +68,23 @@ impl Clients {
     }
 
     /// Notes a connection of this number, until what it is given is dropped.
-    pub(super) fn enter(self: &Arc<Self>, id: i64, from: SocketAddr, to: SocketAddr) -> Connected {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        id: i64,
+        (from, to): (SocketAddr, SocketAddr),
+        inbox: Sender,
+    ) -> Connected {
         let since = self.clock.now();
         let user = Bytes::from_static(DEFAULT_NAME.as_bytes());
         let noted = Mutex::new(Noted { user, at: since, ..Noted::default() });
-        let client = Arc::new(Client { id, from, to, since, noted, killed: Notify::new() });
+        let client = Arc::new(Client { id, from, to, since, noted, killed: Notify::new(), inbox });
         self.connected.lock().insert(id, Arc::clone(&client));
         Connected { clients: Arc::clone(self), client }
+    }
+
+    /// The connection of this number.
+    pub(super) fn find(&self, id: i64) -> Option<Arc<Client>> {
+        self.connected.lock().get(&id).cloned()
     }
 
     /// How many there are.
@@ -181,6 +196,7 @@ impl Noted {
             db: session.db,
             version: session.version.number(),
             subscribed: session.subscriptions.counts(),
+            tracked: session.tracked.as_ref().map(|tracked| (tracked.flags(), tracked.redirect())),
             waiting: session.queue.as_ref().map(super::transaction::Queue::len),
             command: session.command,
             at,
@@ -216,17 +232,18 @@ impl Client {
         let noted = self.noted.lock();
         let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
         let [channels, patterns] = noted.subscribed;
-        let flags = match (noted.waiting, channels + patterns) {
-            (Some(_), _) => "x",
-            (None, 0) => "N",
-            (None, _) => "P",
-        };
+        let mut flags = String::new();
+        flags.push_str(if channels + patterns > 0 { "P" } else { "" });
+        flags.push_str(if noted.waiting.is_some() { "x" } else { "" });
+        flags.push_str(noted.tracked.as_ref().map_or("", |(tracked, _)| tracked));
+        let flags = if flags.is_empty() { "N" } else { &flags };
+        let redirect = noted.tracked.as_ref().map_or(-1, |(_, redirect)| *redirect);
         let waiting = noted.waiting.and_then(|waiting| i64::try_from(waiting).ok()).unwrap_or(-1);
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
             "id={} addr={} laddr={} name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} \
-             multi={waiting} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={}",
+             multi={waiting} cmd={} user={} redir={redirect} resp={} lib-name={} lib-ver={}",
             self.id,
             self.from,
             self.to,

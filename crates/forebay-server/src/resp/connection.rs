@@ -193,6 +193,15 @@ async fn last(from: &mut ReadHalf<'_>, input: &mut BytesMut) -> Option<io::Resul
     }
 }
 
+/// Writes the messages that wait.
+async fn send_waiting(session: &Session, replies: &mut Replies<'_>) -> io::Result<()> {
+    while let Some(message) = session.inbox.at_hand() {
+        session.write(&message, &mut replies.out);
+        replies.send_if_many().await?;
+    }
+    Ok(())
+}
+
 async fn converse(
     from: &mut ReadHalf<'_>,
     replies: &mut Replies<'_>,
@@ -204,10 +213,7 @@ async fn converse(
     let mut patience = pin!(service.clock.sleep(UNKNOWN_FOR));
     loop {
         // What waits comes before the replies: one of them may end what it was sent for.
-        while let Some(message) = session.inbox.at_hand() {
-            session.write(&message, &mut replies.out);
-            replies.send_if_many().await?;
-        }
+        send_waiting(session, replies).await?;
         if session.rights.have_changed() {
             rights::judge_again(session);
             if session.closing {
@@ -232,6 +238,10 @@ async fn converse(
             if session.closing {
                 session.tally.end(&service.asked, session.id);
                 return replies.close().await.map(|()| End::Ours);
+            }
+            // Behind the reply, as Redis does: what the command itself has made of no use.
+            if session.tracked.is_some() {
+                send_waiting(session, replies).await?;
             }
             replies.send_if_many().await?;
         }

@@ -64,10 +64,10 @@ async fn answered(
     let answer = &mut Answer::new(out, session.version);
     let done = match usage {
         KeyUse::None => Ok(()),
-        KeyUse::Inspect => inspect(data, keys, keyspace, answer).await,
-        KeyUse::Read => read(data, keys, keyspace, answer).await,
+        KeyUse::Inspect => inspect(data, keys, keyspace, session, answer).await,
+        KeyUse::Read => read(data, keys, keyspace, session, answer).await,
         KeyUse::Write | KeyUse::Mark | KeyUse::Remove => {
-            change(data, keys, keyspace, (session.db, &service.watches), answer).await
+            change(data, keys, keyspace, session, &service.watches, answer).await
         }
     };
     if let Err(refused) = done {
@@ -91,7 +91,11 @@ pub(super) enum Failed {
 /// Answers the string that a key has.
 pub(super) async fn get(key: &[u8], session: &Session, out: &mut BytesMut) {
     match session.namespace(key) {
-        Some(namespace) => string(namespace.read(key).await, session.version, out),
+        Some(namespace) => {
+            let read = namespace.read(key).await;
+            read.iter().for_each(|read| session.saw(key, &read.outcome));
+            string(read, session.version, out);
+        }
         None => reply::null(out, session.version),
     }
 }
@@ -113,7 +117,9 @@ async fn mget(keys: &[Bytes], session: &Session, replies: &mut Replies<'_>) -> i
     let version = session.version;
     Answer::new(&mut replies.out, version).array(keys.len());
     for keys in keys.chunks(TOGETHER_MAX) {
-        for read in read_many(keys, session.keyspace.as_deref()).await {
+        let reads = read_many(keys, session.keyspace.as_deref()).await;
+        for (key, read) in keys.iter().zip(reads) {
+            read.iter().flatten().for_each(|read| session.saw(key, &read.outcome));
             let mut answer = Answer::new(&mut replies.out, version);
             match read {
                 Some(Ok(Read { value: Some(Value::Blob(blob)), .. })) => answer.bulk(blob.as_bytes()),
@@ -170,11 +176,12 @@ async fn inspect(
     data: &Data,
     keys: &[Bytes],
     keyspace: &Keyspace,
+    session: &Session,
     answer: &mut Answer<'_>,
 ) -> Result<(), Failed> {
     if let Data::Hash(HashCommand::Exists { key, field }) = data {
         let cell = match keyspace.find(key) {
-            Some(namespace) => Cell::new(field_held(key, field, namespace).await?, None),
+            Some(namespace) => Cell::new(field_held(key, field, namespace, session).await?, None),
             None => Cell::default(),
         };
         return Ok(values::run(data, &mut View::new([(key.clone(), cell)]), answer)?);
@@ -215,19 +222,21 @@ async fn read(
     data: &Data,
     keys: &[Bytes],
     keyspace: &Keyspace,
+    session: &Session,
     answer: &mut Answer<'_>,
 ) -> Result<(), Failed> {
     if let Some((key, fields)) = fields_of(data)
         && let Some(namespace) = keyspace.find(key)
         && namespace.policy().writes != Writes::Store
     {
-        let cell = Cell::new(fields_read(key, &fields, namespace).await?, None);
+        let cell = Cell::new(fields_read(key, &fields, namespace, session).await?, None);
         return Ok(values::run(data, &mut View::new([(key.clone(), cell)]), answer)?);
     }
     let mut cells = Vec::with_capacity(keys.len());
     for (key, read) in keys.iter().zip(read_many(keys, Some(keyspace)).await) {
         if let Some(read) = read {
             let Read { value, outcome } = read?;
+            session.saw(key, &outcome);
             cells.push((key.clone(), Cell::new(value, ending(Some(outcome.fresh_for)))));
         }
     }
@@ -252,9 +261,11 @@ async fn fields_read(
     key: &[u8],
     fields: &[&[u8]],
     namespace: &Namespace<Blob>,
+    session: &Session,
 ) -> Result<Option<Value>, Error> {
     let mut hash = Hash::partial();
     for (field, read) in fields.iter().zip(namespace.read_fields(key, fields).await?) {
+        session.saw(key, &read.outcome);
         match read.value {
             Some(value) => hash.set(field, value),
             None => hash.remove(field),
@@ -264,9 +275,14 @@ async fn fields_read(
 }
 
 /// A hash in which this field is known, as far as that is so without a load: in what is held of a copy, or in a store.
-async fn field_held(key: &[u8], field: &[u8], namespace: &Namespace<Blob>) -> Result<Option<Value>, Error> {
+async fn field_held(
+    key: &[u8],
+    field: &[u8],
+    namespace: &Namespace<Blob>,
+    session: &Session,
+) -> Result<Option<Value>, Error> {
     if namespace.takes_changes() {
-        return fields_read(key, &[field], namespace).await;
+        return fields_read(key, &[field], namespace, session).await;
     }
     let value = namespace.read_field_now(key, field)?.and_then(|read| read.value);
     Ok(value.map(|value| Hash::whole([(field, value)]).into()))
@@ -282,16 +298,18 @@ async fn change(
     data: &Data,
     keys: &[Bytes],
     keyspace: &Keyspace,
-    (db, watches): (u32, &Arc<Watches>),
+    session: &Session,
+    watches: &Arc<Watches>,
     answer: &mut Answer<'_>,
 ) -> Result<(), Failed> {
+    let (db, maker) = (session.db, session.maker());
     let takes_changes = |key: &Bytes| keyspace.find(key).is_none_or(Namespace::takes_changes);
     if !keys.iter().all(takes_changes) {
         let written = cached::write(data, keyspace, answer).await;
         watches.changed(db, keys);
         return written;
     }
-    if let Some((key, value, ttl)) = plain_set(data)
+    if let Some((key, value, ttl)) = plain_set(data).filter(|_| maker.is_none())
         && let Some(namespace) = keyspace.find(key)
     {
         let set = namespace.set_key(key, Blob::opaque(value).into(), ttl).await;
@@ -303,7 +321,7 @@ async fn change(
     }
     let answered = answer.len();
     for tries_left in (0..TRIES_MAX).rev() {
-        let mut begun = Begun::new(db, keys, by_namespace(keys, keyspace)).await?;
+        let mut begun = Begun::new((db, maker), keys, by_namespace(keys, keyspace)).await?;
         let mut view = begun.view();
         values::run(data, &mut view, answer)?;
         match begun::commit(vec![(begun, view)], watches).await {

@@ -12,7 +12,7 @@ use forebay_wire::resp::{
 use super::connection::Replies;
 use super::session::Session;
 use super::transaction::{self, Queue};
-use super::{Service, client, data, freshness, keyspace, operators, pubsub, rights, server};
+use super::{Service, client, data, freshness, keyspace, operators, pubsub, rights, server, tracking};
 
 /// Carries out one request and writes its one reply, unless the client asked for none.
 ///
@@ -97,13 +97,29 @@ async fn answer(
         reply::error(&mut replies.out, &refusal);
         return Ok(());
     }
-    match asked {
-        Ok(command) => carry_out(request, spec, command, service, session, replies).await,
+    let done = match asked {
+        Ok(command) => {
+            // Before it looks: who changes what it reads tells it from then on.
+            session.reading = session.keyspace.as_deref().and_then(|keyspace| {
+                session.tracked.as_ref()?;
+                tracking::reading(session, [(keyspace, spec, request)])
+            });
+            let done = carry_out(request, spec, command, service, session, replies).await;
+            session.reading = None;
+            done
+        }
         Err(error) => {
             reply::error(&mut replies.out, &error.to_string());
             Ok(())
         }
+    };
+    if let Some(tracked) = &mut session.tracked
+        && session.queue.is_none()
+        && !spec.name.starts_with("CLIENT|")
+    {
+        tracked.command_ended();
     }
+    done
 }
 
 /// Carries out one command.

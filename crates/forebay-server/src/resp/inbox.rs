@@ -47,6 +47,15 @@ pub(super) enum Message {
     Line(Bytes),
     /// Nothing: rights may have changed, and the connection is to look.
     Rights,
+    /// Copies of keys are of no use any more.
+    Invalidated {
+        /// The keys; all there are where none are said.
+        keys: Option<Arc<[Bytes]>>,
+        /// It is told for another connection, which has read them.
+        redirected: bool,
+    },
+    /// The connection of this number, which is told for this one, has gone.
+    RedirectionBroken(i64),
 }
 
 impl Message {
@@ -57,6 +66,10 @@ impl Message {
                 Self::Matched { pattern, channel, message } => pattern.len() + channel.len() + message.len(),
                 Self::Line(line) => line.len(),
                 Self::Rights => 0,
+                Self::Invalidated { keys, .. } => {
+                    keys.iter().flat_map(|keys| keys.iter()).map(Bytes::len).sum()
+                }
+                Self::RedirectionBroken(_) => 0,
             }
     }
 
@@ -67,9 +80,37 @@ impl Message {
             Self::Matched { pattern, channel, message } => &[b"pmessage", pattern, channel, message],
             Self::Line(line) => return reply::simple(out, &String::from_utf8_lossy(line)),
             Self::Rights => return,
+            Self::Invalidated { keys, .. } => return invalidated(keys.as_deref(), out, version),
+            Self::RedirectionBroken(id) => {
+                reply::push(out, version, 2);
+                reply::bulk(out, b"tracking-redir-broken");
+                return reply::integer(out, *id);
+            }
         };
         reply::push(out, version, words.len());
         words.iter().for_each(|word| reply::bulk(out, word));
+    }
+}
+
+/// Tells of copies: in RESP2 as a message of a channel.
+fn invalidated(keys: Option<&[Bytes]>, out: &mut BytesMut, version: Version) {
+    match version {
+        Version::Resp3 => {
+            reply::push(out, version, 2);
+            reply::bulk(out, b"invalidate");
+        }
+        Version::Resp2 => {
+            reply::array(out, 3);
+            reply::bulk(out, b"message");
+            reply::bulk(out, b"__redis__:invalidate");
+        }
+    }
+    match keys {
+        Some(keys) => {
+            reply::array(out, keys.len());
+            keys.iter().for_each(|key| reply::bulk(out, key));
+        }
+        None => reply::null(out, version),
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) fn info(service: &Service, asked: &[Bytes]) -> String {
                 env!("CARGO_PKG_VERSION")
             ),
         ),
-        ("Clients", format!("connected_clients:{}\r\n", service.clients.len())),
+        ("Clients", clients(service)),
         ("Memory", format!("maxmemory:{}\r\n", service.memory_bytes)),
         ("Stats", stats(service)),
         ("Replication", "role:master\r\nconnected_slaves:0\r\n".to_owned()),
@@ -43,6 +43,12 @@ pub(super) fn info(service: &Service, asked: &[Bytes]) -> String {
         let _ = write!(text, "{}# {name}\r\n{lines}", if text.is_empty() { "" } else { "\r\n" });
     }
     text
+}
+
+fn clients(service: &Service) -> String {
+    let [tracking, ..] = service.tracking.counts();
+    let connected = service.clients.len();
+    format!("connected_clients:{connected}\r\nblocked_clients:0\r\ntracking_clients:{tracking}\r\n")
 }
 
 /// What has been counted since the start.
@@ -70,8 +76,10 @@ impl Counted {
 /// What has been counted since `CONFIG RESETSTAT`.
 fn stats(service: &Service) -> String {
     let (before, now) = (*service.counted_before.lock(), Counted::now(service));
+    let [_, keys, items, prefixes] = service.tracking.counts();
     format!(
-        "total_commands_processed:{}\r\nkeyspace_hits:{}\r\nkeyspace_misses:{}\r\n",
+        "total_commands_processed:{}\r\nkeyspace_hits:{}\r\nkeyspace_misses:{}\r\n\
+         tracking_total_keys:{keys}\r\ntracking_total_items:{items}\r\ntracking_total_prefixes:{prefixes}\r\n",
         now.commands.saturating_sub(before.commands),
         now.hits.saturating_sub(before.hits),
         now.misses.saturating_sub(before.misses),

@@ -35,10 +35,10 @@ pub(super) async fn carry_out(
         KeyspaceCommand::Keys { pattern } => keys(&pattern, keyspace, out).await,
         KeyspaceCommand::RandomKey => random_key(keyspace, session, out).await,
         KeyspaceCommand::DbSize => count(keyspace, out).await,
-        KeyspaceCommand::FlushDb => flush([keyspace.as_ref()], out).await,
+        KeyspaceCommand::FlushDb => flush([keyspace.as_ref()], service, out).await,
         KeyspaceCommand::FlushAll => {
             let all: Vec<&Keyspace> = session.served.now().all().map(|(_, keyspace)| &**keyspace).collect();
-            flush(all, out).await
+            flush(all, service, out).await
         }
         KeyspaceCommand::SwapDb => Err(Refusal::Swap.into()),
     };
@@ -143,11 +143,18 @@ async fn count(keyspace: &Keyspace, out: &mut BytesMut) -> Result<(), Failed> {
 }
 
 /// Deletes what stores have, and drops copies. Where a namespace fails the others are emptied all the same.
-async fn flush(keyspaces: impl IntoIterator<Item = &Keyspace>, out: &mut BytesMut) -> Result<(), Failed> {
+async fn flush(
+    keyspaces: impl IntoIterator<Item = &Keyspace>,
+    service: &Service,
+    out: &mut BytesMut,
+) -> Result<(), Failed> {
     let mut failed = Ok(());
-    for namespace in keyspaces.into_iter().flat_map(Keyspace::namespaces) {
-        if let Err(error) = namespace.clear().await {
-            failed = Err(error.into());
+    for keyspace in keyspaces {
+        let _told = service.tracking.flush(keyspace.name());
+        for namespace in keyspace.namespaces() {
+            if let Err(error) = namespace.clear().await {
+                failed = Err(error.into());
+            }
         }
     }
     if failed.is_ok() {

@@ -23,6 +23,7 @@ mod rights;
 mod server;
 mod session;
 mod slowlog;
+mod tracking;
 mod transaction;
 mod values;
 mod walk;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use forebay::Forebay;
 use forebay::rt::{Clock, Mutex, Tick};
 use tokio::net::TcpListener;
 
@@ -39,6 +41,7 @@ use self::clients::Clients;
 use self::info::Counted;
 use self::monitor::Monitors;
 use self::pubsub::Channels;
+use self::tracking::Tracking;
 use self::walk::Walks;
 use self::watch::Watches;
 use crate::access::Door;
@@ -64,6 +67,8 @@ pub(crate) struct Service {
     monitors: Arc<Monitors>,
     /// What waits for all connections.
     waiting: inbox::Total,
+    /// Who is told when what he has read is of no use any more.
+    tracking: Arc<Tracking>,
     /// Keys that connections watch.
     watches: Arc<Watches>,
     /// What had been counted when counting began anew.
@@ -88,8 +93,9 @@ impl Service {
         places: Arc<Places>,
         keyspaces: Keyspaces,
         memory_bytes: u64,
-        clock: Clock,
+        engine: Forebay,
     ) -> Self {
+        let clock = engine.clock().clone();
         let started = clock.now();
         Self {
             door,
@@ -99,6 +105,7 @@ impl Service {
             channels: Arc::default(),
             monitors: Arc::default(),
             waiting: inbox::Total::default(),
+            tracking: Arc::new(Tracking::new(engine)),
             watches: Arc::default(),
             counted_before: Mutex::default(),
             memory_bytes,
@@ -146,5 +153,6 @@ pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>, stop: St
             }
         }
     };
-    connections::accept(listener, &places, NO_PLACE, stop.clone(), connection).await;
+    let accepting = connections::accept(listener, &places, NO_PLACE, stop.clone(), connection);
+    tokio::join!(accepting, service.tracking.look_after(service.keyspaces.view(), stop.clone()));
 }

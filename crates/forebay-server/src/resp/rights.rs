@@ -56,6 +56,12 @@ impl Rights {
         &self.name
     }
 
+    /// Whether it may read every key of the keyspace of this name.
+    pub(super) fn read_all_of(&self, keyspace: &str) -> bool {
+        let allows = |access: &Arc<Access>| access.allows_keyspace(keyspace, Right::Read);
+        self.everything || self.access.as_ref().is_some_and(allows)
+    }
+
     /// What it may send.
     pub(super) fn limits(&self) -> &'static Limits {
         if self.access.is_some() { &Limits::AUTHENTICATED } else { &Limits::UNAUTHENTICATED }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
-use forebay::{Blob, Keyspace, Namespace};
+use forebay::{Blob, Keyspace, Namespace, ReadOutcome};
 use forebay_wire::resp::Version;
 
 use super::Service;
@@ -14,6 +14,7 @@ use super::inbox::{Inbox, Message, WAITING_MAX};
 use super::monitor::Monitoring;
 use super::pubsub::Subscriptions;
 use super::rights::Rights;
+use super::tracking::{Reading, Tracked};
 use super::transaction::Queue;
 use super::watch::Watch;
 use crate::keyspaces::View;
@@ -45,6 +46,10 @@ pub(super) struct Session {
     pub(super) inbox: Inbox,
     /// The channels whose messages it is sent.
     pub(super) subscriptions: Subscriptions,
+    /// It is told when what it has read is of no use any more.
+    pub(super) tracked: Option<Tracked>,
+    /// What it reads by the command that is carried out, where it tracks that.
+    pub(super) reading: Option<Reading>,
     /// It is sent what others ask for.
     pub(super) monitoring: Option<Monitoring>,
     /// Commands that wait for `EXEC`, between `MULTI` and that.
@@ -90,10 +95,11 @@ impl Session {
     pub(super) fn new(service: &Service, from: SocketAddr, to: SocketAddr, stop: Stop) -> Self {
         let id = service.next_connection.fetch_add(1, Ordering::Relaxed);
         let served = service.keyspaces.view();
+        let inbox = Inbox::new(&service.waiting);
         Self {
             id,
             rights: Rights::new(&service.door),
-            connected: service.clients.enter(id, from, to),
+            connected: service.clients.enter(id, (from, to), inbox.sender()),
             command: "",
             db: 0,
             keyspace: served.now().numbered(0).cloned(),
@@ -103,8 +109,10 @@ impl Session {
             library: Bytes::new(),
             library_version: Bytes::new(),
             silence: Silence::default(),
-            inbox: Inbox::new(&service.waiting),
+            inbox,
             subscriptions: Subscriptions::new(id, &service.channels),
+            tracked: None,
+            reading: None,
             monitoring: None,
             queue: None,
             held: None,
@@ -121,6 +129,7 @@ impl Session {
         self.write_waiting(out);
         self.subscriptions.forget();
         self.monitoring = None;
+        self.tracked = None;
         self.rights = Rights::new(&service.door);
         self.db = 0;
         self.keyspace = self.served.now().numbered(0).cloned();
@@ -133,7 +142,8 @@ impl Session {
 
     /// Is sent nothing more without asking; whether it would have been.
     pub(super) fn hear_no_more(&mut self) -> bool {
-        let heard = self.monitoring.take().is_some() | (self.subscriptions.len() > 0);
+        let heard =
+            self.monitoring.take().is_some() | self.tracked.take().is_some() | (self.subscriptions.len() > 0);
         self.subscriptions.leave();
         self.subscriptions.forget();
         heard
@@ -147,6 +157,10 @@ impl Session {
             Message::Rights => false,
             Message::Published { channel, .. } => self.subscriptions.has_channel(channel),
             Message::Matched { pattern, .. } => self.subscriptions.has_pattern(pattern),
+            Message::Invalidated { redirected, .. } => {
+                self.version == Version::Resp3 || *redirected && self.subscriptions.len() > 0
+            }
+            Message::RedirectionBroken(_) => self.version == Version::Resp3,
         };
         if wanted {
             message.write(out, self.version);
@@ -159,6 +173,10 @@ impl Session {
         let mut held = self.held.take();
         for message in self.inbox.take() {
             match &mut held {
+                // What a transaction has read stands in its reply: that copies of it are of no use comes after.
+                Some(_) if matches!(message, Message::Invalidated { .. }) => {
+                    self.inbox.sender().send(message);
+                }
                 Some(held) if held.len() > WAITING_MAX => self.closing = true,
                 Some(held) => self.write(&message, held),
                 None => self.write(&message, out),
@@ -172,6 +190,9 @@ impl Session {
         let Some(keyspace) = self.served.now().numbered(db) else { return false };
         self.db = db;
         self.keyspace = Some(Arc::clone(keyspace));
+        if let Some(tracked) = &self.tracked {
+            tracked.select(keyspace.name());
+        }
         true
     }
 
@@ -186,6 +207,19 @@ impl Session {
     /// Finds its keyspace anew among those that were looked at.
     pub(super) fn follow(&mut self) {
         self.keyspace = self.served.now().numbered(self.db).cloned();
+    }
+
+    /// Notes what is read of a key.
+    pub(super) fn saw(&self, key: &[u8], outcome: &ReadOutcome) {
+        if let Some(reading) = &self.reading {
+            reading.saw(key, outcome);
+        }
+    }
+
+    /// The number by which changes are told to be its own, where that makes a difference.
+    pub(super) fn maker(&self) -> Option<u64> {
+        self.tracked.as_ref().filter(|tracked| tracked.is_without_loop())?;
+        u64::try_from(self.id).ok()
     }
 
     /// The namespace of its keyspace that `key` belongs to.

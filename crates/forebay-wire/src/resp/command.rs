@@ -19,6 +19,7 @@ pub(super) mod scan;
 pub(super) mod server;
 pub(super) mod sorted_set;
 pub(super) mod string;
+mod tracking;
 pub(super) mod transaction;
 
 use std::fmt;
@@ -46,6 +47,7 @@ pub use sorted_set::{
     SortedSetError, Span,
 };
 pub use string::{Condition, Expiry, Set, StringCommand};
+pub use tracking::Tracking;
 pub use transaction::TransactionCommand;
 
 /// A request whose meaning is clear. The bytes in it share the buffer that the request arrived in.
@@ -353,6 +355,9 @@ pub enum CommandError {
         /// `lib-name` or `lib-ver`.
         attribute: &'static str,
     },
+    /// `CLIENT TRACKING` with more than one `REDIRECT`.
+    #[error("ERR A client can only redirect to a single other client")]
+    RedirectTwice,
     /// `CLIENT PAUSE` for a time that is no number.
     #[error("ERR timeout is not an integer or out of range")]
     PauseTime,

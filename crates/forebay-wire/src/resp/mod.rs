@@ -28,7 +28,7 @@ pub use command::{
     Combination, CombineOptions, Combined, Command, CommandError, CommandFilter, Comparison, Condition,
     Credentials, Data, DeadLetters, Describe, End, Expire, ExpireIf, Expiry, FreshnessCommand, HashCommand,
     Hello, KeyCommand, KeyspaceCommand, Lcs, LcsAnswer, Moment, PubSubCommand, Replying, Scan, ScanOptions,
-    Selection, ServerCommand, Set, Slowlog, SortedSetCommand, SortedSetError, Span, StringCommand,
+    Selection, ServerCommand, Set, Slowlog, SortedSetCommand, SortedSetError, Span, StringCommand, Tracking,
     TransactionCommand, parse, resolve,
 };
 pub use decode::{Limits, ProtocolError, State, VALUE_BYTES_MAX, decode};

@@ -175,7 +175,7 @@ fn help_lists_the_sub_commands() {
     let mut out = BytesMut::new();
     describe::help(&mut out, "CLIENT");
     expect![[r#"
-        *29
+        *37
         +CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
         +ID
         +    Answers the number of this connection.
@@ -193,6 +193,14 @@ fn help_lists_the_sub_commands() {
         +    Is taken for what it is: no connection is ended for want of memory.
         +NO-TOUCH ON | OFF
         +    Is taken, and changes nothing: what is read counts as used.
+        +TRACKING ON | OFF [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]
+        +    Has this connection, or another, told when what it has read is of no use any more.
+        +CACHING YES | NO
+        +    Says whether what the next command reads is kept by the client.
+        +GETREDIR
+        +    Answers the number of the connection that is told instead of this one: 0 for none, -1 without tracking.
+        +TRACKINGINFO
+        +    Answers what this connection is told of.
         +LIST [TYPE NORMAL | MASTER | REPLICA | PUBSUB] [ID client-id [client-id ...]]
         +    Describes connections, each in one line.
         +KILL ip:port | [ID client-id | ADDR ip:port | LADDR ip:port | TYPE type | USER username | SKIPME YES | NO ...]

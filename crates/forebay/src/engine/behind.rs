@@ -128,7 +128,11 @@ impl Core {
                 return;
             }
             let turns = if batch.len() == 1 { 0 } else { TURNS_MAX };
+            let heard = self.common.changes.are_heard();
+            let written = batch.iter().filter(|_| heard);
+            let changed: Vec<Arc<[u8]>> = written.filter_map(|waiting| waiting.lays()).collect();
             let overtaken = behind.commit(batch, || self.clock.now()).await;
+            changed.iter().for_each(|key| self.tell_changed(key, 0));
             self.counters.behind(BehindEnd::Overtaken, overtaken);
             let mut came = 0;
             for _ in 0..turns {

@@ -9,7 +9,7 @@ use super::namespace::NamespaceBuilder;
 use super::{shared, upkeep};
 use crate::error::Error;
 use crate::log::{Reach, Record, Verb};
-use crate::observe::ReachKind;
+use crate::observe::{Listener, Listening, ReachKind};
 use crate::rt::{Clock, Tasks, Tick};
 use crate::tier::memory::MemoryTier;
 use crate::tier::shared::SharedTier;
@@ -123,6 +123,12 @@ impl Forebay {
         let Some(shared) = &self.common.shared else { return Ok(true) };
         let asked = shared.acknowledged(wait).await;
         asked.map_err(|error| Error::Unconfirmed { cause: Some(Arc::new(error)) })
+    }
+
+    /// Has `listener` told of every change of a value, in all keyspaces, until what is given is dropped. It is called by those who make the
+    /// changes: it must be quick, and may not call the engine.
+    pub fn listen(&self, listener: Arc<dyn Listener>) -> Listening {
+        self.common.changes.listen(listener)
     }
 
     /// How many invalidations wait for a shared tier that could not be told.

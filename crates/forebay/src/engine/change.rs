@@ -28,6 +28,7 @@ pub struct KeysChange {
     core: Arc<Core>,
     turn: Turn,
     slots: Vec<Slot>,
+    by: u64,
 }
 
 /// One key within a change.
@@ -127,6 +128,12 @@ impl KeysChange {
         &mut self.slots
     }
 
+    /// Says who makes the change: a number of the caller's own, other than 0, that whoever listens is told with it
+    /// ([`Change::Key`](crate::observe::Change::Key)).
+    pub fn by(&mut self, who: u64) {
+        self.by = who;
+    }
+
     /// Does all of it, and lets other writers go on. What was not changed is not written. A store is told by a task of the engine's, so
     /// that a caller who goes away leaves it done, or not begun. Where memory has the only copy this does not wait, and finds out whether
     /// what was shown was there at one moment: commit a change there even if it only reads.
@@ -136,10 +143,10 @@ impl KeysChange {
     /// [`Error::StoreUnconfirmed`]: all of it may have been done, and may not be durable. [`Error::ChangedMeanwhile`]: nothing was
     /// done, since a writer who takes no turn changed or dropped one of the keys, where memory has the only copy; begin again.
     pub async fn commit(self) -> Result<(), Error> {
-        let Self { core, turn, slots } = self;
+        let Self { core, turn, slots, by } = self;
         match &core.store {
-            Some(stored) => core.commit_stored(stored, turn, slots).await,
-            None => core.commit_held(turn, slots),
+            Some(stored) => core.commit_stored(stored, turn, slots, by).await,
+            None => core.commit_held(turn, slots, by),
         }
     }
 }
@@ -261,7 +268,7 @@ impl Core {
             Some(stored) => self.stored_slots(stored, keys).await?,
             None => self.held_slots(keys)?,
         };
-        Ok(KeysChange { core: Arc::clone(self), turn, slots })
+        Ok(KeysChange { core: Arc::clone(self), turn, slots, by: 0 })
     }
 
     /// Counts how the writes of a change ended.

@@ -37,7 +37,7 @@ impl Core {
     }
 
     /// Changes what is held as `slots` say, all of it or nothing.
-    pub(super) fn commit_held(&self, turn: Turn, slots: Vec<Slot>) -> Result<(), Error> {
+    pub(super) fn commit_held(&self, turn: Turn, slots: Vec<Slot>, by: u64) -> Result<(), Error> {
         let made = self.together.make();
         let marks = self.together.mark(slots.iter().map(|slot| slot.key.clone()).collect());
         // A record that comes while it is made comes after it.
@@ -50,12 +50,15 @@ impl Core {
             Ok(writes)
         });
         let writes = changed.inspect_err(|error| self.counters.wrote(error.into()))?;
+        let mut changed = Vec::with_capacity(writes.len());
         for (slot, held) in writes {
             self.hold_changed(&slot, held);
             self.counters.wrote(WriteOutcome::Kept);
-            self.note(&slot.key, What::Written);
+            self.remember(&slot.key, What::Written);
+            changed.push(slot.key);
         }
         drop((marks, made, turn));
+        changed.iter().for_each(|key| self.tell_changed(key, by));
         Ok(())
     }
 

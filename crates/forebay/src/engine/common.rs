@@ -11,7 +11,7 @@ use super::replace::Leftovers;
 use super::shared::Shared;
 use crate::error::{Cause, Error};
 use crate::log::{Group, Groups, Limits, LocalLog, Reach, Record};
-use crate::observe::Events;
+use crate::observe::{Change, Changes, Events};
 use crate::rt::{Clock, Mutex, Tasks};
 use crate::tier::memory::{EvictionPolicy, MemoryTier};
 use crate::tier::shared::{Owner, SharedTier};
@@ -50,6 +50,8 @@ pub(super) struct Common {
     log: LocalLog,
     pub(super) shared: Option<Arc<Shared>>,
     pub(super) events: Events,
+    /// Whoever is told of changes.
+    pub(super) changes: Arc<Changes>,
     /// The feeds that are followed.
     pub(super) feeds: Mutex<Vec<Arc<Followed>>>,
     namespaces: Mutex<Vec<Enrolled>>,
@@ -78,6 +80,7 @@ impl Common {
             upkeep,
             groups: Arc::new(Groups::new(LIMITS)),
             events: Events::default(),
+            changes: Arc::default(),
             feeds: Mutex::default(),
             namespaces: Mutex::default(),
             leftovers: Mutex::default(),
@@ -244,6 +247,39 @@ impl Common {
             core.others_may_exist();
         }
         self.groups.remember_all(at, &groups, *verb);
+        self.tell_changed(record);
+    }
+
+    /// Tells whoever listens of what a record of a group takes in. Nobody knows the tags of what has been read: a tag's record is told as
+    /// one of every copy.
+    fn tell_changed(&self, record: &Record) {
+        let Record { keyspace, reach, .. } = record;
+        match reach {
+            // Told with the key.
+            Reach::Key { .. } | Reach::Field { .. } => {}
+            Reach::Prefix { namespace, prefix } => {
+                self.changes.tell(keyspace, Change::Prefix { namespace, prefix });
+            }
+            Reach::Namespace(name) => {
+                self.all_copies(|core| *core.owner.keyspace == **keyspace && core.name == *name)
+            }
+            Reach::Tag(_) | Reach::All => self.all_copies(|core| *core.owner.keyspace == **keyspace),
+        }
+    }
+
+    /// Tells whoever listens that every copy of these namespaces may be another.
+    fn all_copies(&self, of: impl Fn(&Core) -> bool) {
+        if !self.changes.are_heard() {
+            return;
+        }
+        for core in self.namespaces().iter().filter(|core| core.store.is_none() && of(core)) {
+            core.tell_all_changed();
+        }
+    }
+
+    /// Tells whoever listens that records were missed, so that any copy may be another.
+    pub(super) fn missed_records(&self) {
+        self.all_copies(|_| true);
     }
 
     /// Applies a record that has no place in the log yet: to what is held and to the loads in flight.
@@ -253,6 +289,7 @@ impl Common {
                 core.heed_unplaced(&record.reach, record.verb);
             }
         }
+        self.tell_changed(record);
     }
 
     /// Counts and notes that the shared tier refuses to be told of `record`.

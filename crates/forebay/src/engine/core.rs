@@ -15,7 +15,7 @@ use crate::loader::{Flights, Gather, Queue, Throttle};
 use crate::log::{About, Groups, SUSPECT_AFTER, Verdict as Validity};
 use crate::namespace::pattern::Pattern;
 use crate::namespace::{Policy, TagTemplate};
-use crate::observe::{Counters, What};
+use crate::observe::{Change, Counters, What};
 use crate::protection::{Breaker, Filter};
 use crate::rt::atomic::AtomicBool;
 use crate::rt::planted::{Bug, planted};
@@ -145,9 +145,49 @@ impl Core {
         self.groups.verdict(&about, since)
     }
 
-    /// Remembers what happened to `key`, for whoever asks why.
+    /// Remembers what happened to `key`, for whoever asks why, and tells whoever listens where its value may be another by that.
     pub(super) fn note(&self, key: &[u8], what: What) {
+        self.remember(key, what);
+        match what {
+            What::Written | What::Invalidated { .. } | What::Expired { .. } => self.tell_changed(key, 0),
+            What::LoadBegan { .. }
+            | What::Filled { .. }
+            | What::Refused { .. }
+            | What::Failed { .. }
+            | What::Untold
+            | What::Withheld
+            | What::ServedStale { .. } => {}
+        }
+    }
+
+    /// Remembers what happened to `key`, for whoever asks why; who listens is told by the caller.
+    pub(super) fn remember(&self, key: &[u8], what: What) {
         self.common.events.record(self.clock.now(), self.id, key, what);
+    }
+
+    /// Tells whoever listens that `key` may have another value from now on.
+    pub(super) fn tell_changed(&self, key: &[u8], by: u64) {
+        let changes = &self.common.changes;
+        if changes.are_heard() {
+            let key = self.pattern.whole(key);
+            changes.tell(&self.owner.keyspace, Change::Key { namespace: &self.name, key: &key, by });
+        }
+    }
+
+    /// Tells whoever listens that every key may have another value from now on.
+    pub(super) fn tell_all_changed(&self) {
+        let all = Change::Prefix { namespace: &self.name, prefix: self.pattern.literal_prefix() };
+        self.common.changes.tell(&self.owner.keyspace, all);
+    }
+
+    /// Tells whoever listens that a load that began at `began` brought something else for `key`.
+    pub(super) fn tell_loaded(&self, key: &[u8], began: Tick) {
+        let changes = &self.common.changes;
+        // What a store has changes by nothing that is not told.
+        if changes.are_heard() && self.store.is_none() {
+            let key = self.pattern.whole(key);
+            changes.tell(&self.owner.keyspace, Change::Loaded { namespace: &self.name, key: &key, began });
+        }
     }
 
     /// What it remembers beside what it holds, in bytes.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::change::is_same;
 use super::core::{Core, tells_absence};
 use super::load::Departure;
 use crate::loader::{Flight, Landing};
@@ -90,8 +91,13 @@ impl Core {
     /// # Errors
     /// Why it is not held.
     pub(super) fn store(&self, departure: &Departure, mut held: Held, tier: Tier) -> Result<(), Refusal> {
-        let key = departure.key();
-        let settle = self.fence(departure);
+        let (key, began) = (departure.key(), held.began);
+        let (fence, mut is_same) = (self.fence(departure), false);
+        let settle = |before: Option<&Held>, fill: &mut Held| {
+            let admitted = fence(before, fill);
+            is_same = self.is_as_before(departure, before, fill);
+            admitted
+        };
         if let Some(span) = self.policy.memory_max_age {
             let forgotten = self.clock.now().after(span);
             held.fresh_until = held.fresh_until.min(forgotten);
@@ -118,7 +124,26 @@ impl Core {
                 self.note(key, What::Refused { reason });
             }
         }
+        // What was fenced off is told by what did so; what is held otherwise stays as it was told.
+        if !is_same && !matches!(stored, Err(Refusal::Fenced)) {
+            self.tell_loaded(key, began);
+        }
         stored
+    }
+
+    /// Whether what a load brings changes nothing for a reader of what was there before: of a field that is not known, as far as that is
+    /// what is missing.
+    fn is_as_before(&self, departure: &Departure, before: Option<&Held>, fill: &Held) -> bool {
+        if departure.field().is_some() && before.is_some_and(|before| self.is_fresh(departure.key(), before))
+        {
+            return true;
+        }
+        let before = before.map(|before| before.value.as_ref()).or_else(|| departure.replaces().map(Some));
+        match (before, &fill.value) {
+            (Some(Some(before)), Some(now)) => is_same(before, now),
+            (Some(None), None) => true,
+            _ => false,
+        }
     }
 
     /// What a load brought has expired on its way: what is held is older still and may not outlive it, unless `settle` says

@@ -16,6 +16,7 @@ impl Core {
         let outcome = ReadOutcome {
             tier: Tier::Nowhere,
             freshness: Freshness::Absent,
+            began: Tick::default(),
             age: Duration::ZERO,
             fresh_for: Duration::ZERO,
             stale_for: Duration::ZERO,

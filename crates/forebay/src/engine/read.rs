@@ -593,6 +593,7 @@ pub(super) fn outcome(
     ReadOutcome {
         tier,
         freshness,
+        began,
         age: now.since(began),
         fresh_for: fresh_until.since(now),
         stale_for: now.since(fresh_until),

@@ -347,6 +347,7 @@ impl Shared {
             for core in common.namespaces() {
                 core.others_may_exist();
             }
+            common.missed_records();
         }
         for (position, record) in &batch.records {
             if let Some(at) = common.groups.place(Cursor { epoch, position: *position })

@@ -88,7 +88,7 @@ impl Core {
         let begun = self.begin_stored(stored, key).await;
         let (turn, mut slot) = begun.inspect_err(|error| self.counters.wrote(error.into()))?;
         let result = change(slot.value_mut());
-        self.commit_stored(stored, turn, vec![slot]).await?;
+        self.commit_stored(stored, turn, vec![slot], 0).await?;
         Ok(result)
     }
 
@@ -125,7 +125,7 @@ impl Core {
             Some(ttl) => slot.ends_after(ttl),
             None => slot.never_ends(),
         };
-        self.commit_stored(stored, turn, vec![slot]).await?;
+        self.commit_stored(stored, turn, vec![slot], 0).await?;
         Ok(is_there)
     }
 
@@ -144,6 +144,7 @@ impl Core {
                 let cleared = catching_panic(clear).await.unwrap_or_else(panicked);
                 if cleared.as_ref().map_or_else(StoreError::unknown_outcome, |()| true) {
                     core.drop_where(Verb::Invalidate, |_, _| true);
+                    core.tell_all_changed();
                 }
                 drop(alone);
                 cleared.map_err(|error| core.store_failed(&error))
@@ -168,7 +169,7 @@ impl Core {
     async fn write_unseen(self: &Arc<Self>, stored: &Stored, slot: Slot) -> Result<(), Error> {
         let turn = self.turn_of_all(std::slice::from_ref(&slot.key)).await;
         let turn = turn.inspect_err(|error| self.counters.wrote(error.into()))?;
-        self.commit_stored(stored, turn, vec![slot]).await
+        self.commit_stored(stored, turn, vec![slot], 0).await
     }
 
     /// The turn of a writer of `key`, and what is there.
@@ -266,6 +267,7 @@ impl Core {
         stored: &Stored,
         turn: Turn,
         slots: Vec<Slot>,
+        by: u64,
     ) -> Result<(), Error> {
         let writes: Result<Vec<Write>, Error> =
             slots.into_iter().filter_map(|slot| self.write_of(stored, slot).transpose()).collect();
@@ -278,7 +280,7 @@ impl Core {
             return Ok(());
         }
         let (core, count) = (Arc::clone(self), writes.len());
-        let ended = self.finish(async move { core.take_writes(turn, writes).await }).await;
+        let ended = self.finish(async move { core.take_writes(turn, writes, by).await }).await;
         self.counted_writes(count, WriteOutcome::Stored, ended)
     }
 
@@ -330,11 +332,11 @@ impl Core {
     }
 
     /// Has the store take `writes`, and memory follow, and lets the next writers go on.
-    async fn take_writes(self: Arc<Self>, turn: Turn, mut writes: Vec<Write>) -> Result<(), Error> {
+    async fn take_writes(self: Arc<Self>, turn: Turn, mut writes: Vec<Write>, by: u64) -> Result<(), Error> {
         let Some(stored) = &self.store else { return Ok(()) };
         let began = self.clock.now();
-        let keys = || writes.iter().map(|write| write.key.clone()).collect();
-        let marks = (writes.len() > 1).then(|| self.together.mark(keys()));
+        let keys = |writes: &[Write]| writes.iter().map(|write| write.key.clone()).collect();
+        let marks = (writes.len() > 1).then(|| self.together.mark(keys(&writes)));
         let change = |write: &mut Write| Change {
             key: self.pattern.whole(&write.key).into(),
             what: std::mem::replace(&mut write.what, What::Stays),
@@ -346,6 +348,9 @@ impl Core {
         let changes = writes.iter_mut().map(change).collect();
         let taken = catching_panic(async { stored.append(&self.owner, changes).await }).await;
         let taken = taken.unwrap_or_else(|| Err(StoreError::Unconfirmed { cause: Arc::new(Panicked) }));
+        let untouched = matches!(&taken, Err(error) if !error.unknown_outcome());
+        let heard = self.common.changes.are_heard() && !untouched;
+        let changed: Vec<Box<[u8]>> = if heard { keys(&writes) } else { Vec::new() };
         // What took longer may have met values that were over (`whole_if_near`); its writer has been told that nobody knows.
         let in_time = self.clock.now().since(began) < self.policy.load_timeout;
         match &taken {
@@ -362,6 +367,9 @@ impl Core {
             }
         }
         drop((marks, turn));
+        // Of what nobody knows whether it was done, its writer is told too.
+        let by = if taken.is_ok() { by } else { 0 };
+        changed.iter().for_each(|key| self.tell_changed(key, by));
         taken.map_err(|error| self.store_failed(&error))
     }
 
@@ -371,7 +379,7 @@ impl Core {
         let held = Held { value, began, fresh_until, useless_from, position, expired: false, extras: None };
         // What memory has no room for is read from the store.
         let _ = writes::keep(&self.memory, &self.flights, self.id, key, held);
-        self.note(key, Happened::Written);
+        self.remember(key, Happened::Written);
     }
 
     /// Has a task of the engine's do `work`, and waits for it as long as a reader does for a load.

@@ -102,8 +102,13 @@ impl Core {
                 if keeps_idle { unused_until.min(held.fresh_until) } else { held.fresh_until };
             true
         };
-        let _apart = self.apart();
-        self.memory.update(self.id, key, now, move_end).unwrap_or(false)
+        let apart = self.apart();
+        let moved = self.memory.update(self.id, key, now, move_end).unwrap_or(false);
+        drop(apart);
+        if moved {
+            self.tell_changed(key, 0);
+        }
+        moved
     }
 
     pub(super) fn tag(&self, key: &[u8], tags: &[&str]) -> bool {

@@ -162,7 +162,10 @@ impl Core {
             Care::Drop => {
                 // A shared tier that could not be told is not asked before it was.
                 let _ = self.make_gone(&[&letter.key]).await;
-                (letter.end(), BehindEnd::Dropped)
+                let key = Arc::clone(&letter.key);
+                let ended = letter.end();
+                self.tell_changed(&key, 0);
+                (ended, BehindEnd::Dropped)
             }
         };
         self.counters.behind(end, u64::from(was_there));

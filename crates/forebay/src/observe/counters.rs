@@ -509,10 +509,18 @@ mod tests {
     use crate::observe::{
         Freshness, ReachKind, ReadFailure, ReadOutcome, RefreshEnd, Refusal, Tier, Why, WriteOutcome,
     };
+    use crate::rt::Tick;
 
     fn outcome(tier: Tier, freshness: Freshness) -> ReadOutcome {
         let age = Duration::from_millis(40);
-        ReadOutcome { tier, freshness, age, fresh_for: Duration::ZERO, stale_for: Duration::ZERO }
+        ReadOutcome {
+            tier,
+            freshness,
+            began: Tick::default(),
+            age,
+            fresh_for: Duration::ZERO,
+            stale_for: Duration::ZERO,
+        }
     }
 
     fn every_outcome() -> Vec<ReadOutcome> {

@@ -5,6 +5,7 @@
 //! events of each key in a bounded ring ([`Events`]). When an outcome is reached, and which event happens, is told by
 //! those who reach it: this room decides nothing and knows neither tier nor source.
 
+mod changes;
 mod counters;
 mod events;
 mod histogram;
@@ -12,7 +13,10 @@ mod histogram;
 use std::time::Duration;
 
 use crate::error::{Error, Fault};
+use crate::rt::Tick;
 
+pub(crate) use changes::Changes;
+pub use changes::{Change, Listener, Listening};
 pub use counters::{AGE_SAMPLED_ONE_IN, Count, Counters, Counts, Histograms};
 pub use events::{EVENTS_MAX, EVENTS_OF_KEY_MAX, Event, EventKey, Events, What};
 pub use histogram::{Bucket, Distribution, Histogram};
@@ -107,7 +111,9 @@ pub struct ReadOutcome {
     pub tier: Tier,
     /// How good it is.
     pub freshness: Freshness,
-    /// How long ago the load that brought it began.
+    /// When the load that brought it began, on the engine's clock.
+    pub began: Tick,
+    /// How long ago that was.
     pub age: Duration,
     /// How long it stays fresh; zero for a stale one.
     pub fresh_for: Duration,

@@ -67,14 +67,14 @@ impl Places {
     }
 
     /// Waits for the turns of the keys, keyspace after keyspace, as everybody does who changes keys of several.
-    pub(super) async fn begin(self) -> Result<Stage, Error> {
+    pub(super) async fn begin(self, maker: Option<u64>) -> Result<Stage, Error> {
         let mut by_db = BTreeMap::new();
         for (db, (keyspace, keys)) in self.by_db {
             if keys.changed.is_empty() {
                 continue;
             }
             let namespaces = data::by_namespace(&keys.changed, &keyspace);
-            let mut begun = Begun::new(db, &keys.changed, namespaces).await?;
+            let mut begun = Begun::new((db, maker), &keys.changed, namespaces).await?;
             let view = begun.view();
             by_db.insert(db, (begun, view));
         }

@@ -324,6 +324,19 @@ async fn http_asks_for_a_token_and_gives_its_rights() {
 }
 
 #[tokio::test]
+async fn nobody_is_told_of_keys_that_it_may_not_read() {
+    let stage = stage().await;
+    let mut note = client(&stage, "note").await;
+    note.say("HELLO 3").await;
+    assert!(note.say("CLIENT TRACKING ON BCAST").await.starts_with("!NOPERM"));
+    assert!(note.say("CLIENT TRACKING ON BCAST PREFIX note:").await.starts_with("!NOPERM"));
+    assert_eq!(note.say("CLIENT TRACKING ON").await, "OK");
+    let mut reader = client(&stage, "reader").await;
+    reader.say("HELLO 3").await;
+    assert_eq!(reader.say("CLIENT TRACKING ON BCAST").await, "OK");
+}
+
+#[tokio::test]
 async fn verbs_of_http_are_judged_by_what_they_do() {
     let stage = stage().await;
     for (name, path, body, status) in [

@@ -20,6 +20,7 @@ mod shapes;
 mod sinks;
 mod start;
 mod stores;
+mod tracking;
 mod transactions;
 mod warming;
 

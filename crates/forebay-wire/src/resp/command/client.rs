@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Call, Command, CommandError, Parse, is_plain, shown};
+use super::{Call, Command, CommandError, Parse, Tracking, is_plain, shown, tracking};
 use crate::resp::number;
 use crate::resp::spec::{Access, CommandSpec, Flag, Group};
 
@@ -69,6 +69,19 @@ pub enum ClientCommand {
     NoEvict,
     /// Whether what the connection reads counts as used.
     NoTouch,
+    /// Whether the connection is told of changes of what it has read: yes.
+    Track(Tracking),
+    /// The same: no.
+    TrackNothing,
+    /// Whether what the next command reads is kept, where that is to be said.
+    Caching {
+        /// Whether it is; a word that says neither is refused after what else there is to refuse.
+        keeps: Result<bool, CommandError>,
+    },
+    /// The number of the connection that is told of changes instead of this one.
+    GetRedirection,
+    /// What the connection is told of.
+    TrackingInfo,
     /// What `CLIENT` can do; [`describe::help`](crate::resp::describe::help) answers it.
     Help,
 }
@@ -171,6 +184,21 @@ pub(in crate::resp) static CLIENT: CommandSpec =
                 .since("7.2.0")
                 .words("ON | OFF")
                 .does("Is taken, and changes nothing: what is read counts as used"),
+            own("CLIENT|TRACKING", -3, tracking::tracking)
+                .since("6.0.0")
+                .words("ON | OFF [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]")
+                .does("Has this connection, or another, told when what it has read is of no use any more")
+                .costs("O(N) for N prefixes"),
+            own("CLIENT|CACHING", 3, tracking::caching)
+                .since("6.0.0")
+                .words("YES | NO")
+                .does("Says whether what the next command reads is kept by the client"),
+            own("CLIENT|GETREDIR", 2, |_| asked(ClientCommand::GetRedirection))
+                .since("6.0.0")
+                .does("Answers the number of the connection that is told instead of this one: 0 for none, -1 without tracking"),
+            own("CLIENT|TRACKINGINFO", 2, |_| asked(ClientCommand::TrackingInfo))
+                .since("6.2.0")
+                .does("Answers what this connection is told of"),
             any("CLIENT|LIST", -2, list)
                 .since("2.4.0")
                 .words("[TYPE NORMAL | MASTER | REPLICA | PUBSUB] [ID client-id [client-id ...]]")

@@ -61,6 +61,14 @@ impl Waiting {
         matches!(self.entry, JournalEntry::Append(_))
     }
 
+    /// The key that its write is laid over, if it is one.
+    pub(crate) fn lays(&self) -> Option<Arc<[u8]>> {
+        match &self.then {
+            Then::Lay { key, .. } => Some(Arc::clone(key)),
+            Then::Nothing | Then::Tell(_) => None,
+        }
+    }
+
     /// Whether somebody waits for it.
     fn is_waited_for(&self) -> bool {
         !matches!(self.then, Then::Nothing)

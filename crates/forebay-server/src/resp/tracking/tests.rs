@@ -1,0 +1,232 @@
+//! Tracking over a source that is held: what a client is told, and when, beside the replies to its reads.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use forebay::rt::{Clock, Tasks, Tick};
+use forebay::{Blob, Forebay, Keyspace, load_one, secs};
+use forebay_wire::resp::{Reply, ReplyLimits, ReplyState, decode_reply};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::Seen;
+use super::table::{Place, Table};
+use crate::access::Door;
+use crate::connections::Places;
+use crate::keyspaces::{InService, Keyspaces};
+use crate::{resp, stop};
+
+/// A served namespace `item`, whose source gives the number that it is at, once it is let.
+struct Served {
+    clock: Clock,
+    row: Arc<AtomicU64>,
+    /// Loads that have read their row.
+    arrived: Arc<Semaphore>,
+    /// Loads that may end.
+    let_go: Arc<Semaphore>,
+    address: std::net::SocketAddr,
+    stop: stop::StopSender,
+    _tasks: Tasks,
+}
+
+impl Served {
+    async fn new() -> Self {
+        let clock = Clock::simulated();
+        let engine = Forebay::builder().clock(clock.clone()).build().unwrap();
+        let (row, arrived, let_go) =
+            (Arc::new(AtomicU64::new(1)), Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(1_000)));
+        let parts = (Arc::clone(&row), Arc::clone(&arrived), Arc::clone(&let_go));
+        let load = move |_code: String| {
+            let (row, arrived, let_go) = parts.clone();
+            async move {
+                let row = row.load(Ordering::SeqCst).to_string();
+                arrived.add_permits(1);
+                let_go.acquire().await.unwrap().forget();
+                Ok::<_, Infallible>(Some(Blob::opaque(row)))
+            }
+        };
+        let item = engine.namespace("item").key("item:{code}").ttl(secs(60)).stale_while_revalidate(secs(60));
+        let item = item.source(load_one(load)).build().unwrap();
+        let mut keyspace = Keyspace::new(engine.keyspace_name());
+        keyspace.add(item).unwrap();
+        let (door, places) = (Door::new(&BTreeMap::new()), Places::new(100, 100));
+        let served = InService::new(BTreeMap::from([(0, Arc::new(keyspace))]), BTreeMap::new());
+        let service = resp::Service::new(door, places, Keyspaces::new(served), 0, engine);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = stop::channel();
+        let tasks = Tasks::current().unwrap();
+        tasks.spawn(resp::serve(listener, Arc::new(service), stopped));
+        Self { clock, row, arrived, let_go, address, stop, _tasks: tasks }
+    }
+
+    async fn client(&self) -> Client {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let mut client = Client { stream, input: BytesMut::new(), state: ReplyState::default() };
+        client.say("HELLO 3").await;
+        client
+    }
+
+    /// From now on loads wait.
+    async fn hold(&self) {
+        self.let_go
+            .acquire_many(u32::try_from(self.let_go.available_permits()).unwrap())
+            .await
+            .unwrap()
+            .forget();
+        self.arrived
+            .acquire_many(u32::try_from(self.arrived.available_permits()).unwrap())
+            .await
+            .unwrap()
+            .forget();
+    }
+
+    async fn arrived(&self) {
+        self.arrived.acquire().await.unwrap().forget();
+    }
+}
+
+/// A client in RESP3.
+struct Client {
+    stream: TcpStream,
+    input: BytesMut,
+    state: ReplyState,
+}
+
+impl Client {
+    async fn send(&mut self, line: &str) {
+        self.stream.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+    }
+
+    /// The next reply, or message.
+    async fn next(&mut self) -> String {
+        loop {
+            if let Some(reply) =
+                decode_reply(&mut self.input, &ReplyLimits::default(), &mut self.state).unwrap()
+            {
+                return shown(&reply);
+            }
+            let read = self.stream.read_buf(&mut self.input);
+            let read = tokio::time::timeout(Duration::from_secs(10), read).await.expect("nothing came");
+            assert_ne!(read.unwrap(), 0, "closed");
+        }
+    }
+
+    async fn say(&mut self, line: &str) -> String {
+        self.send(line).await;
+        self.next().await
+    }
+
+    /// The messages that have been sent by now.
+    async fn told(&mut self) -> Vec<String> {
+        self.send("PING").await;
+        let mut told = Vec::new();
+        loop {
+            match self.next().await {
+                pong if pong == "PONG" => return told,
+                message => told.push(message),
+            }
+        }
+    }
+}
+
+fn shown(reply: &Reply) -> String {
+    match reply {
+        Reply::Simple(text) | Reply::Bulk(text) | Reply::Error(text) => {
+            String::from_utf8_lossy(text).into_owned()
+        }
+        Reply::Integer(number) => number.to_string(),
+        Reply::Array(all) | Reply::Push(all) => all.iter().map(shown).collect::<Vec<_>>().join(" "),
+        Reply::Null => "nil".into(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// The read looks before the invalidation and is answered after it: what it is told of comes behind the reply.
+#[tokio::test]
+async fn a_copy_whose_read_an_invalidation_overtakes_is_told_of_behind_its_reply() {
+    let served = Served::new().await;
+    let (mut reader, mut other) = (served.client().await, served.client().await);
+    assert_eq!(reader.say("CLIENT TRACKING ON").await, "OK");
+    for read in ["GET item:a", "MGET item:a", "HGET item:a f", "MULTI\r\nGET item:a\r\nEXEC"] {
+        served.hold().await;
+        reader.send(read).await;
+        served.arrived().await;
+        assert_eq!(other.say("FB.INVALIDATE item:a").await, "0", "nothing is held yet");
+        served.let_go.add_permits(1_000);
+        while read.starts_with("MULTI") && reader.next().await != "QUEUED" {}
+        let first = reader.next().await;
+        assert!(!first.starts_with("invalidate"), "{read}: {first} before the reply");
+        assert_eq!(reader.told().await.first().map(String::as_str), Some("invalidate item:a"), "{read}");
+        other.say("FB.INVALIDATE item:a").await;
+        reader.told().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_is_told_of_loads_that_bring_something_else_and_not_of_its_own() {
+    let served = Served::new().await;
+    let (mut reader, mut other) = (served.client().await, served.client().await);
+    reader.say("CLIENT TRACKING ON").await;
+    assert_eq!(reader.say("GET item:a").await, "1");
+    assert_eq!(reader.told().await, [""; 0], "of its own load");
+    // A refresh that brings the same, and one that does not.
+    for (row, told) in [(1, vec![]), (2, vec!["invalidate item:a"])] {
+        served.row.store(row, Ordering::SeqCst);
+        // The sweep waits for a clock that moves, which this one does while somebody else reads.
+        served.clock.advance(Duration::from_millis(1));
+        other.say("FB.FRESH item:a").await;
+        assert_eq!(reader.told().await, told, "{row}");
+    }
+    assert_eq!(reader.say("GET item:a").await, "2");
+    // Nothing is held any more when it is loaded again.
+    other.say("FB.INVALIDATE item:a").await;
+    assert_eq!(reader.told().await, ["invalidate item:a"]);
+    assert_eq!(reader.say("GET item:a").await, "2");
+    assert_eq!(reader.told().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_client_is_told_when_the_time_of_its_copy_is_over() {
+    let served = Served::new().await;
+    let mut reader = served.client().await;
+    reader.say("CLIENT TRACKING ON").await;
+    assert_eq!(reader.say("GET item:a").await, "1");
+    served.clock.advance(Duration::from_secs(59));
+    assert_eq!(reader.told().await, [""; 0]);
+    served.clock.advance(Duration::from_secs(2));
+    assert_eq!(reader.next().await, "invalidate item:a");
+    served.stop.stop();
+}
+
+#[test]
+fn the_keys_read_first_are_given_out_beyond_the_bound() {
+    let mut table = Table::default();
+    let place = |number: u64| Place {
+        keyspace: "shop".into(),
+        namespace: "item".into(),
+        key: Bytes::from(format!("item:{number:08}")),
+    };
+    let mut number = 0;
+    let (given, readers) = loop {
+        number += 1;
+        table.begin(&place(number), 7);
+        let seen = Seen { began: Tick::default(), ends: Tick::from_ms(number) };
+        assert!(!table.end(&place(number), 7, seen));
+        if let Some(given) = table.take_beyond_bound() {
+            break given;
+        }
+    };
+    assert_eq!((given, &readers[..]), (place(1), &[7][..]));
+    assert!(number > 100_000, "{number} keys are few");
+    assert_eq!(table.take_beyond_bound(), None);
+    assert_eq!(table.take_ended(Tick::from_ms(2)).map(|(place, _)| place), Some(place(2)), "1 has gone");
+    assert_eq!(table.take_ended(Tick::from_ms(2)), None);
+    table.forget("shop");
+    table.validate_empty();
+}
