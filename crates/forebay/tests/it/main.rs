@@ -40,6 +40,8 @@ mod history;
 #[cfg(not(feature = "model"))]
 mod kinds;
 #[cfg(not(feature = "model"))]
+mod listening;
+#[cfg(not(feature = "model"))]
 mod loads;
 #[cfg(not(feature = "model"))]
 mod memory;

@@ -112,7 +112,7 @@ impl Client {
                 return shown(&reply);
             }
             let read = self.stream.read_buf(&mut self.input);
-            let read = tokio::time::timeout(Duration::from_secs(10), read).await.expect("nothing came");
+            let read = Clock::system().timeout(Duration::from_secs(10), read).await.expect("nothing came");
             assert_ne!(read.unwrap(), 0, "closed");
         }
     }

@@ -56,7 +56,7 @@ async fn copies_are_told_of_whatever_makes_them_useless() {
             other.say(line).await;
         }
         assert_eq!(told(&mut client).await, wanted, "{read}, {change}");
-        other.say(&format!("{}", change.split(',').next().unwrap())).await;
+        other.say(change.split(',').next().unwrap()).await;
         other.say("DISCARD").await;
         assert!(!told(&mut client).await.contains(read.rsplit(' ').next().unwrap()), "{read}: told twice");
     }
