@@ -6,11 +6,10 @@
 //! reply has made grow are given back.
 
 use std::io;
-use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use forebay::rt::Clock;
+use forebay::rt::{Clock, Tick};
 use forebay_wire::resp::{State, decode, reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,7 +17,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::execute::execute;
 use super::session::Session;
-use super::{Service, rights, slowlog};
+use super::{Service, rights};
 use crate::observe::Origin;
 use crate::panics::{Panicked, caught};
 use crate::stop::Stop;
@@ -210,49 +209,26 @@ async fn converse(
 ) -> io::Result<End> {
     let mut input = BytesMut::with_capacity(READ_BYTES);
     let mut state = State::default();
-    let mut patience = pin!(service.clock.sleep(UNKNOWN_FOR));
+    let mut unknown_since = None;
     loop {
         // What waits comes before the replies: one of them may end what it was sent for.
         send_waiting(session, replies).await?;
         if session.rights.have_changed() {
             rights::judge_again(session);
-            if session.closing {
-                return replies.close().await.map(|()| End::Ours);
-            }
         }
-        loop {
-            replies.begin();
-            match decode(&mut input, session.rights.limits(), &mut state) {
-                Ok(Some(request)) => {
-                    session.tally.begin();
-                    let began = service.clock.now();
-                    execute(&request, service, session, replies).await?;
-                    slowlog::look(began, &request, service, session);
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    reply::error(&mut replies.out, &error.to_string());
-                    session.closing = true;
-                }
-            }
-            if session.closing {
-                session.tally.end(&service.asked, session.id);
-                return replies.close().await.map(|()| End::Ours);
-            }
-            // Behind the reply, as Redis does: what the command itself has made of no use.
-            if session.tracked.is_some() {
-                send_waiting(session, replies).await?;
-            }
-            replies.send_if_many().await?;
+        if !session.closing {
+            answer_all(&mut input, &mut state, replies, service, session).await?;
         }
-        session.tally.end(&service.asked, session.id);
+        let left = patience(session, &mut unknown_since, &service.clock);
+        if session.closing || left == Some(Duration::ZERO) {
+            return replies.close().await.map(|()| End::Ours);
+        }
         if !replies.out.is_empty() {
             replies.send().await?;
         }
         session.connected.note(session);
         give_back(&mut input);
         input.reserve(READ_BYTES);
-        let is_unknown = session.rights.is_unknown();
         let read = tokio::select! {
             // First, so that what has come by the end of the process is answered.
             biased;
@@ -266,7 +242,7 @@ async fn converse(
                 session.write(&message, &mut replies.out);
                 continue;
             }
-            () = &mut patience, if is_unknown => return replies.close().await.map(|()| End::Ours),
+            () = service.clock.sleep(left.unwrap_or_default()), if left.is_some() => continue,
             () = session.stop.asked() => match last(from, &mut input).await {
                 Some(read) => read?,
                 None => return replies.close().await.map(|()| End::Ours),
@@ -276,4 +252,45 @@ async fn converse(
             return Ok(End::Theirs);
         }
     }
+}
+
+/// Carries out the requests that have come whole, until the connection is to end.
+async fn answer_all(
+    input: &mut BytesMut,
+    state: &mut State,
+    replies: &mut Replies<'_>,
+    service: &Service,
+    session: &mut Session,
+) -> io::Result<()> {
+    while !session.closing {
+        replies.begin();
+        match decode(input, session.rights.limits(), state) {
+            Ok(Some(request)) => {
+                session.tally.begin();
+                execute(&request, service, session, replies).await?;
+            }
+            Ok(None) => break,
+            Err(error) => {
+                reply::error(&mut replies.out, &error.to_string());
+                session.closing = true;
+            }
+        }
+        // Behind the reply, as Redis does: what the command itself has made of no use.
+        if session.tracked.is_some() && !session.closing {
+            send_waiting(session, replies).await?;
+        }
+        replies.send_if_many().await?;
+    }
+    session.tally.end(&service.asked, session.id);
+    Ok(())
+}
+
+/// How long the connection may still be one of which nobody knows who it is, which it became at `since`; `None` where it is known.
+fn patience(session: &Session, since: &mut Option<Tick>, clock: &Clock) -> Option<Duration> {
+    if !session.rights.is_unknown() {
+        *since = None;
+        return None;
+    }
+    let now = clock.now();
+    Some(UNKNOWN_FOR.saturating_sub(now.since(*since.get_or_insert(now))))
 }

@@ -12,7 +12,9 @@ use forebay_wire::resp::{
 use super::connection::Replies;
 use super::session::Session;
 use super::transaction::{self, Queue};
-use super::{Service, client, data, freshness, keyspace, operators, pubsub, rights, server, tracking};
+use super::{
+    Service, client, data, freshness, keyspace, operators, pubsub, rights, server, slowlog, tracking,
+};
 
 /// Carries out one request and writes its one reply, unless the client asked for none.
 ///
@@ -58,33 +60,13 @@ async fn answer(
         }
     };
     session.command = spec.name;
-    let writes = transaction::writes(spec, session);
-    if service.clients.is_paused(writes) {
-        session.connected.note(session);
-        if !service.clients.passed(writes, &mut session.stop).await {
-            session.closing = true;
-            return Ok(());
-        }
-    }
-    // First, so that keys are judged in the keyspace that the command is carried out in.
-    session.look_again();
-    if !rights::allow(spec, request, session, &mut replies.out) {
+    if !may_begin(spec, request, service, session, &mut replies.out).await {
         return Ok(());
     }
     service.monitors.tell(spec, request, session);
     let asked = spec.parse(request);
-    if session.queue.is_some()
-        && let Ok(command) = &asked
-        && let Err(refusal) = rights::may_wait(command, session)
-    {
-        session.queue.iter_mut().for_each(Queue::spoil);
-        reply::error(&mut replies.out, refusal);
-        return Ok(());
-    }
-    if let Some(queue) = &mut session.queue
-        && transaction::waits(&asked)
-    {
-        queue.push(request, spec, asked, &mut replies.out);
+    if session.queue.is_some() && transaction::waits(&asked) {
+        wait_for_exec(request, spec, asked, session, &mut replies.out);
         return Ok(());
     }
     if is_listening_only(session)
@@ -97,6 +79,7 @@ async fn answer(
         reply::error(&mut replies.out, &refusal);
         return Ok(());
     }
+    let began = service.clock.now();
     let done = match asked {
         Ok(command) => {
             // Before it looks: who changes what it reads tells it from then on.
@@ -113,6 +96,7 @@ async fn answer(
             Ok(())
         }
     };
+    slowlog::look(began, request, service, session);
     if let Some(tracked) = &mut session.tracked
         && session.queue.is_none()
         && !spec.name.starts_with("CLIENT|")
@@ -120,6 +104,52 @@ async fn answer(
         tracked.command_ended();
     }
     done
+}
+
+/// Whether a command may go on: the connection has the right to it, before and after it has waited for a pause to end. A refusal is
+/// answered.
+async fn may_begin(
+    spec: &'static CommandSpec,
+    request: &Request,
+    service: &Service,
+    session: &mut Session,
+    out: &mut BytesMut,
+) -> bool {
+    // Keys are judged in the keyspace that the command is carried out in.
+    session.look_again();
+    if session.closing || !rights::allow(spec, request, session, out) {
+        return false;
+    }
+    let writes = transaction::writes(spec, session);
+    if !service.clients.is_paused(writes) {
+        return true;
+    }
+    session.connected.note(session);
+    if !service.clients.passed(writes, &mut session.stop).await {
+        session.closing = true;
+        return false;
+    }
+    session.look_again();
+    !session.closing && rights::allow(spec, request, session, out)
+}
+
+/// Lets a command wait for EXEC, where it may.
+fn wait_for_exec(
+    request: &Request,
+    spec: &'static CommandSpec,
+    asked: Result<Command, CommandError>,
+    session: &mut Session,
+    out: &mut BytesMut,
+) {
+    let refusal = asked.as_ref().ok().and_then(|command| rights::may_wait(command, session).err());
+    let Some(queue) = &mut session.queue else { return };
+    match refusal {
+        Some(refusal) => {
+            queue.spoil();
+            reply::error(out, refusal);
+        }
+        None => queue.push(request, spec, asked, out),
+    }
 }
 
 /// Carries out one command.
@@ -208,7 +238,10 @@ fn is_listening_only(session: &Session) -> bool {
 
 /// A key has no meaning where no keyspace is picked.
 pub(super) fn no_keyspace(session: &Session, out: &mut BytesMut) {
-    let numbers: Vec<String> = session.served.now().all().map(|(number, _)| number.to_string()).collect();
+    let numbers = session.served.now().all().map(|(number, _)| number);
+    // Who is kept to one keyspace is not told which others there are.
+    let numbers = numbers.filter(|number| rights::may_select(*number, session).is_ok());
+    let numbers: Vec<String> = numbers.map(|number| number.to_string()).collect();
     reply::error(
         out,
         &format!("ERR no keyspace has db {}: SELECT one of {}", session.db, numbers.join(", ")),

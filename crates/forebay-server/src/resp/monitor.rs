@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use forebay::rt::Mutex;
-use forebay_wire::resp::{CommandSpec, Flag, Request};
+use forebay_wire::resp::{CommandSpec, Request};
 
 use super::inbox::{Message, Sender};
 use super::session::Session;
@@ -63,12 +63,12 @@ impl Drop for Monitoring {
     }
 }
 
-/// When, whose and what. Passwords come only in commands that are there before a client has authenticated.
+/// When, whose and what.
 fn line(spec: &CommandSpec, request: &Request, session: &Session) -> String {
     let now = now();
     let from = session.connected.address();
     let mut line = format!("{}.{:06} [{} {from}]", now.as_secs(), now.subsec_micros(), session.db);
-    let shown = if spec.flags.contains(&Flag::NoAuth) { 1 } else { usize::MAX };
+    let shown = if spec.is_secret() { 1 } else { usize::MAX };
     for word in request.args().take(shown) {
         let word = word.get(..WORD_BYTES).unwrap_or(word);
         line.push_str(" \"");

@@ -142,6 +142,14 @@ fn judge(spec: &'static CommandSpec, request: &Request, session: &Session) -> Re
     allowed.then_some(()).ok_or(Denied::Command(spec))
 }
 
+/// What refuses a request that has waited for EXEC, by the rights and in the keyspace that it is carried out in.
+pub(super) fn refusal(spec: &'static CommandSpec, request: &Request, session: &Session) -> Option<String> {
+    if session.rights.everything {
+        return None;
+    }
+    judge(spec, request, session).err().map(|denied| denied.to_string())
+}
+
 /// Judges every key that the request names. Where no keyspace is picked, a key means nothing, and is told so later.
 fn keys(
     access: &Access,
@@ -150,7 +158,10 @@ fn keys(
     request: &Request,
     session: &Session,
 ) -> Result<(), Denied> {
-    let Some(keyspace) = &session.keyspace else { return Ok(()) };
+    let Some(keyspace) = &session.keyspace else {
+        // A transaction may pick one before this is carried out, and then it is judged again.
+        return Ok(());
+    };
     if access.allows_keyspace(keyspace.name(), right) {
         return Ok(());
     }
@@ -196,14 +207,8 @@ fn enter(shown: &Credentials, service: &Service, session: &mut Session) -> bool 
         // What the connection was let hear as somebody else is not this one's to hear.
         session.hear_no_more();
     }
-    let keyspace = access.keyspace().map(str::to_owned);
-    session.rights.become_those_of(Some(access));
-    if let Some(keyspace) = keyspace {
-        let db = session.served.now().all().find(|(_, known)| known.name() == keyspace).map(|(db, _)| db);
-        if db.is_none_or(|db| !session.select(db)) {
-            session.keyspace = None;
-        }
-    }
+    session.rights.become_those_of(Some(Arc::clone(&access)));
+    enter_own(&access, session);
     true
 }
 
@@ -255,6 +260,28 @@ pub(super) fn judge_again(session: &mut Session) {
     session.queue.iter_mut().for_each(Queue::spoil);
     if session.hear_no_more() || before.is_some() && !stays {
         session.closing = true;
+    }
+}
+
+/// Keeps the connection within its rights where other keyspaces are in service than before: in the keyspace of its token, whatever number
+/// that has now; and out of channels, where there is a keyspace now that it may not read.
+pub(super) fn follow(session: &mut Session) {
+    let Some(access) = session.rights.access.clone().filter(|_| !session.rights.everything) else { return };
+    enter_own(&access, session);
+    let served = session.served.now();
+    let may_hear = served.all().all(|(_, keyspace)| access.allows_keyspace(keyspace.name(), Right::Read));
+    if !may_hear && session.subscriptions.len() > 0 {
+        session.hear_no_more();
+        session.closing = true;
+    }
+}
+
+/// Picks the keyspace that a token is for, if it is for one.
+fn enter_own(access: &Access, session: &mut Session) {
+    let Some(own) = access.keyspace() else { return };
+    let db = session.served.now().all().find(|(_, known)| known.name() == own).map(|(db, _)| db);
+    if db.is_none_or(|db| !session.select(db)) {
+        session.keyspace = None;
     }
 }
 

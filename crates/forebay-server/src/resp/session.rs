@@ -13,7 +13,7 @@ use super::clients::Connected;
 use super::inbox::{Inbox, Message, WAITING_MAX};
 use super::monitor::Monitoring;
 use super::pubsub::Subscriptions;
-use super::rights::Rights;
+use super::rights::{self, Rights};
 use super::tracking::{Reading, Tracked};
 use super::transaction::Queue;
 use super::watch::Watch;
@@ -207,6 +207,7 @@ impl Session {
     /// Finds its keyspace anew among those that were looked at.
     pub(super) fn follow(&mut self) {
         self.keyspace = self.served.now().numbered(self.db).cloned();
+        rights::follow(self);
     }
 
     /// Notes what is read of a key.

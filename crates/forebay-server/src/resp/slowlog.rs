@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use forebay::rt::Tick;
-use forebay_wire::resp::{Flag, Request, Slowlog, reply, resolve};
+use forebay_wire::resp::{Request, Slowlog, reply, resolve};
 
 use super::Service;
 use super::execute::whole;
@@ -27,9 +27,7 @@ pub(super) fn look(began: Tick, request: &Request, service: &Service, session: &
 fn keep(took: Duration, request: &Request, service: &Service, session: &Session) {
     // What is no command was not carried out.
     let Ok(spec) = resolve(request) else { return };
-    // Passwords come in commands that are there before a client has authenticated, and in settings.
-    let is_secret = spec.flags.contains(&Flag::NoAuth) || spec.name == "CONFIG|SET";
-    let words = match is_secret && request.len() > 1 {
+    let words = match spec.is_secret() && request.len() > 1 {
         true => cut([request.get(0).unwrap_or_default(), HIDDEN].into_iter()),
         false => cut(request.args()),
     };

@@ -358,6 +358,12 @@ pub enum CommandError {
     /// `CLIENT TRACKING` with more than one `REDIRECT`.
     #[error("ERR A client can only redirect to a single other client")]
     RedirectTwice,
+    /// A name of a client or its library that is too long to be kept.
+    #[error("ERR a name has at most {max} bytes")]
+    NameTooLong {
+        /// How many it may have.
+        max: usize,
+    },
     /// `CLIENT PAUSE` for a time that is no number.
     #[error("ERR timeout is not an integer or out of range")]
     PauseTime,

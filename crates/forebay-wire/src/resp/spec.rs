@@ -155,6 +155,13 @@ impl CommandSpec {
         })
     }
 
+    /// Whether its words may be passwords, which nobody else is shown: they come in commands that are there before a client has
+    /// authenticated, and in settings.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        self.flags.contains(&Flag::NoAuth) || self.name == "CONFIG|SET"
+    }
+
     /// The name as Redis shows it in replies and messages: in small letters.
     #[must_use]
     pub fn display_name(&self) -> String {

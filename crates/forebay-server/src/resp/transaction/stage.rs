@@ -17,6 +17,7 @@ use crate::resp::connection::Replies;
 use crate::resp::data::{self, Failed};
 use crate::resp::execute;
 use crate::resp::refuse::refuse;
+use crate::resp::rights;
 use crate::resp::session::Session;
 use crate::resp::values::{self, Answer, Refusal, View};
 
@@ -125,6 +126,11 @@ impl Stage {
         session: &mut Session,
     ) -> io::Result<()> {
         let Waiting { request, spec, asked } = waiting;
+        // The declaration, or the keyspace that is picked, may be others than when it came.
+        if let Some(refusal) = rights::refusal(spec, request, session) {
+            reply::error(&mut self.replies.out, &refusal);
+            return Ok(());
+        }
         let asked = match asked {
             Ok(Command::Data(asked)) => asked,
             Ok(other) => return self.beside(request, spec, other.clone(), service, session).await,

@@ -230,7 +230,21 @@ fn asked(command: ClientCommand) -> Result<Command, CommandError> {
 /// The name of a connection that stands at `index`.
 pub(super) fn client_name(call: &Call<'_>, index: usize) -> Result<Bytes, CommandError> {
     let name = call.bytes(index)?;
-    if is_plain(&name) { Ok(name) } else { Err(CommandError::ClientName) }
+    match is_plain(&name) {
+        true => short(name),
+        false => Err(CommandError::ClientName),
+    }
+}
+
+/// The longest that a client calls itself, or its library, in bytes: it is kept while the client is connected, and in the slow log.
+const NAME_BYTES_MAX: usize = 1024;
+
+fn short(name: Bytes) -> Result<Bytes, CommandError> {
+    if name.len() <= NAME_BYTES_MAX {
+        Ok(name)
+    } else {
+        Err(CommandError::NameTooLong { max: NAME_BYTES_MAX })
+    }
 }
 
 fn set_info(call: &Call<'_>) -> Result<Command, CommandError> {
@@ -243,7 +257,7 @@ fn set_info(call: &Call<'_>) -> Result<Command, CommandError> {
     if !is_plain(&value) {
         return Err(CommandError::AttributeValue { attribute: name });
     }
-    asked(ClientCommand::SetInfo { attribute, value })
+    asked(ClientCommand::SetInfo { attribute, value: short(value)? })
 }
 
 fn on_or_off(call: &Call<'_>) -> Result<(), CommandError> {
