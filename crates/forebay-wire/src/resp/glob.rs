@@ -6,11 +6,17 @@
 //!
 //! A match takes at most the product of both lengths: when a later part fails, only the last `*` is tried at another place, since
 //! whatever an earlier one could take more, the last can take too (as in Russ Cox, "Glob Matching Can Be Simple And Fast Too", 2017).
+//! Where both are tens of kilobytes long even that is seconds, so that there is an end to it: [`STEPS_MAX`].
 
-/// Whether all of `text` matches `pattern`.
+/// The most steps that a match may take, each over a byte of the pattern; what would take more does not match. A pattern of
+/// 256 bytes never takes so many over a key of 32 KiB.
+pub const STEPS_MAX: usize = 1 << 24;
+
+/// Whether all of `text` matches `pattern`, within [`STEPS_MAX`] steps.
 #[must_use]
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut from) = (pattern, text);
+    let mut steps_left = STEPS_MAX;
     // Behind the last `*`, and what it leaves of the text.
     let mut star: Option<(&[u8], &[u8])> = None;
     loop {
@@ -19,9 +25,14 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
             at = rest;
             continue;
         }
-        match (from, one(at, from.first().copied())) {
-            ([_, rest @ ..], Some(after)) => (at, from) = (after, rest),
-            ([], _) if at.is_empty() => return true,
+        let (is_matched, behind) = one(at, from.first().copied());
+        match steps_left.checked_sub((at.len() - behind.len()).max(1)) {
+            Some(left) => steps_left = left,
+            None => return false,
+        }
+        match from {
+            [_, rest @ ..] if is_matched => (at, from) = (behind, rest),
+            [] if at.is_empty() => return true,
             _ => match star {
                 Some((after, [_, rest @ ..])) => {
                     star = Some((after, rest));
@@ -33,19 +44,19 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// What of `pattern` is left behind its first part, which is no `*`, if that matches `byte`.
-fn one(pattern: &[u8], byte: Option<u8>) -> Option<&[u8]> {
-    let byte = byte?;
+/// Whether the first part of `pattern`, which is no `*`, matches `byte`, and what of the pattern was not looked at for that.
+fn one(pattern: &[u8], byte: Option<u8>) -> (bool, &[u8]) {
+    let Some(byte) = byte else { return (false, pattern) };
     match pattern {
-        [b'?', rest @ ..] => Some(rest),
+        [b'?', rest @ ..] => (true, rest),
         [b'[', rest @ ..] => class(rest, byte),
-        [b'\\', literal, rest @ ..] | [literal, rest @ ..] => (*literal == byte).then_some(rest),
-        [] => None,
+        [b'\\', literal, rest @ ..] | [literal, rest @ ..] => (*literal == byte, rest),
+        [] => (false, pattern),
     }
 }
 
-/// What of `pattern` is left behind the class that it begins within, if that has `byte`.
-fn class(pattern: &[u8], byte: u8) -> Option<&[u8]> {
+/// Whether the class that `pattern` begins within has `byte`, and what is left behind it.
+fn class(pattern: &[u8], byte: u8) -> (bool, &[u8]) {
     let (negated, mut at) = match pattern {
         [b'^', rest @ ..] => (true, rest),
         _ => (false, pattern),
@@ -69,7 +80,7 @@ fn class(pattern: &[u8], byte: u8) -> Option<&[u8]> {
             }
         };
     };
-    (has != negated).then_some(rest)
+    (has != negated, rest)
 }
 
 #[cfg(test)]
@@ -84,7 +95,10 @@ mod tests {
             ([], text) => text.is_empty(),
             ([b'*', rest @ ..], text) => (0..=text.len()).any(|taken| model(rest, &text[taken..])),
             (_, []) => false,
-            (pattern, [byte, rest @ ..]) => one(pattern, Some(*byte)).is_some_and(|after| model(after, rest)),
+            (pattern, [byte, rest @ ..]) => {
+                let (is_matched, behind) = one(pattern, Some(*byte));
+                is_matched && model(behind, rest)
+            }
         }
     }
 
@@ -128,5 +142,22 @@ mod tests {
     fn many_stars_cost_no_more_than_the_product_of_both_lengths() {
         let pattern = "a*".repeat(200) + "b";
         assert!(!matches(pattern.as_bytes(), "a".repeat(20_000).as_bytes()));
+    }
+
+    /// One long key and one long pattern would keep everybody waiting for seconds; a class that is read again at each place, for longer.
+    #[test]
+    fn there_is_an_end_to_steps() {
+        let letters = "a".repeat(1 << 16);
+        for pattern in
+            [format!("*{letters}b*"), format!("*[{letters}]b*"), format!("*?{}b", "*?".repeat(1 << 15))]
+        {
+            assert!(!matches(pattern.as_bytes(), letters.as_bytes()));
+        }
+        // It would be found in the end, after billions.
+        let (pattern, text) = (format!("*{}b*", "a".repeat(1 << 15)), format!("{letters}{letters}b"));
+        assert!(!matches(pattern.as_bytes(), text.as_bytes()));
+        assert!(matches(format!("*{letters}*").as_bytes(), letters.as_bytes()));
+        let (pattern, text) = (format!("*{}b*", "a".repeat(250)), format!("{}b", "a".repeat(60_000)));
+        assert!(matches(pattern.as_bytes(), text.as_bytes()));
     }
 }
