@@ -66,6 +66,9 @@ const SECTOR: usize = 512;
 const SEGMENT_MAGIC: &[u8; 8] = b"FOREBAYJ";
 const FRAME_MAGIC: &[u8; 2] = b"FJ";
 const PADDING: u8 = 0xff;
+/// The fewest bytes that a record takes, its kind and an id, but for the owner's, of which a commit has one at most.
+const RECORD_BYTES_MIN: usize = 17;
+const NANOS_OF_A_SECOND: u32 = 1_000_000_000;
 
 /// The header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,7 +210,12 @@ impl FrameHeader {
     pub(super) fn payload(&self, bytes: &[u8]) -> Option<Payload> {
         let mut reader = Reader(bytes);
         let (at_ms, place) = (reader.u64()?, reader.u64()?);
-        let mut records = Vec::new();
+        // No more room than what is there can ask for, whatever the header says.
+        let said = usize::try_from(self.records).ok()?;
+        if said > reader.0.len() / RECORD_BYTES_MIN + 1 {
+            return None;
+        }
+        let mut records = Vec::with_capacity(said);
         for _ in 0..self.records {
             let before = reader.0.len();
             let record = reader.record()?;
@@ -418,6 +426,10 @@ impl<'a> Reader<'a> {
         let (id, kind) = (self.id()?, self.byte()?);
         let ttl = if self.flag()? {
             let (seconds, nanos) = (self.u64()?, self.u32()?);
+            // More would be seconds, which are written as such.
+            if nanos >= NANOS_OF_A_SECOND {
+                return None;
+            }
             Some(Duration::from_secs(seconds).checked_add(Duration::from_nanos(nanos.into()))?)
         } else {
             None

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Numbers are little endian, times milliseconds since 1970. The flags: 1 marked as stale, 2 has a version, 4 a blob, 8 another
-//! kind; without either of the last two, an absence.
+//! kind; without either of the last two, an absence, with nothing behind its tags. There is one way to write an entry, and no other
+//! is read.
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ const EXPIRED: u8 = 1;
 const VERSIONED: u8 = 2;
 const BLOB: u8 = 4;
 const ENCODED: u8 = 8;
+const FLAGS: u8 = EXPIRED | VERSIONED | BLOB | ENCODED;
 
 /// An envelope as it lies on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,12 +116,15 @@ impl Entry {
         out.freeze()
     }
 
-    /// The entry of what was written; `None` where its form is unknown or it is cut short.
+    /// The entry of what was written; `None` where its form is unknown, or it is not as it was written.
     pub(super) fn decode(mut from: Bytes) -> Option<Self> {
         if from.try_get_u8().ok()? != FORM {
             return None;
         }
         let flags = from.try_get_u8().ok()?;
+        if flags & !FLAGS != 0 || flags & (BLOB | ENCODED) == BLOB | ENCODED {
+            return None;
+        }
         let mut number = || from.try_get_u64_le().ok();
         let noted = Cursor { epoch: Epoch(number()?), position: Position::new(number()?) };
         let (begun_ms, fresh_until_ms, useless_at_ms) = (number()?, number()?, number()?);
@@ -136,8 +141,10 @@ impl Entry {
         } else if flags & ENCODED != 0 {
             let (kind, shape) = (text(&mut from)?, from.try_get_u32_le().ok()?);
             Some(EnvelopeValue::Encoded { kind, shape, bytes: from })
-        } else {
+        } else if from.is_empty() {
             None
+        } else {
+            return None;
         };
         let expired = flags & EXPIRED != 0;
         Some(Self { noted, begun_ms, fresh_until_ms, useless_at_ms, expired, version, shape, tags, value })

@@ -50,7 +50,8 @@ impl Marks {
             return None;
         }
         let mut number = || from.try_get_u64_le().ok();
-        Some(Self { gone: number()?, stale: number()?, until_ms: number()? })
+        let marks = Self { gone: number()?, stale: number()?, until_ms: number()? };
+        from.is_empty().then_some(marks)
     }
 }
 

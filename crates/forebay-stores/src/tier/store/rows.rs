@@ -168,8 +168,12 @@ impl Head {
             DESCRIBED => {
                 let length = usize::from(from.try_get_u16_le().ok()?);
                 let metadata = (from.len() >= length).then(|| from.split_to(length))?;
-                Content::Blob(blob(from)?.with_metadata(&metadata))
+                let blob = blob(from)?.with_metadata(&metadata);
+                // None, or more than a blob's can be, was never written.
+                Content::Blob((blob.metadata() == Some(&metadata[..])).then_some(blob)?)
             }
+            // Nothing is behind a number.
+            HASH | SORTED_SET | COUNTER if from.len() != NUMBER_BYTES => return None,
             HASH => Content::Hash(from.try_get_u64_le().ok()?),
             SORTED_SET => Content::SortedSet(from.try_get_u64_le().ok()?),
             COUNTER => Content::Counter(from.try_get_i64_le().ok()?),
@@ -219,16 +223,20 @@ impl Head {
 fn blob(mut from: Bytes) -> Option<Blob> {
     let length = usize::try_from(from.try_get_u32_le().ok()?).ok()?;
     let content_type = (from.len() >= length).then(|| from.split_to(length))?;
-    Some(Blob::new(&from, std::str::from_utf8(&content_type).ok()?))
+    let content_type = std::str::from_utf8(&content_type).ok()?;
+    let blob = Blob::new(&from, content_type);
+    // One that is longer than a blob's can be was never written.
+    (blob.content_type() == content_type).then_some(blob)
 }
 
 /// The score in the row of a member.
 ///
 /// # Errors
 /// [`DiskError::Damaged`].
-pub(super) fn score(mut content: &[u8], at: &[u8]) -> Result<Score, DiskError> {
-    let score = content.try_get_f64_le().ok().and_then(|score| Score::new(score).ok());
-    score.ok_or_else(|| unreadable(at))
+pub(super) fn score(content: &[u8], at: &[u8]) -> Result<Score, DiskError> {
+    let score = content.try_into().ok().and_then(|bytes| Score::new(f64::from_le_bytes(bytes)).ok());
+    // A zero with a sign is no score, and never written.
+    score.filter(|score| score.get().to_le_bytes() == content).ok_or_else(|| unreadable(at))
 }
 
 /// The row of a member with this score.
@@ -314,7 +322,7 @@ pub(super) fn epoch(owner: &Owner) -> Bytes {
 /// # Errors
 /// [`DiskError::Damaged`].
 pub(super) fn number(found: Option<Bytes>, at: &[u8]) -> Result<u64, DiskError> {
-    found.map_or(Ok(0), |mut row| row.try_get_u64_le().map_err(|_| unreadable(at)))
+    found.map_or(Ok(0), |row| row[..].try_into().map(u64::from_le_bytes).map_err(|_| unreadable(at)))
 }
 
 /// Where it is said that an epoch of an owner is over.
