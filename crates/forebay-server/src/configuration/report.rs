@@ -158,6 +158,9 @@ pub enum Style {
     Colour,
 }
 
+/// How many errors a report shows.
+const SHOWN_MAX: usize = 100;
+
 /// Everything that is wrong with one or several declarations; never empty.
 #[derive(Clone, Debug, thiserror::Error)]
 pub struct Report {
@@ -184,15 +187,22 @@ impl Report {
         &self.errors
     }
 
-    /// The report as text, without an end of line at its end.
+    /// The report as text, without an end of line at its end: the first hundred errors, and how many more there are. Each is shown
+    /// with the lines around it, and a text that is no declaration at all can have one a byte.
     #[must_use]
     pub fn render(&self, style: Style) -> String {
         let renderer = match style {
             Style::Plain => Renderer::plain(),
             Style::Colour => Renderer::styled(),
         };
-        let errors: Vec<String> = self.errors.iter().map(|error| error.render(&renderer)).collect();
-        errors.join("\n\n")
+        let shown = self.errors.iter().take(SHOWN_MAX).map(|error| error.render(&renderer));
+        let mut shown: Vec<String> = shown.collect();
+        match self.errors.len().saturating_sub(SHOWN_MAX) {
+            0 => {}
+            1 => shown.push("and 1 more error: mend these first".to_owned()),
+            more => shown.push(format!("and {more} more errors: mend these first")),
+        }
+        shown.join("\n\n")
     }
 }
 

@@ -51,3 +51,19 @@ fn every_error_is_reported_at_once() {
     let lines: Vec<_> = report.errors().iter().map(|error| (error.line(), error.column())).collect();
     assert_eq!(lines, [(1, 12), (2, 1), (3, 12), (4, 10), (5, 7), (6, 12), (6, 12)], "{report}");
 }
+
+#[test]
+fn a_report_shows_a_hundred_errors_and_counts_the_rest() {
+    let report = |errors: usize| {
+        let lines: String = (0..errors).map(|number| format!("unknown{number} = 1\n")).collect();
+        parse(&format!("keyspace = 'shop'\n{lines}")).unwrap_err()
+    };
+    assert!(!report(100).to_string().contains("more error"));
+    assert!(report(101).to_string().ends_with("\n\nand 1 more error: mend these first"));
+    let long = report(250);
+    assert_eq!((long.errors().len(), long.to_string().matches("unknown99 = 1").count()), (250, 1));
+    assert!(
+        long.to_string().ends_with("\n\nand 150 more errors: mend these first")
+            && !long.to_string().contains("unknown100")
+    );
+}
