@@ -11,6 +11,7 @@ pub mod cargo;
 pub mod crash;
 pub mod deny;
 mod error;
+pub mod fuzz;
 pub mod needs;
 pub mod process;
 pub mod same;

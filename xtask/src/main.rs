@@ -12,7 +12,7 @@ use xtask::needs::{self, For};
 use xtask::process::{Runner, Stop, say};
 use xtask::services::{Folder, NAMES, Services};
 use xtask::test::Extent;
-use xtask::{Error, bench, cargo, crash, deny, same, test, tidy, verify};
+use xtask::{Error, bench, cargo, crash, deny, fuzz, same, test, tidy, verify};
 
 /// Longest time for a benchmark or a proof, its build included.
 const LONG: Duration = Duration::from_secs(4 * 60 * 60);
@@ -130,6 +130,26 @@ enum Chore {
         #[arg(long, value_name = "S")]
         seed: Option<u64>,
     },
+    /// Attack the parsers with inputs made from their corpora, each in turn
+    ///
+    /// Everything that reads bytes which others wrote: RESP, HTTP, declarations, journals, records, globs. What must hold whatever the
+    /// input is in fuzz/src/targets. Prints a line for each target; a finding is printed with the line to add to its corpus.
+    #[command(
+        after_help = "Examples:\n  cargo xtask fuzz --quick\n  cargo xtask fuzz resp_request --minutes 60\n  cargo xtask fuzz --minutes 600 --seed 17"
+    )]
+    Fuzz {
+        /// Which target; all where it is left out
+        target: Option<String>,
+        /// One minute in all
+        #[arg(long)]
+        quick: bool,
+        /// How many minutes in all; 60 where nothing is said
+        #[arg(long, value_name = "N", conflicts_with = "quick", value_parser = clap::value_parser!(u64).range(1..))]
+        minutes: Option<u64>,
+        /// The seed that the inputs are made by
+        #[arg(long, value_name = "S")]
+        seed: Option<u64>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -179,6 +199,12 @@ fn run(chore: Chore) -> Result<(), Error> {
             needs::provide(For::Test)?;
             let runner = Runner { stop: Stop::listen()?, limit: LONG };
             same::run(&root, &runner, rounds, seed)
+        }
+        Chore::Fuzz { target, quick, minutes, seed } => {
+            let choice = fuzz::Choice { target, quick, minutes, seed };
+            // Its own time, and as long again as anything may take, for the build.
+            let limit = LONG + Duration::from_secs(choice.minutes.unwrap_or_default().saturating_mul(60));
+            fuzz::run(&root, &Runner { stop: Stop::listen()?, limit }, &choice)
         }
     }
 }

@@ -11,6 +11,9 @@ pub mod database;
 pub mod disk;
 mod durable;
 mod episode;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod journal;
 mod lock;
 pub mod sink;

@@ -76,6 +76,7 @@ fn may_use(name: &str, other: &str) -> Option<bool> {
         "forebay-stores" | "forebay-simulated" => other == "forebay",
         "forebay-server" => matches!(other, "forebay" | "forebay-stores" | "forebay-wire"),
         "forebay-cli" | "forebay-bench" => below_cli,
+        "forebay-fuzz" => below_app || other == "forebay-wire",
         app if app.starts_with(APP) => below_app,
         _ => return None,
     })

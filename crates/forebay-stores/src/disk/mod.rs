@@ -15,6 +15,8 @@
 mod backup;
 mod error;
 mod folder;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod memory;
 mod pool;
 mod record;

@@ -47,6 +47,9 @@
 //! | key | text |
 //! | blob: content type, bytes; encoded: kind, shape (4), bytes | text, bytes |
 
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
+
 use std::sync::Arc;
 use std::time::Duration;
 

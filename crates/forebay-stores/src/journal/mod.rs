@@ -22,6 +22,8 @@
 //! ```
 
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod held;
 pub mod io;
 mod log;

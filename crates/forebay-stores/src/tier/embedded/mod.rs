@@ -20,6 +20,8 @@
 //! entries, `sweep.rs` what is done in the background.
 
 mod entry;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod groups;
 mod keys;
 mod state;

@@ -11,6 +11,8 @@
 //! `rows.rs` says where things lie and how they are written, `steps.rs` how they are changed, `load.rs` how they are read,
 //! `sweep.rs` what is done in the background.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod load;
 mod rows;
 mod steps;

@@ -1,0 +1,262 @@
+//! HTTP from outside: a process that serves, on a socket of its own, and raw bytes sent to it.
+//!
+//! Whatever is sent, the connection comes to an end in good time, what comes back is HTTP, and no answer says 500: that would be a
+//! fault of ours. `answer.rs` reads what came back, strictly.
+
+mod answer;
+mod stage;
+
+use self::answer::{Answer, read};
+use self::stage::{Exchange, Stage};
+use crate::mutate::seed_of;
+use crate::{Fault, Large, Seen, Target};
+
+/// Words of HTTP, of requests that mean two things, and of our paths.
+const WORDS: &[&[u8]] = &[
+    b"GET ",
+    b"HEAD ",
+    b"PUT ",
+    b"POST ",
+    b"DELETE ",
+    b"PATCH ",
+    b"OPTIONS * ",
+    b"CONNECT ",
+    b"TRACE ",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b" HTTP/1.1\r\n",
+    b" HTTP/1.0\r\n",
+    b" HTTP/0.9\r\n",
+    b" HTTP/2.0\r\n",
+    b"Host: a\r\n",
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\r\n\r\n",
+    b"0\r\n\r\n",
+    b"5\r\nhello\r\n",
+    b"Content-Length: 5\r\n",
+    b"Content-Length: 5, 5\r\n",
+    b"Content-Length: +5\r\n",
+    b"Content-Length : 5\r\n",
+    b"Content-Length: 18446744073709551616\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: xchunked\r\n",
+    b"Transfer-Encoding:\tchunked\r\n",
+    b"Transfer-Encoding: chunked, identity\r\n",
+    b"ffffffffffffffff\r\n",
+    b";ext=1\r\n",
+    b" folded\r\n",
+    b"Expect: 100-continue\r\n",
+    b"Upgrade: h2c\r\n",
+    b"Connection: close\r\n",
+    b"Connection: keep-alive\r\n",
+    b"Accept-Encoding: gzip, br;q=0\r\n",
+    b"Range: bytes=0-0\r\n",
+    b"Range: bytes=-1,5-,2-1\r\n",
+    b"If-None-Match: *\r\n",
+    b"If-None-Match: W/\"a\", \"b\"\r\n",
+    b"If-Match: \"\"\r\n",
+    b"Cache-Control: no-cache\r\n",
+    b"Content-Type: application/json\r\n",
+    b"/v1/shop/scratch/scratch:a",
+    b"/v1/shop/kept/kept:a",
+    b"/v1/shop/count/count:7",
+    b"/health",
+    b"%00",
+    b"%2f",
+    b"%2F..%2f",
+    b"%",
+    b"%zz",
+    b"%ff",
+    b"%c3%28",
+    b"..",
+    b"//",
+    b"?",
+    b"?prefix=",
+    b"&limit=",
+    b"&cursor=",
+    b"#",
+    b"http://a/",
+    b"@",
+    b"\\",
+    b"\0",
+    b"\xff",
+    b"{\"keys\":[",
+    b"]}",
+    b"\"a\"",
+    b",",
+];
+
+pub(super) const REQUEST: Target = Target {
+    name: "http_request",
+    attacks: "HTTP as raw bytes: every connection is answered or closed in good time, in HTTP, never with 500, never more answers than requests",
+    words: WORDS,
+    large: &[
+        Large { before: b"GET /", unit: b"a", times: 70_000, after: b" HTTP/1.1\r\nHost: a\r\n\r\n" },
+        Large {
+            before: b"GET /health HTTP/1.1\r\nHost: a\r\n",
+            unit: b"a: b\r\n",
+            times: 1_000,
+            after: b"\r\n",
+        },
+        Large {
+            before: b"GET /health HTTP/1.1\r\nHost: a\r\na: ",
+            unit: b"b",
+            times: 500_000,
+            after: b"\r\n\r\n",
+        },
+        Large { before: b"", unit: b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n", times: 200, after: b"" },
+        Large {
+            before:
+                b"PUT /v1/shop/scratch/scratch:a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+            unit: b"1\r\na\r\n",
+            times: 5_000,
+            after: b"0\r\n\r\n",
+        },
+        Large {
+            before:
+                b"PUT /v1/shop/scratch/scratch:a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+            unit: b"e",
+            times: 100_000,
+            after: b"\r\na\r\n0\r\n\r\n",
+        },
+        Large {
+            before: b"",
+            unit: b"\r\n",
+            times: 10_000,
+            after: b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n",
+        },
+    ],
+    begin: || begin(request),
+};
+
+pub(super) const PATH: Target = Target {
+    name: "http_path",
+    attacks: "paths and query strings, a method before them where it is not GET: one answer each, never 500",
+    words: WORDS,
+    large: &[
+        Large { before: b"/v1/shop/scratch/scratch:", unit: b"a", times: 40_000, after: b"" },
+        Large { before: b"/v1/shop/scratch/scratch:", unit: b"%41", times: 10_000, after: b"" },
+        Large { before: b"/v1/shop/scratch", unit: b"/", times: 10_000, after: b"" },
+        Large { before: b"/v1/shop/scratch?", unit: b"limit=1&", times: 5_000, after: b"" },
+    ],
+    begin: || begin(path),
+};
+
+pub(super) const BODY: Target = Target {
+    name: "http_body",
+    attacks: "bodies, headers before them where there is an empty line: what was taken is given back byte by byte",
+    words: WORDS,
+    large: &[
+        Large { before: b"\n\n", unit: b"a", times: 1 << 20, after: b"" },
+        Large { before: b"Content-Type: application/json\n\n", unit: b"[", times: 100_000, after: b"" },
+        Large { before: b"Content-Type: ", unit: b"a", times: 20_000, after: b"\n\na" },
+    ],
+    begin: || begin(body),
+};
+
+/// The longest text of an answer that a fault shows, in characters.
+const SHOWN: usize = 600;
+/// The last request on every connection.
+const CLOSE: &[u8] = b"GET /health HTTP/1.1\r\nHost: forebay\r\nConnection: close\r\n\r\n";
+
+type Play = fn(&Stage, &[u8], &mut Seen) -> Result<(), Fault>;
+
+fn begin(play: Play) -> Result<Box<dyn crate::Attack>, Fault> {
+    let stage = Stage::open()?;
+    Ok(Box::new(move |input: &[u8], seen: &mut Seen| play(&stage, input, seen)))
+}
+
+fn request(stage: &Stage, input: &[u8], seen: &mut Seen) -> Result<(), Fault> {
+    let sent = [input, CLOSE].concat();
+    let answers = told(&sent, &stage.exchange(&sent)?, seen)?;
+    let versions = sent.windows(7).filter(|window| *window == b"HTTP/1.").count();
+    // One more: of a request that is refused before its version is read.
+    let most = versions + 1;
+    if answers.len() > most {
+        return Err(Fault::Broken(format!("{} answers to at most {most} requests", answers.len())));
+    }
+    Ok(())
+}
+
+fn path(stage: &Stage, input: &[u8], seen: &mut Seen) -> Result<(), Fault> {
+    let method: &[u8] = if input.starts_with(b"/") { b"GET " } else { b"" };
+    let rest = b" HTTP/1.1\r\nHost: forebay\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let sent = [method, input, rest].concat();
+    let exchange = stage.exchange(&sent)?;
+    let answers = told(&sent, &exchange, seen)?;
+    let is_one_line = !input.iter().any(|byte| b"\r\n".contains(byte));
+    if is_one_line && answers.len() != 1 && !exchange.was_cut {
+        return Err(Fault::Broken(format!("{} answers to one request", answers.len())));
+    }
+    Ok(())
+}
+
+fn body(stage: &Stage, input: &[u8], seen: &mut Seen) -> Result<(), Fault> {
+    let blank = input.windows(2).position(|window| window == b"\n\n");
+    let (head, body) = match blank.and_then(|at| input.split_at_checked(at)) {
+        Some((head, [_, _, body @ ..])) => (head, body),
+        _ => (&b""[..], input),
+    };
+    let place = if seed_of(body).is_multiple_of(2) { "scratch/scratch:body" } else { "kept/kept:body" };
+    let mut sent =
+        format!("PUT /v1/shop/{place} HTTP/1.1\r\nHost: forebay\r\nContent-Length: {}\r\n", body.len())
+            .into_bytes();
+    for line in head.split(|byte| *byte == b'\n').filter(|line| may_stand(line)) {
+        sent.extend_from_slice(line);
+        sent.extend_from_slice(b"\r\n");
+    }
+    sent.extend_from_slice(b"\r\n");
+    sent.extend_from_slice(body);
+    sent.extend_from_slice(
+        format!("GET /v1/shop/{place} HTTP/1.1\r\nHost: forebay\r\nConnection: close\r\n\r\n").as_bytes(),
+    );
+    let answers = told(&sent, &stage.exchange(&sent)?, seen)?;
+    match answers.as_slice() {
+        [put, got] if (200..300).contains(&put.status) && got.status == 200 && got.body != body => {
+            Err(Fault::Broken(format!(
+                "{} bytes were taken, and {} others given back",
+                body.len(),
+                got.body.len()
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a line of a head may be sent: it is a header, and none that says how long the body is or what becomes of the connection.
+fn may_stand(line: &[u8]) -> bool {
+    let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
+    let name = line.get(..colon).unwrap_or_default().to_ascii_lowercase();
+    let framing: &[&[u8]] =
+        &[b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade", b"te", b"host"];
+    !name.is_empty()
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+        && !framing.contains(&name.as_slice())
+        && !line.iter().any(|byte| *byte == b'\r' || *byte == 0)
+}
+
+/// The answers that came back.
+fn told(sent: &[u8], exchange: &Exchange, seen: &mut Seen) -> Result<Vec<Answer>, Fault> {
+    // Whoever asks for heads alone gets lengths of bodies that do not come; which answers those are is not known here.
+    let asks_for_heads = sent.windows(4).any(|window| window == b"HEAD");
+    let mut answers = read(&exchange.came, exchange.was_cut, false);
+    if answers.is_err() && asks_for_heads {
+        answers = read(&exchange.came, exchange.was_cut, true);
+    }
+    let answers = answers.map_err(|what| {
+        let shown = exchange.came.escape_ascii().to_string();
+        let shown: String = shown.chars().take(SHOWN).collect();
+        Fault::Broken(format!("what came back is no HTTP: {what}: {shown}"))
+    })?;
+    seen.note_count("answers", answers.len());
+    for answer in &answers {
+        seen.note(("status", answer.status));
+        seen.note(answer.names.join(" "));
+        if answer.status == 500 {
+            let said = answer.body.escape_ascii().to_string();
+            return Err(Fault::Broken(format!("an answer says 500: {said}")));
+        }
+    }
+    Ok(answers)
+}
