@@ -7,6 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::Failure;
 
+mod data;
+
+pub(crate) use data::{Del, Get, Invalidate, List, Put, Shell, Which, Why};
+
 const AFTER_HELP: &str = "\
 Without a command: serves ./forebay.toml if there is one, else starts the demonstration.
 
@@ -19,7 +23,10 @@ Examples:
   forebay explain --app stocks STOCK_CACHE    say what a namespace will do
   forebay backup /backups/monday              copy what the stores under ./data hold
   forebay restore /backups/monday data        bring it back
-  forebay dead-letters list                   see which writes could not be applied, and why";
+  forebay get stock:600000                    read a key of the server that runs here
+  forebay dead-letters list                   see which writes could not be applied, and why
+
+Exit codes: 0 done; 1 it cannot be done, and the message says why; 2 the arguments are wrong; 3 there is no such key.";
 
 /// A read-through data tier: declare what each key means, read it at cache speed.
 #[derive(Debug, Parser)]
@@ -44,6 +51,18 @@ pub(crate) enum Command {
     Check(Check),
     /// Say what a namespace will do: its query, its ages, what makes it stale
     Explain(Explain),
+    /// Read a key of a running server, through its source if need be
+    Get(Get),
+    /// Write a key of a running server, as its namespace says
+    Put(Put),
+    /// Delete keys of a running server; of a cache it drops the copies
+    Del(Del),
+    /// List keys of a running server: those of stores, and those of which copies are held
+    List(List),
+    /// Have a running server forget what it holds, so that no later read gets it
+    Invalidate(Invalidate),
+    /// Say what a running server holds of a key, and how old it is, without loading it
+    Why(Why),
     /// Write what stores hold to a folder, also while a server has them
     Backup(Backup),
     /// Make the stores of a data folder of a backup
@@ -57,6 +76,8 @@ pub(crate) enum Command {
     /// Make tokens, by which a server knows its clients
     #[command(subcommand)]
     Token(Token),
+    /// Print the script by which a shell completes this command
+    Completions(Shell),
 }
 
 #[derive(Clone, Debug, Default, Args)]
@@ -130,7 +151,7 @@ pub(crate) struct At {
     /// The number of the keyspace
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub(crate) db: u16,
-    /// A token of an admin, where the process asks for one; others see arguments, so better by the variable
+    /// A token that allows it, where the process asks for one; others see arguments, so better by the variable
     #[arg(long, value_name = "TOKEN", env = "FOREBAY_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
 }

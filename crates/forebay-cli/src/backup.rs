@@ -38,7 +38,7 @@ pub(crate) fn backup(asked: &Backup) -> Result<(), Failure> {
 fn by_its_server(asked: &Backup, data: &Path) -> Result<(), Failure> {
     let (to, data) = (whole(&asked.to)?, whole(data)?);
     let Reply::Map(done) = Client::connect(&asked.at)?.call_long(&["FB.BACKUP", &to, &data])? else {
-        return Err(Failure("the server's answer is none that is known: is it of another version?".into()));
+        return Err(Failure::unknown_answer());
     };
     let number = |at: usize| match done.get(at) {
         Some((_, Reply::Integer(number))) => u64::try_from(*number).unwrap_or_default(),

@@ -68,7 +68,7 @@ impl Client {
     }
 
     /// What one command is answered; an error reply is a failure, and so is none in time.
-    pub(crate) fn call(&mut self, words: &[&str]) -> Result<Reply, Failure> {
+    pub(crate) fn call<A: AsRef<[u8]>>(&mut self, words: &[A]) -> Result<Reply, Failure> {
         self.ask(words)?;
         match self.answer() {
             Ok(reply) => reply,
@@ -93,7 +93,7 @@ impl Client {
         }
     }
 
-    fn ask(&mut self, words: &[&str]) -> Result<(), Failure> {
+    fn ask<A: AsRef<[u8]>>(&mut self, words: &[A]) -> Result<(), Failure> {
         let mut request = BytesMut::new();
         encode_request(&mut request, words);
         self.stream.write_all(&request).map_err(|error| self.lost(&error))
@@ -126,8 +126,8 @@ impl Client {
         Failure(format!("{} went away: {error}", self.address))
     }
 
-    fn late(&self, words: &[&str]) -> Failure {
-        let asked = words.first().copied().unwrap_or_default();
+    fn late<A: AsRef<[u8]>>(&self, words: &[A]) -> Failure {
+        let asked = words.first().map(|word| String::from_utf8_lossy(word.as_ref())).unwrap_or_default();
         Failure(format!(
             "{} has not answered {asked} for {:?}, and may still do it: see that it is a Forebay server and not overloaded, then look \
              what it did before you ask again",

@@ -1,14 +1,18 @@
 //! The `forebay` command: it reads its arguments, hands declarations and apps to the server, and says what came of it.
 //!
 //! Results go to standard output, everything about how it went to standard error. Exit codes: 0 done, 1 what was asked
-//! cannot be done (the message says why and what to do), 2 the arguments are wrong.
+//! cannot be done (the message says why and what to do), 2 the arguments are wrong, 3 there is no such key.
 
 mod apps;
 mod arguments;
 mod backup;
 mod check;
 mod client;
+mod completions;
 mod dead_letters;
+mod http;
+mod invalidate;
+mod keys;
 mod progress;
 mod secret;
 mod serve;
@@ -28,25 +32,40 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let done = arguments.enter_directory().and_then(|()| match arguments.command() {
-        Command::Serve(serve) => serve::serve(&serve),
-        Command::Demo(listen) => serve::demo(&listen),
-        Command::Check(check) => check::check(&check),
-        Command::Explain(explain) => check::explain(&explain),
-        Command::Backup(backup) => backup::backup(&backup),
-        Command::Restore(restore) => backup::restore(&restore),
-        Command::DeadLetters(asked) => dead_letters::dead_letters(&asked),
-        Command::Secret(secret) => secret::secret(&secret),
-        Command::Token(asked) => token::token(&asked),
-    });
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    match arguments.enter_directory().and_then(|()| carry_out(arguments.command())) {
+        Ok(code) => code,
         Err(Failure(message)) => {
             say_error(message.trim_end());
             ExitCode::FAILURE
         }
     }
 }
+
+/// Does what is asked; how that ended, where it could be done.
+fn carry_out(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Serve(serve) => serve::serve(&serve),
+        Command::Demo(listen) => serve::demo(&listen),
+        Command::Check(check) => check::check(&check),
+        Command::Explain(explain) => check::explain(&explain),
+        Command::Get(asked) => return keys::get(&asked),
+        Command::Put(asked) => keys::put(&asked),
+        Command::Del(asked) => keys::del(&asked),
+        Command::List(asked) => keys::list(&asked),
+        Command::Invalidate(asked) => invalidate::invalidate(&asked),
+        Command::Why(asked) => return keys::why(&asked),
+        Command::Backup(backup) => backup::backup(&backup),
+        Command::Restore(restore) => backup::restore(&restore),
+        Command::DeadLetters(asked) => dead_letters::dead_letters(&asked),
+        Command::Secret(secret) => secret::secret(&secret),
+        Command::Token(asked) => token::token(&asked),
+        Command::Completions(asked) => completions::completions(&asked),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How a command ends that was to find a key, and found none.
+const NO_SUCH_KEY: u8 = 3;
 
 /// Why what was asked could not be done, for a person to read.
 #[derive(Debug)]
@@ -56,11 +75,25 @@ impl Failure {
     fn new(error: &impl std::fmt::Display) -> Self {
         Self(error.to_string())
     }
+
+    /// What a server answers that speaks otherwise than this command.
+    fn unknown_answer() -> Self {
+        Self("the server's answer is none that is known: is it of another version?".into())
+    }
 }
 
 /// Prints a result. Where nobody reads it any more, as behind `| head`, that is the reader's choice.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// Whether what was printed was read. Where nobody reads any more, as behind `| head`, that is the reader's choice and no failure.
+fn printed(written: std::io::Result<()>) -> Result<bool, Failure> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure(format!("not all could be printed: {error}"))),
+    }
 }
 
 /// Prints what went wrong.

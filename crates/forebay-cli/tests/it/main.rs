@@ -17,6 +17,7 @@ mod check;
 mod demo;
 mod docs;
 mod kept;
+mod keys;
 mod operators;
 mod reload;
 mod running;

@@ -36,3 +36,11 @@ pub use raw::Settings;
 pub use reference::reference;
 pub use report::{Error, Report, Style};
 pub use secrets::{Environment, ProcessEnvironment, SecretError, Text};
+
+/// Reads a duration as declarations write it: `3s`, `250ms`, `1h30m`.
+///
+/// # Errors
+/// With what is wrong and what to write instead, where it is none.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    units::duration(text).map_err(|fault| format!("{fault}; {}", fault.mend()))
+}

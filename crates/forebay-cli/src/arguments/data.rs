@@ -1,0 +1,204 @@
+//! The arguments of the commands on keys of a running server.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use forebay_server::configuration;
+
+use super::At;
+
+const GET_HELP: &str = "\
+Examples:
+  forebay get stock:600000                 print the value
+  forebay get photo:7 > photo.jpg          its bytes as they are
+  forebay get stock:600000 --json          {\"key\":…,\"value\":…}; bytes that are no text as \"base64\"
+
+Exit codes: 0 it exists, 1 it cannot be read, 2 wrong arguments, 3 it does not exist.";
+
+/// Which key is read.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = GET_HELP)]
+pub(crate) struct Get {
+    /// The key
+    pub(crate) key: String,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+const PUT_HELP: &str = "\
+Examples:
+  forebay put note:1 hello                 write a text
+  forebay put note:1 hello --ttl 1h30m     that ends by itself
+  forebay put photo:7 --file photo.jpg     write what a file has
+  tar c src | forebay put archive -        write what comes on standard input
+
+Exit codes: 0 written, 1 not written, 2 wrong arguments.";
+
+/// What is written.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = PUT_HELP)]
+pub(crate) struct Put {
+    /// The key
+    pub(crate) key: String,
+    /// The value; `-` reads it on standard input
+    #[arg(required_unless_present = "file", conflicts_with = "file", allow_hyphen_values = true)]
+    pub(crate) value: Option<String>,
+    /// Take the value of this file; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// End it after this time, such as 30s or 1h30m
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub(crate) ttl: Option<Duration>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    let span = configuration::duration(text)?;
+    if span.is_zero() { Err("the value would end at once: give it a longer time".into()) } else { Ok(span) }
+}
+
+const DEL_HELP: &str = "\
+Examples:
+  forebay del note:1 note:2                print how many of them there were
+  forebay del note:1 --json                {\"held\":1}
+
+Exit codes: 0 none of them is there any more, 1 it could not be done, 2 wrong arguments.";
+
+/// What is deleted.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = DEL_HELP)]
+pub(crate) struct Del {
+    /// The keys
+    #[arg(required = true)]
+    pub(crate) keys: Vec<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+const LIST_HELP: &str = "\
+Examples:
+  forebay list                             the keys there are, one a line
+  forebay list stock: --limit 20           twenty that begin so
+  forebay list stock: --json               {\"key\":…} a line; keys that are no text as \"base64\"
+
+Nothing is loaded: what no read has asked for yet is not listed.
+Exit codes: 0 listed, 1 it could not be done, 2 wrong arguments.";
+
+/// What is listed.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = LIST_HELP)]
+pub(crate) struct List {
+    /// What the keys begin with
+    #[arg(default_value = "", hide_default_value = true)]
+    pub(crate) prefix: String,
+    /// List so many at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+    pub(crate) limit: usize,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+const INVALIDATE_HELP: &str = "\
+Examples:
+  forebay invalidate --key stock:600000 --key stock:600519     what is held of these keys
+  forebay invalidate --tag bank                                what bears this tag
+  forebay invalidate --namespace STOCK_CACHE --prefix stock:6  what begins so
+  forebay invalidate --namespace STOCK_CACHE                   all of a namespace
+
+All but --key is asked over HTTP. Values in stores and databases stay: only copies go.
+Exit codes: 0 no read that starts now gets what was held, 1 it could not be done, 2 wrong arguments.";
+
+/// What is invalidated.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = INVALIDATE_HELP)]
+pub(crate) struct Invalidate {
+    /// A key; may be given more than once
+    #[arg(
+        long = "key",
+        value_name = "KEY",
+        conflicts_with_all = ["tags", "prefix", "namespace"],
+        required_unless_present_any = ["tags", "namespace"],
+    )]
+    pub(crate) keys: Vec<String>,
+    /// A tag; may be given more than once
+    #[arg(long = "tag", value_name = "TAG", conflicts_with_all = ["prefix", "namespace"])]
+    pub(crate) tags: Vec<String>,
+    /// With --namespace: those of its keys that begin so
+    #[arg(long, requires = "namespace")]
+    pub(crate) prefix: Option<String>,
+    /// All of this namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    /// Where it serves HTTP; where it is not said, as in ./forebay.toml, else 127.0.0.1:8080
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http: Option<SocketAddr>,
+    /// The keyspace's name, over HTTP; where it is not said, that with the number --db, which an admin may ask for
+    #[arg(long, value_name = "NAME")]
+    pub(crate) keyspace: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+const WHY_HELP: &str = "\
+Examples:
+  forebay why stock:600000                 its namespace, what is held, how old it is
+  forebay why stock:600000 --json          the same as one object
+
+Exit codes: 0 a value is held, 1 it could not be asked, 2 wrong arguments, 3 no value is held: nothing, or that the key does not exist.";
+
+/// Which key is looked at.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = WHY_HELP)]
+pub(crate) struct Why {
+    /// The key
+    pub(crate) key: String,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  forebay completions bash > ~/.local/share/bash-completion/completions/forebay
+  forebay completions zsh > ~/.zfunc/_forebay
+  forebay completions fish > ~/.config/fish/completions/forebay.fish";
+
+/// Which shell.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(after_help = COMPLETIONS_HELP)]
+pub(crate) struct Shell {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Which,
+}
+
+/// The shells that there are scripts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Which {
+    /// GNU Bash
+    Bash,
+    /// The Z shell
+    Zsh,
+    /// Fish
+    Fish,
+}
