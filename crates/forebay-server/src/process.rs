@@ -24,7 +24,7 @@ use crate::connections::Places;
 use crate::disks::Disks;
 use crate::keyspaces::Keyspaces;
 use crate::observe::{self, Observed};
-use crate::stop::{self, StopSender};
+use crate::stop::{self, Stop, StopSender};
 use crate::warming::Warmer;
 use crate::{http, resp, waiting_writes};
 
@@ -141,27 +141,9 @@ pub async fn start_by(
     let warmer = Warmer::start(engine.clock(), warm_tasks);
     warmer.follow(&assembled);
     let keyspaces = Keyspaces::new(reload::in_service(deployment, &assembled, &disks));
-    listeners.spawn(waiting_writes::look_after(keyspaces.clone(), engine.clock().clone(), stopped.clone()));
     let door = Door::new(&deployment.tokens);
-    let places = Places::new(server.connections, server.connections_per_address);
-    let clock = engine.clock().clone();
-    let memory_bytes = deployment.memory.budget_bytes;
-    let service = resp::Service::new(
-        door.clone(),
-        Arc::clone(&places),
-        keyspaces.clone(),
-        memory_bytes,
-        engine.clone(),
-    );
-    let service = Arc::new(service.slow_after(server.slow));
-    let observed = Observed::new(engine.clone(), Arc::clone(&service), keyspaces.clone(), stopped.clone());
-    let observed = Arc::new(observed);
-    listeners.spawn(observe::watch(Arc::clone(&observed), stopped.clone()));
-    let router = http::router(keyspaces.clone(), engine.clone()).merge(routes);
-    let router = access::http::guard(router.merge(observe::routes(&observed)), door.clone());
-    let router = router.layer(from_fn_with_state(observed, observe::observe));
-    listeners.spawn(http::serve(http, router, places, clock, stopped.clone()));
-    listeners.spawn(resp::serve(resp, service, stopped));
+    let front = Front { deployment, engine: &engine, keyspaces: &keyspaces, door: &door };
+    front.serve((http, resp), routes, &listeners, &stopped);
     tracing::info!(http = %addresses.0, resp = %addresses.1, "serving");
     let (http, resp) = addresses;
     let (deployment, apps) = (deployment.clone(), apps.to_vec());
@@ -181,6 +163,48 @@ pub async fn start_by(
         apps,
         app_tasks,
     })
+}
+
+/// What both listeners serve.
+struct Front<'s> {
+    deployment: &'s Deployment,
+    engine: &'s Forebay,
+    keyspaces: &'s Keyspaces,
+    door: &'s Door,
+}
+
+impl Front<'_> {
+    /// Accepts connections for HTTP, where apps have `routes` beside our own, and for RESP, as tasks of `listeners`.
+    fn serve(
+        self,
+        (http, resp): (TcpListener, TcpListener),
+        routes: axum::Router,
+        listeners: &Tasks,
+        stopped: &Stop,
+    ) {
+        let Self { deployment, engine, keyspaces, door } = self;
+        let server = &deployment.server;
+        let clock = engine.clock().clone();
+        listeners.spawn(waiting_writes::look_after(keyspaces.clone(), clock.clone(), stopped.clone()));
+        let places = Places::new(server.connections, server.connections_per_address);
+        let service = resp::Service::new(
+            door.clone(),
+            Arc::clone(&places),
+            keyspaces.clone(),
+            deployment.memory.budget_bytes,
+            engine.clone(),
+        );
+        let service = Arc::new(service.slow_after(server.slow));
+        let observed =
+            Observed::new(engine.clone(), Arc::clone(&service), keyspaces.clone(), stopped.clone());
+        let observed = Arc::new(observed);
+        listeners.spawn(observe::watch(Arc::clone(&observed), stopped.clone()));
+        let router = http::router(keyspaces.clone(), engine.clone()).merge(routes);
+        let router = access::http::guard(router.merge(observe::routes(&observed)), door.clone());
+        let router = router.layer(from_fn_with_state(observed, observe::observe));
+        listeners.spawn(http::serve(http, router, places, clock, stopped.clone()));
+        listeners.spawn(resp::serve(resp, service, stopped.clone()));
+    }
 }
 
 impl Process {

@@ -1,12 +1,11 @@
 //! The story of a GET: every branch that a read can take is in this file, but for reads of single fields (`fields.rs`).
 //!
-//! 1. A change of several keys is waited for (`together.rs`). A write of this instance that is not applied yet (`behind.rs`); then memory. Fresh, or an absence still believed: answer,
-//!    at once and without a future ([`Core::look`]).
+//! 1. A change of several keys is waited for (`together.rs`); a write of this instance that is not applied yet (`behind.rs`), then memory.
+//!    Fresh, or an absence still believed: answer, at once and without a future ([`Core::look`]).
 //! 2. Stale and allowed: answer, and start one refresh.
 //! 3. The membership filter may know that the key does not exist; without a source nothing can be loaded (`nowhere.rs`).
 //! 4. A fresh hash with holes: these fields alone are loaded where the source can do that, once, and then again from 1.
-//! 5. Otherwise a flight is joined or led; its load (`lease.rs` asks the shared tier, `load.rs` the source) fills memory,
-//!    fenced (`fill.rs`), and lands.
+//! 5. Otherwise a flight is joined or led; its load (from the shared tier by `lease.rs`, or `load.rs`) fills memory, fenced (`fill.rs`).
 //! 6. The load failed, or takes longer than the soft time-out: the old value where `stale_if_error` allows it.
 //! 7. The landing was overtaken by an invalidation of a group that the reader must see: once more from 1.
 

@@ -138,6 +138,14 @@ async fn who_shows_no_token_is_let_go() {
     let mut said = [0; 7];
     soon(known.read_exact(&mut said)).await.unwrap();
     assert_eq!(&said, b"+PONG\r\n");
+    // Who forgets its token has as long again.
+    soon(known.write_all(b"RESET\r\n")).await.unwrap();
+    let mut said = [0; 8];
+    soon(known.read_exact(&mut said)).await.unwrap();
+    assert_eq!(&said, b"+RESET\r\n");
+    let (said, seconds) = timed.end_of(&mut known).await;
+    assert_eq!(said, "");
+    assert!((9..=12).contains(&seconds), "{seconds}");
 }
 
 /// A stage with more options of `[server]` and with `apps`.

@@ -208,6 +208,23 @@ async fn tokens_are_taken_over_at_once() {
 }
 
 #[tokio::test]
+async fn what_waits_for_exec_is_judged_as_it_is_declared_then() {
+    let hash = Digest::of(b"secret");
+    let token =
+        format!("[token.a]\nhash = '{hash}'\nmay = ['read', 'write']\nnamespaces = ['default', 'item']\n");
+    let mut stage = Stage::with(&format!("{token}{NAMESPACES}")).await;
+    let mut client = stage.resp().await;
+    assert_eq!(client.say("AUTH a secret").await, "OK");
+    assert_eq!(client.say("MULTI").await, "OK");
+    assert_eq!(client.say("GET vip:a").await, "QUEUED", "it is a key of the default store yet");
+    assert_eq!(client.say("GET item:a").await, "QUEUED");
+    stage.reloaded(&format!("{token}{NAMESPACES}{}", more("vip", "1s"))).await;
+    let answered = client.say("EXEC").await;
+    assert!(answered.starts_with("[!NOPERM") && answered.ends_with(&format!(" {A}]")), "{answered}");
+    assert!(soon(stage.process.stop()).await);
+}
+
+#[tokio::test]
 async fn keyspaces_come_go_and_change_their_number() {
     let mut stage = Stage::new().await;
     let _ = database(&stage.folder.path().join("preview.db")).await;
