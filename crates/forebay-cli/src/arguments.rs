@@ -9,7 +9,7 @@ use crate::Failure;
 
 mod data;
 
-pub(crate) use data::{Del, Get, Invalidate, List, Put, Shell, Which, Why};
+pub(crate) use data::{Del, Get, Invalidate, List, Put, Shell, Stats, Which, Why};
 
 const AFTER_HELP: &str = "\
 Without a command: serves ./forebay.toml if there is one, else starts the demonstration.
@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Invalidate(Invalidate),
     /// Say what a running server holds of a key, and how old it is, without loading it
     Why(Why),
+    /// Tell what a running server has counted: reads, loads, memory
+    Stats(Stats),
     /// Write what stores hold to a folder, also while a server has them
     Backup(Backup),
     /// Make the stores of a data folder of a backup

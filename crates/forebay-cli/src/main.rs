@@ -16,6 +16,7 @@ mod keys;
 mod progress;
 mod secret;
 mod serve;
+mod stats;
 mod token;
 mod watched;
 
@@ -54,6 +55,7 @@ fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::List(asked) => keys::list(&asked),
         Command::Invalidate(asked) => invalidate::invalidate(&asked),
         Command::Why(asked) => return keys::why(&asked),
+        Command::Stats(asked) => stats::stats(&asked),
         Command::Backup(backup) => backup::backup(&backup),
         Command::Restore(restore) => backup::restore(&restore),
         Command::DeadLetters(asked) => dead_letters::dead_letters(&asked),

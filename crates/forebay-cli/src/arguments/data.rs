@@ -177,6 +177,32 @@ pub(crate) struct Why {
     pub(crate) at: At,
 }
 
+const STATS_HELP: &str = "\
+Examples:
+  forebay stats                            reads, loads and memory, a line for each namespace
+  forebay stats --watch                    again each second, until Ctrl-C
+  forebay stats --json                     the same as one object
+
+Exit codes: 0 told, 1 it could not be asked, 2 wrong arguments.";
+
+/// How counts are told.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = STATS_HELP)]
+pub(crate) struct Stats {
+    /// Tell it again each second, with how many reads there were since
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Print one JSON object; with --watch one a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where it serves HTTP; where it is not said, as in ./forebay.toml, else 127.0.0.1:8080
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http: Option<SocketAddr>,
+    /// A token of an admin, where the process asks for one; others see arguments, so better by the variable
+    #[arg(long, value_name = "TOKEN", env = "FOREBAY_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+}
+
 const COMPLETIONS_HELP: &str = "\
 Examples:
   forebay completions bash > ~/.local/share/bash-completion/completions/forebay

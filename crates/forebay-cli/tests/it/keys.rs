@@ -86,6 +86,8 @@ fn what_is_put_is_got_byte_by_byte_and_gone_when_it_is_deleted() {
         shop.running.resp("TTL note:4").trim_start_matches(':').lines().next().unwrap().parse().unwrap();
     assert!((5_300..=5_400).contains(&ends), "{ends}");
 
+    assert_eq!(shop.told(&["put", "note:5", "--ttl", "1h", "five"]), "note:5 has 4 bytes\n");
+
     assert_eq!(shop.told(&["del", "note:1", "note:4", "note:none"]), "deleted; 2 of 3 were there\n");
     assert_eq!(shop.told(&["del", "note:2", "--json"]), "{\"held\":1}\n");
     let gone = shop.ask(&["get", "note:1"]);

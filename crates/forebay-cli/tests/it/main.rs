@@ -23,4 +23,5 @@ mod reload;
 mod running;
 mod secret;
 mod start;
+mod stats;
 mod token;
