@@ -9,7 +9,7 @@ use crate::Failure;
 
 mod data;
 
-pub(crate) use data::{Del, Get, Invalidate, List, Put, Shell, Stats, Which, Why};
+pub(crate) use data::{Del, Get, Init, Invalidate, List, Put, Shell, Stats, Which, Why};
 
 const AFTER_HELP: &str = "\
 Without a command: serves ./forebay.toml if there is one, else starts the demonstration.
@@ -18,6 +18,7 @@ Examples:
   forebay                                     start the demonstration here
   forebay serve --config forebay.toml         serve a declaration
   forebay -C /srv/shop serve --app stocks     serve an app, its files under /srv/shop
+  forebay init --database sqlite:shop.db      propose a declaration from a schema
   forebay check forebay.toml                  check a declaration without touching anything
   forebay check --connect forebay.toml        prepare its queries against their databases too
   forebay explain --app stocks STOCK_CACHE    say what a namespace will do
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Demo(Listen),
     /// Check declarations, without touching anything or against their databases
     Check(Check),
+    /// Propose a declaration from the schema of a database
+    Init(Init),
     /// Say what a namespace will do: its query, its ages, what makes it stale
     Explain(Explain),
     /// Read a key of a running server, through its source if need be

@@ -11,6 +11,7 @@ mod client;
 mod completions;
 mod dead_letters;
 mod http;
+mod init;
 mod invalidate;
 mod keys;
 mod progress;
@@ -48,6 +49,7 @@ fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(serve) => serve::serve(&serve),
         Command::Demo(listen) => serve::demo(&listen),
         Command::Check(check) => check::check(&check),
+        Command::Init(asked) => init::init(&asked),
         Command::Explain(explain) => check::explain(&explain),
         Command::Get(asked) => return keys::get(&asked),
         Command::Put(asked) => keys::put(&asked),

@@ -1,4 +1,4 @@
-//! The arguments of the commands on keys of a running server.
+//! The arguments of the commands that ask a running server for keys and counts, and of those that a shell or a new declaration need.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +8,27 @@ use clap::Args;
 use forebay_server::configuration;
 
 use super::At;
+
+const INIT_HELP: &str = "\
+Examples:
+  forebay init --database sqlite:data/shop.db                       print a proposal
+  forebay init --database sqlite:data/shop.db --to forebay.toml     write it to a new file
+  forebay check --connect forebay.toml                              then see that it works
+
+Each table that has a primary key becomes a namespace; comments say what there is to decide. The database is only read.
+Exit codes: 0 proposed, 1 it could not be done, 2 wrong arguments.";
+
+/// What is proposed for, and where to.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = INIT_HELP)]
+pub(crate) struct Init {
+    /// The database: sqlite:PATH
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: String,
+    /// Write the proposal to this file, which must not be there yet, in place of standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+}
 
 const GET_HELP: &str = "\
 Examples:

@@ -16,6 +16,7 @@ mod apps;
 mod check;
 mod demo;
 mod docs;
+mod init;
 mod kept;
 mod keys;
 mod operators;
