@@ -72,8 +72,14 @@ fn watched_it_is_told_again_with_what_came_since() {
     for _ in 0..5 {
         assert!(running.get("memo:a").is_some());
     }
-    let told: Vec<u64> = rows.by_ref().take(2).map(|row| since(&row).parse().unwrap()).collect();
-    assert_eq!(told.iter().sum::<u64>(), 5, "{told:?}");
+    let mut told = 0;
+    for row in rows.by_ref().take(60) {
+        told += since(&row).parse::<u64>().unwrap();
+        if told >= 5 {
+            break;
+        }
+    }
+    assert_eq!(told, 5);
     // Nobody reads on: it ends by itself.
     drop(rows);
     assert_eq!(watching.wait().unwrap().code(), Some(0));
