@@ -4,7 +4,8 @@
 //! ([`BODY_GRACE`] and then [`BODY_BYTES_PER_SECOND`] at least), and for room to send a reply ([`STALLED`]). hyper's own time-outs need
 //! a timer and a memory allocation for each request; here one clock is looked at where a client lets wait, and nowhere else.
 //!
-//! When the process is to end, a connection ends once it is idle and nothing that it was sent is unread. A panic costs its request.
+//! When the process is to end, a connection ends once it is idle and nothing that it was sent is unread; one that was never sent anything
+//! ends at once. A panic costs its request.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{Request, Response, StatusCode};
 use axum::response::IntoResponse as _;
 use forebay::rt::{Clock, Mutex, Tick};
@@ -32,7 +34,7 @@ use crate::panics::caught;
 use crate::problem::Problem;
 use crate::stop::Stop;
 
-/// The longest for a request's head, from its first byte; the first of a connection from its beginning.
+/// The longest for a request's head, from its first byte, and for the first byte of a connection.
 const HEAD: Duration = Duration::from_secs(10);
 /// The longest that a connection is kept between two requests.
 const IDLE: Duration = Duration::from_secs(60);
@@ -67,8 +69,9 @@ pub(crate) async fn serve(
 async fn run(stream: TcpStream, from: SocketAddr, router: Router, clock: Clock, mut stop: Stop) {
     // Without it a reply may wait for the acknowledgement of the one before; a socket that refuses is served all the same.
     let _ = stream.set_nodelay(true);
+    let Some(stream) = begun(stream, &clock, &mut stop).await else { return };
     let doing = Arc::new(Doing::default());
-    let routes = Routes { router, doing: Arc::clone(&doing), clock: clock.clone() };
+    let routes = Routes { router, from, doing: Arc::clone(&doing), clock: clock.clone() };
     let stream = TokioIo::new(Watched::new(stream, Arc::clone(&doing), clock));
     let mut http = hyper::server::conn::http1::Builder::new();
     http.max_buf_size(BUFFER_BYTES).header_read_timeout(None);
@@ -87,6 +90,20 @@ async fn run(stream: TcpStream, from: SocketAddr, router: Router, clock: Clock, 
     if let Err(error) = ended {
         tracing::debug!(%from, %error, "connection lost");
     }
+}
+
+/// The stream, once something has come on it; `None` where nothing does in time, or before the process is to end.
+async fn begun(stream: TcpStream, clock: &Clock, stop: &mut Stop) -> Option<TcpStream> {
+    tokio::select! {
+        biased;
+        _ = stream.readable() => return Some(stream),
+        () = stop.asked() => {}
+        () = clock.sleep(HEAD) => return None,
+    }
+    // The runtime may not know yet what has come: the system does.
+    let stream = stream.into_std().ok()?;
+    let has_come = stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0);
+    has_come.then(|| TcpStream::from_std(stream).ok()).flatten()
 }
 
 /// What a connection is doing.
@@ -126,6 +143,8 @@ impl Doing {
 /// The routes, for one connection.
 struct Routes {
     router: Router,
+    /// Who is at the other end.
+    from: SocketAddr,
     doing: Arc<Doing>,
     clock: Clock,
 }
@@ -139,10 +158,11 @@ impl hyper::service::Service<Request<Incoming>> for Routes {
         self.doing.becomes(ANSWERING, &self.clock);
         let mut told = Told { body: None, doing: Arc::clone(&self.doing), clock: self.clock.clone() };
         let clock = &self.clock;
-        let request = request.map(|body| match body.is_end_stream() {
+        let mut request = request.map(|body| match body.is_end_stream() {
             true => Body::empty(),
             false => Body::new(Paced::new(body, clock.clone())),
         });
+        request.extensions_mut().insert(ConnectInfo(self.from));
         let mut router = self.router.clone();
         Box::pin(async move {
             let answered = caught(async move { router.call(request).await }).await;

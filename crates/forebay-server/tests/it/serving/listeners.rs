@@ -78,11 +78,15 @@ async fn who_lets_the_server_wait_is_let_go() {
     for (sent, least, most) in [
         // Nothing, or a part of a head.
         ("", 9, 12),
-        ("GET /health HTTP/1.1\r\nHost: t\r\nX-Slow: ", 9, 12),
+        ("GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ", 9, 12),
         // Another request after the first: none, or a part of it.
-        ("GET /health HTTP/1.1\r\nHost: t\r\n\r\n", 58, 63),
+        ("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 58, 63),
         // A body that stops.
-        ("PUT /v1/shop/scratch/scratch:a HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\nabc", 9, 13),
+        (
+            "PUT /v1/shop/scratch/scratch:a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nabc",
+            9,
+            13,
+        ),
     ] {
         let mut client = connected(http, sent.as_bytes()).await;
         let (said, seconds) = timed.end_of(&mut client).await;
@@ -101,7 +105,7 @@ async fn who_takes_no_reply_is_let_go() {
     let value = "x".repeat(8 << 20);
     let mut client = Resp::connect(timed.process.resp).await;
     for (address, request) in [
-        (timed.process.http, "GET /v1/shop/scratch/scratch:a HTTP/1.1\r\nHost: t\r\n\r\n"),
+        (timed.process.http, "GET /v1/shop/scratch/scratch:a HTTP/1.1\r\nHost: localhost\r\n\r\n"),
         (timed.process.resp, "GET scratch:a\r\n"),
     ] {
         assert_eq!(super::shown(&client.call(&["SET", "scratch:a", &value]).await), "OK");
@@ -197,7 +201,7 @@ async fn a_panic_costs_its_request() {
     assert_eq!((answer.status, answer.problem().as_str()), (500, "internal"));
     assert!(!answer.body.contains("of this test"), "{}", answer.body);
     // On one connection too, requests after it are answered.
-    let requests = "GET /api/bad HTTP/1.1\r\nHost: t\r\n\r\nGET /health HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+    let requests = "GET /api/bad HTTP/1.1\r\nHost: localhost\r\n\r\nGET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let mut client = connected(process.http, requests.as_bytes()).await;
     let mut said = String::new();
     soon(client.read_to_string(&mut said)).await.unwrap();
@@ -212,7 +216,7 @@ async fn stopping_loses_no_request_that_has_come() {
     let mut clients = Vec::new();
     for (address, request) in [
         (stage.process.resp, "GET item:a\r\n"),
-        (stage.process.http, "GET /v1/shop/item/item:a HTTP/1.1\r\nHost: t\r\n\r\n"),
+        (stage.process.http, "GET /v1/shop/item/item:a HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     ] {
         for _ in 0..4 {
             clients.push(connected(address, request.repeat(MANY).as_bytes()).await);
@@ -230,6 +234,17 @@ async fn stopping_loses_no_request_that_has_come() {
     }
 }
 
+/// The clock of this process stands still, so that nothing but the stop itself ends the connection.
+#[tokio::test]
+async fn who_has_sent_nothing_delays_no_stop() {
+    let timed = Timed::new(NAMESPACES).await;
+    let mut silent = connected(timed.process.http, b"").await;
+    // It is accepted before those that come later.
+    assert_eq!(ask(timed.process.http, "GET", "/health", "").await.status, 200);
+    assert!(soon(timed.process.stop()).await);
+    assert_eq!(soon(silent.read(&mut [0])).await.unwrap(), 0);
+}
+
 /// The slowest of 100 of `many` answers.
 async fn slowest_but_one_percent(stage: &Stage, many: usize) -> Duration {
     let mut resp = stage.resp().await;
@@ -238,7 +253,7 @@ async fn slowest_but_one_percent(stage: &Stage, many: usize) -> Duration {
     for _ in 0..many {
         let begun = Instant::now();
         resp.say("GET item:a").await;
-        soon(http.write_all(b"GET /v1/shop/item/item:a HTTP/1.1\r\nHost: t\r\n\r\n")).await.unwrap();
+        soon(http.write_all(b"GET /v1/shop/item/item:a HTTP/1.1\r\nHost: localhost\r\n\r\n")).await.unwrap();
         let mut said = Vec::new();
         while !said.ends_with(b"}") {
             assert!(soon(http.read_buf(&mut said)).await.unwrap() > 0);
@@ -266,16 +281,16 @@ async fn slow_clients_cost_others_little() {
     let mut slow = Vec::new();
     for at in 0..SLOW {
         let (address, sent) = match at % 5 {
-            0 => (stage.process.http, "GET /health HTTP/1.1\r\nHost: t\r\nX: "),
+            0 => (stage.process.http, "GET /health HTTP/1.1\r\nHost: localhost\r\nX: "),
             1 => (stage.process.resp, "*3\r\n$3\r\nSET\r\n$9\r\nscratch:a\r\n$100000\r\nx"),
-            2 => (stage.process.http, "GET /v1/shop/scratch/scratch:big HTTP/1.1\r\nHost: t\r\n\r\n"),
+            2 => (stage.process.http, "GET /v1/shop/scratch/scratch:big HTTP/1.1\r\nHost: localhost\r\n\r\n"),
             3 => (
                 stage.process.resp,
                 "GET scratch:big\r\nGET scratch:big\r\nGET scratch:big\r\nGET scratch:big\r\n",
             ),
             _ => (
                 stage.process.http,
-                "PUT /v1/shop/scratch/scratch:a HTTP/1.1\r\nHost: t\r\nContent-Length: 99999\r\n\r\nx",
+                "PUT /v1/shop/scratch/scratch:a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\nx",
             ),
         };
         slow.push(connected(address, sent.as_bytes()).await);
