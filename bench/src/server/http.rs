@@ -25,11 +25,11 @@ pub(crate) fn run(out: &mut dyn Write, settings: &Settings) -> Result<(), Error>
     let ours = Server::forebay(&settings.programs)?;
     let theirs = Server::nginx(&settings.programs, &body)?;
     let put = format!(
-        "PUT {PATH} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "PUT {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     ask(ours.http, &put, "204")?;
-    let get = format!("GET {PATH} HTTP/1.1\r\nHost: bench\r\n\r\n");
+    let get = format!("GET {PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     for address in [ours.http, theirs.address] {
         // The first may be a miss.
         ask(address, &get, &body)?;

@@ -3,10 +3,16 @@
 //! One layer around all routes. A path under `/v1` names its keyspace and its namespace, read as the router reads them; any other
 //! path, an app's among them, is judged as if it touched everything. What reads needs `read`, which a `POST` of `:get` does too, and any
 //! other method `write`. Whether a keyspace is there at all is told to nobody who may not read it.
+//!
+//! Where no token is asked for, the process serves its own machine, and a browser there runs the pages of strangers. What such a page asks
+//! is refused: by `Host` where a name of its own was made to lead here, by `Origin` and `Sec-Fetch-Site` where it says whose page it is.
+
+use std::net::IpAddr;
 
 use axum::Router;
 use axum::extract::{RawPathParams, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::uri::{Authority, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
@@ -17,6 +23,8 @@ use crate::problem::Problem;
 const OPEN: [&str; 1] = ["/health"];
 /// Paths under it name their keyspace and their namespace.
 const OF_VALUES: &str = "/v1/";
+/// Whose page asks, as browsers say (Fetch Metadata).
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Asks for a token before any of the routes. What its bearer may do is among the request's extensions, for handlers that need to know
 /// more than the path and the method tell.
@@ -33,10 +41,11 @@ async fn judge(
     if OPEN.contains(&request.uri().path()) {
         return next.run(request).await;
     }
-    let access = match bearer(request.headers()) {
-        Some(token) => door.show(None, token).or_else(|| door.open()),
-        None => door.open(),
-    };
+    let open = door.open();
+    if open.is_some() && is_foreign(request.headers()) {
+        return foreign_host().into_response();
+    }
+    let access = open.or_else(|| door.show(None, bearer(request.headers())?));
     let Some(access) = access else { return unauthorized(request.headers()) };
     if !access.allows_everything() {
         let parameters = parameters.ok().filter(|_| request.uri().path().starts_with(OF_VALUES));
@@ -96,6 +105,40 @@ fn needed(method: &Method, verb: Option<&str>) -> Right {
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.as_bytes().split_first_chunk::<7>()?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+/// Whether the headers are those of a page from elsewhere, or of one whose name was made to lead here. Programs that are no browsers may
+/// leave out all of them.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let of_host = |host: &HeaderValue| {
+        let host = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
+        host.is_some_and(|host| is_localhost(host.host()) || address(host.host()).is_some())
+    };
+    let of_origin = |origin: &HeaderValue| {
+        let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
+        let host = origin.as_ref().and_then(Uri::host);
+        host.is_some_and(|host| {
+            is_localhost(host) || address(host).is_some_and(|address| address.to_canonical().is_loopback())
+        })
+    };
+    !headers.get_all(header::HOST).iter().all(of_host)
+        || !headers.get_all(header::ORIGIN).iter().all(of_origin)
+        || headers.get_all(SEC_FETCH_SITE).iter().any(|site| site == "cross-site")
+}
+
+fn is_localhost(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+}
+
+/// The address that is written out in the place of a name.
+fn address(host: &str) -> Option<IpAddr> {
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    inner.unwrap_or(host).parse().ok()
+}
+
+fn foreign_host() -> Problem {
+    let detail = "without tokens only this machine is served: ask for `localhost` or an address, and from no page of another site";
+    Problem::new(StatusCode::FORBIDDEN, "foreign_host", detail.into())
 }
 
 fn unauthorized(headers: &HeaderMap) -> Response {

@@ -2,8 +2,10 @@
 
 use forebay_server::access::Digest;
 use forebay_wire::resp::{self, Access, CommandSpec, Reply, Request};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use super::{Answer, NAMESPACES, Resp, Stage, request};
+use super::{Answer, NAMESPACES, Resp, Stage, request, soon};
 
 /// A token's lines; the token is its name and `-secret`.
 fn token(name: &str, rest: &str) -> String {
@@ -321,6 +323,49 @@ async fn http_asks_for_a_token_and_gives_its_rights() {
             "{name} {method}"
         );
     }
+}
+
+/// A page that a browser shows reaches loopback too, under the name of its own site or under ours.
+#[tokio::test]
+async fn without_tokens_no_page_of_another_site_is_served() {
+    let stage = Stage::new().await;
+    let of = async |headers: &str| {
+        let request = format!("DELETE /v1/shop/item/item:a HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
+        let mut stream = soon(TcpStream::connect(stage.process.http)).await.unwrap();
+        soon(stream.write_all(request.as_bytes())).await.unwrap();
+        let mut said = String::new();
+        soon(stream.read_to_string(&mut said)).await.unwrap();
+        said
+    };
+    for headers in [
+        "",
+        "Host: localhost\r\n",
+        "Host: LocalHost:8080\r\n",
+        "Host: 192.0.2.7:8080\r\n",
+        "Host: [::1]:8080\r\nOrigin: http://[::1]:8080\r\n",
+        "Host: localhost\r\nOrigin: http://localhost:3000\r\nSec-Fetch-Site: same-site\r\n",
+        "Host: localhost\r\nOrigin: https://127.0.0.2\r\nSec-Fetch-Site: none\r\n",
+    ] {
+        let said = of(headers).await;
+        assert!(said.starts_with("HTTP/1.1 204"), "{headers}: {said}");
+    }
+    for headers in [
+        "Host: rebound.example:8080\r\n",
+        "Host: localhost.example\r\n",
+        "Host: 127.0.0.1.example\r\n",
+        "Host: \r\n",
+        "Host: localhost\r\nOrigin: http://other.example\r\n",
+        "Host: localhost\r\nOrigin: http://localhost.example\r\n",
+        "Host: localhost\r\nOrigin: http://192.0.2.7\r\n",
+        "Host: localhost\r\nOrigin: null\r\n",
+        "Host: localhost\r\nSec-Fetch-Site: cross-site\r\n",
+    ] {
+        let said = of(headers).await;
+        assert!(said.starts_with("HTTP/1.1 403") && said.contains("\"foreign_host\""), "{headers}: {said}");
+    }
+    let by_token = self::stage().await;
+    let headers = "Authorization: Bearer reader-secret\r\nOrigin: http://other.example\r\n";
+    assert_eq!(by_token.ask("GET", "/v1/shop/item/item:a", headers).await.status, 200, "no page knows one");
 }
 
 #[tokio::test]

@@ -242,6 +242,15 @@ async fn what_was_written_over_resp_is_served_as_bytes() {
     assert_eq!(answer.header("content-type"), "application/octet-stream");
 }
 
+#[tokio::test]
+async fn a_value_of_another_kind_is_a_problem_that_nobody_keeps() {
+    let stage = Stage::new().await;
+    assert_eq!(stage.resp().await.say("HSET scratch:h f v").await, "1");
+    let answer = stage.get("/v1/shop/scratch/scratch:h").await;
+    assert_eq!((answer.status, answer.problem().as_str()), (409, "wrong_kind"));
+    assert_eq!(answer.header("cache-control"), "no-store");
+}
+
 /// Reads `path` until it is held, takes the source away, and reads until something other than a hit comes.
 async fn once_stale(stage: &Stage, path: &str) -> Answer {
     once(stage, path, |answer| answer.seen() == ("HIT", A)).await;
@@ -290,8 +299,8 @@ async fn a_connection_serves_one_request_after_the_other() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let stage = Stage::new().await;
     let mut stream = tokio::net::TcpStream::connect(stage.process.http).await.unwrap();
-    let one = format!("GET {ITEM_A} HTTP/1.1\r\nHost: test\r\n\r\n");
-    let last = format!("GET {ITEM_A} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    let one = format!("GET {ITEM_A} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let last = format!("GET {ITEM_A} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(format!("{one}{one}{last}").as_bytes()).await.unwrap();
     let mut text = String::new();
     soon(stream.read_to_string(&mut text)).await.unwrap();

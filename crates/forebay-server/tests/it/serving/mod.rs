@@ -277,7 +277,8 @@ async fn ask_with(address: SocketAddr, method: &str, path: &str, headers: &str, 
 
 async fn exchange(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
     let mut stream = soon(TcpStream::connect(address)).await.unwrap();
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n{body}");
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n{body}");
     soon(stream.write_all(head.as_bytes())).await.unwrap();
     let mut bytes = Vec::new();
     soon(stream.read_to_end(&mut bytes)).await.unwrap();
