@@ -136,6 +136,18 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "metadata_refused", detail)
     }
 
+    /// A write of part of a value.
+    pub(crate) fn no_parts() -> Self {
+        let detail = "a value is written as a whole: send all of it, without `Content-Range`".into();
+        Self::new(StatusCode::BAD_REQUEST, "no_parts", detail)
+    }
+
+    /// A write of a value in another form than its own.
+    pub(crate) fn encoding_refused() -> Self {
+        let detail = "a value is written as it is, without `Content-Encoding`: who reads it is sent it compressed where it asks for that";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding_refused", detail.into())
+    }
+
     /// `If-Match` or `If-None-Match` does not hold.
     pub(crate) fn precondition_failed() -> Self {
         let detail = "the value is not the one that the condition is for: read it, and decide anew".into();

@@ -33,7 +33,7 @@ pub(super) async fn answer(
 ) -> Result<Response, Problem> {
     let mut response = match (&read.value, read.value.as_ref().and_then(|value| value.as_blob())) {
         (_, Some(blob)) => value(blob, method, asked, forms).await?,
-        (Some(other), None) => Problem::other_kind(other.kind()).into_response(),
+        (Some(other), None) => return Err(Problem::other_kind(other.kind())),
         (None, None) => Problem::absent().into_response(),
     };
     let headers = response.headers_mut();
@@ -63,7 +63,7 @@ fn max_age(outcome: &ReadOutcome) -> Duration {
 }
 
 async fn value(blob: &Blob, method: &Method, asked: &HeaderMap, forms: &Forms) -> Result<Response, Problem> {
-    let tag = Tag::of(blob.as_bytes());
+    let tag = Tag::of(blob);
     let varies = compress::is_worth(blob);
     let compress = varies && !asked.contains_key(header::RANGE) && compress::is_accepted(asked);
     let preferred = if compress { Form::Compressed } else { Form::Identity };
@@ -86,7 +86,7 @@ async fn value(blob: &Blob, method: &Method, asked: &HeaderMap, forms: &Forms) -
     };
     let headers = response.headers_mut();
     headers.extend(tag.header(form).map(|tag| (header::ETAG, tag)));
-    // Also with what is known: the tag is that of the bytes alone, and the metadata may be other.
+    // Also with what is known: who keeps no headers with its copy asks for them so.
     headers.extend(metadata::header(blob).map(|metadata| (FOREBAY_METADATA, metadata)));
     if varies {
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));

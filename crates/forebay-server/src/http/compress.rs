@@ -10,6 +10,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::Write as _;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
@@ -84,7 +85,7 @@ fn weight(text: &str) -> Option<u16> {
 
 /// The compressed forms of values, by the tags of these.
 #[derive(Debug, Default)]
-pub(super) struct Forms(Mutex<Kept>);
+pub(super) struct Forms(Arc<Mutex<Kept>>);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -103,15 +104,25 @@ struct Form {
     is_used: bool,
 }
 
-/// The place of one who makes a form; it is free again when this goes.
-struct Making<'f> {
-    forms: &'f Forms,
+/// The place of one who makes a form; it is free again when this goes. It is where the form is made, so that a client who goes away
+/// meanwhile leaves a form that is kept, and no place for one more than there may be.
+struct Making {
+    kept: Arc<Mutex<Kept>>,
     tag: Tag,
 }
 
-impl Drop for Making<'_> {
+impl Making {
+    /// Makes the form of `blob` and keeps it.
+    fn make(self, blob: &Blob) -> Option<Bytes> {
+        let bytes = smaller(blob.as_bytes());
+        self.kept.lock().keep(self.tag, bytes.clone());
+        bytes
+    }
+}
+
+impl Drop for Making {
     fn drop(&mut self) {
-        self.forms.0.lock().making.remove(&self.tag);
+        self.kept.lock().making.remove(&self.tag);
     }
 }
 
@@ -127,18 +138,15 @@ impl Forms {
             if kept.making.len() >= MAKING_MAX || !kept.making.insert(tag) {
                 return None;
             }
-            Making { forms: self, tag }
+            Making { kept: Arc::clone(&self.0), tag }
         };
-        let bytes = if blob.as_bytes().len() <= AT_ONCE_BYTES_MAX {
-            smaller(blob.as_bytes())
+        if blob.as_bytes().len() <= AT_ONCE_BYTES_MAX {
+            making.make(blob)
         } else {
             let blob = blob.clone();
             // One that panics leaves the value as it is.
-            tokio::task::spawn_blocking(move || smaller(blob.as_bytes())).await.ok().flatten()
-        };
-        self.0.lock().keep(tag, bytes.clone());
-        drop(making);
-        bytes
+            tokio::task::spawn_blocking(move || making.make(&blob)).await.ok().flatten()
+        }
     }
 }
 
@@ -235,7 +243,7 @@ mod tests {
         let forms = Forms::default();
         for length in [2_000, 200_000] {
             let blob = Blob::json("a".repeat(length));
-            let tag = Tag::of(blob.as_bytes());
+            let tag = Tag::of(&blob);
             let first = forms.of(&blob, tag).await.unwrap();
             let second = forms.of(&blob, tag).await.unwrap();
             assert_eq!(first.as_ptr(), second.as_ptr(), "{length}");
@@ -244,19 +252,35 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(7);
         let noise: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(2_000).collect();
         let noise = Blob::json(noise);
-        assert_eq!(forms.of(&noise, Tag::of(noise.as_bytes())).await, None);
+        assert_eq!(forms.of(&noise, Tag::of(&noise)).await, None);
         assert!(forms.0.lock().making.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_leaves_its_form_and_its_place_until_it_is_made() {
+        let forms = Forms::default();
+        let blob = Blob::json("a".repeat(8 << 20));
+        let tag = Tag::of(&blob);
+        tokio::select! {
+            biased;
+            _ = forms.of(&blob, tag) => panic!("it is made on another thread"),
+            () = std::future::ready(()) => {}
+        }
+        while forms.0.lock().making.contains(&tag) {
+            tokio::task::yield_now().await;
+        }
+        assert!(forms.0.lock().forms.contains_key(&tag));
     }
 
     #[tokio::test]
     async fn who_asks_while_it_is_made_is_sent_the_value_as_it_is() {
         let forms = Forms::default();
         let blob = Blob::json("a".repeat(2_000));
-        let tag = Tag::of(blob.as_bytes());
+        let tag = Tag::of(&blob);
         forms.0.lock().making.insert(tag);
         assert_eq!(forms.of(&blob, tag).await, None);
         forms.0.lock().making.clear();
-        forms.0.lock().making.extend((0..MAKING_MAX).map(|each| Tag::of(&each.to_le_bytes())));
+        forms.0.lock().making.extend((0..MAKING_MAX).map(|each| Tag::of(&Blob::opaque(each.to_le_bytes()))));
         assert_eq!(forms.of(&blob, tag).await, None, "too many are made");
         forms.0.lock().making.clear();
         assert!(forms.of(&blob, tag).await.is_some());
@@ -265,7 +289,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded_and_what_is_asked_for_stays() {
         let mut kept = Kept::default();
-        let tag = |number: usize| Tag::of(&number.to_le_bytes());
+        let tag = |number: usize| Tag::of(&Blob::opaque(number.to_le_bytes()));
         let bytes = Bytes::from(vec![0; ONE_BYTES_MAX / 2]);
         for number in 0..100 {
             kept.keep(tag(number), Some(bytes.clone()));

@@ -1,12 +1,12 @@
 //! Entity tags, and the conditions on them that requests carry (RFC 9110 §8.8.3 and §13).
 //!
-//! A tag is made from the bytes of a value alone, so that it is the same on every instance. A compressed form has the tag of its value
-//! with the name of the coding behind it: `"1f…"` and `"1f…-gzip"`. Whoever holds either of them has seen the value; so conditions take
+//! A tag is made from a value's content type, metadata and bytes, and from nothing else, so that it is the same on every instance; nobody
+//! makes two values of one tag. A compressed form has the tag of its value with the name of the coding behind it: `"1f…"` and `"1f…-gzip"`. Whoever holds either of them has seen the value; so conditions take
 //! both for it. There are no conditions on times: values carry none that every instance agrees on.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use forebay::{Blob, Value};
-use twox_hash::XxHash3_128;
+use sha2::{Digest as _, Sha256};
 
 use crate::problem::Problem;
 
@@ -38,8 +38,16 @@ pub(super) enum Verdict {
 }
 
 impl Tag {
-    pub(super) fn of(bytes: &[u8]) -> Self {
-        Self(XxHash3_128::oneshot(bytes))
+    /// The first 128 bits of the SHA-256 of all that a reader is sent, each part after its length.
+    pub(super) fn of(blob: &Blob) -> Self {
+        let mut hash = Sha256::new();
+        for part in [blob.content_type().as_bytes(), blob.metadata().unwrap_or_default(), blob.as_bytes()] {
+            // Without its length, bytes could move from one part to the next.
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(part);
+        }
+        let bits: [u8; 32] = hash.finalize().into();
+        Self(bits.first_chunk().copied().map_or(0, u128::from_be_bytes))
     }
 
     /// The tag of `form`, with its quotes.
@@ -115,7 +123,7 @@ pub(super) fn are_asked(asked: &HeaderMap) -> bool {
 /// # Errors
 /// The problem to answer with where it is not.
 pub(super) fn of_write(asked: &HeaderMap, there: Option<&Value>) -> Result<(), Problem> {
-    let tag = there.and_then(Value::as_blob).map(Blob::as_bytes).map(Tag::of);
+    let tag = there.and_then(Value::as_blob).map(Tag::of);
     let is_asked_for = match there {
         None => !asked.contains_key(header::IF_MATCH),
         Some(_) => matches(asked, tag) && known(asked, tag, Form::Identity).is_none(),
@@ -136,14 +144,14 @@ mod tests {
 
     #[test]
     fn a_tag_names_one_value_in_one_form() {
-        let tag = Tag::of(b"value");
+        let tag = Tag::of(&Blob::opaque("value"));
         let text = |form| tag.header(form).unwrap().to_str().unwrap().to_owned();
         let (plain, gzip) = (text(Form::Identity), text(Form::Compressed));
         assert_eq!(gzip, format!("{}-gzip\"", plain.trim_end_matches('"')));
         for strongly in [true, false] {
             assert_eq!(tag.named(&plain, strongly), Some(Form::Identity));
             assert_eq!(tag.named(&gzip, strongly), Some(Form::Compressed));
-            assert_eq!(Tag::of(b"other").named(&plain, strongly), None);
+            assert_eq!(Tag::of(&Blob::opaque("other")).named(&plain, strongly), None);
         }
         let weak = format!("W/{plain}");
         assert_eq!((tag.named(&weak, true), tag.named(&weak, false)), (None, Some(Form::Identity)));
@@ -155,8 +163,26 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_is_of_all_that_a_reader_is_sent() {
+        let tags = [
+            Tag::of(&Blob::new("value", "text/plain")),
+            Tag::of(&Blob::new("value", "text/plai")),
+            Tag::of(&Blob::new("nvalue", "text/plai")),
+            Tag::of(&Blob::new("value", "text/plain").with_metadata(b"1")),
+            Tag::of(&Blob::new("1value", "text/plain")),
+            Tag::of(&Blob::new("alue", "text/plain").with_metadata(b"v")),
+        ];
+        for (at, tag) in tags.iter().enumerate() {
+            assert!(!tags[..at].contains(tag), "{at}");
+        }
+        // It is told to clients, who may come back to another instance.
+        let told = Tag::of(&Blob::new("value", "text/plain").with_metadata(b"1")).header(Form::Identity);
+        assert_eq!(told.unwrap(), "\"574fbf3e7d70fe5adc7800f2352aba87\"");
+    }
+
+    #[test]
     fn a_read_is_answered_by_the_tag_that_was_named() {
-        let tag = Tag::of(b"value");
+        let tag = Tag::of(&Blob::opaque("value"));
         let text = |form| tag.header(form).unwrap().to_str().unwrap().to_owned();
         let (plain, gzip) = (text(Form::Identity), text(Form::Compressed));
         let both = format!("{plain}, {gzip}");
@@ -182,7 +208,7 @@ mod tests {
     #[test]
     fn a_write_is_done_where_the_value_is_the_one_it_is_for() {
         let value = Value::from(Blob::opaque("value"));
-        let plain = Tag::of(b"value").header(Form::Identity).unwrap();
+        let plain = Tag::of(&Blob::opaque("value")).header(Form::Identity).unwrap();
         let plain = plain.to_str().unwrap();
         for (name, text, over_value, over_nothing, over_counter) in [
             (header::IF_MATCH, plain, true, false, false),

@@ -56,6 +56,7 @@ fn number(digits: &str) -> Option<Option<usize>> {
 #[cfg(test)]
 mod tests {
     use axum::http::{HeaderMap, HeaderValue, header};
+    use forebay::Blob;
     use proptest::prelude::{any, proptest};
 
     use super::super::conditions::{Form, Tag};
@@ -67,7 +68,7 @@ mod tests {
 
     #[test]
     fn one_range_is_taken_and_anything_else_is_the_whole() {
-        let tag = Tag::of(b"0123456789");
+        let tag = Tag::of(&Blob::opaque("0123456789"));
         for (range, wanted) in [
             ("bytes=0-0", Part::Bytes(0..1)),
             ("bytes=2-5", Part::Bytes(2..6)),
@@ -98,7 +99,7 @@ mod tests {
 
     #[test]
     fn who_holds_part_of_another_value_is_sent_the_whole() {
-        let tag = Tag::of(b"0123456789");
+        let tag = Tag::of(&Blob::opaque("0123456789"));
         let plain = tag.header(Form::Identity).unwrap();
         let weak = HeaderValue::from_str(&format!("W/{}", plain.to_str().unwrap())).unwrap();
         for (held, wanted) in [
@@ -121,7 +122,7 @@ mod tests {
             if two {
                 asked.append(header::RANGE, HeaderValue::from_static("bytes=0-0"));
             }
-            match part(&asked, Tag::of(b""), length) {
+            match part(&asked, Tag::of(&Blob::opaque("")), length) {
                 Part::Bytes(range) => assert!(!two && range.start < range.end && range.end <= length),
                 Part::Nothing => assert!(!two),
                 Part::Whole => {}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use forebay::{Blob, Error, Namespace, Value, Writes};
 
@@ -50,6 +50,7 @@ pub(super) async fn write(
 ) -> Result<Response, Problem> {
     let keyspaces = served.keyspaces.now();
     let (namespace, key) = find::key(&keyspaces, path)?;
+    is_whole_and_plain(&headers)?;
     let (ttl, metadata) = (life::asked(life)?, metadata::asked(&headers, namespace)?);
     let body = body.map_err(|rejection| Problem::body(&rejection, BODY_BYTES_MAX))?;
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -58,6 +59,9 @@ pub(super) async fn write(
         None => Blob::opaque(&body),
     };
     let blob = metadata.map(|metadata| blob.with_metadata(metadata)).unwrap_or(blob);
+    // A sink may store something else than it was given.
+    let is_as_given = !matches!(namespace.policy().writes, Writes::Through | Writes::Behind);
+    let tag = is_as_given.then(|| Tag::of(&blob).header(Form::Identity)).flatten();
     let key = key.as_bytes();
     if conditions::are_asked(&headers) {
         changed(namespace, key, &headers, Some((&blob, ttl))).await?;
@@ -66,13 +70,27 @@ pub(super) async fn write(
         set.map_err(|error| Problem::engine(&error))?;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
-    // A sink may store something else than it was given.
-    if !matches!(namespace.policy().writes, Writes::Through | Writes::Behind)
-        && let Some(tag) = Tag::of(&body).header(Form::Identity)
-    {
-        response.headers_mut().insert(header::ETAG, tag);
-    }
+    response.headers_mut().extend(tag.map(|tag| (header::ETAG, tag)));
     Ok(response)
+}
+
+/// Whether a body is a whole value as it is: part of one would take the place of all of it (RFC 9110 §14.5), and of a coding nobody who
+/// reads would be told.
+///
+/// # Errors
+/// The problem to answer with where it is not.
+fn is_whole_and_plain(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.contains_key(header::CONTENT_RANGE) {
+        return Err(Problem::no_parts());
+    }
+    let is_plain = |line: &HeaderValue| {
+        let mut codings = line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))
+    };
+    match headers.get_all(header::CONTENT_ENCODING).iter().all(is_plain) {
+        true => Ok(()),
+        false => Err(Problem::encoding_refused()),
+    }
 }
 
 /// Deletes the key where the namespace's writes go; of a cache it drops every copy, and the next read loads.

@@ -97,3 +97,26 @@ async fn what_is_known_is_told_with_the_headers_of_the_value() {
         assert_eq!(known.header(name), whole.header(name), "{name}");
     }
 }
+
+#[tokio::test]
+async fn the_same_bytes_with_other_metadata_or_content_type_are_another_value() {
+    let stage = stage().await;
+    let mut seen: Vec<String> = Vec::new();
+    for headers in [
+        "Content-Type: text/plain\r\nForebay-Metadata: 1\r\n",
+        "Content-Type: text/plain\r\nForebay-Metadata: 2\r\n",
+        "Content-Type: text/html\r\nForebay-Metadata: 2\r\n",
+    ] {
+        for etag in &seen {
+            assert_eq!(put(&stage, PASTE, headers, "same").await.status, 204);
+            let late = put(&stage, PASTE, &format!("If-Match: {etag}\r\n"), "same").await;
+            assert_eq!(late.status, 412, "{headers}");
+            let known = stage.ask("GET", PASTE, &format!("If-None-Match: {etag}\r\n")).await;
+            assert_eq!(known.status, 200, "{headers}");
+        }
+        let etag = put(&stage, PASTE, headers, "same").await.header("etag").to_owned();
+        assert!(!etag.is_empty() && !seen.contains(&etag), "{headers}");
+        assert_eq!(stage.get(PASTE).await.header("etag"), etag);
+        seen.push(etag);
+    }
+}

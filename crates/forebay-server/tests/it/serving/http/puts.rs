@@ -109,3 +109,19 @@ async fn over_resp_metadata_goes_with_a_new_value_and_stays_with_a_new_end() {
     let after = stage.get(PASTE).await;
     assert_eq!((after.body.as_str(), metadata(&after)), ("1", ""));
 }
+
+#[tokio::test]
+async fn a_part_or_a_coding_takes_the_place_of_no_value() {
+    let stage = stage().await;
+    assert_eq!(put(&stage, PASTE, "Content-Encoding: Identity,\r\n", "whole").await.status, 204);
+    for (header, status, code) in [
+        ("Content-Range: bytes 0-0/5", 400, "no_parts"),
+        ("Content-Encoding: gzip", 415, "encoding_refused"),
+        ("Content-Encoding: identity, br", 415, "encoding_refused"),
+        ("Content-Encoding: identity\r\nContent-Encoding: br", 415, "encoding_refused"),
+    ] {
+        let refused = put(&stage, PASTE, &format!("{header}\r\n"), "w").await;
+        assert_eq!((refused.status, refused.problem().as_str()), (status, code), "{header}");
+    }
+    assert_eq!(stage.get(PASTE).await.body, "whole");
+}
