@@ -12,7 +12,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use forebay::{Blob, Error, Namespace};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::find;
 use super::{Served, many};
@@ -34,8 +34,15 @@ pub(super) enum Verb {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct OfNamespace {
+    #[serde(deserialize_with = "said")]
     keys: Option<Vec<String>>,
+    #[serde(deserialize_with = "said")]
     prefix: Option<String>,
+}
+
+/// A member that is there has a value: `null` is what a program sends that forgot to name something, and must not stand for all.
+fn said<'d, T: Deserialize<'d>, D: Deserializer<'d>>(told: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(told).map(Some)
 }
 
 #[derive(Debug, Deserialize)]
@@ -93,7 +100,7 @@ impl Verb {
     }
 }
 
-/// `POST /v1/{keyspace}/{namespace}:{verb}`: keys, a prefix, or without either the whole namespace.
+/// `POST /v1/{keyspace}/{namespace}:{verb}`: keys, a prefix, or `{}` for the whole namespace.
 pub(super) async fn in_namespace(
     namespace: &Namespace<Blob>,
     verb: Verb,

@@ -89,14 +89,16 @@ pub(super) async fn post(
     invalidate::in_namespace(namespace, verb, body).await
 }
 
-/// The JSON of a body; an empty one is `{}`.
+/// The JSON of a body.
 ///
 /// # Errors
 /// The problem to answer with where it is none, or none of this shape.
 pub(super) fn json<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
     let body = body.map_err(|rejection| Problem::body(&rejection, super::JSON_BYTES_MAX))?;
-    let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
-    serde_json::from_slice(body).map_err(|error| Problem::bad_body(&format!("the body: {error}")))
+    if body.is_empty() {
+        return Err(Problem::bad_body("the body is empty: it is JSON"));
+    }
+    serde_json::from_slice(&body).map_err(|error| Problem::bad_body(&format!("the body: {error}")))
 }
 
 /// Whether these are no more keys than one request may name.

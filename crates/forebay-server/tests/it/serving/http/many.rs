@@ -211,7 +211,9 @@ async fn what_is_invalidated_is_loaded_anew() {
             (format!("/v1/shop/tagged:{verb}"), r#"{"keys":["tagged:b","tagged:c"]}"#, 200, ["HIT", "MISS"]),
             (format!("/v1/shop/tagged:{verb}"), r#"{"prefix":"tagged:a"}"#, 204, ["MISS", "HIT"]),
             (format!("/v1/shop/tagged:{verb}"), "{}", 204, ["MISS", "MISS"]),
-            (format!("/v1/shop/tagged:{verb}"), "", 204, ["MISS", "MISS"]),
+            (format!("/v1/shop/tagged:{verb}"), "", 400, ["HIT", "HIT"]),
+            (format!("/v1/shop/tagged:{verb}"), r#"{"keys":null}"#, 400, ["HIT", "HIT"]),
+            (format!("/v1/shop/tagged:{verb}"), r#"{"prefix":null}"#, 400, ["HIT", "HIT"]),
             (format!("/v1/shop/tagged:{verb}"), r#"{"keys":[]}"#, 200, ["HIT", "HIT"]),
         ] {
             let stage = held().await;
