@@ -32,11 +32,13 @@ enum Content {
     /// The value, of any content type.
     Value,
     Text,
+    /// The text of metrics, in one of two forms.
+    Metrics,
     /// JSON of one of the [`schemas`].
     Json(&'static str),
 }
 
-/// The headers of an answer that has a value.
+/// The headers of an answer that has a value, beside [`REQUEST_ID`].
 const OF_VALUE: &[&str] = &[
     "Age",
     "Accept-Ranges",
@@ -51,8 +53,25 @@ const OF_VALUE: &[&str] = &[
 ];
 
 /// The headers of an error, some of which only some have.
-const OF_ERROR: &[&str] =
-    &["Age", "Allow", "Cache-Control", "Cache-Status", "Content-Range", "Retry-After", "X-Cache"];
+const OF_ERROR: &[&str] = &[
+    "Age",
+    "Allow",
+    "Cache-Control",
+    "Cache-Status",
+    "Content-Range",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Cache",
+];
+
+/// A header of every answer.
+const REQUEST_ID: &str = "X-Request-Id";
+
+/// The errors of whatever is asked.
+const OF_ALL: &[(u16, &str)] = &[(405, "method_not_allowed"), (500, "internal"), (503, "no_place")];
+
+/// The errors of whoever may not ask it. Only `/health` is open to everybody.
+const OF_ACCESS: &[(u16, &str)] = &[(401, "unauthorized"), (403, "forbidden"), (403, "foreign_host")];
 
 /// The errors of whoever asks for a namespace.
 const NOT_FOUND: &[(u16, &str)] = &[(400, "bad_path"), (404, "no_keyspace"), (404, "no_namespace")];
@@ -119,6 +138,29 @@ const OPERATIONS: &[Operation] = &[
     },
     Operation {
         method: "get",
+        path: "/health/ready",
+        id: "ready",
+        summary: "How the process is, and what is wrong since when",
+        asks: NOTHING,
+        body: Content::None,
+        answers: &[
+            (200, "it serves, maybe with troubles", &["Cache-Control"], Content::Json("Health")),
+            (503, "it stops, or a store has failed", &["Cache-Control"], Content::Json("Health")),
+        ],
+        errors: &[],
+    },
+    Operation {
+        method: "get",
+        path: "/metrics",
+        id: "metrics",
+        summary: "What happened, for a monitoring system",
+        asks: &[("header", "Accept", "`application/openmetrics-text`, or else the text of Prometheus")],
+        body: Content::None,
+        answers: &[(200, "the metrics", &["Cache-Control"], Content::Metrics)],
+        errors: &[],
+    },
+    Operation {
+        method: "get",
         path: "/v1/openapi.json",
         id: "openapi",
         summary: "This document",
@@ -168,8 +210,10 @@ const OPERATIONS: &[Operation] = &[
             (400, "condition_refused"),
             (400, "metadata_refused"),
             (400, "no_body"),
+            (400, "no_parts"),
             (403, "writes_refused"),
             (412, "precondition_failed"),
+            (415, "encoding_refused"),
         ],
     },
     Operation {
@@ -264,13 +308,14 @@ impl Operation {
     /// Every error that it answers with.
     fn all_errors(&self) -> Vec<(u16, &'static str)> {
         let (finds, loads, writes) = match self.id {
-            "health" | "openapi" => (&[][..], &[][..], &[][..]),
+            "health" | "ready" | "metrics" | "openapi" => (&[][..], &[][..], &[][..]),
             "read" => (NOT_FOUND, OF_LOADS, &[][..]),
             "write" | "delete" => (NOT_FOUND, &[][..], OF_WRITES),
             "invalidate_tags" | "expire_tags" => (NOT_FOUND.get(..2).unwrap_or_default(), &[][..], &[][..]),
             _ => (NOT_FOUND, &[][..], &[][..]),
         };
-        let mut errors = [self.errors, finds, loads, writes].concat();
+        let access = if self.id == "health" { &[][..] } else { OF_ACCESS };
+        let mut errors = [self.errors, finds, loads, writes, access, OF_ALL].concat();
         errors.sort_unstable();
         errors.dedup();
         errors
@@ -290,7 +335,8 @@ impl Operation {
             "responses": self.responses(),
         });
         if let (Some(content), Some(document)) = (self.body.document(), document.as_object_mut()) {
-            document.insert("requestBody".into(), json!({ "content": content }));
+            let is_required = matches!(self.body, Content::Json(_));
+            document.insert("requestBody".into(), json!({"required": is_required, "content": content}));
         }
         document
     }
@@ -313,14 +359,19 @@ impl Operation {
                 {"$ref": "#/components/schemas/Problem"},
                 {"properties": {"code": {"enum": codes}}},
             ]});
-            responses.insert(
-                status.to_string(),
-                json!({
-                    "description": codes.join(", "),
-                    "headers": named(OF_ERROR),
-                    "content": {"application/problem+json": {"schema": problem}},
-                }),
-            );
+            // The same status may be that of an answer.
+            let answer = responses.get(&status.to_string());
+            let meaning = answer.and_then(|answer| answer.get("description")?.as_str());
+            let descriptions: Vec<&str> = meaning.into_iter().chain(codes).collect();
+            let content = answer.and_then(|answer| answer.get("content")?.as_object());
+            let mut content = content.cloned().unwrap_or_default();
+            content.insert("application/problem+json".into(), json!({ "schema": problem }));
+            let response = json!({
+                "description": descriptions.join(", "),
+                "headers": named(OF_ERROR),
+                "content": content,
+            });
+            responses.insert(status.to_string(), response);
         }
         responses
     }
@@ -332,6 +383,10 @@ impl Content {
             Self::None => None,
             Self::Value => Some(json!({"*/*": {}})),
             Self::Text => Some(json!({"text/plain": {"schema": {"type": "string"}}})),
+            Self::Metrics => Some(json!({
+                "text/plain": {"schema": {"type": "string"}},
+                "application/openmetrics-text": {"schema": {"type": "string"}},
+            })),
             Self::Json(schema) => {
                 let schema = format!("#/components/schemas/{schema}");
                 Some(json!({"application/json": {"schema": {"$ref": schema}}}))
@@ -341,7 +396,8 @@ impl Content {
 }
 
 fn named(headers: &[&str]) -> Map<String, Value> {
-    headers.iter().map(|name| ((*name).to_owned(), json!({"schema": {"type": "string"}}))).collect()
+    let all = headers.iter().chain([&REQUEST_ID]);
+    all.map(|name| ((*name).to_owned(), json!({"schema": {"type": "string"}}))).collect()
 }
 
 /// The shapes of bodies.
@@ -358,11 +414,22 @@ fn schemas() -> Value {
         }),
     );
     let listed = object(&["key"], json!({"key": text(), "expires_at": text(), "metadata": {}}));
+    let trouble = object(
+        &["what", "since", "for_s"],
+        json!({
+            "what": text(), "keyspace": text(), "namespace": text(), "database": text(), "since": text(),
+            "for_s": {"type": "integer"},
+        }),
+    );
     json!({
         "Problem": object(
             &["type", "title", "status", "code", "detail"],
-            json!({"type": text(), "title": text(), "status": {"type": "integer"}, "code": text(), "detail": text()}),
+            json!({
+                "type": text(), "title": text(), "status": {"type": "integer"}, "code": text(), "detail": text(),
+                "request_id": text(),
+            }),
         ),
+        "Health": object(&["state", "troubles"], json!({"state": text(), "troubles": {"type": "array", "items": trouble}})),
         "Document": {"type": "object"},
         "Named": object(&["keys"], json!({"keys": texts()})),
         "Reach": object(&[], json!({"keys": texts(), "prefix": text()})),
