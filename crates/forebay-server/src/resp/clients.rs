@@ -210,6 +210,11 @@ impl Client {
         self.killed.notified().await;
     }
 
+    /// Whether it had shown the token of this name when it was last idle.
+    pub(super) fn is_of(&self, user: &[u8]) -> bool {
+        self.noted.lock().user == user
+    }
+
     fn kind(&self) -> ClientKind {
         match self.noted.lock().subscribed {
             [0, 0] => ClientKind::Normal,

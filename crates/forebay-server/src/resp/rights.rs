@@ -56,6 +56,11 @@ impl Rights {
         &self.name
     }
 
+    /// Whether it may everything.
+    pub(super) fn are_all(&self) -> bool {
+        self.everything
+    }
+
     /// Whether it may read every key of the keyspace of this name.
     pub(super) fn read_all_of(&self, keyspace: &str) -> bool {
         let allows = |access: &Arc<Access>| access.allows_keyspace(keyspace, Right::Read);

@@ -157,8 +157,11 @@ impl Session {
             Message::Rights => false,
             Message::Published { channel, .. } => self.subscriptions.has_channel(channel),
             Message::Matched { pattern, .. } => self.subscriptions.has_pattern(pattern),
-            Message::Invalidated { redirected, .. } => {
-                self.version == Version::Resp3 || *redirected && self.subscriptions.len() > 0
+            Message::Invalidated { redirected: true, .. } => {
+                self.version == Version::Resp3 || self.subscriptions.len() > 0
+            }
+            Message::Invalidated { redirected: false, .. } => {
+                self.version == Version::Resp3 && self.tracked.is_some()
             }
             Message::RedirectionBroken(_) => self.version == Version::Resp3,
         };

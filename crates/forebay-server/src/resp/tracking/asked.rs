@@ -11,6 +11,7 @@ use forebay_wire::resp::{self, CommandError, CommandSpec, Flag, Request, reply};
 use super::table::Place;
 use super::{Reading, Tracker, Tracking};
 use crate::resp::Service;
+use crate::resp::clients::Client;
 use crate::resp::session::Session;
 
 /// The most beginnings of keys that one connection names.
@@ -108,10 +109,7 @@ pub(in crate::resp) fn carry_out(asked: Asked, service: &Service, session: &mut 
 }
 
 fn track(asked: resp::Tracking, service: &Service, session: &mut Session) -> Result<(), Refused> {
-    let redirect = match asked.redirect {
-        0 => None,
-        id => Some((id, service.clients.find(id).ok_or(Refused::NoSuchClient)?)),
-    };
+    let redirect = instead(asked.redirect, service, session)?;
     let before = session.tracked.as_ref();
     if !asked.broadcast && !asked.prefixes.is_empty() {
         return Err(Refused::PrefixAlone);
@@ -165,6 +163,16 @@ fn track(asked: resp::Tracking, service: &Service, session: &mut Session) -> Res
         }
     }
     Ok(())
+}
+
+/// The connection that is told instead, where one is named. Of those of other tokens nobody hears, not even that they are there.
+fn instead(id: i64, service: &Service, session: &Session) -> Result<Option<(i64, Arc<Client>)>, Refused> {
+    if id == 0 {
+        return Ok(None);
+    }
+    let is_own = |to: &Arc<Client>| session.rights.are_all() || to.is_of(session.rights.name());
+    let to = service.clients.find(id).filter(is_own).ok_or(Refused::NoSuchClient)?;
+    Ok(Some((id, to)))
 }
 
 /// The beginnings asked for beside those there are; one is of no use that begins with another.

@@ -375,6 +375,11 @@ async fn nobody_is_told_of_keys_that_it_may_not_read() {
     note.say("HELLO 3").await;
     assert!(note.say("CLIENT TRACKING ON BCAST").await.starts_with("!NOPERM"));
     assert!(note.say("CLIENT TRACKING ON BCAST PREFIX note:").await.starts_with("!NOPERM"));
+    let (mut other, mut same) = (client(&stage, "reader").await, client(&stage, "note").await);
+    let (other, own) = (other.say("CLIENT ID").await, same.say("CLIENT ID").await);
+    let refused = note.say(&format!("CLIENT TRACKING ON REDIRECT {other}")).await;
+    assert_eq!(refused, "!ERR The client ID you want redirect to does not exist", "of another token");
+    assert_eq!(note.say(&format!("CLIENT TRACKING ON REDIRECT {own}")).await, "OK");
     assert_eq!(note.say("CLIENT TRACKING ON").await, "OK");
     let mut reader = client(&stage, "reader").await;
     reader.say("HELLO 3").await;
