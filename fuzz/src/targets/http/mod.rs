@@ -27,7 +27,7 @@ const WORDS: &[&[u8]] = &[
     b" HTTP/1.0\r\n",
     b" HTTP/0.9\r\n",
     b" HTTP/2.0\r\n",
-    b"Host: a\r\n",
+    b"Host: localhost\r\n",
     b"\r\n",
     b"\n",
     b"\r",
@@ -92,30 +92,30 @@ pub(super) const REQUEST: Target = Target {
     attacks: "HTTP as raw bytes: every connection is answered or closed in good time, in HTTP, never with 500, never more answers than requests",
     words: WORDS,
     large: &[
-        Large { before: b"GET /", unit: b"a", times: 70_000, after: b" HTTP/1.1\r\nHost: a\r\n\r\n" },
+        Large { before: b"GET /", unit: b"a", times: 70_000, after: b" HTTP/1.1\r\nHost: localhost\r\n\r\n" },
         Large {
-            before: b"GET /health HTTP/1.1\r\nHost: a\r\n",
+            before: b"GET /health HTTP/1.1\r\nHost: localhost\r\n",
             unit: b"a: b\r\n",
             times: 1_000,
             after: b"\r\n",
         },
         Large {
-            before: b"GET /health HTTP/1.1\r\nHost: a\r\na: ",
+            before: b"GET /health HTTP/1.1\r\nHost: localhost\r\na: ",
             unit: b"b",
             times: 500_000,
             after: b"\r\n\r\n",
         },
-        Large { before: b"", unit: b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n", times: 200, after: b"" },
+        Large { before: b"", unit: b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", times: 200, after: b"" },
         Large {
             before:
-                b"PUT /v1/shop/scratch/scratch:a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+                b"PUT /v1/shop/scratch/scratch:a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
             unit: b"1\r\na\r\n",
             times: 5_000,
             after: b"0\r\n\r\n",
         },
         Large {
             before:
-                b"PUT /v1/shop/scratch/scratch:a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+                b"PUT /v1/shop/scratch/scratch:a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1;",
             unit: b"e",
             times: 100_000,
             after: b"\r\na\r\n0\r\n\r\n",
@@ -124,7 +124,7 @@ pub(super) const REQUEST: Target = Target {
             before: b"",
             unit: b"\r\n",
             times: 10_000,
-            after: b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n",
+            after: b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
         },
     ],
     begin: || begin(request),
@@ -158,7 +158,7 @@ pub(super) const BODY: Target = Target {
 /// The longest text of an answer that a fault shows, in characters.
 const SHOWN: usize = 600;
 /// The last request on every connection.
-const CLOSE: &[u8] = b"GET /health HTTP/1.1\r\nHost: forebay\r\nConnection: close\r\n\r\n";
+const CLOSE: &[u8] = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 type Play = fn(&Stage, &[u8], &mut Seen) -> Result<(), Fault>;
 
@@ -181,7 +181,7 @@ fn request(stage: &Stage, input: &[u8], seen: &mut Seen) -> Result<(), Fault> {
 
 fn path(stage: &Stage, input: &[u8], seen: &mut Seen) -> Result<(), Fault> {
     let method: &[u8] = if input.starts_with(b"/") { b"GET " } else { b"" };
-    let rest = b" HTTP/1.1\r\nHost: forebay\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let rest = b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     let sent = [method, input, rest].concat();
     let exchange = stage.exchange(&sent)?;
     let answers = told(&sent, &exchange, seen)?;
@@ -200,7 +200,7 @@ fn body(stage: &Stage, input: &[u8], seen: &mut Seen) -> Result<(), Fault> {
     };
     let place = if seed_of(body).is_multiple_of(2) { "scratch/scratch:body" } else { "kept/kept:body" };
     let mut sent =
-        format!("PUT /v1/shop/{place} HTTP/1.1\r\nHost: forebay\r\nContent-Length: {}\r\n", body.len())
+        format!("PUT /v1/shop/{place} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n", body.len())
             .into_bytes();
     for line in head.split(|byte| *byte == b'\n').filter(|line| may_stand(line)) {
         sent.extend_from_slice(line);
@@ -209,7 +209,7 @@ fn body(stage: &Stage, input: &[u8], seen: &mut Seen) -> Result<(), Fault> {
     sent.extend_from_slice(b"\r\n");
     sent.extend_from_slice(body);
     sent.extend_from_slice(
-        format!("GET /v1/shop/{place} HTTP/1.1\r\nHost: forebay\r\nConnection: close\r\n\r\n").as_bytes(),
+        format!("GET /v1/shop/{place} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes(),
     );
     let answers = told(&sent, &stage.exchange(&sent)?, seen)?;
     match answers.as_slice() {
