@@ -4,7 +4,7 @@
 //! shows one, and has its rights and no others: [`Access`] is what both front ends ask, for each request. Of a token only its hash is
 //! known here.
 //!
-//! All tokens are one table, which is put in place of another as a whole ([`Door::replace`]). Whoever holds rights of the table before
+//! All tokens are one table, which is put in place of another as a whole (`Door::replace`). Whoever holds rights of the table before
 //! finds that out with its next request, at the cost of one load of an atomic: a right that was taken away is gone at once.
 //!
 //! Left to others: how a token is shown (`http.rs` here, `resp/rights.rs`), and which right a request needs.

@@ -94,9 +94,11 @@ async fn run(stream: TcpStream, from: SocketAddr, router: Router, clock: Clock, 
 
 /// The stream, once something has come on it; `None` where nothing does in time, or before the process is to end.
 async fn begun(stream: TcpStream, clock: &Clock, stop: &mut Stop) -> Option<TcpStream> {
+    let mut first = [0];
     tokio::select! {
         biased;
-        _ = stream.readable() => return Some(stream),
+        // Whether it is readable does not tell: a socket is taken for that until it has been looked at once.
+        come = stream.peek(&mut first) => return come.is_ok_and(|bytes| bytes > 0).then_some(stream),
         () = stop.asked() => {}
         () = clock.sleep(HEAD) => return None,
     }

@@ -1,7 +1,10 @@
 //! Tokens: who may do what, over RESP and over HTTP.
 
+use std::ops::Deref;
+
 use forebay_server::access::Digest;
 use forebay_wire::resp::{self, Access, CommandSpec, Reply, Request};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -15,7 +18,7 @@ fn token(name: &str, rest: &str) -> String {
 
 /// A stage with tokens for everything, for reading and writing all of the keyspace, for reading it, and for `note` alone; and with a
 /// second keyspace.
-async fn stage() -> Stage {
+async fn stage() -> Preview {
     let tokens = [
         token("admin", "may = ['admin']"),
         token("writer", "may = ['read', 'write']\nkeyspace = 'shop'"),
@@ -24,12 +27,26 @@ async fn stage() -> Stage {
         token("preview", "may = ['read', 'write']\nkeyspace = 'shop-preview'"),
     ];
     let preview = "[environment.preview]\ndb = 3\ndatabase.main.url = 'sqlite:PREVIEW'\n";
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let path = file.path().with_extension("db");
-    let other = super::database(&path).await;
-    drop(other);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("preview.db");
+    drop(super::database(&path).await);
     let preview = preview.replace("PREVIEW", &path.to_string_lossy());
-    Stage::with(&format!("{NAMESPACES}{}{preview}", tokens.concat())).await
+    let stage = Stage::with(&format!("{NAMESPACES}{}{preview}", tokens.concat())).await;
+    Preview { stage, _folder: folder }
+}
+
+/// A stage, and the folder of its second keyspace's database.
+struct Preview {
+    stage: Stage,
+    _folder: TempDir,
+}
+
+impl Deref for Preview {
+    type Target = Stage;
+
+    fn deref(&self) -> &Stage {
+        &self.stage
+    }
 }
 
 /// A client that has shown the token of this name.

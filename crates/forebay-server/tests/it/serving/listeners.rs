@@ -237,11 +237,11 @@ async fn stopping_loses_no_request_that_has_come() {
 /// The clock of this process stands still, so that nothing but the stop itself ends the connection.
 #[tokio::test]
 async fn who_has_sent_nothing_delays_no_stop() {
-    let timed = Timed::new(NAMESPACES).await;
-    let mut silent = connected(timed.process.http, b"").await;
+    let stage = Stage::new().await;
+    let mut silent = connected(stage.process.http, b"").await;
     // It is accepted before those that come later.
-    assert_eq!(ask(timed.process.http, "GET", "/health", "").await.status, 200);
-    assert!(soon(timed.process.stop()).await);
+    assert_eq!(stage.get("/health").await.status, 200);
+    assert!(soon(stage.process.stop()).await);
     assert_eq!(soon(silent.read(&mut [0])).await.unwrap(), 0);
 }
 
