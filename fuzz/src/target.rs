@@ -24,7 +24,7 @@ pub trait Attack {
     /// Gives `input` to the parser, and notes what it does.
     ///
     /// # Errors
-    /// The invariant that it breaks. A panic is one too: see [`judge`].
+    /// The invariant that it breaks. A panic is one too.
     fn run(&mut self, input: &[u8], seen: &mut Seen) -> Result<(), Fault>;
 }
 
