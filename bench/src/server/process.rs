@@ -99,6 +99,7 @@ impl Server {
         let configuration = format!(
             r#"
 daemon off;
+master_process off;
 worker_processes 1;
 pid {at}/pid;
 error_log {at}/error.log crit;
