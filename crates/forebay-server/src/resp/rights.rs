@@ -206,7 +206,7 @@ pub(super) fn may_wait(asked: &Command, session: &Session) -> Result<(), &'stati
 
 /// Gives the connection the rights of a token; whether there is such a one.
 fn enter(shown: &Credentials, service: &Service, session: &mut Session) -> bool {
-    let name = (shown.user != DEFAULT_NAME).then_some(shown.user.as_ref());
+    let name = shown.user.as_deref().filter(|name| *name != DEFAULT_NAME.as_bytes());
     let Some(access) = service.door.show(name, &shown.password) else { return false };
     if session.rights.access.as_ref().is_some_and(|before| *before != access) {
         // What the connection was let hear as somebody else is not this one's to hear.
@@ -222,15 +222,23 @@ const WRONG: &str = "WRONGPASS invalid username-password pair or user is disable
 
 /// Answers `AUTH`.
 pub(super) fn auth(shown: &Credentials, service: &Service, session: &mut Session, out: &mut BytesMut) {
-    if service.door.open().is_some() {
+    if service.door.open().is_some() && shown.user.is_none() {
         return reply::error(
             out,
             "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
         );
     }
-    match enter(shown, service, session) {
+    match is_let_in(shown, service, session) {
         true => reply::ok(out),
         false => reply::error(out, WRONG),
+    }
+}
+
+/// Whether who shows this comes in: by a token, or where none is asked for as everybody, whatever the password.
+fn is_let_in(shown: &Credentials, service: &Service, session: &mut Session) -> bool {
+    match service.door.open() {
+        Some(_) => shown.user.as_ref().is_some_and(|name| name == DEFAULT_NAME),
+        None => enter(shown, service, session),
     }
 }
 
@@ -240,12 +248,8 @@ pub(super) fn hello(
     service: &Service,
     session: &mut Session,
 ) -> Result<(), String> {
-    let asks_for_none = service.door.open().is_some();
     match shown {
-        Some(shown) if asks_for_none => {
-            (shown.user == DEFAULT_NAME).then_some(()).ok_or_else(|| WRONG.to_owned())
-        }
-        Some(shown) => enter(shown, service, session).then_some(()).ok_or_else(|| WRONG.to_owned()),
+        Some(shown) => is_let_in(shown, service, session).then_some(()).ok_or_else(|| WRONG.to_owned()),
         None if session.rights.is_unknown() => Err(Denied::UnknownHello.to_string()),
         None => Ok(()),
     }

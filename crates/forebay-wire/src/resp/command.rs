@@ -119,8 +119,8 @@ pub struct Hello {
 /// A user and a password. `Debug` shows the user alone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// The user's name; `default` where the client knows only passwords.
-    pub user: Bytes,
+    /// The user's name; `None` where the client has said a password alone.
+    pub user: Option<Bytes>,
     /// The password or token.
     pub password: Bytes,
 }

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use super::{Answer, NAMESPACES, Resp, Stage, request, soon};
 
 /// A token's lines; the token is its name and `-secret`.
-fn token(name: &str, rest: &str) -> String {
+pub(super) fn token(name: &str, rest: &str) -> String {
     let hash = Digest::of(format!("{name}-secret").as_bytes());
     format!("[token.{name}]\nhash = '{hash}'\n{rest}\n")
 }
@@ -100,6 +100,12 @@ async fn without_tokens_everybody_may_everything() {
     assert!(
         client.say("AUTH anything").await.starts_with("!ERR AUTH <password> called without any password")
     );
+    // As a Redis whose default user has no password; clients with a user name in their settings come in.
+    assert_eq!(client.say("AUTH default anything").await, "OK");
+    for line in ["AUTH somebody anything", "HELLO 3 AUTH somebody anything"] {
+        let wrong = "!WRONGPASS invalid username-password pair or user is disabled.";
+        assert_eq!(client.say(line).await, wrong, "{line}");
+    }
     assert!(client.say("CLIENT LIST").await.contains(" user=default "));
     assert_eq!(client.say("FLUSHALL").await, "OK");
     assert_eq!(get(&stage, "no", "/v1/shop/item/item:a").await.status, 200);

@@ -1,7 +1,5 @@
 //! Commands about the connection: PING, ECHO, AUTH, HELLO, SELECT, QUIT, RESET, ACL.
 
-use bytes::Bytes;
-
 use super::client::client_name;
 use super::{AclCommand, Call, Command, CommandError, Credentials, Hello, Parse, shown};
 use crate::resp::number;
@@ -86,7 +84,7 @@ fn auth(call: &Call<'_>) -> Result<Command, CommandError> {
         3 => (Some(call.bytes(1)?), call.bytes(2)?),
         _ => return Err(CommandError::Syntax),
     };
-    Ok(Command::Auth(Credentials { user: user.unwrap_or(Bytes::from_static(b"default")), password }))
+    Ok(Command::Auth(Credentials { user, password }))
 }
 
 fn hello(call: &Call<'_>) -> Result<Command, CommandError> {
@@ -104,7 +102,7 @@ fn hello(call: &Call<'_>) -> Result<Command, CommandError> {
     while at < call.len() {
         let words_after = call.len() - at - 1;
         if call.is(at, "AUTH") && words_after >= 2 {
-            hello.auth = Some(Credentials { user: call.bytes(at + 1)?, password: call.bytes(at + 2)? });
+            hello.auth = Some(Credentials { user: Some(call.bytes(at + 1)?), password: call.bytes(at + 2)? });
             at += 3;
         } else if call.is(at, "SETNAME") && words_after >= 1 {
             hello.name = Some(client_name(call, at + 1)?);
