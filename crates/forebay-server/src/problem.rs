@@ -32,6 +32,37 @@ impl Problem {
         Self { status, code, detail, retry_after_s: None, length_bytes: None }
     }
 
+    /// A request went wrong for no fault of its own.
+    pub(crate) fn internal() -> Self {
+        let detail = "the server made a mistake with this request; it has been noted".to_owned();
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    /// There is no place for one more connection.
+    pub(crate) fn no_place() -> Self {
+        let detail = "there are as many connections as there may be: try again later".to_owned();
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_place", detail).later()
+    }
+
+    /// A request came without TLS where it is due.
+    pub(crate) fn no_tls() -> Self {
+        let detail = "this port speaks TLS: ask for https://".to_owned();
+        Self::new(StatusCode::BAD_REQUEST, "no_tls", detail)
+    }
+
+    /// The bodies of all requests together have as many bytes as they may have.
+    pub(crate) fn bodies_full(limit_bytes: u64) -> Self {
+        let detail = format!(
+            "the bodies of all requests that are on their way have {limit_bytes} bytes, as many as they may have: try again later"
+        );
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "bodies_full", detail).later()
+    }
+
+    /// The same request can succeed in a while.
+    fn later(self) -> Self {
+        Self { retry_after_s: Some(RETRY_AFTER_S), ..self }
+    }
+
     pub(crate) fn absent() -> Self {
         Self::new(StatusCode::NOT_FOUND, "absent", "the key does not exist".into())
     }
@@ -218,20 +249,30 @@ pub(crate) fn told(error: &Error) {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let title = self.status.canonical_reason().unwrap_or("Error");
+impl Problem {
+    /// The members of its JSON, `request_id` among them where the request's id is known.
+    pub(crate) fn told(&self, request_id: Option<&str>) -> String {
         let mut body = serde_json::json!({
             "type": "about:blank",
-            "title": title,
+            "title": self.status.canonical_reason().unwrap_or("Error"),
             "status": self.status.as_u16(),
             "code": self.code,
             "detail": self.detail,
         });
-        if let (Some(Origin::Request(id)), Some(members)) = (Origin::current(), body.as_object_mut()) {
-            members.insert("request_id".into(), id.as_ref().into());
+        if let (Some(id), Some(members)) = (request_id, body.as_object_mut()) {
+            members.insert("request_id".into(), id.into());
         }
-        let mut response = (self.status, body.to_string()).into_response();
+        body.to_string()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = match Origin::current() {
+            Some(Origin::Request(id)) => self.told(Some(&id)),
+            _ => self.told(None),
+        };
+        let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         // Caches in front may keep a 404 or 405 that does not say otherwise; an absence says so in its place.

@@ -22,6 +22,7 @@ use crate::assembly::{self, Assembled, Assembly, AssemblyError};
 use crate::configuration::Deployment;
 use crate::connections::Places;
 use crate::disks::Disks;
+use crate::http::bodies::{self, Budget};
 use crate::keyspaces::Keyspaces;
 use crate::observe::{self, Observed};
 use crate::stop::{self, Stop, StopSender};
@@ -200,7 +201,11 @@ impl Front<'_> {
         let observed = Arc::new(observed);
         listeners.spawn(observe::watch(Arc::clone(&observed), stopped.clone()));
         let router = http::router(keyspaces.clone(), engine.clone()).merge(routes);
-        let router = access::http::guard(router.merge(observe::routes(&observed)), door.clone());
+        // Judged first, and again as the body comes, so that who may not send one takes nothing of what all bodies have.
+        let budget = Budget::new(server.bodies_bytes);
+        let router =
+            router.merge(observe::routes(&observed)).layer(from_fn_with_state(budget, bodies::within));
+        let router = access::http::guard(router, door.clone());
         let router = router.layer(from_fn_with_state(observed, observe::observe));
         listeners.spawn(http::serve(http, router, places, clock, stopped.clone()));
         listeners.spawn(resp::serve(resp, service, stopped.clone()));

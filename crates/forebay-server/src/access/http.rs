@@ -2,12 +2,14 @@
 //!
 //! One layer around all routes. A path under `/v1` names its keyspace and its namespace, read as the router reads them; any other
 //! path, an app's among them, is judged as if it touched everything. What reads needs `read`, which a `POST` of `:get` does too, and any
-//! other method `write`. Whether a keyspace is there at all is told to nobody who may not read it.
+//! other method `write`. Whether a keyspace is there at all is told to nobody who may not read it. A request with a body is judged again
+//! until the whole of it has come: a right that is taken away meanwhile is gone.
 //!
 //! Where no token is asked for, the process serves its own machine, and a browser there runs the pages of strangers. What such a page asks
 //! is refused: by `Host` where a name of its own was made to lead here, by `Origin` and `Sec-Fetch-Site` where it says whose page it is.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{RawPathParams, Request, State};
@@ -16,7 +18,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
-use super::{Access, Door, Right};
+use super::{Access, Door, Right, Watch};
+use crate::http::bodies;
 use crate::problem::Problem;
 
 /// Answered to everybody: a balancer that asks has no token.
@@ -41,22 +44,61 @@ async fn judge(
     if OPEN.contains(&request.uri().path()) {
         return next.run(request).await;
     }
+    // From before the first look, so that no change is missed.
+    let watch = door.watch();
     let open = door.open();
     if open.is_some() && is_foreign(request.headers()) {
         return foreign_host().into_response();
     }
     let access = open.or_else(|| door.show(None, bearer(request.headers())?));
-    let Some(access) = access else { return unauthorized(request.headers()) };
-    if !access.allows_everything() {
-        let parameters = parameters.ok().filter(|_| request.uri().path().starts_with(OF_VALUES));
-        let named = parameters.as_ref().map(Named::of).unwrap_or_default();
-        let right = needed(request.method(), named.verb);
-        if !named.may(&access, right) {
-            return forbidden(right).into_response();
-        }
+    let Some(access) = access else {
+        return unauthorized(bearer(request.headers()).map_or(Shown::Nothing, |_| Shown::Unknown));
+    };
+    let parameters = parameters.ok().filter(|_| request.uri().path().starts_with(OF_VALUES));
+    let wanted = Wanted { parameters, method: request.method().clone() };
+    if let Err(refused) = wanted.of(&access) {
+        return refused.into_response();
     }
-    request.extensions_mut().insert(access);
-    next.run(request).await
+    request.extensions_mut().insert(Arc::clone(&access));
+    let mut judged = Judged { wanted, access: Some(access), watch };
+    bodies::checked(request, next, move |_| judged.again()).await
+}
+
+/// What a request wants to do.
+struct Wanted {
+    /// Those of a path of values.
+    parameters: Option<RawPathParams>,
+    method: Method,
+}
+
+impl Wanted {
+    /// Whether who has `access` may do it.
+    fn of(&self, access: &Access) -> Result<(), Problem> {
+        if access.allows_everything() {
+            return Ok(());
+        }
+        let named = self.parameters.as_ref().map(Named::of).unwrap_or_default();
+        let right = needed(&self.method, named.verb);
+        if named.may(access, right) { Ok(()) } else { Err(forbidden(right)) }
+    }
+}
+
+/// A request that was allowed, and what would change that.
+struct Judged {
+    wanted: Wanted,
+    access: Option<Arc<Access>>,
+    watch: Watch,
+}
+
+impl Judged {
+    /// Whether it still is: an atomic load where no right has changed.
+    fn again(&mut self) -> Result<(), Response> {
+        if self.watch.has_changed() {
+            self.access = self.watch.again(self.access.as_deref());
+        }
+        let access = self.access.as_ref().ok_or_else(|| unauthorized(Shown::Unknown))?;
+        self.wanted.of(access).map_err(Problem::into_response)
+    }
 }
 
 /// What a path names: no namespace stands for all of the keyspace, and no keyspace for everything.
@@ -141,10 +183,20 @@ fn foreign_host() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "foreign_host", detail.into())
 }
 
-fn unauthorized(headers: &HeaderMap) -> Response {
-    let (detail, challenge) = match bearer(headers) {
-        Some(_) => ("no such token is declared here", "Bearer realm=\"forebay\", error=\"invalid_token\""),
-        None => ("show a token: `Authorization: Bearer TOKEN`", "Bearer realm=\"forebay\""),
+/// What a request shows that is not enough.
+#[derive(Clone, Copy, Debug)]
+enum Shown {
+    Nothing,
+    /// A token that is none, or none any more.
+    Unknown,
+}
+
+fn unauthorized(shown: Shown) -> Response {
+    let (detail, challenge) = match shown {
+        Shown::Unknown => {
+            ("no such token is declared here", "Bearer realm=\"forebay\", error=\"invalid_token\"")
+        }
+        Shown::Nothing => ("show a token: `Authorization: Bearer TOKEN`", "Bearer realm=\"forebay\""),
     };
     let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail.into());
     let mut response = problem.into_response();

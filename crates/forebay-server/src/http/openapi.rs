@@ -68,7 +68,13 @@ const OF_ERROR: &[&str] = &[
 const REQUEST_ID: &str = "X-Request-Id";
 
 /// The errors of whatever is asked.
-const OF_ALL: &[(u16, &str)] = &[(405, "method_not_allowed"), (500, "internal"), (503, "no_place")];
+const OF_ALL: &[(u16, &str)] = &[
+    (400, "no_tls"),
+    (405, "method_not_allowed"),
+    (500, "internal"),
+    (503, "bodies_full"),
+    (503, "no_place"),
+];
 
 /// The errors of whoever may not ask it. Only `/health` is open to everybody.
 const OF_ACCESS: &[(u16, &str)] = &[(401, "unauthorized"), (403, "forbidden"), (403, "foreign_host")];

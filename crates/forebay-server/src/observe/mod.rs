@@ -25,6 +25,7 @@ use self::health::Known;
 pub(crate) use self::health::watch;
 pub use self::metrics::catalogue;
 pub use self::origin::Origin;
+pub(crate) use self::origin::request_id;
 use self::requests::Requests;
 pub(crate) use self::routes::{observe, routes};
 use crate::keyspaces::Keyspaces;

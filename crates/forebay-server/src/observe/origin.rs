@@ -57,7 +57,7 @@ impl fmt::Display for Origin {
 }
 
 /// The id of a request: what its client said in `X-Request-Id`, if it is a word that can stand in a log, else one made of chance.
-pub(super) fn request_id(said: Option<&HeaderValue>) -> Arc<str> {
+pub(crate) fn request_id(said: Option<&HeaderValue>) -> Arc<str> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte);
     let said = said.and_then(|said| said.to_str().ok());
     let said = said.filter(|said| (1..=ID_BYTES_MAX).contains(&said.len()) && said.bytes().all(is_plain));

@@ -17,6 +17,7 @@ use super::metrics::{Form, View, told};
 use super::origin::{Origin, request_id};
 use super::slow::{self, Slow};
 use super::stopwatch::{self, Stopwatch};
+use crate::panics::{Panicked, caught};
 use crate::problem::Problem;
 use crate::time::now;
 
@@ -31,7 +32,8 @@ pub(crate) fn routes(observed: &Arc<Observed>) -> Router {
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives a request its id, which its answer and the log have too; counts it, and measures it until the head of its answer is made.
+/// Gives a request its id, which its answer and the log have too; counts it, and measures it until the head of its answer is made. A panic
+/// costs the request in which it happens: it is answered like any other error.
 pub(crate) async fn observe(State(observed): State<Arc<Observed>>, request: Request, next: Next) -> Response {
     let begun = Stopwatch::start();
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -39,7 +41,10 @@ pub(crate) async fn observe(State(observed): State<Arc<Observed>>, request: Requ
     let uri = request.uri().clone();
     let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let id = request_id(request.headers().get(REQUEST_ID));
-    let mut answer = Origin::Request(Arc::clone(&id)).serve(next.run(request)).await;
+    let work = async {
+        caught(next.run(request)).await.unwrap_or_else(|Panicked| Problem::internal().into_response())
+    };
+    let mut answer = Origin::Request(Arc::clone(&id)).serve(work).await;
     let took = begun.elapsed();
     let (route, took_us) = (route.as_ref().map(MatchedPath::as_str), stopwatch::us(took));
     if observed.service.slow().is_slow(took) {

@@ -302,6 +302,7 @@ impl Fixed<'_> {
             errors.extend(self.at_table("namespace", what.into()));
         }
     }
+            ("server", "`[server] bodies`", old.server.bodies_bytes != new.server.bodies_bytes),
 
     fn of_apps(&self, errors: &mut Vec<Error>) {
         let (process, new) = (self.process, self.deployment);

@@ -13,6 +13,7 @@ use super::{number, required};
 const HTTP_PORT: u16 = 8080;
 const RESP_PORT: u16 = 6380;
 const CONNECTIONS: usize = 10_000;
+const BODIES_BYTES: u64 = 64 << 20;
 /// What is slow where nothing is said.
 const SLOW: Duration = Duration::from_millis(10);
 const MEMORY_BUDGET_BYTES: u64 = 256 << 20;
@@ -30,6 +31,8 @@ pub struct Server {
     pub connections: usize,
     /// The most of them from one address. Default: half of them.
     pub connections_per_address: usize,
+    /// The most bytes that bodies of HTTP requests on their way have, all together. Default: 64 MiB.
+    pub bodies_bytes: u64,
     /// What takes as long or longer is slow. Default: 10 ms.
     pub slow: Duration,
 }
@@ -62,6 +65,7 @@ pub struct Memory {
     /// Most bytes held, over all keyspaces. Default: 256 MiB.
     pub budget_bytes: u64,
 }
+            bodies_bytes: BODIES_BYTES,
 
 impl Default for Memory {
     fn default() -> Self {
@@ -128,6 +132,7 @@ fn address(table: &Table, name: &str, default: SocketAddr, findings: &mut Findin
     let Ok(address) = local.as_deref().unwrap_or(text).parse::<SocketAddr>() else {
         findings.add(entry.span.clone(), ValueFault::BadAddress { name: name.into() });
         return None;
+    let bodies_bytes = table.size("bodies").unwrap_or(default.bodies_bytes);
     };
     Some(address)
 }

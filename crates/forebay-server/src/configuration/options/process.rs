@@ -107,6 +107,12 @@ static SERVER: Section = Section {
             effect: "Most of them from one address, which of IPv6 is a network of 64 bits. Raise it where a proxy stands in front.",
         },
         Opt {
+            name: "bodies",
+            kind: Kind::Size { min: 16 * MIB, max: 16 * 1024 * 1024 * MIB },
+            default: "64 MiB",
+            effect: "Most bytes that bodies of HTTP requests on their way have, all together; a request that brings more is answered 503 `bodies_full`.",
+        },
+        Opt {
             name: "slow",
             kind: between(millis(0), days(1)),
             default: "10ms",

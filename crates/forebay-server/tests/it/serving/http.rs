@@ -1,3 +1,4 @@
+mod bodies;
 mod compression;
 mod conditions;
 mod many;

@@ -153,7 +153,7 @@ async fn who_shows_no_token_is_let_go() {
 }
 
 /// A stage with more options of `[server]` and with `apps`.
-async fn stage(server: &str, apps: &[App]) -> (Process, TempDir) {
+pub(super) async fn stage(server: &str, apps: &[App]) -> (Process, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     drop(database(&folder.path().join("main.db")).await);
     let text = declaration(folder.path(), "127.0.0.1:0", "127.0.0.1:0", NAMESPACES);
@@ -176,6 +176,7 @@ async fn who_finds_no_place_is_told_at_once() {
         (answer.status, answer.problem().as_str(), answer.header("retry-after")),
         (503, "no_place", "1")
     );
+    answer.names_its_request();
     drop((client, other));
     soon(async { while ask(process.http, "GET", "/health", "").await.status != 200 {} }).await;
 }
@@ -200,6 +201,10 @@ async fn a_panic_costs_its_request() {
     let answer = ask(process.http, "GET", "/api/bad", "").await;
     assert_eq!((answer.status, answer.problem().as_str()), (500, "internal"));
     assert!(!answer.body.contains("of this test"), "{}", answer.body);
+    answer.names_its_request();
+    let metrics = ask(process.http, "GET", "/metrics", "").await.body;
+    let counted = metrics.lines().any(|line| line.contains("/api/bad") && line.contains("5xx"));
+    assert!(counted, "{metrics}");
     // On one connection too, requests after it are answered.
     let requests = "GET /api/bad HTTP/1.1\r\nHost: localhost\r\n\r\nGET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let mut client = connected(process.http, requests.as_bytes()).await;

@@ -255,6 +255,13 @@ impl Answer {
     }
 
     /// The code of a problem, whose form is checked.
+    /// The id of the request is in the head of a problem, and the same in its body.
+    fn names_its_request(&self) {
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
+        let id = self.header("x-request-id");
+        assert!(!id.is_empty() && body["request_id"] == id, "{self:?}");
+    }
+
     fn problem(&self) -> String {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();

@@ -29,7 +29,7 @@ impl Stage {
     }
 
     /// What a reload has changed, in words.
-    async fn reloaded(&mut self, rest: &str) -> String {
+    pub(super) async fn reloaded(&mut self, rest: &str) -> String {
         self.reload(rest).await.unwrap_or_else(|error| panic!("{error}")).to_string()
     }
 

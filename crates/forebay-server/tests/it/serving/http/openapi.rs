@@ -35,9 +35,9 @@ const OF_ENGINE: [&str; 19] = [
     "too_large",
 ];
 
-/// Errors of the door, the listener and its places, for which there must be tokens, a crowd or a mistake: `access.rs` and `listeners.rs`
-/// drive them.
-const OF_LISTENER: [&str; 4] = ["unauthorized", "forbidden", "internal", "no_place"];
+/// Errors of the door, the listener and its places, for which there must be tokens, TLS, a crowd or a mistake: `access.rs`, `bodies.rs`,
+/// `listeners.rs` and `tls.rs` drive them.
+const OF_LISTENER: [&str; 6] = ["unauthorized", "forbidden", "internal", "no_place", "bodies_full", "no_tls"];
 
 struct Document {
     all: Value,
