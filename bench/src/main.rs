@@ -99,6 +99,12 @@ const BENCHES: &[Bench] = &[
         run: server::resident::run,
     },
     Bench {
+        name: "slow",
+        measures: server::slow::MEASURES,
+        goal: server::slow::GOAL,
+        run: server::slow::run,
+    },
+    Bench {
         name: "http",
         measures: server::http::MEASURES,
         goal: server::http::GOAL,
@@ -117,7 +123,7 @@ const BENCHES: &[Bench] = &[
 const GROUPS: &[(&str, &[&str])] = &[
     ("engine", &["hit", "mixed", "ratio", "herd", "cold", "memory", "breaker"]),
     ("stores", &["batch", "behind", "restart", "faults"]),
-    ("server", &["resp", "latency", "resident", "http", "layers"]),
+    ("server", &["resp", "latency", "resident", "slow", "http", "layers"]),
 ];
 
 /// What the command line says of how to run.

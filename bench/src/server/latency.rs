@@ -39,7 +39,7 @@ pub(crate) fn run(out: &mut dyn Write, settings: &Settings) -> Result<(), Error>
 }
 
 /// What this part of `sorted` does not exceed, in microseconds.
-fn at(sorted: &[Duration], quantile: f64) -> f64 {
+pub(super) fn at(sorted: &[Duration], quantile: f64) -> f64 {
     let last = f64::from(u32::try_from(sorted.len().saturating_sub(1)).unwrap_or(u32::MAX));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place among them")]
     let place = (last * quantile) as usize;

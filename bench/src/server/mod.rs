@@ -10,6 +10,7 @@ mod load;
 mod process;
 pub(crate) mod resident;
 pub(crate) mod resp;
+pub(crate) mod slow;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -13,8 +13,8 @@ fn the_list_gives_name_measure_and_goal_of_each() {
         names,
         [
             "hit", "mixed", "ratio", "herd", "cold", "memory", "breaker", "observe", "batch", "behind",
-            "restart", "faults", "resp", "latency", "resident", "http", "layers", "race", "engine", "stores",
-            "server"
+            "restart", "faults", "resp", "latency", "resident", "slow", "http", "layers", "race", "engine",
+            "stores", "server"
         ]
     );
 }
