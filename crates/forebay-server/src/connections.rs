@@ -3,6 +3,7 @@
 //! Both listeners share one number of places, in all and for each address, so that one client cannot take them all. Who comes when there
 //! is none is told so at once, and let go. When the process is to end, those who had come before are still served.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::Future;
 use std::io::{Read as _, Write as _};
@@ -95,11 +96,11 @@ fn site(address: IpAddr) -> IpAddr {
 }
 
 /// Accepts connections until it is told to stop, then those that have come by then, and waits until all have ended. Who finds no place
-/// is sent `refusal`.
+/// is sent what `refusal` gives.
 pub(crate) async fn accept<W>(
     listener: TcpListener,
     places: &Arc<Places>,
-    refusal: &'static [u8],
+    refusal: impl Fn() -> Cow<'static, [u8]>,
     mut stop: Stop,
     serve: impl Fn(TcpStream, SocketAddr) -> W,
 ) where
@@ -115,7 +116,7 @@ pub(crate) async fn accept<W>(
                 drop(place);
             });
         }
-        None => turn_away(stream, refusal),
+        None => turn_away(stream, &refusal()),
     };
     loop {
         let accepted = tokio::select! {
@@ -145,7 +146,7 @@ pub(crate) async fn accept<W>(
 }
 
 /// Says why, and closes. What the client has sent so far is taken, so that the system does not cut it off before it reads that.
-fn turn_away(stream: TcpStream, refusal: &[u8]) {
+pub(crate) fn turn_away(stream: TcpStream, refusal: &[u8]) {
     let Ok(mut stream) = stream.into_std() else { return };
     let _ = stream.write(refusal);
     let _ = stream.read(&mut [0; 4096]);

@@ -3,7 +3,8 @@
 //!
 //! The way of a declaration is `configuration` (text to a checked [`Deployment`](configuration::Deployment)) →
 //! [`connect`] (can it work with its databases?), [`assembly`] (databases, sources, sinks, disks, namespaces) → [`process`] (listeners, and a
-//! reload, which puts another deployment in service). The way of a request is `resp` or `http`, which ask [`access`] what its sender may, → the
+//! reload, which puts another deployment in service). The way of a request is `resp` or `http`, within
+//! [`tls`] where that is declared, which ask [`access`] what its sender may, → the
 //! engine. The server knows no app: they are values that `forebay-cli` hands in.
 
 pub mod access;
@@ -27,6 +28,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 mod time;
+pub mod tls;
 mod waiting_writes;
 mod warming;
 

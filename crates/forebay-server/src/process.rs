@@ -26,6 +26,7 @@ use crate::http::bodies::{self, Budget};
 use crate::keyspaces::Keyspaces;
 use crate::observe::{self, Observed};
 use crate::stop::{self, Stop, StopSender};
+use crate::tls::{Certificate, Tls, TlsError};
 use crate::warming::Warmer;
 use crate::{http, resp, waiting_writes};
 
@@ -61,6 +62,9 @@ pub enum StartError {
         /// The option of `[server]`.
         option: &'static str,
     },
+    /// Connections cannot be made secure as declared.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// What is declared cannot be served.
     #[error(transparent)]
     Assembly(#[from] AssemblyError),
@@ -83,6 +87,8 @@ pub struct Process {
     assembled: Vec<Assembled>,
     keyspaces: Keyspaces,
     door: Door,
+    /// What both listeners speak in; nothing where they do without.
+    tls: Option<Tls>,
     stop: StopSender,
     listeners: Tasks,
     warmer: Warmer,
@@ -119,6 +125,10 @@ pub async fn start_by(
     if let (Some(option), true) = (server.exposed().next(), deployment.tokens.is_empty()) {
         return Err(StartError::Exposed { option });
     }
+    let tls = match &server.tls {
+        Some(declared) => Some(Tls::new(Certificate::read(declared).await?, clock.clone())),
+        None => None,
+    };
     let http = take(server.http, "HTTP", "http")?;
     let resp = take(server.resp, "RESP", "resp")?;
     let app_tasks = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
@@ -143,10 +153,15 @@ pub async fn start_by(
     warmer.follow(&assembled);
     let keyspaces = Keyspaces::new(reload::in_service(deployment, &assembled, &disks));
     let door = Door::new(&deployment.tokens);
-    let front = Front { deployment, engine: &engine, keyspaces: &keyspaces, door: &door };
+    let front = Front { deployment, engine: &engine, keyspaces: &keyspaces, door: &door, tls: tls.as_ref() };
     front.serve((http, resp), routes, &listeners, &stopped);
-    tracing::info!(http = %addresses.0, resp = %addresses.1, "serving");
     let (http, resp) = addresses;
+    match &tls {
+        Some(_) => {
+            tracing::info!(http = %format_args!("https://{http}"), resp = %format_args!("rediss://{resp}"), "serving")
+        }
+        None => tracing::info!(%http, %resp, "serving"),
+    }
     let (deployment, apps) = (deployment.clone(), apps.to_vec());
     Ok(Process {
         http,
@@ -156,6 +171,7 @@ pub async fn start_by(
         assembled,
         keyspaces,
         door,
+        tls,
         stop,
         listeners,
         warmer,
@@ -172,6 +188,7 @@ struct Front<'s> {
     engine: &'s Forebay,
     keyspaces: &'s Keyspaces,
     door: &'s Door,
+    tls: Option<&'s Tls>,
 }
 
 impl Front<'_> {
@@ -183,7 +200,7 @@ impl Front<'_> {
         listeners: &Tasks,
         stopped: &Stop,
     ) {
-        let Self { deployment, engine, keyspaces, door } = self;
+        let Self { deployment, engine, keyspaces, door, tls } = self;
         let server = &deployment.server;
         let clock = engine.clock().clone();
         listeners.spawn(waiting_writes::look_after(keyspaces.clone(), clock.clone(), stopped.clone()));
@@ -207,12 +224,18 @@ impl Front<'_> {
             router.merge(observe::routes(&observed)).layer(from_fn_with_state(budget, bodies::within));
         let router = access::http::guard(router, door.clone());
         let router = router.layer(from_fn_with_state(observed, observe::observe));
-        listeners.spawn(http::serve(http, router, places, clock, stopped.clone()));
-        listeners.spawn(resp::serve(resp, service, stopped.clone()));
+        listeners.spawn(http::serve(http, tls.cloned(), router, places, clock, stopped.clone()));
+        listeners.spawn(resp::serve(resp, tls.cloned(), service, stopped.clone()));
     }
 }
 
 impl Process {
+    /// Whether both listeners speak TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Stops accepting, waits for requests under way, at most ten seconds, writes down which keys were read most, closes the disks,
     /// and ends; whether all were answered.
     pub async fn stop(self) -> bool {

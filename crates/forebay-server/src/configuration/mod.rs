@@ -26,7 +26,7 @@ pub use checked::{
     Breaker, Budget, DEFAULT_STORE, Database, DatabaseKind, DatabaseUrl, Declaration, DeclaredEnvironment,
     Durability, EvictionPolicy, Exists, FLUSH_INTERVAL, HttpSink, HttpSource, Kind, Loader, Memory, Mode,
     Namespace, NamespaceMemory, Pool, RowShape, Server, Shared, Sink, Source, SourceKind, SqlSink, SqlSource,
-    Ttl, Warm, Writes,
+    Tls, Ttl, Warm, Writes,
 };
 pub use deployment::{Deployment, Keyspace};
 pub use explain::explain;

@@ -5,7 +5,7 @@
 //! a timer and a memory allocation for each request; here one clock is looked at where a client lets wait, and nowhere else.
 //!
 //! When the process is to end, a connection ends once it is idle and nothing that it was sent is unread; one that was never sent anything
-//! ends at once. A panic costs its request.
+//! ends at once.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -20,8 +20,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{Request, Response, StatusCode};
-use axum::response::IntoResponse as _;
+use axum::http::{Request, Response};
 use forebay::rt::{Clock, Mutex, Tick};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper_util::rt::TokioIo;
@@ -30,9 +29,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service as _;
 
 use crate::connections::{self, Places};
-use crate::panics::caught;
+use crate::observe::request_id;
 use crate::problem::Problem;
 use crate::stop::Stop;
+use crate::tls::{self, Protocol, Tls};
 
 /// The longest for a request's head, from its first byte, and for the first byte of a connection.
 const HEAD: Duration = Duration::from_secs(10);
@@ -49,28 +49,65 @@ const LINGER: Duration = Duration::from_secs(1);
 /// The longest head, and the most of a reply that waits beside its value, in bytes. A head has at most 100 fields.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What is sent to who finds no place.
-const NO_PLACE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n\
-Retry-After: 1\r\nConnection: close\r\nContent-Length: 157\r\n\r\n\
-{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"no_place\",\"detail\":\"there are as many connections as there may be: try again later\"}";
+/// What is sent to who finds no place: nothing of the request is read, so that its id is one made here.
+fn no_place() -> Vec<u8> {
+    unread("503 Service Unavailable", "Retry-After: 1\r\n", &Problem::no_place())
+}
 
-/// Serves until it is told to stop, then finishes the requests under way.
+/// What is sent to who does not begin a handshake where one is due.
+fn no_tls() -> Vec<u8> {
+    unread("400 Bad Request", "", &Problem::no_tls())
+}
+
+/// The last answer on a connection of which nothing has been read, so that the request's id is one made here.
+fn unread(status: &str, headers: &str, problem: &Problem) -> Vec<u8> {
+    let id = request_id(None);
+    let body = problem.told(Some(&id));
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n{headers}\
+         X-Request-Id: {id}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+    );
+    (head + &body).into_bytes()
+}
+
+/// Serves until it is told to stop, then finishes the requests under way. Connections are within `tls` where there is one.
 pub(crate) async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     router: Router,
     places: Arc<Places>,
     clock: Clock,
     stop: Stop,
 ) {
-    let connection = |stream, from| run(stream, from, router.clone(), clock.clone(), stop.clone());
-    connections::accept(listener, &places, NO_PLACE, stop.clone(), connection).await;
+    let connection = |stream: TcpStream, from| {
+        let (router, clock, mut stop, tls) = (router.clone(), clock.clone(), stop.clone(), tls.clone());
+        async move {
+            // Without it a reply may wait for the acknowledgement of the one before; a socket that refuses is served all the same.
+            let _ = stream.set_nodelay(true);
+            let Some(tls) = tls else {
+                let Some(stream) = begun(stream, &clock, &mut stop).await else { return };
+                return run(stream, READING_HEAD, from, router, clock, stop).await;
+            };
+            let Some(stream) = tls.greet(stream, Protocol::Http, no_tls, &mut stop).await else { return };
+            run(stream, NOTHING_YET, from, router, clock, stop).await;
+        }
+    };
+    let refusal = || if tls.is_some() { tls::NO_PLACE.into() } else { no_place().into() };
+    connections::accept(listener, &places, refusal, stop.clone(), connection).await;
 }
 
-async fn run(stream: TcpStream, from: SocketAddr, router: Router, clock: Clock, mut stop: Stop) {
-    // Without it a reply may wait for the acknowledgement of the one before; a socket that refuses is served all the same.
-    let _ = stream.set_nodelay(true);
-    let Some(stream) = begun(stream, &clock, &mut stop).await else { return };
+/// Serves a connection that is doing `what`.
+async fn run(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    what: u8,
+    from: SocketAddr,
+    router: Router,
+    clock: Clock,
+    mut stop: Stop,
+) {
     let doing = Arc::new(Doing::default());
+    doing.becomes(what, &clock);
     let routes = Routes { router, from, doing: Arc::clone(&doing), clock: clock.clone() };
     let stream = TokioIo::new(Watched::new(stream, Arc::clone(&doing), clock));
     let mut http = hyper::server::conn::http1::Builder::new();
@@ -126,6 +163,8 @@ const READING_HEAD: u8 = 0;
 const ANSWERING: u8 = 1;
 /// Nothing is on its way.
 const NOTHING: u8 = 2;
+/// The connection is there, and nothing has come on it.
+const NOTHING_YET: u8 = 3;
 
 impl Doing {
     fn is(&self) -> u8 {
@@ -167,14 +206,7 @@ impl hyper::service::Service<Request<Incoming>> for Routes {
         request.extensions_mut().insert(ConnectInfo(self.from));
         let mut router = self.router.clone();
         Box::pin(async move {
-            let answered = caught(async move { router.call(request).await }).await;
-            let response = match answered {
-                Ok(Ok(response)) => response,
-                Err(_) => {
-                    let detail = "the server made a mistake with this request; it has been noted".to_owned();
-                    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
-                }
-            };
+            let response = router.call(request).await?;
             Ok(response.map(|body| {
                 told.body = Some(body);
                 told
@@ -319,7 +351,6 @@ struct Watched<S> {
 
 impl<S> Watched<S> {
     fn new(stream: S, doing: Arc<Doing>, clock: Clock) -> Self {
-        doing.becomes(READING_HEAD, &clock);
         let (reading, writing) = (Patience::default(), Patience::default());
         Self { stream, doing, clock, reading, writing, stalled: false, over: false }
     }
@@ -329,9 +360,11 @@ impl<S> Watched<S> {
         self.reading.since = self.doing.since();
         match self.doing.is() {
             NOTHING if self.stalled => Poll::Pending,
-            NOTHING if self.doing.stopping.load(Ordering::Acquire) => Poll::Ready(Ok(())),
+            NOTHING | NOTHING_YET if self.doing.stopping.load(Ordering::Acquire) => Poll::Ready(Ok(())),
             NOTHING if self.reading.is_over(IDLE, &self.clock, context) => Poll::Ready(Ok(())),
-            READING_HEAD if self.reading.is_over(HEAD, &self.clock, context) => Poll::Ready(Err(late())),
+            READING_HEAD | NOTHING_YET if self.reading.is_over(HEAD, &self.clock, context) => {
+                Poll::Ready(Err(late()))
+            }
             ANSWERING => {
                 // Nobody looks again when the request is done with: the task is to be woken within the time that is allowed then.
                 self.reading.begin(&self.clock);
@@ -370,7 +403,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         if read.is_pending() {
             return self.wait(context);
         }
-        if buffer.filled().len() > before && self.doing.is() == NOTHING {
+        if buffer.filled().len() > before && matches!(self.doing.is(), NOTHING | NOTHING_YET) {
             self.doing.becomes(READING_HEAD, &self.clock);
             // It may be one for a longer time.
             self.reading.sleep = None;

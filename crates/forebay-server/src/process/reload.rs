@@ -18,6 +18,7 @@ use crate::connect;
 use crate::disks::Disks;
 use crate::keyspaces::InService;
 use crate::observe::{DatabaseOf, SourceOf};
+use crate::tls::{Certificate, TlsError};
 
 /// What a reload has put in service, by `KEYSPACE/NAMESPACE`, `database KEYSPACE/NAME`, `keyspace NAME` or `token NAME`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +60,9 @@ pub enum ReloadError {
         /// Its keyspace.
         keyspace: Arc<str>,
     },
+    /// Connections cannot be made secure as declared.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// What is declared cannot be served.
     #[error(transparent)]
     Assembly(AssemblyError),
@@ -86,9 +90,13 @@ impl Process {
         assembly::is_served(&deployment)?;
         let fixed = Fixed { process: self, deployment: &deployment }.faults();
         Report::of(fixed).map_or(Ok(()), |report| Err(ReloadError::NeedsRestart(report)))?;
+        let certificate = match &deployment.server.tls {
+            Some(declared) => Some(Certificate::read(declared).await?),
+            None => None,
+        };
         let mark = self.disks.mark();
         match Box::pin(self.assemble(&deployment)).await {
-            Ok(assembled) => Ok(self.swap(deployment, assembled)),
+            Ok(assembled) => Ok(self.swap(deployment, certificate, assembled)),
             Err(error) => {
                 self.disks.close_since(mark).await;
                 Err(error.into())
@@ -126,12 +134,20 @@ impl Process {
     }
 
     /// Puts what was built in service. It waits for nothing, so that nobody sees half of it.
-    fn swap(&mut self, deployment: Deployment, assembled: Vec<Assembled>) -> Reloaded {
+    fn swap(
+        &mut self,
+        deployment: Deployment,
+        certificate: Option<Certificate>,
+        assembled: Vec<Assembled>,
+    ) -> Reloaded {
         // First, so that no right that was taken away meets what is new.
         self.door.replace(&deployment.tokens);
         self.keyspaces.swap(in_service(&deployment, &assembled, &self.disks));
         self.warmer.follow(&assembled);
         let mut reloaded = between(&self.assembled, &assembled);
+        if self.tls.as_ref().zip(certificate).is_some_and(|(tls, certificate)| tls.replace(certificate)) {
+            reloaded.changed.push("the certificate".to_owned());
+        }
         let (old, new) = (&self.deployment.tokens, &deployment.tokens);
         for name in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
             let (old, new) = (old.get(name), new.get(name));
@@ -286,7 +302,13 @@ impl Fixed<'_> {
             ("server", "`[server] resp`", old.server.resp != new.server.resp),
             ("server", "`[server] data`", old.server.data != new.server.data),
             ("server", "`[server] connections`", connections(old) != connections(new)),
+            ("server", "`[server] bodies`", old.server.bodies_bytes != new.server.bodies_bytes),
             ("server", "`[server] slow`", old.server.slow != new.server.slow),
+            (
+                "server",
+                "whether there is a `[server.tls]`",
+                old.server.tls.is_some() != new.server.tls.is_some(),
+            ),
             ("memory", "`[memory]`", old.memory != new.memory),
             ("shared", "`[shared]`", old.shared != new.shared),
         ];
@@ -302,7 +324,6 @@ impl Fixed<'_> {
             errors.extend(self.at_table("namespace", what.into()));
         }
     }
-            ("server", "`[server] bodies`", old.server.bodies_bytes != new.server.bodies_bytes),
 
     fn of_apps(&self, errors: &mut Vec<Error>) {
         let (process, new) = (self.process, self.deployment);

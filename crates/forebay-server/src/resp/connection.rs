@@ -11,9 +11,10 @@ use std::time::Duration;
 use bytes::{Buf as _, BytesMut};
 use forebay::rt::{Clock, Tick};
 use forebay_wire::resp::{State, decode, reply};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::tcp::WriteHalf;
+use tokio_rustls::server::TlsStream;
 
 use super::execute::execute;
 use super::session::Session;
@@ -50,15 +51,43 @@ pub(super) struct Replies<'s> {
 
 /// Where replies go.
 enum To<'s> {
-    Client(WriteHalf<'s>, Clock),
+    Client(Client<'s>, Clock),
     /// Nowhere yet: a transaction gathers them.
     Transaction,
     /// Nowhere: the client wants none.
     Nobody,
 }
 
+/// The way to a client. Whoever writes a reply need not know which it is.
+enum Client<'s> {
+    Plain(WriteHalf<'s>),
+    Secure(tokio::io::WriteHalf<&'s mut TlsStream<TcpStream>>),
+}
+
+impl Client<'_> {
+    /// Sends some of `bytes`, how many: all the system takes at once.
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(to) => to.write(bytes).await,
+            Self::Secure(to) => {
+                let sent = to.write(bytes).await?;
+                // What has been encrypted, which is bounded, is on its way only then.
+                to.flush().await?;
+                Ok(sent)
+            }
+        }
+    }
+
+    async fn shutdown(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(to) => to.shutdown().await,
+            Self::Secure(to) => to.shutdown().await,
+        }
+    }
+}
+
 impl<'s> Replies<'s> {
-    fn new(to: WriteHalf<'s>, clock: Clock) -> Self {
+    fn new(to: Client<'s>, clock: Clock) -> Self {
         Self { out: BytesMut::with_capacity(READ_BYTES), whole: Some(0), to: To::Client(to, clock) }
     }
 
@@ -144,13 +173,43 @@ enum End {
 /// reply to the request that it happened in; requests before that have their replies.
 pub(super) async fn run(mut stream: TcpStream, service: &Service, stop: Stop) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut session = Session::new(service, stream.peer_addr()?, stream.local_addr()?, stop);
+    let session = Session::new(service, stream.peer_addr()?, stream.local_addr()?, stop);
+    let (from, to) = stream.split();
+    match serve(from, Client::Plain(to), service, session).await? {
+        End::Ours => linger(&mut stream, &service.clock).await,
+        End::Theirs => {}
+    }
+    Ok(())
+}
+
+/// The same for a connection within TLS.
+pub(super) async fn run_secure(
+    mut stream: Box<TlsStream<TcpStream>>,
+    service: &Service,
+    stop: Stop,
+) -> io::Result<()> {
+    let tcp = stream.get_ref().0;
+    tcp.set_nodelay(true)?;
+    let session = Session::new(service, tcp.peer_addr()?, tcp.local_addr()?, stop);
+    let (from, to) = tokio::io::split(&mut *stream);
+    match serve(from, Client::Secure(to), service, session).await? {
+        End::Ours => linger(&mut *stream, &service.clock).await,
+        End::Theirs => {}
+    }
+    Ok(())
+}
+
+async fn serve(
+    mut from: impl AsyncRead + Unpin,
+    to: Client<'_>,
+    service: &Service,
+    mut session: Session,
+) -> io::Result<End> {
     let (client, inbox) = (session.connected.client(), session.inbox.clone());
     let (changes, waker) = (service.door.watch(), session.inbox.sender());
     let origin = Origin::Connection(session.id);
-    let (mut from, to) = stream.split();
     let mut replies = Replies::new(to, service.clock.clone());
-    let ended = tokio::select! {
+    tokio::select! {
         // First, so that who ends itself is told so.
         biased;
         ended = caught(origin.serve(converse(&mut from, &mut replies, service, &mut session))) => match ended {
@@ -163,16 +222,11 @@ pub(super) async fn run(mut stream: TcpStream, service: &Service, stop: Stop) ->
         () = client.killed() => Ok(End::Theirs),
         never = rights::wake(changes, waker) => match never {},
         () = inbox.overflowed() => Err(io::Error::other("the client did not read what it is sent")),
-    };
-    if let End::Ours = ended? {
-        drop(replies);
-        linger(&mut stream, &service.clock).await;
     }
-    Ok(())
 }
 
 /// Takes for a while what the client still sends: what is unread when a socket is closed makes the system cut off the last replies.
-async fn linger(stream: &mut TcpStream, clock: &Clock) {
+async fn linger(stream: &mut (impl AsyncRead + Unpin), clock: &Clock) {
     let all = async {
         let mut taken = [0; 4096];
         while stream.read(&mut taken).await.is_ok_and(|read| read > 0) {}
@@ -182,7 +236,7 @@ async fn linger(stream: &mut TcpStream, clock: &Clock) {
 }
 
 /// What has come when the process is to end, and was not seen before; `None` where there is nothing.
-async fn last(from: &mut ReadHalf<'_>, input: &mut BytesMut) -> Option<io::Result<usize>> {
+async fn last(from: &mut (impl AsyncRead + Unpin), input: &mut BytesMut) -> Option<io::Result<usize>> {
     // The system is asked what has come before this goes on.
     tokio::task::yield_now().await;
     tokio::select! {
@@ -202,7 +256,7 @@ async fn send_waiting(session: &Session, replies: &mut Replies<'_>) -> io::Resul
 }
 
 async fn converse(
-    from: &mut ReadHalf<'_>,
+    from: &mut (impl AsyncRead + Unpin),
     replies: &mut Replies<'_>,
     service: &Service,
     session: &mut Session,

@@ -52,6 +52,7 @@ use crate::observe::commands::Commands;
 use crate::observe::slow::SlowLog;
 use crate::stop::Stop;
 use crate::time;
+use crate::tls::{self, Protocol, Tls};
 
 /// What is sent to who finds no place; Redis' words.
 const NO_PLACE: &[u8] = b"-ERR max number of clients reached\r\n";
@@ -142,17 +143,29 @@ impl Service {
     }
 }
 
-/// Accepts connections until it is told to stop, then waits for those that are open.
-pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>, stop: Stop) {
+/// What is sent to who does not begin a handshake where one is due.
+const NO_TLS: &[u8] = b"-ERR this port speaks TLS: connect to it as rediss://, or with --tls\r\n";
+
+/// Accepts connections until it is told to stop, then waits for those that are open. They are within `tls` where there is one.
+pub(crate) async fn serve(listener: TcpListener, tls: Option<Tls>, service: Arc<Service>, stop: Stop) {
     let places = Arc::clone(&service.places);
+    let no_place = if tls.is_some() { tls::NO_PLACE } else { NO_PLACE };
     let connection = |stream, peer| {
-        let (service, stop) = (Arc::clone(&service), stop.clone());
+        let (service, mut stop, tls) = (Arc::clone(&service), stop.clone(), tls.clone());
         async move {
-            if let Err(error) = connection::run(stream, &service, stop).await {
+            let ended = match tls {
+                None => connection::run(stream, &service, stop).await,
+                Some(tls) => {
+                    let greeted = tls.greet(stream, Protocol::Resp, || NO_TLS.into(), &mut stop).await;
+                    let Some(stream) = greeted else { return };
+                    connection::run_secure(stream, &service, stop).await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%peer, %error, "connection lost");
             }
         }
     };
-    let accepting = connections::accept(listener, &places, NO_PLACE, stop.clone(), connection);
+    let accepting = connections::accept(listener, &places, || no_place.into(), stop.clone(), connection);
     tokio::join!(accepting, service.tracking.look_after(service.keyspaces.view(), stop.clone()));
 }

@@ -35,6 +35,17 @@ pub struct Server {
     pub bodies_bytes: u64,
     /// What takes as long or longer is slow. Default: 10 ms.
     pub slow: Duration,
+    /// How both listeners speak TLS; nothing where they do not.
+    pub tls: Option<Tls>,
+}
+
+/// The files with which a server shows who it is. They are read at the start, and again at each reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM: its own certificate, and behind it those up to its authority.
+    pub certificate: PathBuf,
+    /// PEM: the key of that certificate, not encrypted.
+    pub key: PathBuf,
 }
 
 impl Server {
@@ -54,7 +65,9 @@ impl Default for Server {
             data: PathBuf::from("data"),
             connections: CONNECTIONS,
             connections_per_address: CONNECTIONS / 2,
+            bodies_bytes: BODIES_BYTES,
             slow: SLOW,
+            tls: None,
         }
     }
 }
@@ -65,7 +78,6 @@ pub struct Memory {
     /// Most bytes held, over all keyspaces. Default: 256 MiB.
     pub budget_bytes: u64,
 }
-            bodies_bytes: BODIES_BYTES,
 
 impl Default for Memory {
     fn default() -> Self {
@@ -120,8 +132,22 @@ pub(super) fn server(table: &Table, findings: &mut Findings) -> Option<Server> {
     let data = table.text("data").map_or(default.data, |data| PathBuf::from(data.expose()));
     let connections = number(table, "connections").unwrap_or(CONNECTIONS);
     let connections_per_address = number(table, "connections_per_address").unwrap_or(connections.div_ceil(2));
+    let bodies_bytes = table.size("bodies").unwrap_or(default.bodies_bytes);
     let slow = table.duration("slow").unwrap_or(default.slow);
-    Some(Server { http: http?, resp: resp?, data, connections, connections_per_address, slow })
+    let tls = match table.table("tls") {
+        Some(table) => Some(tls(table, findings)?),
+        None => None,
+    };
+    let (http, resp) = (http?, resp?);
+    Some(Server { http, resp, data, connections, connections_per_address, bodies_bytes, slow, tls })
+}
+
+fn tls(table: &Table, findings: &mut Findings) -> Option<Tls> {
+    let certificate = required(table, "certificate", "write `certificate = \"server.pem\"`", findings);
+    let key = required(table, "key", "write `key = \"server-key.pem\"`", findings);
+    let (_, _) = (certificate?, key?);
+    let path = |name| Some(PathBuf::from(table.text(name)?.expose()));
+    Some(Tls { certificate: path("certificate")?, key: path("key")? })
 }
 
 /// A listener's address; `localhost` is taken for 127.0.0.1 without asking anyone.
@@ -132,7 +158,6 @@ fn address(table: &Table, name: &str, default: SocketAddr, findings: &mut Findin
     let Ok(address) = local.as_deref().unwrap_or(text).parse::<SocketAddr>() else {
         findings.add(entry.span.clone(), ValueFault::BadAddress { name: name.into() });
         return None;
-    let bodies_bytes = table.size("bodies").unwrap_or(default.bodies_bytes);
     };
     Some(address)
 }

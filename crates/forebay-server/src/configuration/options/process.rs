@@ -118,6 +118,31 @@ static SERVER: Section = Section {
             default: "10ms",
             effect: "A request over RESP or HTTP that takes as long or longer is kept in the slow log (`SLOWLOG GET`), and the log has a line.",
         },
+        Opt {
+            name: "tls",
+            kind: Kind::Table(&TLS),
+            default: "none: both listeners speak without TLS",
+            effect: "Both listeners speak TLS alone.",
+        },
+    ],
+};
+
+static TLS: Section = Section {
+    path: "server.tls",
+    about: "The files with which the server shows who it is, over RESP and HTTP. They are read at the start and at each reload.",
+    options: &[
+        Opt {
+            name: "certificate",
+            kind: Kind::Text(TextKind::Path),
+            default: REQUIRED,
+            effect: "PEM file: the server's own certificate, and behind it those up to its authority.",
+        },
+        Opt {
+            name: "key",
+            kind: Kind::Text(TextKind::Path),
+            default: REQUIRED,
+            effect: "PEM file: the key of that certificate (ECDSA, Ed25519 or RSA), not encrypted, and readable by the server alone.",
+        },
     ],
 };
 

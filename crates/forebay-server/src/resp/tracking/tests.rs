@@ -61,7 +61,7 @@ impl Served {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = stop::channel();
         let tasks = Tasks::current().unwrap();
-        tasks.spawn(resp::serve(listener, Arc::new(service), stopped));
+        tasks.spawn(resp::serve(listener, None, Arc::new(service), stopped));
         Self { clock, row, arrived, let_go, address, stop, _tasks: tasks }
     }
 

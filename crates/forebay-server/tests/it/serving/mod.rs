@@ -20,6 +20,7 @@ mod shapes;
 mod sinks;
 mod start;
 mod stores;
+mod tls;
 mod tracking;
 mod transactions;
 mod warming;
@@ -254,7 +255,6 @@ impl Answer {
         (self.header("x-cache"), &self.body)
     }
 
-    /// The code of a problem, whose form is checked.
     /// The id of the request is in the head of a problem, and the same in its body.
     fn names_its_request(&self) {
         let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
@@ -262,6 +262,7 @@ impl Answer {
         assert!(!id.is_empty() && body["request_id"] == id, "{self:?}");
     }
 
+    /// The code of a problem, whose form is checked.
     fn problem(&self) -> String {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
