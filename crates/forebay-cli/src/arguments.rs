@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::Failure;
+use crate::connect::{Address, Ca};
 
 mod data;
 
@@ -127,7 +128,7 @@ pub(crate) enum LogForm {
 pub(crate) struct Check {
     /// Declarations; ./forebay.toml where neither a file nor an app is named
     pub(crate) files: Vec<PathBuf>,
-    /// Prepare every query against its database too, as a start does; nothing is changed there
+    /// Prepare every query against its database too, and read the files of [server.tls], as a start does; nothing is changed there
     #[arg(long)]
     pub(crate) connect: bool,
     /// An app's declaration; may be given more than once
@@ -152,7 +153,9 @@ pub(crate) struct Explain {
 pub(crate) struct At {
     /// Where it serves RESP; where it is not said, as in ./forebay.toml, else 127.0.0.1:6380
     #[arg(long, value_name = "ADDRESS")]
-    pub(crate) resp: Option<SocketAddr>,
+    pub(crate) resp: Option<Address>,
+    #[command(flatten)]
+    pub(crate) tls: Ca,
     /// The number of the keyspace
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub(crate) db: u16,

@@ -6,7 +6,7 @@ use forebay_server::app::App;
 use forebay_server::configuration::{
     self, Declaration, Deployment, ProcessEnvironment, Report, Style, served,
 };
-use forebay_server::connect;
+use forebay_server::{connect, tls};
 
 use crate::arguments::{Check, DEFAULT_FILE, Explain, files_or_default};
 use crate::{Failure, apps, say};
@@ -43,12 +43,15 @@ pub(crate) fn check(asked: &Check) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prepares every query against its database.
+/// Reads what connections are to be secured with, and prepares every query against its database.
 fn connected(deployment: &Deployment) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure(format!("cannot connect: {error}")))?;
+    if let Some(declared) = &deployment.server.tls {
+        runtime.block_on(tls::check(declared)).map_err(|error| Failure::new(&error))?;
+    }
     let checked = runtime.block_on(connect::check(deployment));
     checked.map_err(|report| Failure(report.render(style())))
 }

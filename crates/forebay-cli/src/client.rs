@@ -1,30 +1,21 @@
 //! A client of a serving process, for what only that one can answer. It speaks RESP, as any Redis client does.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use forebay_wire::resp::{Reply, ReplyLimits, ReplyState, decode_reply, encode_request};
 
+use crate::Failure;
 use crate::arguments::At;
-use crate::{Failure, check};
-
-/// How long a process may take.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    /// The longest to accept a connection.
-    connect: Duration,
-    /// The longest without a byte of an answer.
-    answer: Duration,
-}
+use crate::connect::{Limits, Place, Stream};
 
 const LIMITS: Limits = Limits { connect: Duration::from_secs(5), answer: Duration::from_secs(30) };
 
 /// A connection to a serving process.
 pub(crate) struct Client {
-    stream: TcpStream,
-    address: SocketAddr,
+    stream: Box<dyn Stream>,
+    place: Place,
     limits: Limits,
     input: BytesMut,
     state: ReplyState,
@@ -41,11 +32,8 @@ enum Silence {
 impl Client {
     /// Connects to the process that `at` names, and picks its keyspace.
     pub(crate) fn connect(at: &At) -> Result<Self, Failure> {
-        let address = match at.resp {
-            Some(address) => address,
-            None => check::declared_here()?.server.resp,
-        };
-        let mut client = Self::open(address, LIMITS)?;
+        let place = Place::find(at.resp.as_ref(), at.tls.ca.as_deref(), |server| server.resp)?;
+        let mut client = Self::open(place, LIMITS)?;
         match &at.token {
             Some(token) => client.call(&["HELLO", "3", "AUTH", "default", token])?,
             None => client.call(&["HELLO", "3"])?,
@@ -54,17 +42,9 @@ impl Client {
         Ok(client)
     }
 
-    fn open(address: SocketAddr, limits: Limits) -> Result<Self, Failure> {
-        let stream = TcpStream::connect_timeout(&address, limits.connect).map_err(|error| {
-            Failure(format!(
-                "nobody serves at {address} ({error}): start the server, or name its address by --resp"
-            ))
-        })?;
-        let limited = stream.set_read_timeout(Some(limits.answer));
-        limited.and_then(|()| stream.set_write_timeout(Some(limits.answer))).map_err(|error| {
-            Failure(format!("the connection to {address} takes no time-out ({error}): try again"))
-        })?;
-        Ok(Self { stream, address, limits, input: BytesMut::new(), state: ReplyState::default() })
+    fn open(place: Place, limits: Limits) -> Result<Self, Failure> {
+        let stream = place.connect(limits, "--resp")?;
+        Ok(Self { stream, place, limits, input: BytesMut::new(), state: ReplyState::default() })
     }
 
     /// What one command is answered; an error reply is a failure, and so is none in time.
@@ -86,7 +66,8 @@ impl Client {
                 Ok(reply) => return reply,
                 Err(Silence::Lost(failure)) => return Err(failure),
                 Err(Silence::Late) => {
-                    let other = Self::open(self.address, self.limits).and_then(|mut it| it.call(&["PING"]));
+                    let other =
+                        Self::open(self.place.clone(), self.limits).and_then(|mut it| it.call(&["PING"]));
                     other.map_err(|Failure(why)| Failure(format!("{}; {why}", self.late(words).0)))?;
                 }
             }
@@ -123,7 +104,7 @@ impl Client {
     }
 
     fn lost(&self, error: &dyn std::fmt::Display) -> Failure {
-        Failure(format!("{} went away: {error}", self.address))
+        Failure(format!("{} went away: {error}", self.place.address))
     }
 
     fn late<A: AsRef<[u8]>>(&self, words: &[A]) -> Failure {
@@ -131,19 +112,23 @@ impl Client {
         Failure(format!(
             "{} has not answered {asked} for {:?}, and may still do it: see that it is a Forebay server and not overloaded, then look \
              what it did before you ask again",
-            self.address, self.limits.answer
+            self.place.address, self.limits.answer
         ))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{SocketAddr, TcpListener};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::thread::JoinHandle;
 
     use super::*;
 
     const SHORT: Limits = Limits { connect: Duration::from_secs(5), answer: Duration::from_millis(50) };
+
+    fn place(address: SocketAddr) -> Place {
+        Place::find(Some(&address.into()), None, |server| server.resp).unwrap()
+    }
 
     /// A server of so many connections, each of which answers as `answers` says by its number.
     fn serve(connections: usize, answers: fn(usize, &mut TcpStream)) -> (SocketAddr, JoinHandle<()>) {
@@ -166,7 +151,7 @@ mod tests {
     #[test]
     fn a_server_that_never_answers_is_told_and_not_waited_for() {
         let (address, serving) = serve(1, |_, _| {});
-        let mut client = Client::open(address, SHORT).unwrap();
+        let mut client = Client::open(place(address), SHORT).unwrap();
         let Failure(told) = client.call(&["FB.DEADLETTERS", "LIST"]).unwrap_err();
         assert!(told.contains("has not answered FB.DEADLETTERS for 50ms"), "{told}");
         drop(client);
@@ -179,7 +164,7 @@ mod tests {
             1 | 2 => stream.write_all(b"+PONG\r\n").unwrap(),
             _ => {}
         });
-        let mut client = Client::open(address, SHORT).unwrap();
+        let mut client = Client::open(place(address), SHORT).unwrap();
         let Failure(told) = client.call_long(&["FB.BACKUP", "/b"]).unwrap_err();
         assert!(told.contains("has not answered FB.BACKUP") && told.contains("answered PING"), "{told}");
         drop(client);

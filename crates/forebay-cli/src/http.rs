@@ -3,31 +3,29 @@
 //! It speaks HTTP/1.0, to which a body is answered in one piece that ends with the connection.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
-use crate::{Failure, check};
+use crate::Failure;
+use crate::connect::{Address, Limits, Place};
 
-/// The longest to accept a connection.
-const CONNECT: Duration = Duration::from_secs(5);
-/// The longest without a byte of an answer.
-const ANSWER: Duration = Duration::from_secs(30);
+const LIMITS: Limits = Limits { connect: Duration::from_secs(5), answer: Duration::from_secs(30) };
 /// The longest answer, in bytes.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Where a process serves HTTP, and by which token.
 pub(crate) struct Http<'a> {
-    pub(crate) address: Option<SocketAddr>,
+    pub(crate) address: Option<&'a Address>,
+    /// The authorities to trust.
+    pub(crate) ca: Option<&'a Path>,
     pub(crate) token: Option<&'a str>,
 }
 
 impl Http<'_> {
     /// The body that a request is answered with; an answer that tells a problem is a failure.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Result<String, Failure> {
-        let address = match self.address {
-            Some(address) => address,
-            None => check::declared_here()?.server.http,
-        };
+        let place = Place::find(self.address, self.ca, |server| server.http)?;
+        let address = &place.address;
         if self.token.is_some_and(|token| token.contains(['\r', '\n'])) {
             return Err(Failure("a token has one line: see what --token or FOREBAY_TOKEN has".into()));
         }
@@ -37,7 +35,7 @@ impl Http<'_> {
             "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{authorization}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let answer = exchanged(address, request.as_bytes())?;
+        let answer = exchanged(&place, request.as_bytes())?;
         let Some((head, body)) = answer.split_once("\r\n\r\n") else {
             return Err(Failure(format!("{address} does not speak HTTP: name its address by --http")));
         };
@@ -57,19 +55,14 @@ fn refused(status: &str, body: &str) -> Failure {
     }
 }
 
-fn exchanged(address: SocketAddr, request: &[u8]) -> Result<String, Failure> {
-    let mut stream = TcpStream::connect_timeout(&address, CONNECT).map_err(|error| {
-        Failure(format!(
-            "nobody serves at {address} ({error}): start the server, or name its address by --http"
-        ))
-    })?;
+fn exchanged(place: &Place, request: &[u8]) -> Result<String, Failure> {
+    let mut stream = place.connect(LIMITS, "--http")?;
     let mut answer = Vec::new();
-    stream
-        .set_read_timeout(Some(ANSWER))
-        .and_then(|()| stream.set_write_timeout(Some(ANSWER)))
-        .and_then(|()| stream.write_all(request))
-        .and_then(|()| stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer))
-        .map_err(|error| Failure(format!("{address} has not answered, and may still do it: {error}")))?;
+    let sent = stream.write_all(request).and_then(|()| stream.flush());
+    let read = sent.and_then(|()| stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer));
+    read.map_err(|error| {
+        Failure(format!("{} has not answered, and may still do it: {error}", place.address))
+    })?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 

@@ -39,7 +39,12 @@ fn over_http(asked: &Invalidate) -> Result<(), Failure> {
         }
         None => (format!("/v1/{keyspace}:invalidate"), json!({ "tags": asked.tags })),
     };
-    Http { address: asked.http, token: asked.at.token.as_deref() }.ask("POST", &path, &body.to_string())?;
+    let http = Http {
+        address: asked.http.as_ref(),
+        ca: asked.at.tls.ca.as_deref(),
+        token: asked.at.token.as_deref(),
+    };
+    http.ask("POST", &path, &body.to_string())?;
     // How many there were is not counted.
     say(if asked.json { r#"{"held":null}"# } else { "invalidated" });
     Ok(())

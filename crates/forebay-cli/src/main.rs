@@ -9,6 +9,7 @@ mod backup;
 mod check;
 mod client;
 mod completions;
+mod connect;
 mod dead_letters;
 mod http;
 mod init;

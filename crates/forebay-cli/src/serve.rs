@@ -4,6 +4,7 @@
 //! wrong. What is served then is the process' matter (`forebay_server::process`).
 
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use forebay_server::app::App;
@@ -57,9 +58,12 @@ fn declared(asked: &Serve, apps: &[App]) -> Result<Deployment, Failure> {
 }
 
 /// Reads the declarations again and puts what they say in service; a line that says what came of it.
-async fn reload(process: &mut Process, asked: &Serve, apps: &[App]) -> String {
+async fn reload(process: &mut Process, watched: &mut Watched, asked: &Serve, apps: &[App]) -> String {
     let reloaded = match declared(asked, apps) {
-        Ok(deployment) => process.reload(deployment).await.map_err(|error| error.to_string()),
+        Ok(deployment) => match watched.follow(&watched_files(asked, &deployment)) {
+            Ok(()) => process.reload(deployment).await.map_err(|error| error.to_string()),
+            Err(Failure(why)) => Err(why),
+        },
         Err(Failure(report)) => Err(report),
     };
     match reloaded {
@@ -68,14 +72,22 @@ async fn reload(process: &mut Process, asked: &Serve, apps: &[App]) -> String {
     }
 }
 
+/// The files that make for a reload when they change: declarations, and what connections are secured with.
+fn watched_files(asked: &Serve, deployment: &Deployment) -> Vec<PathBuf> {
+    if asked.no_watch {
+        return Vec::new();
+    }
+    let tls = deployment.server.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]);
+    asked.config.iter().cloned().chain(tls).collect()
+}
+
 async fn until_stopped(asked: &Serve, deployment: &Deployment, apps: &[App]) -> Result<(), Failure> {
     // Before anything is open, so that no signal finds the process with its default of dying at once.
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::new(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Failure::new(&error))?;
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| Failure::new(&error))?;
-    let files = if asked.no_watch { &[] } else { asked.config.as_slice() };
     // From before they are served, so that no change is missed.
-    let mut watched = Watched::new(files)?;
+    let mut watched = Watched::new(&watched_files(asked, deployment))?;
     let mut process = tokio::select! {
         started = process::start(deployment, apps, Arc::new(Shown::default())) => {
             started.map_err(|error| Failure::new(&error))?
@@ -92,7 +104,7 @@ async fn until_stopped(asked: &Serve, deployment: &Deployment, apps: &[App]) -> 
             () = watched.changed() => {}
         }
         tokio::select! {
-            told = reload(&mut process, asked, apps) => say(&told),
+            told = reload(&mut process, &mut watched, asked, apps) => say(&told),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -114,9 +126,15 @@ fn welcome(deployment: &Deployment, apps: &[App], process: &Process) {
     for note in &process.notes {
         say(note);
     }
-    say(&format!("\nRESP  {}\nHTTP  http://{}", process.resp, process.http));
+    let (resp, http) = (process.resp, process.http);
+    match process.is_secure() {
+        true => say(&format!("\nRESP  rediss://{resp}\nHTTP  https://{http}")),
+        false => say(&format!("\nRESP  {resp}\nHTTP  http://{http}")),
+    }
     let data = &deployment.server.data;
     say(&format!("data  {}", data.canonicalize().unwrap_or_else(|_| data.clone()).display()));
+    // What is worth typing is written for clients without TLS.
+    let apps = if process.is_secure() { &[] } else { apps };
     if apps.iter().any(|app| !app.tries.is_empty()) {
         say("\nTry, in another terminal:");
     }

@@ -48,7 +48,8 @@ struct Counted {
 
 /// Tells it once, or until nobody reads it any more.
 pub(crate) fn stats(asked: &Stats) -> Result<(), Failure> {
-    let http = Http { address: asked.http, token: asked.token.as_deref() };
+    let http =
+        Http { address: asked.http.as_ref(), ca: asked.tls.ca.as_deref(), token: asked.token.as_deref() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(&error))?;
     let mut before = None;

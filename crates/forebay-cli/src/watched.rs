@@ -1,4 +1,4 @@
-//! Declarations on disk, watched for changes.
+//! Declarations and the files of TLS on disk, watched for changes.
 //!
 //! It guarantees that a change is told once it has been left alone for a moment, whether the file was written in place, replaced by
 //! another (as editors do), or lies behind a link that was turned: their folders are watched, and their texts compared. A file that
@@ -35,6 +35,14 @@ impl Watched {
         let watcher = if files.is_empty() { None } else { Some(watcher(&files, &stirred)?) };
         let texts = texts(&files);
         Ok(Self { files, texts, stirred, _watcher: watcher })
+    }
+
+    /// Watches `files` in place of those before, where they are others.
+    pub(crate) fn follow(&mut self, files: &[PathBuf]) -> Result<(), Failure> {
+        if self.files != files {
+            *self = Self::new(files)?;
+        }
+        Ok(())
     }
 
     /// Waits until one of them says something else than when it was last looked at. It may be given up at any point.

@@ -1,6 +1,5 @@
 //! The arguments of the commands that ask a running server for keys and counts, and of those that a shell or a new declaration need.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use clap::Args;
 use forebay_server::configuration;
 
 use super::At;
+use crate::connect::{Address, Ca};
 
 const INIT_HELP: &str = "\
 Examples:
@@ -167,7 +167,7 @@ pub(crate) struct Invalidate {
     pub(crate) namespace: Option<String>,
     /// Where it serves HTTP; where it is not said, as in ./forebay.toml, else 127.0.0.1:8080
     #[arg(long, value_name = "ADDRESS")]
-    pub(crate) http: Option<SocketAddr>,
+    pub(crate) http: Option<Address>,
     /// The keyspace's name, over HTTP; where it is not said, that with the number --db, which an admin may ask for
     #[arg(long, value_name = "NAME")]
     pub(crate) keyspace: Option<String>,
@@ -218,7 +218,9 @@ pub(crate) struct Stats {
     pub(crate) json: bool,
     /// Where it serves HTTP; where it is not said, as in ./forebay.toml, else 127.0.0.1:8080
     #[arg(long, value_name = "ADDRESS")]
-    pub(crate) http: Option<SocketAddr>,
+    pub(crate) http: Option<Address>,
+    #[command(flatten)]
+    pub(crate) tls: Ca,
     /// A token of an admin, where the process asks for one; others see arguments, so better by the variable
     #[arg(long, value_name = "TOKEN", env = "FOREBAY_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,

@@ -25,4 +25,5 @@ mod running;
 mod secret;
 mod start;
 mod stats;
+mod tls;
 mod token;
