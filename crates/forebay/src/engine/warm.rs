@@ -32,6 +32,11 @@ impl Warming {
         self.progress.now()
     }
 
+    /// Has it load no more. Its batch under way goes on to its end, and then it is over.
+    pub fn stop(&self) {
+        self.progress.stop();
+    }
+
     /// Waits until it is over; how it ended.
     pub async fn finished(&self) -> WarmProgress {
         let mut progress = self.progress.watch();
@@ -78,12 +83,19 @@ impl<V> Namespace<V> {
         let ends = Ends(progress);
         tasks.spawn(async move {
             for batch in keys.chunks(BATCH) {
-                let Some(core) = namespace.upgrade() else { return };
+                let Some(core) = ends.0.goes_on(&namespace) else { return };
                 let tails: Vec<&[u8]> = batch.iter().filter_map(|key| core.pattern.tail(key)).collect();
                 core.warm_batch(&tails, &ends.0).await;
             }
         });
         warming
+    }
+}
+
+impl Progress {
+    /// The namespace, as long as it is there and more is to be loaded.
+    fn goes_on(&self, namespace: &Weak<Core>) -> Option<Arc<Core>> {
+        namespace.upgrade().filter(|_| !self.now().is_stopped)
     }
 }
 
@@ -108,11 +120,11 @@ async fn warm_all(namespace: &Weak<Core>, warm: &Warm, progress: &Progress) {
     }
 }
 
-/// Loads the keys of the lists, and those that are read most; `None` where the namespace has ended.
+/// Loads the keys of the lists, and those that are read most; `None` where there is nothing more to do.
 async fn warm_named(namespace: &Weak<Core>, warm: &Warm, progress: &Progress) -> Option<()> {
     let params = namespace.upgrade()?.pattern.names().len();
     for batch in warm.batches(params, BATCH).into_iter().flatten() {
-        let core = namespace.upgrade()?;
+        let core = progress.goes_on(namespace)?;
         let tails: Vec<KeyBuf> = batch.iter().filter_map(|key| core.tail_of(key)).collect();
         core.warm_batch(&tails, progress).await;
     }
@@ -121,7 +133,7 @@ async fn warm_named(namespace: &Weak<Core>, warm: &Warm, progress: &Progress) ->
     }
     let tails = namespace.upgrade()?.sketch.as_ref().map(|sketch| sketch.hottest(warm.hottest));
     for batch in tails.unwrap_or_default().chunks(BATCH) {
-        namespace.upgrade()?.warm_batch(batch, progress).await;
+        progress.goes_on(namespace)?.warm_batch(batch, progress).await;
     }
     Some(())
 }
@@ -133,7 +145,7 @@ async fn warm_listing(
 ) -> Result<(), SourceError> {
     loop {
         let tails = listing.next().await?;
-        let Some(core) = namespace.upgrade().filter(|_| !tails.is_empty()) else { return Ok(()) };
+        let Some(core) = progress.goes_on(namespace).filter(|_| !tails.is_empty()) else { return Ok(()) };
         core.warm_batch(&tails, progress).await;
     }
 }
@@ -142,7 +154,7 @@ impl Core {
     async fn warm_batch(self: &Arc<Self>, tails: &[impl AsRef<[u8]>], progress: &Progress) {
         let tails: Vec<&[u8]> = tails.iter().map(AsRef::as_ref).collect();
         progress.learn(crate::value::length(tails.len()));
-        let _turn = self.turn().await;
+        let Some(_turn) = self.turn(progress).await else { return };
         let (mut done, mut failed, mut absent) = (0, 0, 0);
         for read in self.read_many(&tails).await {
             match read {
@@ -154,14 +166,17 @@ impl Core {
         progress.land(done, failed, absent);
     }
 
-    /// Waits until another batch may be warmed, whichever of the namespace's warmings it is of.
-    async fn turn(&self) -> Turn<'_> {
+    /// Waits until another batch may be warmed, whichever of the namespace's warmings it is of; `None` where it has been stopped by then.
+    async fn turn(&self, progress: &Progress) -> Option<Turn<'_>> {
         loop {
+            if progress.now().is_stopped {
+                return None;
+            }
             {
                 let mut warming = self.warming.lock();
                 if may_start(self.queue.free(), *warming, self.policy.concurrency, self.queue.waiting()) {
                     *warming += 1;
-                    return Turn { core: self };
+                    return Some(Turn { core: self });
                 }
             }
             self.clock.sleep(GIVE_WAY).await;

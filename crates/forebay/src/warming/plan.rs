@@ -39,6 +39,8 @@ pub struct WarmProgress {
     pub absent: u64,
     /// Whether it is over: no more keys will be known or loaded.
     pub is_over: bool,
+    /// Whether it was told to stop, so that keys may be left that nobody has loaded.
+    pub is_stopped: bool,
 }
 
 /// Why keys cannot be warmed as declared.
@@ -161,6 +163,11 @@ impl Progress {
         });
     }
 
+    /// Nothing more is to be loaded; what has begun goes on to its end. One that is over already was not stopped.
+    pub(crate) fn stop(&self) {
+        self.0.send_modify(|progress| progress.is_stopped |= !progress.is_over);
+    }
+
     /// Nothing more will come.
     pub(crate) fn end(&self) {
         self.0.send_modify(|progress| progress.is_over = true);
@@ -251,7 +258,8 @@ mod tests {
         progress.land(1, 0, 1);
         progress.end();
         assert!(seen.has_changed().unwrap());
-        let wanted = WarmProgress { known: 10, done: 6, failed: 2, absent: 2, is_over: true };
+        let wanted =
+            WarmProgress { known: 10, done: 6, failed: 2, absent: 2, is_over: true, is_stopped: false };
         assert_eq!(*seen.borrow_and_update(), wanted);
         assert_eq!(progress.now(), wanted);
     }

@@ -222,6 +222,25 @@ async fn warmings_beside_one_another_have_one_share_together() {
 }
 
 #[tokio::test]
+async fn one_that_is_stopped_ends_after_its_batch() {
+    let stage = scripted::stage_with(|builder| builder.concurrency(1));
+    stage.script.hold();
+    let keys = (0..1000).map(|number| format!("k:{number}").into_bytes()).collect();
+    let warming = stage.namespace.warm_keys(keys);
+    stage.settle().await;
+    assert_eq!(stage.script.queries().len(), 1);
+    warming.stop();
+    stage.script.stop_holding();
+    let over = warming.finished().await;
+    assert!(over.is_over && over.is_stopped);
+    assert_eq!((over.known, over.absent), (256, 256), "more than the batch under way was loaded");
+
+    let over = stage.namespace.warm_keys(vec![b"k:0".to_vec()]).finished().await;
+    assert!(over.is_over && !over.is_stopped, "another is stopped with it");
+    stage.check().await;
+}
+
+#[tokio::test]
 async fn a_page_that_does_not_come_is_given_up_and_listed_again() {
     let rows = Rows::of(["a".into()]);
     // The first is the look whether there is a listing at all.
