@@ -11,6 +11,7 @@ use std::sync::Arc;
 use forebay::Keyspace;
 use tokio::sync::watch;
 
+use crate::configuration::Declaration;
 use crate::disks::StoresOf;
 use crate::observe::{DatabaseOf, DiskOf, JournalOf, SourceOf};
 
@@ -22,6 +23,8 @@ pub(crate) struct InService {
     by_name: BTreeMap<String, Arc<Keyspace>>,
     /// What the stores of these keyspaces lie on, for backups.
     stores: BTreeMap<u32, StoresOf>,
+    /// How they are declared.
+    pub(crate) declarations: BTreeMap<u32, Declaration>,
     /// What lies beneath them, to be looked at.
     pub(crate) databases: Vec<DatabaseOf>,
     pub(crate) disks: Vec<DiskOf>,
@@ -61,6 +64,11 @@ impl InService {
     /// All of them with their numbers, in the order of these.
     pub(crate) fn all(&self) -> impl DoubleEndedIterator<Item = (u32, &Arc<Keyspace>)> {
         self.by_number.iter().map(|(number, keyspace)| (*number, keyspace))
+    }
+
+    /// How the keyspace of this number is declared.
+    pub(crate) fn declaration(&self, number: u32) -> Option<&Declaration> {
+        self.declarations.get(&number)
     }
 
     /// What the stores of the keyspace of this number lie on, where it has any.

@@ -21,6 +21,7 @@ pub mod observe;
 mod panics;
 pub mod problem;
 pub mod process;
+pub mod reloads;
 mod resp;
 pub mod sinks;
 pub mod sources;

@@ -25,6 +25,7 @@ use crate::disks::Disks;
 use crate::http::bodies::{self, Budget};
 use crate::keyspaces::Keyspaces;
 use crate::observe::{self, Observed};
+use crate::reloads::{AskedReloads, Reloads};
 use crate::stop::{self, Stop, StopSender};
 use crate::tls::{Certificate, Tls, TlsError};
 use crate::warming::Warmer;
@@ -97,6 +98,7 @@ pub struct Process {
     apps: Vec<App>,
     /// The apps' tasks, which end with the process.
     app_tasks: Tasks,
+    reloads: Reloads,
 }
 
 /// Starts serving `deployment` with `apps`; both ports are open when this returns.
@@ -153,7 +155,9 @@ pub async fn start_by(
     warmer.follow(&assembled);
     let keyspaces = Keyspaces::new(reload::in_service(deployment, &assembled, &disks));
     let door = Door::new(&deployment.tokens);
-    let front = Front { deployment, engine: &engine, keyspaces: &keyspaces, door: &door, tls: tls.as_ref() };
+    let reloads = Reloads::default();
+    let (tls, asked) = (tls.as_ref(), reloads.clone());
+    let front = Front { deployment, engine: &engine, keyspaces: &keyspaces, door: &door, tls, reloads: asked };
     front.serve((http, resp), routes, &listeners, &stopped);
     let (http, resp) = addresses;
     match &tls {
@@ -179,6 +183,7 @@ pub async fn start_by(
         disks,
         apps,
         app_tasks,
+        reloads,
     })
 }
 
@@ -189,6 +194,7 @@ struct Front<'s> {
     keyspaces: &'s Keyspaces,
     door: &'s Door,
     tls: Option<&'s Tls>,
+    reloads: Reloads,
 }
 
 impl Front<'_> {
@@ -200,7 +206,7 @@ impl Front<'_> {
         listeners: &Tasks,
         stopped: &Stop,
     ) {
-        let Self { deployment, engine, keyspaces, door, tls } = self;
+        let Self { deployment, engine, keyspaces, door, tls, reloads } = self;
         let server = &deployment.server;
         let clock = engine.clock().clone();
         listeners.spawn(waiting_writes::look_after(keyspaces.clone(), clock.clone(), stopped.clone()));
@@ -212,7 +218,7 @@ impl Front<'_> {
             deployment.memory.budget_bytes,
             engine.clone(),
         );
-        let service = Arc::new(service.slow_after(server.slow));
+        let service = Arc::new(service.slow_after(server.slow).reloaded_by(reloads));
         let observed =
             Observed::new(engine.clone(), Arc::clone(&service), keyspaces.clone(), stopped.clone());
         let observed = Arc::new(observed);
@@ -234,6 +240,12 @@ impl Process {
     #[must_use]
     pub fn is_secure(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// The reloads that clients ask for from now on, as by `FB.RELOAD`. Where nobody takes them, who asks is told that there are none.
+    #[must_use]
+    pub fn asked_reloads(&self) -> AskedReloads {
+        self.reloads.listen()
     }
 
     /// Stops accepting, waits for requests under way, at most ten seconds, writes down which keys were read most, closes the disks,

@@ -4,6 +4,8 @@
 //! It guarantees that no start waits for it and none fails by it: a list of the last run that cannot be read costs speed only.
 //! How keys are loaded, and that readers go first, is the engine's.
 
+mod asked;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use std::time::Duration;
 use forebay::rt::{Clock, Mutex, Tasks};
 use forebay::{Blob, Namespace, Warm, WarmProgress, Warming};
 
+pub(crate) use self::asked::{AskedWarmings, Told};
 use crate::assembly::Assembled;
 use crate::configuration;
 

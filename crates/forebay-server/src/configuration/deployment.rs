@@ -88,6 +88,12 @@ impl Deployment {
         };
         self.declarations.iter().find(is_of)
     }
+
+    /// The same as it reads there: with the name, number and databases of `keyspace`.
+    pub(crate) fn declaration_in(&self, keyspace: &Keyspace) -> Option<Declaration> {
+        let Keyspace { name, db, databases, .. } = keyspace.clone();
+        self.declaration_of(keyspace).map(|one| Declaration { keyspace: name, db, databases, ..one.clone() })
+    }
 }
 
 /// A table that one process has once.

@@ -1,7 +1,8 @@
 //! What a namespace will do, in words: the answer to `forebay explain NAMESPACE`.
 //!
-//! Everything is said from the checked form; nothing is asked of a database.
+//! What is said, and how it stands on a page, are apart: others show it otherwise. Everything is said from the checked form; nothing is asked of a database.
 
+use std::fmt;
 use std::time::Duration;
 
 use forebay::namespace::pattern::ParamKind;
@@ -19,60 +20,89 @@ use super::units::{show_duration, show_size};
 const LABEL_WIDTH: usize = 14;
 const TEXT_WIDTH: usize = 92;
 
+/// What a namespace will do. Its `Display` is a page of some thirty lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// Which namespace that is, in one line.
+    pub title: String,
+    /// What there is to say of it, in groups of what belongs together.
+    pub groups: Vec<Vec<Said>>,
+}
+
+/// One thing that is said of a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// What it is about, such as `loaded from`.
+    pub about: &'static str,
+    /// What is said, in words.
+    pub text: String,
+}
+
+impl Explanation {
+    fn gap(&mut self) {
+        self.groups.push(Vec::new());
+    }
+
+    fn line(&mut self, about: &'static str, text: &str) {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = Said { about, text };
+        match self.groups.last_mut() {
+            Some(group) => group.push(said),
+            None => self.groups.push(vec![said]),
+        }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.title)?;
+        for group in &self.groups {
+            writeln!(f)?;
+            group.iter().try_for_each(|said| wrapped(f, said))?;
+        }
+        Ok(())
+    }
+}
+
+/// A label, and the text beside it.
+fn wrapped(f: &mut fmt::Formatter<'_>, said: &Said) -> fmt::Result {
+    let mut label = said.about;
+    let mut line = String::new();
+    for word in said.text.split(' ') {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > TEXT_WIDTH {
+            writeln!(f, "  {label:LABEL_WIDTH$}{line}")?;
+            label = "";
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    writeln!(f, "  {label:LABEL_WIDTH$}{line}")
+}
+
 /// What the namespace will do, as text of some thirty lines; nothing where the declaration has no such namespace.
 #[must_use]
 pub fn explain(declaration: &Declaration, namespace: &str) -> Option<String> {
+    explanation(declaration, namespace).map(|explanation| explanation.to_string())
+}
+
+/// What the namespace will do; nothing where the declaration has no such namespace.
+#[must_use]
+pub fn explanation(declaration: &Declaration, namespace: &str) -> Option<Explanation> {
     let found = declaration.namespaces.get(namespace)?;
     let raw =
         declaration.raw.tables("namespace").find(|(name, _)| *name == namespace).map(|(_, table)| table)?;
     let explained = Explained { declaration, namespace: found, raw };
-    let mut page = Page::default();
-    explained.head(&mut page);
+    let mut page = explained.head();
     explained.source(&mut page);
     explained.freshness(&mut page);
     explained.invalidation(&mut page);
     explained.verbs(&mut page);
     explained.memory(&mut page);
     explained.unserved(&mut page);
-    Some(page.text)
-}
-
-/// Labelled lines, the text wrapped beside the labels.
-#[derive(Default)]
-struct Page {
-    text: String,
-}
-
-impl Page {
-    fn title(&mut self, text: &str) {
-        self.text.push_str(text);
-        self.text.push('\n');
-    }
-
-    fn gap(&mut self) {
-        self.text.push('\n');
-    }
-
-    fn line(&mut self, label: &str, text: &str) {
-        let mut label = label;
-        let mut line = String::new();
-        for word in text.split_whitespace() {
-            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > TEXT_WIDTH {
-                self.push(label, &line);
-                label = "";
-                line.clear();
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-        self.push(label, &line);
-    }
-
-    fn push(&mut self, label: &str, line: &str) {
-        self.text.push_str(&format!("  {label:LABEL_WIDTH$}{line}\n"));
-    }
+    Some(page)
 }
 
 struct Explained<'d> {
@@ -82,7 +112,7 @@ struct Explained<'d> {
 }
 
 impl Explained<'_> {
-    fn head(&self, page: &mut Page) {
+    fn head(&self) -> Explanation {
         let namespace = self.namespace;
         let what = match namespace.mode {
             Mode::Cache => "cache",
@@ -95,15 +125,16 @@ impl Explained<'_> {
             Kind::Counter => "counters",
         };
         let (keyspace, db) = (&self.declaration.keyspace, self.declaration.db);
-        page.title(&format!("{} — a {what} of {kind} in the keyspace {keyspace} (db {db})", namespace.name));
-        page.gap();
+        let title = format!("{} — a {what} of {kind} in the keyspace {keyspace} (db {db})", namespace.name);
+        let mut page = Explanation { title, groups: Vec::new() };
         page.line("key", &namespace.key.to_string());
         if let Some(field) = &namespace.field {
             page.line("field", &field.to_string());
         }
+        page
     }
 
-    fn source(&self, page: &mut Page) {
+    fn source(&self, page: &mut Explanation) {
         let Some(source) = &self.namespace.source else {
             let text = match self.namespace.mode {
                 Mode::Cache => "nowhere: it holds what clients write",
@@ -172,7 +203,7 @@ impl Explained<'_> {
         format!("{} ({how})", tables.join(", "))
     }
 
-    fn freshness(&self, page: &mut Page) {
+    fn freshness(&self, page: &mut Explanation) {
         let namespace = self.namespace;
         let has_source = namespace.source.is_some();
         page.gap();
@@ -219,7 +250,7 @@ impl Explained<'_> {
     }
 
     /// What keeps a held value from ending or from going back.
-    fn refreshed(&self, page: &mut Page) {
+    fn refreshed(&self, page: &mut Explanation) {
         let namespace = self.namespace;
         if let Some(ahead) = namespace.refresh_ahead {
             let end = if matches!(namespace.ttl, Ttl::Sliding { .. }) { "its max" } else { "that" };
@@ -239,7 +270,7 @@ impl Explained<'_> {
         }
     }
 
-    fn stale(&self, page: &mut Page) {
+    fn stale(&self, page: &mut Explanation) {
         let namespace = self.namespace;
         let ttl = namespace.ttl.longest();
         let (refresh, error) = (namespace.stale_while_revalidate, namespace.stale_if_error);
@@ -261,7 +292,7 @@ impl Explained<'_> {
         }
     }
 
-    fn bound(&self, page: &mut Page) {
+    fn bound(&self, page: &mut Explanation) {
         let namespace = self.namespace;
         let refresh = namespace.stale_while_revalidate;
         let sum = match namespace.ttl {
@@ -287,7 +318,7 @@ impl Explained<'_> {
     }
 
     /// How the source is asked, and when it is left alone.
-    fn load(&self, page: &mut Page) {
+    fn load(&self, page: &mut Explanation) {
         let loader = &self.namespace.loader;
         let mut text = format!("fails after {}", show_duration(loader.timeout));
         if let Some(soft) = loader.soft_timeout {
@@ -311,7 +342,7 @@ impl Explained<'_> {
         show_duration(namespace.ttl.longest() + namespace.stale_while_revalidate + namespace.loader.timeout)
     }
 
-    fn invalidation(&self, page: &mut Page) {
+    fn invalidation(&self, page: &mut Explanation) {
         let namespace = self.namespace;
         let mut seen = vec!["DEL, UNLINK and FB.INVALIDATE of the key"];
         if !namespace.tags.is_empty() {
@@ -359,7 +390,7 @@ impl Explained<'_> {
         }
     }
 
-    fn tags(&self, page: &mut Page) {
+    fn tags(&self, page: &mut Explanation) {
         let of_key = |name: &str| self.namespace.key.names().any(|parameter| parameter == name);
         for tag in &self.namespace.tags {
             let by_row = if tag.names().all(of_key) { "" } else { " (by its row)" };
@@ -367,7 +398,7 @@ impl Explained<'_> {
         }
     }
 
-    fn verbs(&self, page: &mut Page) {
+    fn verbs(&self, page: &mut Explanation) {
         let namespace = self.namespace;
         page.gap();
         let has_source = namespace.source.is_some();
@@ -399,7 +430,7 @@ impl Explained<'_> {
         }
     }
 
-    fn memory(&self, page: &mut Page) {
+    fn memory(&self, page: &mut Explanation) {
         let memory = &self.namespace.memory;
         let all = self.declaration.memory.clone().unwrap_or_default().budget_bytes;
         let budget = match (memory.budget, memory.budget.bytes(all)) {
@@ -418,7 +449,7 @@ impl Explained<'_> {
         self.warm(page);
     }
 
-    fn warm(&self, page: &mut Page) {
+    fn warm(&self, page: &mut Explanation) {
         let Some(warm) = &self.namespace.warm else { return };
         let listed: usize = warm.parameters.values().map(Vec::len).product();
         let listed = (!warm.parameters.is_empty() && listed > 0).then(|| format!("{listed} listed keys"));
@@ -427,7 +458,7 @@ impl Explained<'_> {
         page.line("warmed", &format!("at the start, in the background: {}", parts.join(" and ")));
     }
 
-    fn unserved(&self, page: &mut Page) {
+    fn unserved(&self, page: &mut Explanation) {
         let mut unserved = served::unserved_in(self.raw, "namespace.*.");
         let sql = self.namespace.source.as_ref().and_then(|source| source.sql.as_ref());
         let databases = self.declaration.raw.tables("database");
@@ -446,7 +477,7 @@ impl Explained<'_> {
 }
 
 /// What the rows of a key make, where that is not the usual one row as an object.
-fn rows(page: &mut Page, sql: &SqlSource) {
+fn rows(page: &mut Explanation, sql: &SqlSource) {
     let most = format!("at most {} and {}", sql.rows_max, show_size(sql.size_max));
     let text = match &sql.shape {
         RowShape::One => return,

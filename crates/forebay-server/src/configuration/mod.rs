@@ -29,7 +29,7 @@ pub use checked::{
     Tls, Ttl, Warm, Writes,
 };
 pub use deployment::{Deployment, Keyspace};
-pub use explain::explain;
+pub use explain::{Explanation, Said, explain, explanation};
 pub(crate) use fault::Fault;
 pub use query::{Lookup, Query};
 pub use raw::Settings;

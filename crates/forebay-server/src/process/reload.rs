@@ -171,6 +171,9 @@ pub(super) fn in_service(deployment: &Deployment, assembled: &[Assembled], disks
         })
     });
     served.databases = databases.collect();
+    let explained =
+        |one: &Assembled| Some((u32::from(one.declared.db), deployment.declaration_in(&one.declared)?));
+    served.declarations = assembled.iter().filter_map(explained).collect();
     let sources = assembled.iter().flat_map(|one| {
         one.failing.iter().map(|(namespace, failing)| SourceOf {
             keyspace: one.declared.name.as_str().into(),

@@ -177,10 +177,7 @@ pub(super) async fn carry_out(
         Command::Keyspace(_) if session.keyspace.is_none() => no_keyspace(session, out),
         Command::Keyspace(asked) => keyspace::carry_out(asked, service, session, out).await,
         Command::Freshness(asked) => freshness::carry_out(asked, session, out).await,
-        Command::FbBackup { to, of } => {
-            operators::backup(&to, of.as_deref(), session, out).await;
-        }
-        Command::FbDeadLetters(asked) => operators::dead_letters(asked, session, replies).await?,
+        Command::Operators(asked) => operators::carry_out(asked, service, session, replies).await?,
         Command::Ping { message } if is_listening_only(session) => {
             reply::array(out, 2);
             reply::bulk(out, b"pong");

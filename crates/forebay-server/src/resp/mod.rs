@@ -50,9 +50,11 @@ use crate::connections::{self, Places};
 use crate::keyspaces::Keyspaces;
 use crate::observe::commands::Commands;
 use crate::observe::slow::SlowLog;
+use crate::reloads::Reloads;
 use crate::stop::Stop;
 use crate::time;
 use crate::tls::{self, Protocol, Tls};
+use crate::warming::AskedWarmings;
 
 /// What is sent to who finds no place; Redis' words.
 const NO_PLACE: &[u8] = b"-ERR max number of clients reached\r\n";
@@ -86,6 +88,10 @@ pub(crate) struct Service {
     /// The same by command, and how long they took.
     asked: Commands,
     slow: SlowLog,
+    /// Where clients ask that declarations are read again.
+    reloads: Reloads,
+    /// What operators have had warmed.
+    warmings: AskedWarmings,
 }
 
 impl Service {
@@ -117,12 +123,19 @@ impl Service {
             commands: AtomicU64::new(0),
             asked: Commands::default(),
             slow: SlowLog::new(Server::default().slow),
+            reloads: Reloads::default(),
+            warmings: AskedWarmings::default(),
         }
     }
 
     /// The same, for which slow is what takes so long, or longer.
     pub(crate) fn slow_after(self, span: Duration) -> Self {
         Self { slow: SlowLog::new(span), ..self }
+    }
+
+    /// The same, whose clients ask for reloads at `reloads`.
+    pub(crate) fn reloaded_by(self, reloads: Reloads) -> Self {
+        Self { reloads, ..self }
     }
 
     /// What was slow.

@@ -38,6 +38,7 @@ pub use generic::{Expire, ExpireIf, KeyCommand, Moment};
 pub use hash::HashCommand;
 pub use keyspace::{KeyspaceCommand, Scan};
 pub use lcs::{Lcs, LcsAnswer};
+pub use operators::{DeadLetters, OperatorsCommand, WarmCommand};
 pub use pubsub::PubSubCommand;
 pub use scan::ScanOptions;
 pub use server::{ServerCommand, Slowlog};
@@ -94,15 +95,8 @@ pub enum Command {
     Reset,
     /// `FB.INVALIDATE` and the others about how fresh values are.
     Freshness(FreshnessCommand),
-    /// `FB.BACKUP`: a copy of what stores hold.
-    FbBackup {
-        /// The folder to write it to, as the client wrote it.
-        to: Bytes,
-        /// The data folder that the stores must lie in.
-        of: Option<Bytes>,
-    },
-    /// `FB.DEADLETTERS …`: about writes that could not be applied.
-    FbDeadLetters(DeadLetters),
+    /// `FB.STATS` and the others for operators.
+    Operators(OperatorsCommand),
 }
 
 /// The arguments of `HELLO`. All are checked before any takes effect.
@@ -151,33 +145,6 @@ pub enum Data {
     SortedSet(SortedSetCommand),
     /// On values of any kind.
     Key(KeyCommand),
-}
-
-/// `FB.DEADLETTERS` and its sub-command. Ids are as clients wrote them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DeadLetters {
-    /// Which there are.
-    List {
-        /// Of this namespace alone.
-        namespace: Option<Bytes>,
-    },
-    /// One of them, and its value.
-    Show {
-        /// Its id.
-        id: Bytes,
-    },
-    /// To be applied again.
-    Replay {
-        /// Their ids, at least one.
-        ids: Vec<Bytes>,
-    },
-    /// To be given up.
-    Drop {
-        /// Their ids, at least one.
-        ids: Vec<Bytes>,
-    },
-    /// What `FB.DEADLETTERS` can do; [`describe::help`](super::describe::help) answers it.
-    Help,
 }
 
 /// `COMMAND` and its sub-command.

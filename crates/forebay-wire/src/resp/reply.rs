@@ -47,6 +47,16 @@ pub fn error(out: &mut BytesMut, message: &str) {
     line(out, b'-', message);
 }
 
+/// An error of several lines, such as a report. RESP2 has none: there it is written as [`error`] writes it.
+pub fn long_error(out: &mut BytesMut, version: Version, message: &str) {
+    if version == Version::Resp2 {
+        return error(out, message);
+    }
+    header(out, b'!', message.len());
+    out.extend_from_slice(message.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
 /// A whole number.
 pub fn integer(out: &mut BytesMut, value: i64) {
     out.reserve(24);

@@ -10,6 +10,7 @@ mod dependencies;
 mod http;
 mod listeners;
 mod observe;
+mod operators;
 mod postgres;
 mod pubsub;
 mod redis;

@@ -1,12 +1,164 @@
-//! Forebay's own commands for operators: FB.BACKUP, FB.DEADLETTERS.
+//! Forebay's own commands for operators: FB.STATS, FB.EXPLAIN, FB.RELOAD, FB.WARM, FB.BACKUP, FB.DEADLETTERS.
 
-use super::{Call, Command, CommandError, DeadLetters, Parse};
+use bytes::Bytes;
+
+use super::{Call, Command, CommandError, Parse};
 use crate::resp::spec::{Access, CommandSpec, Flag, Group};
 
-pub(in crate::resp) static FB_BACKUP: CommandSpec = CommandSpec::row(Group::Server, "FB.BACKUP", -2, Access::Operate, |call| match call.len() {
-        2 => Ok(Command::FbBackup { to: call.bytes(1)?, of: None }),
-        3 => Ok(Command::FbBackup { to: call.bytes(1)?, of: Some(call.bytes(2)?) }),
-        _ => Err(call.wrong_arity()),
+/// What operators ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OperatorsCommand {
+    /// `FB.STATS`: what has been counted of the keyspace's namespaces.
+    Stats {
+        /// Of this one alone.
+        namespace: Option<Bytes>,
+    },
+    /// `FB.EXPLAIN`: what a namespace will do.
+    Explain {
+        /// Its name.
+        namespace: Bytes,
+    },
+    /// `FB.RELOAD`: read the declarations again.
+    Reload,
+    /// `FB.WARM …`: about loading what is declared to be warm.
+    Warm(WarmCommand),
+    /// `FB.BACKUP`: a copy of what stores hold.
+    Backup {
+        /// The folder to write it to, as the client wrote it.
+        to: Bytes,
+        /// The data folder that the stores must lie in.
+        of: Option<Bytes>,
+    },
+    /// `FB.DEADLETTERS …`: about writes that could not be applied.
+    DeadLetters(DeadLetters),
+}
+
+/// `FB.WARM` and its sub-command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WarmCommand {
+    /// Begin.
+    Start {
+        /// This namespace alone.
+        namespace: Option<Bytes>,
+    },
+    /// How far it is.
+    Status {
+        /// Of this namespace alone.
+        namespace: Option<Bytes>,
+    },
+    /// Load no more.
+    Stop {
+        /// Of this namespace alone.
+        namespace: Option<Bytes>,
+    },
+    /// What `FB.WARM` can do; [`describe::help`](super::describe::help) answers it.
+    Help,
+}
+
+/// `FB.DEADLETTERS` and its sub-command. Ids are as clients wrote them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeadLetters {
+    /// Which there are.
+    List {
+        /// Of this namespace alone.
+        namespace: Option<Bytes>,
+    },
+    /// One of them, and its value.
+    Show {
+        /// Its id.
+        id: Bytes,
+    },
+    /// To be applied again.
+    Replay {
+        /// Their ids, at least one.
+        ids: Vec<Bytes>,
+    },
+    /// To be given up.
+    Drop {
+        /// Their ids, at least one.
+        ids: Vec<Bytes>,
+    },
+    /// What `FB.DEADLETTERS` can do; [`describe::help`](super::describe::help) answers it.
+    Help,
+}
+
+pub(in crate::resp) static FB_STATS: CommandSpec =
+    CommandSpec::row(Group::Server, "FB.STATS", -1, Access::Observe, |call| {
+        Ok(Command::Operators(OperatorsCommand::Stats { namespace: at_most_one(call, 1)? }))
+    })
+    .flags(&[Flag::ReadOnly])
+    .since("0.1.0")
+    .words("[namespace]")
+    .does("Tells what has been counted since the start of the keyspace's namespaces, or of one of them")
+    .costs("O(N) for N namespaces");
+
+pub(in crate::resp) static FB_EXPLAIN: CommandSpec =
+    CommandSpec::row(Group::Server, "FB.EXPLAIN", 2, Access::Observe, |call| {
+        Ok(Command::Operators(OperatorsCommand::Explain { namespace: call.bytes(1)? }))
+    })
+    .flags(&[Flag::ReadOnly])
+    .since("0.1.0")
+    .words("namespace")
+    .does("Tells in words what a namespace will do: its source, its ages, what makes its copies stale")
+    .costs("O(1)");
+
+pub(in crate::resp) static FB_RELOAD: CommandSpec =
+    CommandSpec::row(Group::Server, "FB.RELOAD", 1, Access::Operate, |_| {
+        Ok(Command::Operators(OperatorsCommand::Reload))
+    })
+    .flags(&[Flag::NoScript])
+    .since("0.1.0")
+    .does("Reads the declarations again and puts them in service; answers what is different then, or what keeps them from it")
+    .costs("O(N) for N namespaces, and the time to prepare the queries of those that are new");
+
+pub(in crate::resp) static FB_WARM: CommandSpec =
+    CommandSpec::row(Group::Server, "FB.WARM", -2, Access::Operate, |call| Err(call.wrong_arity()))
+        .since("0.1.0")
+        .does("Holds the commands about loading what is declared to be warm")
+        .costs("Depends on the sub-command")
+        .holds(&[
+            of_warming(
+                "FB.WARM|START",
+                -2,
+                "[namespace]",
+                "Begins to load what the keyspace declares to be warm, or one namespace of it; answers how far that is",
+                |call| warm(WarmCommand::Start { namespace: at_most_one(call, 2)? }),
+            ),
+            of_warming(
+                "FB.WARM|STATUS",
+                -2,
+                "[namespace]",
+                "Tells how far the warmings are that were asked for",
+                |call| warm(WarmCommand::Status { namespace: at_most_one(call, 2)? }),
+            ),
+            of_warming(
+                "FB.WARM|STOP",
+                -2,
+                "[namespace]",
+                "Has warmings that were asked for load no more; answers how far they are",
+                |call| warm(WarmCommand::Stop { namespace: at_most_one(call, 2)? }),
+            ),
+            of_warming("FB.WARM|HELP", 2, "", "Lists the sub-commands of FB.WARM", |_| warm(WarmCommand::Help)),
+        ]);
+
+/// A row for a sub-command of FB.WARM.
+const fn of_warming(
+    name: &'static str,
+    arity: i32,
+    arguments: &'static str,
+    summary: &'static str,
+    parse: Parse,
+) -> CommandSpec {
+    row(name, arity, arguments, summary, parse)
+        .costs("O(N) for N namespaces that are warmed; the loads are in the background")
+}
+
+fn warm(asked: WarmCommand) -> Result<Command, CommandError> {
+    Ok(Command::Operators(OperatorsCommand::Warm(asked)))
+}
+
+pub(in crate::resp) static FB_BACKUP: CommandSpec = CommandSpec::row(Group::Server, "FB.BACKUP", -2, Access::Operate, |call| {
+        Ok(Command::Operators(OperatorsCommand::Backup { to: call.bytes(1)?, of: at_most_one(call, 2)? }))
     }).flags(&[Flag::NoScript]).since("0.1.0").words("folder [data-folder]").does("Writes what the keyspace's stores hold, as of one moment, to a folder of the server's machine, if they lie in that data folder").costs("O(N) for N values of all stores with the same data folder");
 
 pub(in crate::resp) static FB_DEADLETTERS: CommandSpec =
@@ -27,28 +179,28 @@ pub(in crate::resp) static FB_DEADLETTERS: CommandSpec =
                 3,
                 "id",
                 "Answers a dead letter and the value that it would write",
-                |call| Ok(Command::FbDeadLetters(DeadLetters::Show { id: call.bytes(2)? })),
+                |call| about_letters(DeadLetters::Show { id: call.bytes(2)? }),
             ),
             row(
                 "FB.DEADLETTERS|REPLAY",
                 -3,
                 "id [id ...]",
                 "Gives dead letters to the sink again; answers how many that were",
-                |call| Ok(Command::FbDeadLetters(DeadLetters::Replay { ids: call.rest(2) })),
+                |call| about_letters(DeadLetters::Replay { ids: call.rest(2) }),
             ),
             row(
                 "FB.DEADLETTERS|DROP",
                 -3,
                 "id [id ...]",
                 "Gives dead letters up for good; answers how many that were",
-                |call| Ok(Command::FbDeadLetters(DeadLetters::Drop { ids: call.rest(2) })),
+                |call| about_letters(DeadLetters::Drop { ids: call.rest(2) }),
             ),
             row("FB.DEADLETTERS|HELP", 2, "", "Lists the sub-commands of FB.DEADLETTERS", |_| {
-                Ok(Command::FbDeadLetters(DeadLetters::Help))
+                about_letters(DeadLetters::Help)
             }),
         ]);
 
-/// A row for a sub-command of FB.DEADLETTERS; they differ in nothing but these.
+/// A row for a sub-command, of FB.DEADLETTERS where nothing else is said.
 const fn row(
     name: &'static str,
     arity: i32,
@@ -65,10 +217,17 @@ const fn row(
 }
 
 fn list(call: &Call<'_>) -> Result<Command, CommandError> {
-    let namespace = match call.len() {
-        2 => None,
-        3 => Some(call.bytes(2)?),
-        _ => return Err(call.wrong_arity()),
-    };
-    Ok(Command::FbDeadLetters(DeadLetters::List { namespace }))
+    about_letters(DeadLetters::List { namespace: at_most_one(call, 2)? })
+}
+
+fn about_letters(asked: DeadLetters) -> Result<Command, CommandError> {
+    Ok(Command::Operators(OperatorsCommand::DeadLetters(asked)))
+}
+
+/// The last argument, at `at`, where it is given; none may follow it.
+fn at_most_one(call: &Call<'_>, at: usize) -> Result<Option<Bytes>, CommandError> {
+    if call.len() <= at {
+        return Ok(None);
+    }
+    if call.len() == at + 1 { call.bytes(at).map(Some) } else { Err(call.wrong_arity()) }
 }
