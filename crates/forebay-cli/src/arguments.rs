@@ -10,7 +10,7 @@ use crate::connect::{Address, Ca};
 
 mod data;
 
-pub(crate) use data::{Del, Get, Init, Invalidate, List, Put, Shell, Stats, Which, Why};
+pub(crate) use data::{Bench, Del, Get, Init, Invalidate, List, Put, Reload, Shell, Stats, Warm, Which, Why};
 
 const AFTER_HELP: &str = "\
 Without a command: serves ./forebay.toml if there is one, else starts the demonstration.
@@ -69,6 +69,12 @@ pub(crate) enum Command {
     Why(Why),
     /// Tell what a running server has counted: reads, loads, memory
     Stats(Stats),
+    /// Have a running server load what is declared to be warm, and see how far it is
+    Warm(Warm),
+    /// Have a running server read its declarations again
+    Reload(Reload),
+    /// Put a small load on a running server, and tell how it answers
+    Bench(Bench),
     /// Write what stores hold to a folder, also while a server has them
     Backup(Backup),
     /// Make the stores of a data folder of a backup
@@ -134,6 +140,9 @@ pub(crate) struct Check {
     /// An app's declaration; may be given more than once
     #[arg(long, value_name = "NAME")]
     pub(crate) app: Vec<String>,
+    /// Print one JSON object: the keyspaces, or every error with its file, line, column, message and mend
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -146,6 +155,9 @@ pub(crate) struct Explain {
     /// The app whose declaration it is in
     #[arg(long, value_name = "NAME")]
     pub(crate) app: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// The process that is asked, where one serves.
@@ -171,6 +183,9 @@ pub(crate) struct Backup {
     /// The server's data folder; where it is not said, that of ./forebay.toml, else ./data
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) at: At,
 }
@@ -181,6 +196,9 @@ pub(crate) enum DeadLetters {
     List {
         /// Of this namespace alone
         namespace: Option<String>,
+        /// Print one JSON object a line
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         at: At,
     },
@@ -188,6 +206,9 @@ pub(crate) enum DeadLetters {
     Show {
         /// Its id, as listed
         id: String,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         at: At,
     },
@@ -209,6 +230,9 @@ pub(crate) struct Chosen {
     /// With --all: of this namespace alone
     #[arg(long, value_name = "NAME", requires = "all")]
     pub(crate) namespace: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) at: At,
 }
@@ -219,6 +243,9 @@ pub(crate) struct Restore {
     pub(crate) from: PathBuf,
     /// The server's data folder, which must have no stores yet
     pub(crate) to: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Debug, Subcommand)]

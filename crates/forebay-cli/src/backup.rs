@@ -5,8 +5,8 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 
 use forebay_server::disks::{self, BackupError};
-
 use forebay_wire::resp::Reply;
+use serde_json::json;
 
 use crate::arguments::{Backup, Restore};
 use crate::client::Client;
@@ -19,7 +19,7 @@ pub(crate) fn backup(asked: &Backup) -> Result<(), Failure> {
         None => declared_data(asked.at.db)?,
     };
     match waited_for(disks::backup(&data, &asked.to)) {
-        Ok(done) => tell(&asked.to, done.rows, done.bytes, &data.display()),
+        Ok(done) => tell(&asked.to, (done.rows, done.bytes), &data.display(), asked.json),
         Err(BackupError::InUse { folder, holder }) => {
             let why = |Failure(failure)| {
                 format!(
@@ -44,18 +44,22 @@ fn by_its_server(asked: &Backup, data: &Path) -> Result<(), Failure> {
         Some((_, Reply::Integer(number))) => u64::try_from(*number).unwrap_or_default(),
         _ => 0,
     };
-    tell(&asked.to, number(0), number(1), &"the server that has them");
+    tell(&asked.to, (number(0), number(1)), &"the server that has them", asked.json);
     Ok(())
 }
 
-fn tell(to: &Path, rows: u64, bytes: u64, from: &dyn std::fmt::Display) {
-    say(&format!("{} has {rows} rows of {bytes} bytes from {from}", to.display()));
+fn tell(to: &Path, (rows, bytes): (u64, u64), from: &dyn std::fmt::Display, as_json: bool) {
+    if as_json {
+        say(&json!({ "to": to.display().to_string(), "rows": rows, "bytes": bytes }).to_string());
+    } else {
+        say(&format!("{} has {rows} rows of {bytes} bytes from {from}", to.display()));
+    }
 }
 
 /// Brings a backup back.
 pub(crate) fn restore(asked: &Restore) -> Result<(), Failure> {
     let done = waited_for(disks::restore(&asked.from, &asked.to)).map_err(|error| Failure::new(&error))?;
-    tell(&asked.to, done.rows, done.bytes, &asked.from.display());
+    tell(&asked.to, (done.rows, done.bytes), &asked.from.display(), asked.json);
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use forebay_wire::resp::{Reply, ReplyLimits, ReplyState, decode_reply, encode_request};
+use serde_json::{Map, Value, json};
 
 use crate::Failure;
 use crate::arguments::At;
@@ -115,6 +116,25 @@ impl Client {
             self.place.address, self.limits.answer
         ))
     }
+}
+
+/// What a short answer says, as text.
+pub(crate) fn text(reply: &Reply) -> String {
+    match reply {
+        Reply::Simple(bytes) | Reply::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Reply::Integer(number) => number.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// What a map tells, as the members of an object.
+pub(crate) fn object(fields: &[(Reply, Reply)]) -> Value {
+    let value = |reply: &Reply| match reply {
+        Reply::Integer(number) => json!(number),
+        Reply::Null => Value::Null,
+        other => json!(text(other)),
+    };
+    fields.iter().map(|(name, reply)| (text(name), value(reply))).collect::<Map<_, _>>().into()
 }
 
 #[cfg(test)]

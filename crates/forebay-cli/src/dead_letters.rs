@@ -3,38 +3,46 @@
 use std::time::Duration;
 
 use forebay_wire::resp::Reply;
+use serde_json::{Map, Value, json};
 
 use crate::arguments::{Chosen, DeadLetters};
-use crate::client::Client;
+use crate::client::{Client, object, text};
 use crate::{Failure, say};
 
 /// Does what is asked of the process that serves.
 pub(crate) fn dead_letters(asked: &DeadLetters) -> Result<(), Failure> {
     match asked {
-        DeadLetters::List { namespace, at } => {
+        DeadLetters::List { namespace, json, at } => {
             let letters = listed(&mut Client::connect(at)?, namespace.as_deref())?;
-            if letters.is_empty() {
+            if letters.is_empty() && !json {
                 say("no dead letters");
             }
-            letters.iter().for_each(|letter| say(&line(letter)));
+            let told = |letter: &Vec<_>| if *json { object(letter).to_string() } else { line(letter) };
+            letters.iter().for_each(|letter| say(&told(letter)));
             Ok(())
         }
-        DeadLetters::Show { id, at } => match Client::connect(at)?.call(&["FB.DEADLETTERS", "SHOW", id])? {
-            Reply::Map(fields) => {
-                for (name, value) in &fields {
-                    say(&format!("{:<10} {}", text(name), text(value)));
+        DeadLetters::Show { id, json, at } => {
+            match Client::connect(at)?.call(&["FB.DEADLETTERS", "SHOW", id])? {
+                Reply::Map(fields) if *json => {
+                    say(&object(&fields).to_string());
+                    Ok(())
                 }
-                Ok(())
+                Reply::Map(fields) => {
+                    for (name, value) in &fields {
+                        say(&format!("{:<10} {}", text(name), text(value)));
+                    }
+                    Ok(())
+                }
+                _ => Err(none(id)),
             }
-            _ => Err(none(id)),
-        },
-        DeadLetters::Replay(chosen) => decide(chosen, "REPLAY", "go to the sink again"),
-        DeadLetters::Drop(chosen) => decide(chosen, "DROP", "are given up"),
+        }
+        DeadLetters::Replay(chosen) => decide(chosen, "REPLAY", ("replayed", "go to the sink again")),
+        DeadLetters::Drop(chosen) => decide(chosen, "DROP", ("dropped", "are given up")),
     }
 }
 
-/// Has the process do `verb` with those that are chosen.
-fn decide(chosen: &Chosen, verb: &str, done: &str) -> Result<(), Failure> {
+/// Has the process do `verb` with those that are chosen; `done` is how that is told, to programs and to people.
+fn decide(chosen: &Chosen, verb: &str, done: (&str, &str)) -> Result<(), Failure> {
     let mut client = Client::connect(&chosen.at)?;
     let ids = if chosen.all {
         let letters = listed(&mut client, chosen.namespace.as_deref())?;
@@ -56,7 +64,12 @@ fn decide(chosen: &Chosen, verb: &str, done: &str) -> Result<(), Failure> {
             break;
         }
     }
-    say(&format!("{count} {done}"));
+    let (member, words) = done;
+    if chosen.json {
+        say(&Value::Object(Map::from_iter([(member.to_owned(), json!(count))])).to_string());
+    } else {
+        say(&format!("{count} {words}"));
+    }
     failed
 }
 
@@ -87,12 +100,4 @@ fn line(letter: &[(Reply, Reply)]) -> String {
 
 fn field(letter: &[(Reply, Reply)], name: &str) -> String {
     letter.iter().find(|(field, _)| text(field) == name).map(|(_, value)| text(value)).unwrap_or_default()
-}
-
-fn text(reply: &Reply) -> String {
-    match reply {
-        Reply::Simple(bytes) | Reply::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Reply::Integer(number) => number.to_string(),
-        _ => String::new(),
-    }
 }

@@ -6,6 +6,7 @@
 mod apps;
 mod arguments;
 mod backup;
+mod bench;
 mod check;
 mod client;
 mod completions;
@@ -16,10 +17,12 @@ mod init;
 mod invalidate;
 mod keys;
 mod progress;
+mod reload;
 mod secret;
 mod serve;
 mod stats;
 mod token;
+mod warm;
 mod watched;
 
 use std::io::Write as _;
@@ -49,7 +52,7 @@ fn carry_out(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(serve) => serve::serve(&serve),
         Command::Demo(listen) => serve::demo(&listen),
-        Command::Check(check) => check::check(&check),
+        Command::Check(check) => return check::check(&check),
         Command::Init(asked) => init::init(&asked),
         Command::Explain(explain) => check::explain(&explain),
         Command::Get(asked) => return keys::get(&asked),
@@ -59,6 +62,9 @@ fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::Invalidate(asked) => invalidate::invalidate(&asked),
         Command::Why(asked) => return keys::why(&asked),
         Command::Stats(asked) => stats::stats(&asked),
+        Command::Warm(asked) => return warm::warm(&asked),
+        Command::Bench(asked) => return bench::bench(&asked),
+        Command::Reload(asked) => reload::reload(&asked),
         Command::Backup(backup) => backup::backup(&backup),
         Command::Restore(restore) => backup::restore(&restore),
         Command::DeadLetters(asked) => dead_letters::dead_letters(&asked),
@@ -102,9 +108,14 @@ fn printed(written: std::io::Result<()>) -> Result<bool, Failure> {
 }
 
 /// Prints what went wrong.
-#[expect(clippy::print_stderr, reason = "this is the command's one door to standard error")]
 fn say_error(text: &str) {
     // A report brings its own first word.
     let prefix = if text.starts_with("error") { "" } else { "forebay: " };
-    eprintln!("{prefix}{text}");
+    say_aside(&format!("{prefix}{text}"));
+}
+
+/// Prints what is no result.
+#[expect(clippy::print_stderr, reason = "this is the command's one door to standard error")]
+fn say_aside(text: &str) {
+    eprintln!("{text}");
 }

@@ -7,7 +7,7 @@ use forebay::rt::Mutex;
 use forebay_server::app::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::say;
+use crate::{say, say_aside};
 
 /// Shows progress on a terminal as bars, elsewhere as lines.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub(crate) struct Shown {
     bars: Mutex<HashMap<String, ProgressBar>>,
     /// The tenth of the work that was last told, by work.
     told: Mutex<HashMap<String, u64>>,
+    /// Whether standard output has results alone, so that lines go to standard error.
+    is_aside: bool,
 }
 
 impl Progress for Shown {
@@ -28,6 +30,11 @@ impl Progress for Shown {
 }
 
 impl Shown {
+    /// Beside results: nothing of it goes to standard output.
+    pub(crate) fn aside() -> Self {
+        Self { is_aside: true, ..Self::default() }
+    }
+
     fn bar(&self, what: &str, done: u64, total: u64) {
         let mut bars = self.bars.lock();
         let bar = bars.entry(what.to_owned()).or_insert_with(|| {
@@ -49,7 +56,8 @@ impl Shown {
         let mut told = self.told.lock();
         if told.get(what) != Some(&tenth) {
             told.insert(what.to_owned(), tenth);
-            say(&format!("{what}: {done} of {total}"));
+            let line = format!("{what}: {done} of {total}");
+            if self.is_aside { say_aside(&line) } else { say(&line) }
         }
     }
 }

@@ -11,6 +11,7 @@ use forebay_server::app::App;
 use forebay_server::configuration::Deployment;
 use forebay_server::observe::log;
 use forebay_server::process::{self, Process};
+use forebay_server::reloads::Answer;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::{Listen, LogForm, Serve};
@@ -37,14 +38,17 @@ pub(crate) fn demo(listen: &Listen) -> Result<(), Failure> {
 }
 
 fn run(asked: &Serve, apps: Vec<App>) -> Result<(), Failure> {
+    // From before they are read for the first time, so that no change is missed.
+    let mut watched = Watched::new(&watched_files(asked, None))?;
     let deployment = declared(asked, &apps)?;
+    watched.follow(&watched_files(asked, Some(&deployment)))?;
     log_to_stderr(asked.listen.log.unwrap_or_default())?;
     tell_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure(format!("cannot start threads: {error}")))?;
-    runtime.block_on(until_stopped(asked, &deployment, &apps))
+    runtime.block_on(until_stopped(asked, &deployment, &apps, watched))
 }
 
 /// What the files and apps that are asked for declare now.
@@ -57,37 +61,45 @@ fn declared(asked: &Serve, apps: &[App]) -> Result<Deployment, Failure> {
     Ok(deployment)
 }
 
-/// Reads the declarations again and puts what they say in service; a line that says what came of it.
-async fn reload(process: &mut Process, watched: &mut Watched, asked: &Serve, apps: &[App]) -> String {
-    let reloaded = match declared(asked, apps) {
-        Ok(deployment) => match watched.follow(&watched_files(asked, &deployment)) {
+/// Reads the declarations again and puts what they say in service; how that ended.
+async fn reload(process: &mut Process, watched: &mut Watched, asked: &Serve, apps: &[App]) -> Answer {
+    match declared(asked, apps) {
+        Ok(deployment) => match watched.follow(&watched_files(asked, Some(&deployment))) {
             Ok(()) => process.reload(deployment).await.map_err(|error| error.to_string()),
             Err(Failure(why)) => Err(why),
         },
         Err(Failure(report)) => Err(report),
-    };
+    }
+}
+
+/// How a reload ended, for who reads the output.
+fn told(reloaded: &Answer) -> String {
     match reloaded {
         Ok(reloaded) => format!("Reloaded: {reloaded}."),
         Err(why) => format!("Not reloaded, what was declared before stays in service: {}", why.trim_end()),
     }
 }
 
-/// The files that make for a reload when they change: declarations, and what connections are secured with.
-fn watched_files(asked: &Serve, deployment: &Deployment) -> Vec<PathBuf> {
+/// The files that make for a reload when they change: declarations, and what connections are secured with as far as that is known.
+fn watched_files(asked: &Serve, deployment: Option<&Deployment>) -> Vec<PathBuf> {
     if asked.no_watch {
         return Vec::new();
     }
-    let tls = deployment.server.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]);
+    let tls = deployment.and_then(|deployment| deployment.server.tls.as_ref()).into_iter();
+    let tls = tls.flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]);
     asked.config.iter().cloned().chain(tls).collect()
 }
 
-async fn until_stopped(asked: &Serve, deployment: &Deployment, apps: &[App]) -> Result<(), Failure> {
+async fn until_stopped(
+    asked: &Serve,
+    deployment: &Deployment,
+    apps: &[App],
+    mut watched: Watched,
+) -> Result<(), Failure> {
     // Before anything is open, so that no signal finds the process with its default of dying at once.
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::new(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Failure::new(&error))?;
     let mut hangup = signal(SignalKind::hangup()).map_err(|error| Failure::new(&error))?;
-    // From before they are served, so that no change is missed.
-    let mut watched = Watched::new(&watched_files(asked, deployment))?;
     let mut process = tokio::select! {
         started = process::start(deployment, apps, Arc::new(Shown::default())) => {
             started.map_err(|error| Failure::new(&error))?
@@ -96,17 +108,23 @@ async fn until_stopped(asked: &Serve, deployment: &Deployment, apps: &[App]) -> 
         _ = interrupt.recv() => return Ok(()),
     };
     welcome(deployment, apps, &process);
+    let mut asked_reloads = process.asked_reloads();
     loop {
-        tokio::select! {
+        let asked_for = tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => {}
-            () = watched.changed() => {}
-        }
-        tokio::select! {
-            told = reload(&mut process, &mut watched, asked, apps) => say(&told),
+            _ = hangup.recv() => None,
+            () = watched.changed() => None,
+            client = asked_reloads.next() => Some(client),
+        };
+        let reloaded = tokio::select! {
+            reloaded = reload(&mut process, &mut watched, asked, apps) => reloaded,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+        };
+        say(&told(&reloaded));
+        if let Some(client) = asked_for {
+            client.answer(reloaded);
         }
     }
     let drained = tokio::select! {

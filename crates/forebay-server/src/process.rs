@@ -156,8 +156,14 @@ pub async fn start_by(
     let keyspaces = Keyspaces::new(reload::in_service(deployment, &assembled, &disks));
     let door = Door::new(&deployment.tokens);
     let reloads = Reloads::default();
-    let (tls, asked) = (tls.as_ref(), reloads.clone());
-    let front = Front { deployment, engine: &engine, keyspaces: &keyspaces, door: &door, tls, reloads: asked };
+    let front = Front {
+        deployment,
+        engine: &engine,
+        keyspaces: &keyspaces,
+        door: &door,
+        tls: tls.as_ref(),
+        reloads: reloads.clone(),
+    };
     front.serve((http, resp), routes, &listeners, &stopped);
     let (http, resp) = addresses;
     match &tls {

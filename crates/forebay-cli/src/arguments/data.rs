@@ -230,6 +230,102 @@ const COMPLETIONS_HELP: &str = "\
 Examples:
   forebay completions bash > ~/.local/share/bash-completion/completions/forebay
   forebay completions zsh > ~/.zfunc/_forebay
+const RELOAD_HELP: &str = "\
+Examples:
+  forebay reload                           read ./forebay.toml again, and tell what is different then
+  forebay reload --json                    {\"added\":[…],\"changed\":[…],\"removed\":[…]}
+
+What is wrong keeps all of it from being served: what was declared before stays in service.
+Exit codes: 0 in service, 1 not, and the message says why, 2 wrong arguments.";
+
+/// Where declarations are read again.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = RELOAD_HELP)]
+pub(crate) struct Reload {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+const WARM_HELP: &str = "\
+Examples:
+  forebay warm                             load what ./forebay.toml declares to be warm, and show how far it is
+  forebay warm STOCK_CACHE                 of one namespace alone
+  forebay warm --json                      one object a namespace, when all are done
+
+Ctrl-C stops it; where this command is killed, the server goes on to the end.
+Exit codes: 0 all keys are loaded or do not exist, 1 some could not be loaded or it was stopped, 2 wrong arguments.";
+
+/// What is loaded before anybody asks.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = WARM_HELP)]
+pub(crate) struct Warm {
+    /// This namespace alone
+    pub(crate) namespace: Option<String>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+const BENCH_HELP: &str = "\
+Examples:
+  forebay bench --key stock:600000                                   GETs of one key, as fast as they go
+  forebay bench --key 'note:{n}' --keys 10000 --sets 20              of ten thousand, one in five a SET
+  forebay bench --key stock:600000 --rate 20000                      so many a second, whatever the server does
+  forebay bench --path /v1/stocks/STOCK_CACHE/stock:600000 --json    over HTTP
+
+It is a load on a server that serves others too, and no comparison. With --rate a request that had to wait for the one before it counts
+from when it was due.
+Exit codes: 0 all were answered, 1 not all or none, and the message says why, 2 wrong arguments.";
+
+/// A load.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = BENCH_HELP)]
+pub(crate) struct Bench {
+    /// Over RESP: the key; `{n}` in it is a number
+    #[arg(long, value_name = "KEY", required_unless_present = "path", conflicts_with = "path")]
+    pub(crate) key: Option<String>,
+    /// Over HTTP: the path; `{n}` in it is a number
+    #[arg(long, value_name = "PATH")]
+    pub(crate) path: Option<String>,
+    /// How many numbers there are, from 0
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keys: u32,
+    /// Over RESP: how many in a hundred requests are SETs, which write over what is there
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=100), conflicts_with = "path")]
+    pub(crate) sets: u8,
+    /// How long the value of a SET is
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=33_554_432))]
+    pub(crate) bytes: u32,
+    /// How many connections ask beside one another
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) clients: u32,
+    /// How many requests a connection sends at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) pipeline: u32,
+    /// How long
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) seconds: u32,
+    /// So many requests a second, all clients together, in place of as many as go
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) rate: Option<u32>,
+    /// The server is on another machine, and a load there is meant
+    #[arg(long)]
+    pub(crate) elsewhere: bool,
+    /// Where it serves HTTP; where it is not said, as in ./forebay.toml, else 127.0.0.1:8080
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http: Option<SocketAddr>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
   forebay completions fish > ~/.config/fish/completions/forebay.fish";
 
 /// Which shell.

@@ -141,3 +141,44 @@ fn queries_are_prepared_where_that_is_wanted_and_nothing_is_changed() {
     assert_eq!(stdout(&output), "ok: keyspace shop (db 0): good, item, order\n");
     assert_eq!(std::fs::read(&database).unwrap(), before, "the database was changed");
 }
+
+fn json(output: &std::process::Output) -> serde_json::Value {
+    serde_json::from_str(&stdout(output)).unwrap_or_else(|error| panic!("{error}: {}", stdout(output)))
+}
+
+#[test]
+fn programs_are_told_every_error_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("forebay.toml"), GOOD).unwrap();
+    let output = run(folder.path(), &["check", "--json"]);
+    let shop = serde_json::json!({ "keyspace": "shop", "db": 0, "namespaces": ["a"] });
+    assert_eq!(json(&output), serde_json::json!({ "ok": true, "keyspaces": [shop], "errors": [] }));
+
+    std::fs::write(folder.path().join("bad.toml"), GOOD.replace("ttl =", "tll =")).unwrap();
+    let output = run(folder.path(), &["check", "--json", "bad.toml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "", "it is told twice");
+    let told = json(&output);
+    let misspelt = &told["errors"][1];
+    assert_eq!(told["ok"], false);
+    let place = (misspelt["file"].as_str(), misspelt["line"].as_u64(), misspelt["column"].as_u64());
+    assert_eq!(place, (Some("bad.toml"), Some(5), Some(1)));
+    assert!(misspelt["message"].as_str().unwrap().contains("`tll`"), "{told}");
+    assert!(misspelt["mend"].as_str().unwrap().contains("`ttl`"), "{told}");
+
+    let served = GOOD.replace("mode = \"cache\"", "mode = \"cache\"\naliases = [\"slug\"]");
+    std::fs::write(folder.path().join("later.toml"), served).unwrap();
+    let output = run(folder.path(), &["check", "--json", "later.toml"]);
+    assert_eq!((output.status.code(), json(&output)["errors"][0]["line"].as_u64()), (Some(1), Some(5)));
+}
+
+#[test]
+fn programs_are_told_what_a_namespace_will_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = json(&run(folder.path(), &["explain", "--json", "--app", "stocks", "STOCK_CACHE"]));
+    assert_eq!(told["keyspace"], "stocks");
+    let said = told["said"].as_array().unwrap();
+    let of = |about: &str| said.iter().find(|said| said["about"] == about).unwrap()["text"].as_str().unwrap();
+    assert_eq!(of("key"), "stock:{code}");
+    assert!(of("one key").contains("from quotes"), "{told}");
+}

@@ -13,6 +13,7 @@
 )]
 
 mod apps;
+mod bench;
 mod check;
 mod demo;
 mod docs;
@@ -27,3 +28,4 @@ mod start;
 mod stats;
 mod tls;
 mod token;
+mod warm;

@@ -141,6 +141,12 @@ async fn dead_letters_are_listed_shown_replayed_and_dropped() {
     let line = listed.lines().find(|line| line.contains("price:b")).unwrap();
     assert!(line.contains("put, tried ") && line.contains("CHECK"), "{line}");
     let id = line.split(' ').next().unwrap();
+    let told = shop.told(&running, "dead-letters list price --json");
+    let told: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(told.iter().any(|letter| letter["key"] == "price:b" && letter["id"] == *id), "{told:?}");
+    let told = shop.told(&running, &format!("dead-letters show {id} --json"));
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["change"], &told["value"]), (&"put".into(), &r#"{"price":101}"#.into()));
     let shown = shop.told(&running, &format!("dead-letters show {id}"));
     assert!(shown.contains("price:b") && shown.contains(r#"value      {"price":101}"#), "{shown}");
     assert!(running.resp(r#"SET price:b "{\"price\":1}""#).starts_with("-FBPARKED"));
@@ -154,7 +160,7 @@ async fn dead_letters_are_listed_shown_replayed_and_dropped() {
     shop.sql("create table free (code text primary key, price integer)").await;
     shop.sql("drop table prices").await;
     shop.sql("alter table free rename to prices").await;
-    assert_eq!(shop.told(&running, "dead-letters replay --all"), "2 go to the sink again");
+    assert_eq!(shop.told(&running, "dead-letters replay --all --json"), r#"{"replayed":2}"#);
     let prices = "select count(*) from prices where price = 101";
     let arrived = async {
         while sqlx::query_scalar::<_, i64>(prices).fetch_one(shop.database.sqlite().unwrap()).await.unwrap()

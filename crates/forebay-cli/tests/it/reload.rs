@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::running::Running;
+use crate::running::{Running, run, stderr, stdout};
 
 /// A declaration of namespaces that are kept in memory.
 fn declare(names: &[&str]) -> String {
@@ -57,5 +57,58 @@ fn a_signal_has_the_files_read_again() {
     running.signal("-HUP");
     let said = running.says("Reloaded: ");
     assert!(said.contains("Reloaded: added shop/b; removed shop/a."), "{said}");
+    assert_eq!(running.stop().0, Some(0));
+}
+
+#[test]
+fn a_command_has_the_files_read_again_and_tells_what_came_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &declare(&["a"]));
+    let mut running = Running::start(folder.path(), &["serve", "--no-watch", "--config", "forebay.toml"]);
+    let address = format!("127.0.0.1:{}", running.resp);
+    let reload = |more: &[&str]| run(folder.path(), &[&["reload", "--resp", &address], more].concat());
+    assert_eq!(stdout(&reload(&[])), "reloaded: nothing has changed\n");
+
+    write(folder.path(), &declare(&["b"]));
+    assert_eq!(
+        stdout(&reload(&["--json"])),
+        "{\"added\":[\"shop/b\"],\"changed\":[],\"removed\":[\"shop/a\"]}\n"
+    );
+    running.says("Reloaded: added shop/b; removed shop/a.");
+
+    write(folder.path(), "keyspace = \"shop\"\n[namespace.a]\nkey = \"a:{id");
+    let refused = reload(&[]);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = stderr(&refused);
+    assert!(said.contains("what was declared before stays in service"), "{said}");
+    assert!(said.contains("--> forebay.toml:3"), "the report has lost its lines: {said}");
+    assert_eq!(running.stop().0, Some(0));
+}
+
+#[test]
+fn links_that_are_turned_and_folders_that_are_moved_are_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let release = |name: &str, namespaces: &[&str]| {
+        std::fs::create_dir_all(root.join(name)).unwrap();
+        write(&root.join(name), &declare(namespaces));
+    };
+    release("releases/1", &["a"]);
+    release("releases/2", &["b"]);
+    std::os::unix::fs::symlink("releases/1", root.join("now")).unwrap();
+    let mut running = Running::start(root, &["serve", "--config", "now/forebay.toml"]);
+
+    std::os::unix::fs::symlink("releases/2", root.join("next")).unwrap();
+    std::fs::rename(root.join("next"), root.join("now")).unwrap();
+    running.says("Reloaded: added shop/b; removed shop/a.");
+    release("releases/2", &["b", "c"]);
+    running.says("Reloaded: added shop/c.");
+
+    release("moved/2", &["d"]);
+    std::fs::rename(root.join("releases"), root.join("old")).unwrap();
+    std::fs::rename(root.join("moved"), root.join("releases")).unwrap();
+    running.says("Reloaded: added shop/d; removed shop/b, shop/c.");
+    release("releases/2", &["d", "e"]);
+    running.says("Reloaded: added shop/e.");
     assert_eq!(running.stop().0, Some(0));
 }
