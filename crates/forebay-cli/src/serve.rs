@@ -41,7 +41,7 @@ fn run(asked: &Serve, apps: Vec<App>) -> Result<(), Failure> {
     // From before they are read for the first time, so that no change is missed.
     let mut watched = Watched::new(&watched_files(asked, None))?;
     let deployment = declared(asked, &apps)?;
-    watched.follow(&watched_files(asked, Some(&deployment)))?;
+    watched.turn_to(&watched_files(asked, Some(&deployment)))?;
     log_to_stderr(asked.listen.log.unwrap_or_default())?;
     tell_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -64,7 +64,7 @@ fn declared(asked: &Serve, apps: &[App]) -> Result<Deployment, Failure> {
 /// Reads the declarations again and puts what they say in service; how that ended.
 async fn reload(process: &mut Process, watched: &mut Watched, asked: &Serve, apps: &[App]) -> Answer {
     match declared(asked, apps) {
-        Ok(deployment) => match watched.follow(&watched_files(asked, Some(&deployment))) {
+        Ok(deployment) => match watched.turn_to(&watched_files(asked, Some(&deployment))) {
             Ok(()) => process.reload(deployment).await.map_err(|error| error.to_string()),
             Err(Failure(why)) => Err(why),
         },

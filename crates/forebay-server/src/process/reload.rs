@@ -245,8 +245,8 @@ impl Reloaded {
     }
 }
 
-fn connections(deployment: &Deployment) -> (usize, usize) {
-    (deployment.server.connections, deployment.server.connections_per_address)
+fn per_address(deployment: &Deployment) -> usize {
+    deployment.server.connections_per_address
 }
 
 /// Something that a running process cannot change.
@@ -304,7 +304,8 @@ impl Fixed<'_> {
             ("server", "`[server] http`", old.server.http != new.server.http),
             ("server", "`[server] resp`", old.server.resp != new.server.resp),
             ("server", "`[server] data`", old.server.data != new.server.data),
-            ("server", "`[server] connections`", connections(old) != connections(new)),
+            ("server", "`[server] connections`", old.server.connections != new.server.connections),
+            ("server", "`[server] connections_per_address`", per_address(old) != per_address(new)),
             ("server", "`[server] bodies`", old.server.bodies_bytes != new.server.bodies_bytes),
             ("server", "`[server] slow`", old.server.slow != new.server.slow),
             (
@@ -312,8 +313,9 @@ impl Fixed<'_> {
                 "whether there is a `[server.tls]`",
                 old.server.tls.is_some() != new.server.tls.is_some(),
             ),
-            ("memory", "`[memory]`", old.memory != new.memory),
-            ("shared", "`[shared]`", old.shared != new.shared),
+            ("memory", "`[memory] budget`", old.memory != new.memory),
+            ("shared", "`[shared] url`", old.shared.url != new.shared.url),
+            ("shared", "`[shared] prefix`", old.shared.prefix != new.shared.prefix),
         ];
         let is_open = !self.process.http.ip().is_loopback() || !self.process.resp.ip().is_loopback();
         if is_open && new.tokens.is_empty() {

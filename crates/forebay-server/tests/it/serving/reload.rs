@@ -143,8 +143,8 @@ async fn what_cannot_be_served_is_refused_and_the_old_declaration_serves() {
         assert_eq!(client.say("GET later:a").await, A);
     }
     for (head, said) in [
-        ("[memory]\nbudget = '64 MiB'\n", "`[memory]` cannot change"),
-        ("[shared]\nurl = 'memory'\n", "`[shared]` cannot change"),
+        ("[memory]\nbudget = '64 MiB'\n", "`[memory] budget` cannot change"),
+        ("[shared]\nurl = 'memory'\n", "`[shared] url` cannot change"),
     ] {
         let told = stage.refused(&format!("{head}{served}")).await;
         assert!(told.contains(said) && told.contains("restart"), "{told}");
