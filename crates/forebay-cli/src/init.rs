@@ -10,28 +10,24 @@ use std::fmt::Write as _;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
-use forebay_server::configuration::{Declaration, ProcessEnvironment, Style};
+use forebay_server::configuration::{Declaration, Environment, ProcessEnvironment, Style};
 
 use crate::arguments::Init;
 use crate::{Failure, say};
-use schema::{Affinity, Column, Table};
+use schema::{Column, Part, Table};
 
 /// What a file or the name of a table is called where nothing of it can stand in a declaration.
 const NAMELESS: &str = "main";
 
 /// Proposes a declaration.
 pub(crate) fn init(asked: &Init) -> Result<(), Failure> {
-    let Some(path) = asked.database.strip_prefix("sqlite:") else {
-        let mend = "give --database sqlite:PATH; for another database write the declaration by hand";
-        return Err(Failure(format!("the schema of a SQLite database is read, and of no other: {mend}")));
-    };
-    let path = path.strip_prefix("//").unwrap_or(path);
+    let from = Place::of(&asked.database)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(&error))?;
-    let tables = runtime.block_on(schema::read(path)).map_err(|error| Failure::new(&error))?;
-    let text = proposal(&asked.database, path, &tables);
+    let tables = runtime.block_on(from.tables(&asked.schema))?;
+    let text = proposal(&from, &tables);
     let name = asked.to.as_deref().unwrap_or(Path::new("proposal")).display().to_string();
-    if let Err(report) = Declaration::parse(&name, &text, &ProcessEnvironment) {
+    if let Err(report) = Declaration::parse(&name, &text, &Proposed) {
         let said = "this schema makes a proposal that does not check, which is a fault of this command: please report it";
         return Err(Failure(format!("{}\n{said}", report.render(Style::Plain))));
     }
@@ -52,9 +48,80 @@ pub(crate) fn init(asked: &Init) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The variable that a proposal takes a password from.
+const PASSWORD: &str = "DATABASE_PASSWORD";
+
+/// Where a schema is read.
+struct Place<'a> {
+    url: &'a str,
+    /// The path of a SQLite database; nothing of PostgreSQL.
+    path: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    fn of(url: &'a str) -> Result<Self, Failure> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            return Ok(Self { url, path: Some(path.strip_prefix("//").unwrap_or(path)) });
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Self { url, path: None });
+        }
+        let mend = "give --database sqlite:PATH or postgres://…; for another write the declaration by hand";
+        Err(Failure(format!(
+            "the schema of a SQLite or PostgreSQL database is read, and of no other: {mend}"
+        )))
+    }
+
+    async fn tables(&self, schemas: &[String]) -> Result<Vec<Table>, Failure> {
+        let tables = match self.path {
+            Some(_) if !schemas.is_empty() => {
+                return Err(Failure("a SQLite database has no schemas: leave --schema out".into()));
+            }
+            Some(path) => schema::sqlite::read(path).await,
+            None => {
+                let wrong = |error| Failure(format!("this is no address of a PostgreSQL database: {error}"));
+                schema::postgres::read(self.url.parse().map_err(wrong)?, schemas).await
+            }
+        };
+        tables.map_err(|error| Failure::new(&error))
+    }
+
+    /// What the keyspace is called: as the file or the database.
+    fn stem(&self) -> String {
+        let path = self.path.unwrap_or_else(|| self.url.split('?').next().unwrap_or_default());
+        Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Its address as a declaration has it: a password is taken from a variable.
+    fn declared(&self) -> String {
+        let parts = self.url.split_once("://").and_then(|(scheme, rest)| {
+            let (account, place) = rest.split_once('@')?;
+            let (user, _) = account.split_once(':')?;
+            Some(format!("{scheme}://{user}:${{{PASSWORD}}}@{place}"))
+        });
+        match parts {
+            Some(masked) if self.path.is_none() => masked,
+            _ => self.url.to_owned(),
+        }
+    }
+}
+
+/// The environment that a proposal is for: with the password that it asks for.
+struct Proposed;
+
+impl Environment for Proposed {
+    fn variable(&self, name: &str) -> Option<String> {
+        if name == PASSWORD { Some("proposed".into()) } else { ProcessEnvironment.variable(name) }
+    }
+
+    fn file(&self, path: &str) -> std::io::Result<String> {
+        ProcessEnvironment.file(path)
+    }
+}
+
 /// The text of the declaration.
-fn proposal(url: &str, path: &str, tables: &[Table]) -> String {
-    let stem = Path::new(path).file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+fn proposal(from: &Place<'_>, tables: &[Table]) -> String {
+    let (stem, url) = (from.stem(), from.declared());
     let mut text = format!(
         "# Proposed by `forebay init` from the tables of the database. Decide, and delete what is not to be read by key:\n\
          #   ttl     how old may an answer be? `stale_if_error` serves an older one while the database fails\n\
@@ -63,7 +130,7 @@ fn proposal(url: &str, path: &str, tables: &[Table]) -> String {
          #   writes  refused unless `writes` and a sink say where they go\n\n\
          keyspace = {}\n\n[database.main]\nurl = {}\n",
         quoted(&word(&stem)),
-        quoted(url)
+        quoted(&url)
     );
     // The keys of no other namespace live in the one that is called so.
     let mut taken = BTreeSet::from(["default".to_owned()]);
@@ -90,8 +157,8 @@ fn refused(keyed: &[&Column]) -> Option<&'static str> {
     if keyed.is_empty() {
         return Some("it has no primary key: write a query whose rows a key finds");
     }
-    let is_inexact = |column: &&Column| matches!(column.affinity, Affinity::Real | Affinity::Blob);
-    keyed.iter().any(is_inexact).then_some("its primary key has a column that is neither integer nor text")
+    let is_no_part = |column: &&Column| column.part.is_none();
+    keyed.iter().any(is_no_part).then_some("its primary key has a column that is neither integer nor text")
 }
 
 fn namespace(text: &mut String, table: &Table, keyed: &[&Column], taken: &mut BTreeSet<String>) {
@@ -104,9 +171,10 @@ fn namespace(text: &mut String, table: &Table, keyed: &[&Column], taken: &mut BT
     let parts: Vec<String> = parameters
         .iter()
         .zip(keyed)
-        .map(|(parameter, column)| match column.affinity {
-            Affinity::Integer => format!("{{{parameter}:integer}}"),
-            _ => format!("{{{parameter}}}"),
+        .map(|(parameter, column)| match column.part {
+            Some(Part::Integer) => format!("{{{parameter}:integer}}"),
+            Some(Part::Uuid) => format!("{{{parameter}:uuid}}"),
+            Some(Part::Text) | None => format!("{{{parameter}}}"),
         })
         .collect();
     let selected: Vec<String> = table
@@ -126,7 +194,7 @@ fn namespace(text: &mut String, table: &Table, keyed: &[&Column], taken: &mut BT
     let query =
         format!("select {} from {} where {found} in {{keys}}", selected.join(", "), table.name.in_sql);
     let _ = writeln!(text, "# A row of {}, by its primary key.", table.name.plain.escape_debug());
-    let is_text = |column: &&Column| column.affinity != Affinity::Integer;
+    let is_text = |column: &&Column| column.part == Some(Part::Text);
     if keyed.len() > 1 && keyed.iter().any(is_text) {
         text.push_str(
             "# Decide: text that has a `:` cannot stand in such a key; another character may divide it.\n",

@@ -13,6 +13,7 @@ const INIT_HELP: &str = "\
 Examples:
   forebay init --database sqlite:data/shop.db                       print a proposal
   forebay init --database sqlite:data/shop.db --to forebay.toml     write it to a new file
+  forebay init --database postgres://app@db/shop --schema sales     the tables of one schema
   forebay check --connect forebay.toml                              then see that it works
 
 Each table that has a primary key becomes a namespace; comments say what there is to decide. The database is only read.
@@ -22,9 +23,12 @@ Exit codes: 0 proposed, 1 it could not be done, 2 wrong arguments.";
 #[derive(Clone, Debug, Args)]
 #[command(after_help = INIT_HELP)]
 pub(crate) struct Init {
-    /// The database: sqlite:PATH
+    /// The database: sqlite:PATH, or postgres://USER@HOST/NAME
     #[arg(long, value_name = "URL")]
     pub(crate) database: String,
+    /// Of PostgreSQL: the tables of this schema; may be given more than once. Where it is not said, the one that names without a schema mean
+    #[arg(long, value_name = "NAME")]
+    pub(crate) schema: Vec<String>,
     /// Write the proposal to this file, which must not be there yet, in place of standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) to: Option<PathBuf>,
@@ -226,10 +230,6 @@ pub(crate) struct Stats {
     pub(crate) token: Option<String>,
 }
 
-const COMPLETIONS_HELP: &str = "\
-Examples:
-  forebay completions bash > ~/.local/share/bash-completion/completions/forebay
-  forebay completions zsh > ~/.zfunc/_forebay
 const RELOAD_HELP: &str = "\
 Examples:
   forebay reload                           read ./forebay.toml again, and tell what is different then
@@ -326,6 +326,10 @@ pub(crate) struct Bench {
     pub(crate) at: At,
 }
 
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  forebay completions bash > ~/.local/share/bash-completion/completions/forebay
+  forebay completions zsh > ~/.zfunc/_forebay
   forebay completions fish > ~/.config/fish/completions/forebay.fish";
 
 /// Which shell.

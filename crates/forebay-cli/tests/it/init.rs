@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use forebay_stores::database::{Database, DatabaseOptions};
-use sqlx::Executor as _;
+use sqlx::{AssertSqlSafe, Executor as _};
 
 use crate::running::{Running, run, stderr, stdout};
 
@@ -81,10 +81,75 @@ async fn nothing_is_written_over() {
 #[test]
 fn what_cannot_be_read_is_told_and_not_made() {
     let folder = tempfile::tempdir().unwrap();
-    for url in ["sqlite:none.db", "postgres://localhost/shop"] {
+    for url in ["sqlite:none.db", "postgres://127.0.0.1:1/shop", "mysql://127.0.0.1/shop"] {
         let output = run(folder.path(), &["init", "--database", url]);
         assert_eq!(output.status.code(), Some(1), "{url}");
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{url}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+const SALES: &str = r#"
+create schema sales;
+create domain sales.code as text;
+create table sales.prices (code sales.code, day integer, price numeric(10, 2), primary key (day, code));
+insert into sales.prices values ('a', 7, 1.50);
+create table sales."order" (id uuid primary key, "the note" text, at timestamptz);
+insert into sales."order" values ('00000000-0000-0000-0000-000000000001', 'x', '2026-11-22 00:00+00');
+create table sales.padded (code char(4) primary key);
+create table sales.events (at timestamptz, what text);
+create table elsewhere (id bigint primary key);
+"#;
+
+/// A new database of the tests' PostgreSQL server, and its address.
+async fn postgres(schema: &'static str) -> String {
+    let server = xtask::services::url("postgres").unwrap();
+    let name = format!("proposed_{:016x}", fastrand::u64(..));
+    let all = Database::open(&DatabaseOptions::postgres(server.parse().unwrap(), 1)).await.unwrap();
+    all.postgres().unwrap().execute(AssertSqlSafe(format!("create database {name}"))).await.unwrap();
+    let url = format!("{}/{name}", server.rsplit_once('/').unwrap().0);
+    let database = Database::open(&DatabaseOptions::postgres(url.parse().unwrap(), 1)).await.unwrap();
+    database.postgres().unwrap().execute(schema).await.unwrap();
+    url
+}
+
+#[tokio::test]
+async fn the_schema_of_a_live_postgresql_is_proposed_for_and_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = postgres(SALES).await;
+    let own = run(folder.path(), &["init", "--database", &url]);
+    assert!(stdout(&own).contains(r#"key = "elsewhere:{id:integer}""#), "{}", stderr(&own));
+    assert!(!stdout(&own).contains("prices"), "another schema is read too: {}", stdout(&own));
+
+    // The server asks for no password, whatever is shown.
+    let shown = url.replace("postgres://postgres@", "postgres://postgres:se%63ret@");
+    let asked = ["init", "--database", &shown, "--schema", "sales", "--to", "forebay.toml"];
+    let output = run(folder.path(), &asked);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = std::fs::read_to_string(folder.path().join("forebay.toml")).unwrap();
+    for part in [
+        r#"postgres://postgres:${DATABASE_PASSWORD}@"#,
+        r#"key = "sales_prices:{day:integer}:{code}""#,
+        r#"select code, day, price from sales.prices where (day, code) in {keys}"#,
+        r#"key = "sales_order:{id:uuid}""#,
+        "# The table sales.padded: no namespace, since its primary key",
+        "# The table sales.events: no namespace, since it has no primary key",
+    ] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+    assert!(!text.contains("secret") && !text.contains("se%63ret"), "the password is written down:\n{text}");
+
+    std::fs::write(folder.path().join("forebay.toml"), text.replace("${DATABASE_PASSWORD}", "any")).unwrap();
+    let output = run(folder.path(), &["check", "--connect"]);
+    assert_eq!(output.status.code(), Some(0), "{}\n{text}", stderr(&output));
+    let running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
+    assert_eq!(running.get("sales_prices:7:a").as_deref(), Some(r#"{"code":"a","day":7,"price":1.50}"#));
+    let order = "sales_order:00000000-0000-0000-0000-000000000001";
+    let row =
+        r#"{"id":"00000000-0000-0000-0000-000000000001","the note":"x","at":"2026-11-22T00:00:00+00:00"}"#;
+    assert_eq!(running.get(order).as_deref(), Some(row));
+    assert_eq!(running.stop().0, Some(0));
+
+    let none = run(folder.path(), &["init", "--database", &url, "--schema", "none"]);
+    assert!(stderr(&none).contains("no schema none"), "{}", stderr(&none));
 }
