@@ -9,6 +9,7 @@ use std::future::Future;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use forebay::rt::{Clock, Mutex, Tasks};
@@ -20,6 +21,37 @@ use crate::stop::Stop;
 const BACK_OFF: Duration = Duration::from_millis(50);
 /// The first bits of an IPv6 address, which one site has.
 const SITE_BITS: u32 = 64;
+
+/// Connections of one listener.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    open: AtomicU64,
+    accepted: AtomicU64,
+}
+
+/// One of them, open until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Open(Arc<Counted>);
+
+impl Counted {
+    /// Counts another that was accepted.
+    pub(crate) fn enter(self: &Arc<Self>) -> Open {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(self))
+    }
+
+    /// How many are open, and how many have been.
+    pub(crate) fn now(&self) -> (u64, u64) {
+        (self.open.load(Ordering::Relaxed), self.accepted.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// Places for connections.
 #[derive(Debug)]

@@ -228,6 +228,7 @@ impl Front<'_> {
         let observed =
             Observed::new(engine.clone(), Arc::clone(&service), keyspaces.clone(), stopped.clone());
         let observed = Arc::new(observed);
+        let counted = observed.http_connections();
         listeners.spawn(observe::watch(Arc::clone(&observed), stopped.clone()));
         let router = http::router(keyspaces.clone(), engine.clone()).merge(routes);
         // Judged first, and again as the body comes, so that who may not send one takes nothing of what all bodies have.
@@ -236,7 +237,7 @@ impl Front<'_> {
             router.merge(observe::routes(&observed)).layer(from_fn_with_state(budget, bodies::within));
         let router = access::http::guard(router, door.clone());
         let router = router.layer(from_fn_with_state(observed, observe::observe));
-        listeners.spawn(http::serve(http, tls.cloned(), router, places, clock, stopped.clone()));
+        listeners.spawn(http::serve(http, tls.cloned(), router, places, counted, clock, stopped.clone()));
         listeners.spawn(resp::serve(resp, tls.cloned(), service, stopped.clone()));
     }
 }

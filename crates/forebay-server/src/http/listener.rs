@@ -28,7 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service as _;
 
-use crate::connections::{self, Places};
+use crate::connections::{self, Counted, Places};
 use crate::observe::request_id;
 use crate::problem::Problem;
 use crate::stop::Stop;
@@ -77,12 +77,16 @@ pub(crate) async fn serve(
     tls: Option<Tls>,
     router: Router,
     places: Arc<Places>,
+    counted: Arc<Counted>,
     clock: Clock,
     stop: Stop,
 ) {
     let connection = |stream: TcpStream, from| {
         let (router, clock, mut stop, tls) = (router.clone(), clock.clone(), stop.clone(), tls.clone());
+        let open = counted.enter();
         async move {
+            // Counted until its end.
+            let _open = open;
             // Without it a reply may wait for the acknowledgement of the one before; a socket that refuses is served all the same.
             let _ = stream.set_nodelay(true);
             let Some(tls) = tls else {

@@ -28,6 +28,7 @@ pub use self::origin::Origin;
 pub(crate) use self::origin::request_id;
 use self::requests::Requests;
 pub(crate) use self::routes::{observe, routes};
+use crate::connections::Counted;
 use crate::keyspaces::Keyspaces;
 use crate::resp;
 use crate::stop::Stop;
@@ -39,6 +40,7 @@ pub(crate) struct Observed {
     engine: Forebay,
     service: Arc<resp::Service>,
     requests: Requests,
+    http_connections: Arc<Counted>,
     /// Since 1970-01-01 UTC.
     started_unix_ms: u64,
     keyspaces: Keyspaces,
@@ -98,10 +100,16 @@ impl Observed {
             engine,
             service,
             requests: Requests::default(),
+            http_connections: Arc::default(),
             started_unix_ms: u64::try_from(started).unwrap_or(u64::MAX),
             keyspaces,
             known: Known::default(),
             stop,
         }
+    }
+
+    /// Where HTTP connections are counted.
+    pub(crate) fn http_connections(&self) -> Arc<Counted> {
+        Arc::clone(&self.http_connections)
     }
 }

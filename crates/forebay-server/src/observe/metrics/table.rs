@@ -521,6 +521,12 @@ pub(super) static METRICS: &[Metric] = &[
             }
         },
     ),
+    metric("forebay_http_connections_open", Gauge, &[], "HTTP connections that are open", |view, family| {
+        family.sample(&[], Number::Whole(view.http_connections.0));
+    }),
+    metric("forebay_http_connections_total", Counter, &[], "HTTP connections accepted", |view, family| {
+        family.sample(&[], Number::Whole(view.http_connections.1));
+    }),
     metric(
         "forebay_http_requests_total",
         Counter,

@@ -28,6 +28,8 @@ pub(crate) struct View {
     pub(super) commands_took: Vec<(&'static str, Distribution)>,
     /// RESP connections that are open, and all that were.
     pub(super) connections: (u64, u64),
+    /// The same over HTTP.
+    pub(super) http_connections: (u64, u64),
     pub(super) operations: Vec<Operation>,
     pub(super) started_unix_ms: u64,
     pub(super) system: System,
@@ -117,6 +119,7 @@ impl View {
             commands: observed.service.asked().counts(),
             commands_took: observed.service.asked().took(),
             connections: observed.service.connections(),
+            http_connections: observed.http_connections.now(),
             operations: observed.requests.operations(),
             started_unix_ms: observed.started_unix_ms,
             system,

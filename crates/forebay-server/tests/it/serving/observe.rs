@@ -87,6 +87,7 @@ async fn metrics_tell_what_happened() {
         ("forebay_resp_command_seconds_count{group=\"string\"}".to_owned(), 5.0),
         ("forebay_resp_connections_open".to_owned(), 1.0),
         ("forebay_resp_connections_total".to_owned(), 1.0),
+        ("forebay_http_connections_open".to_owned(), 1.0),
         (http("/v1/{keyspace}/{namespace}/{*key}", "2xx"), 2.0),
         (http("none", "4xx"), 1.0),
         ("forebay_disk_failed{disk=\"stores\",keyspace=\"shop\"}".to_owned(), 0.0),
