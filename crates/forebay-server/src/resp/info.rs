@@ -33,7 +33,7 @@ pub(super) fn info(service: &Service, asked: &[Bytes]) -> String {
             ),
         ),
         ("Clients", clients(service)),
-        ("Memory", format!("maxmemory:{}\r\n", service.memory_bytes)),
+        ("Memory", memory(service)),
         ("Stats", stats(service)),
         ("Replication", "role:master\r\nconnected_slaves:0\r\n".to_owned()),
         ("Keyspace", keyspaces(service)),
@@ -43,6 +43,33 @@ pub(super) fn info(service: &Service, asked: &[Bytes]) -> String {
         let _ = write!(text, "{}# {name}\r\n{lines}", if text.is_empty() { "" } else { "\r\n" });
     }
     text
+}
+
+/// What all memories hold together, and the most that the one which namespaces share may hold.
+fn memory(service: &Service) -> String {
+    let served = service.keyspaces.now();
+    let shared = service.tracking.engine().memory();
+    let namespaces = served.all().flat_map(|(_, keyspace)| keyspace.namespaces());
+    let own = namespaces.map(Namespace::memory).filter(|memory| !std::ptr::eq(*memory, shared));
+    let used = own.fold(shared.weight_bytes(), |sum, memory| sum.saturating_add(memory.weight_bytes()));
+    let most = service.memory_bytes;
+    format!(
+        "used_memory:{used}\r\nused_memory_human:{}\r\nmaxmemory:{most}\r\nmaxmemory_human:{}\r\n",
+        human(used),
+        human(most)
+    )
+}
+
+/// Bytes as Redis writes them for people.
+fn human(bytes: u64) -> String {
+    let units = [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, letter)) => {
+            let hundredths = u128::from(bytes) * 100 / u128::from(unit);
+            format!("{}.{:02}{letter}", hundredths / 100, hundredths % 100)
+        }
+        None => format!("{bytes}B"),
+    }
 }
 
 fn clients(service: &Service) -> String {
@@ -91,4 +118,23 @@ fn keyspaces(service: &Service) -> String {
         format!("db{db}:name={},namespaces={}\r\n", keyspace.name(), keyspace.namespaces().len())
     };
     service.keyspaces.now().all().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::human;
+
+    #[test]
+    fn bytes_are_written_for_people() {
+        for (bytes, written) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1.00K"),
+            (1536, "1.50K"),
+            (256 << 20, "256.00M"),
+            (3 << 30, "3.00G"),
+        ] {
+            assert_eq!(human(bytes), written);
+        }
+    }
 }

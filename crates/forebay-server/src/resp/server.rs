@@ -69,6 +69,8 @@ fn settings(service: &Service) -> Vec<(&'static str, String)> {
         ("proto-max-bulk-len", forebay_wire::resp::VALUE_BYTES_MAX.to_string()),
         ("save", String::new()),
         ("timeout", "0".into()),
+        // Bounded in bytes, not in keys, which Redis says so.
+        ("tracking-table-max-keys", "0".into()),
     ]
 }
 

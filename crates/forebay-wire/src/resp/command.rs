@@ -174,6 +174,11 @@ pub enum Describe {
         /// That command's words, its name first.
         words: Vec<Bytes>,
     },
+    /// The same, with what the command does with each.
+    GetKeysAndFlags {
+        /// That command's words, its name first.
+        words: Vec<Bytes>,
+    },
     /// What the sub-commands of a command do.
     Help {
         /// Its name in capitals.

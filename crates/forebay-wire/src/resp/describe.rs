@@ -23,6 +23,7 @@ pub fn answer(out: &mut BytesMut, version: Version, asked: &Describe) {
         Describe::Info { names } => info(out, version, names),
         Describe::Docs { names } => docs(out, version, names),
         Describe::GetKeys { words } => get_keys(out, words),
+        Describe::GetKeysAndFlags { words } => get_keys_and_flags(out, version, words),
         Describe::Help { of } => help(out, of),
     }
 }
@@ -89,9 +90,30 @@ pub fn docs(out: &mut BytesMut, version: Version, names: &[Bytes]) {
 pub fn get_keys(out: &mut BytesMut, words: &[Bytes]) {
     match keys_of(words) {
         Err(refusal) => reply::error(out, &refusal.to_string()),
-        Ok(keys) => {
+        Ok((_, keys)) => {
             reply::array(out, keys.len());
-            keys.iter().for_each(|key| reply::bulk(out, key));
+            keys.iter().for_each(|(_, key)| reply::bulk(out, key));
+        }
+    }
+}
+
+/// `COMMAND GETKEYSANDFLAGS`: the same, each with what the command does with it.
+pub fn get_keys_and_flags(out: &mut BytesMut, version: Version, words: &[Bytes]) {
+    match keys_of(words) {
+        Err(refusal) => reply::error(out, &refusal.to_string()),
+        Ok((spec, keys)) => {
+            let counted = usize::from(spec.keys.counted.is_some());
+            let ranges = spec.key_flags.len().saturating_sub(counted);
+            reply::array(out, keys.len());
+            for (at, (index, key)) in keys.iter().enumerate() {
+                let is_counted = spec.keys.counted.is_some_and(|counted| *index > counted);
+                // Where several ranges are told apart, each has one key.
+                let range = if is_counted || ranges > 1 { at.min(ranges) } else { 0 };
+                let flags = spec.key_flags.get(range).copied().unwrap_or(spec.keys.usage.flags());
+                reply::array(out, 2);
+                reply::bulk(out, key);
+                simple_set(out, version, flags.iter().copied());
+            }
         }
     }
 }
@@ -108,7 +130,11 @@ pub fn help(out: &mut BytesMut, container: &str) {
     }
 }
 
-fn keys_of(words: &[Bytes]) -> Result<Vec<Bytes>, CommandError> {
+/// Keys with their places in a command.
+type Placed = Vec<(usize, Bytes)>;
+
+/// A whole command's row, and its keys.
+fn keys_of(words: &[Bytes]) -> Result<(&'static CommandSpec, Placed), CommandError> {
     let request = Request::from_args(words).ok_or(CommandError::GetKeysUnknown)?;
     let spec = match super::resolve(&request) {
         Ok(spec) => spec,
@@ -122,8 +148,9 @@ fn keys_of(words: &[Bytes]) -> Result<Vec<Bytes>, CommandError> {
     if !spec.counts_keys(&request) {
         return Err(CommandError::GetKeysCount);
     }
-    let keys: Vec<_> = spec.key_indexes(&request).filter_map(|index| request.bytes(index)).collect();
-    if keys.is_empty() { Err(CommandError::GetKeysNone) } else { Ok(keys) }
+    let keys = spec.key_indexes(&request).filter_map(|index| Some((index, request.bytes(index)?)));
+    let keys: Vec<_> = keys.collect();
+    if keys.is_empty() { Err(CommandError::GetKeysNone) } else { Ok((spec, keys)) }
 }
 
 fn row(out: &mut BytesMut, version: Version, spec: &CommandSpec) {

@@ -83,12 +83,24 @@ fn rows_have_the_shape_of_redis_7() {
     check(
         "COMMAND INFO command fb.why",
         expect![
-            "[[command -1 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] [[command|count 2 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []] [command|list -2 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []] [command|info -2 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []] [command|docs -2 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []] [command|getkeys -4 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []] [command|help 2 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []]]] [fb.why 2 [+readonly] 1 1 1 [+@read +@slow +@dangerous] [] [[flags [+RO] begin_search [type index spec [index 1]] find_keys [type range spec [lastkey 0 keystep 1 limit 0]]]] []]]"
+            "[[command -1 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] [[command|count 2 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []] [command|list -2 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []] [command|info -2 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []] [command|docs -2 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []] [command|getkeys -4 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []] [command|getkeysandflags -4 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []] [command|help 2 [+loading +stale] 0 0 0 [+@slow +@connection] [] [] []]]] [fb.why 2 [+readonly] 1 1 1 [+@read +@slow +@dangerous] [] [[flags [+RO] begin_search [type index spec [index 1]] find_keys [type range spec [lastkey 0 keystep 1 limit 0]]]] []]]"
         ],
         expect![
-            "[[command -1 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] [[command|count 2 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]] [command|list -2 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]] [command|info -2 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]] [command|docs -2 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]] [command|getkeys -4 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]] [command|help 2 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]]]] [fb.why 2 ~[+readonly] 1 1 1 ~[+@read +@slow +@dangerous] ~[] ~[{flags:~[+RO] begin_search:{type:index spec:{index:1}} find_keys:{type:range spec:{lastkey:0 keystep:1 limit:0}}}] ~[]]]"
+            "[[command -1 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] [[command|count 2 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]] [command|list -2 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]] [command|info -2 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]] [command|docs -2 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]] [command|getkeys -4 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]] [command|getkeysandflags -4 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]] [command|help 2 ~[+loading +stale] 0 0 0 ~[+@slow +@connection] ~[] ~[] ~[]]]] [fb.why 2 ~[+readonly] 1 1 1 ~[+@read +@slow +@dangerous] ~[] ~[{flags:~[+RO] begin_search:{type:index spec:{index:1}} find_keys:{type:range spec:{lastkey:0 keystep:1 limit:0}}}] ~[]]]"
         ],
     );
+}
+
+#[test]
+fn keys_are_told_with_what_is_done_with_each() {
+    for (command, told) in [
+        ("mget a b", "[[a [+RO +access]] [b [+RO +access]]]"),
+        ("zunionstore d 2 a b", "[[d [+OW +update]] [a [+RO +access]] [b [+RO +access]]]"),
+        ("ping a", "-ERR The command has no key arguments"),
+    ] {
+        let (told, asked) = (told.to_owned(), format!("COMMAND GETKEYSANDFLAGS {command}"));
+        assert_eq!(shown(&ask(Version::Resp2, &asked)), told, "{command}");
+    }
 }
 
 #[test]
@@ -215,5 +227,5 @@ fn help_lists_the_sub_commands() {
         +    Lists the sub-commands of CLIENT.
     "#]]
     .assert_eq(&String::from_utf8(out.to_vec()).unwrap().replace('\r', ""));
-    expect!["[+COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are: +COUNT +    Counts the commands. +LIST [FILTERBY MODULE module-name | ACLCAT category | PATTERN pattern] +    Answers the names of commands and sub-commands, of all or of those that the filter names. +INFO [command-name [command-name ...]] +    Answers rows of the command table. +DOCS [command-name [command-name ...]] +    Describes commands for people. +GETKEYS command [arg [arg ...]] +    Answers which words of a whole command are keys. +HELP +    Lists the sub-commands of COMMAND.]"].assert_eq(&shown(&ask(Version::Resp2, "COMMAND HELP")));
+    expect!["[+COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are: +COUNT +    Counts the commands. +LIST [FILTERBY MODULE module-name | ACLCAT category | PATTERN pattern] +    Answers the names of commands and sub-commands, of all or of those that the filter names. +INFO [command-name [command-name ...]] +    Answers rows of the command table. +DOCS [command-name [command-name ...]] +    Describes commands for people. +GETKEYS command [arg [arg ...]] +    Answers which words of a whole command are keys. +GETKEYSANDFLAGS command [arg [arg ...]] +    Answers which words of a whole command are keys, and what it does with each. +HELP +    Lists the sub-commands of COMMAND.]"].assert_eq(&shown(&ask(Version::Resp2, "COMMAND HELP")));
 }

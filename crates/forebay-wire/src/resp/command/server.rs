@@ -281,6 +281,15 @@ pub(in crate::resp) static COMMAND: CommandSpec =
             "Answers which words of a whole command are keys",
             |call| Ok(Command::Describe(Describe::GetKeys { words: call.rest(2) })),
         ),
+        command(
+            "COMMAND|GETKEYSANDFLAGS",
+            -4,
+            "7.0.0",
+            "command [arg [arg ...]]",
+            "O(N) for N arguments",
+            "Answers which words of a whole command are keys, and what it does with each",
+            |call| Ok(Command::Describe(Describe::GetKeysAndFlags { words: call.rest(2) })),
+        ),
         command("COMMAND|HELP", 2, "5.0.0", "", "O(1)", "Lists the sub-commands of COMMAND", |_| {
             Ok(Command::Describe(Describe::Help { of: "COMMAND" }))
         }),
