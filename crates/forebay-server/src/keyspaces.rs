@@ -5,13 +5,13 @@
 //! that one which is idle learns of it too ([`View::moved`]), so that nobody keeps for long what is no longer declared. What is put
 //! in service, and when, is the process' matter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use forebay::Keyspace;
 use tokio::sync::watch;
 
-use crate::configuration::Declaration;
+use crate::configuration::{Declaration, Exists};
 use crate::disks::StoresOf;
 use crate::observe::{DatabaseOf, DiskOf, JournalOf, SourceOf};
 
@@ -24,7 +24,9 @@ pub(crate) struct InService {
     /// What the stores of these keyspaces lie on, for backups.
     stores: BTreeMap<u32, StoresOf>,
     /// How they are declared.
-    pub(crate) declarations: BTreeMap<u32, Declaration>,
+    declarations: BTreeMap<u32, Declaration>,
+    /// Those of their namespaces in which who asks whether something exists has it loaded.
+    loading_exists: BTreeMap<u32, BTreeSet<String>>,
     /// What lies beneath them, to be looked at.
     pub(crate) databases: Vec<DatabaseOf>,
     pub(crate) disks: Vec<DiskOf>,
@@ -64,6 +66,22 @@ impl InService {
     /// All of them with their numbers, in the order of these.
     pub(crate) fn all(&self) -> impl DoubleEndedIterator<Item = (u32, &Arc<Keyspace>)> {
         self.by_number.iter().map(|(number, keyspace)| (*number, keyspace))
+    }
+
+    /// The same with their declarations.
+    pub(crate) fn declared(self, declarations: BTreeMap<u32, Declaration>) -> Self {
+        let loading = |(number, declared): (&u32, &Declaration)| {
+            let loading = declared.namespaces.iter().filter(|(_, one)| one.exists == Exists::Load);
+            let names: BTreeSet<String> = loading.map(|(name, _)| name.clone()).collect();
+            (!names.is_empty()).then_some((*number, names))
+        };
+        let loading_exists = declarations.iter().filter_map(loading).collect();
+        Self { declarations, loading_exists, ..self }
+    }
+
+    /// Whether who asks whether something exists in this namespace of the keyspace of this number has it loaded.
+    pub(crate) fn loads_exists(&self, number: u32, namespace: &str) -> bool {
+        self.loading_exists.get(&number).is_some_and(|names| names.contains(namespace))
     }
 
     /// How the keyspace of this number is declared.

@@ -10,8 +10,8 @@ use forebay_stores::database::Dialect;
 use forebay_stores::source::sql;
 
 use super::checked::{
-    Breaker, Budget, Database, DatabaseKind, DatabaseUrl, Declaration, Durability, EvictionPolicy, Kind,
-    Mode, Namespace, RowShape, Sink, SourceKind, SqlSource, Ttl, Writes,
+    Breaker, Budget, Database, DatabaseKind, DatabaseUrl, Declaration, Durability, EvictionPolicy, Exists,
+    Kind, Mode, Namespace, RowShape, Sink, SourceKind, SqlSource, Ttl, Writes,
 };
 use super::raw::Table;
 use super::served;
@@ -421,6 +421,9 @@ impl Explained<'_> {
             (Mode::Cache, None) => "drops the value".into(),
         };
         page.line("DEL", &del);
+        if namespace.exists == Exists::Load {
+            page.line("EXISTS", "and HEXISTS load what is not held");
+        }
     }
 
     fn sink(&self) -> &'static str {

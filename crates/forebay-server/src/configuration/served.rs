@@ -34,7 +34,6 @@ const UNSERVED: &[Unserved] = &[
     Unserved { path: "namespace.*.kind", values: Values::SourcelessBut("blob") },
     Unserved { path: "namespace.*.aliases", values: Values::All },
     Unserved { path: "namespace.*.memory.max_age", values: Values::All },
-    Unserved { path: "namespace.*.exists", values: Values::All },
 ];
 
 #[derive(Debug, thiserror::Error)]

@@ -162,7 +162,11 @@ impl Process {
 /// What front ends find of `assembled`.
 pub(super) fn in_service(deployment: &Deployment, assembled: &[Assembled], disks: &Disks) -> InService {
     let numbered = |one: &Assembled| (u32::from(one.declared.db), Arc::clone(&one.keyspace));
-    let mut served = InService::new(assembled.iter().map(numbered).collect(), disks.of_stores(deployment));
+    let declared =
+        |one: &Assembled| Some((u32::from(one.declared.db), deployment.declaration_in(&one.declared)?));
+    let keyspaces = assembled.iter().map(numbered).collect();
+    let mut served = InService::new(keyspaces, disks.of_stores(deployment))
+        .declared(assembled.iter().filter_map(declared).collect());
     let databases = assembled.iter().flat_map(|one| {
         one.databases.iter().map(|(name, database)| DatabaseOf {
             keyspace: one.declared.name.as_str().into(),
@@ -171,9 +175,6 @@ pub(super) fn in_service(deployment: &Deployment, assembled: &[Assembled], disks
         })
     });
     served.databases = databases.collect();
-    let explained =
-        |one: &Assembled| Some((u32::from(one.declared.db), deployment.declaration_in(&one.declared)?));
-    served.declarations = assembled.iter().filter_map(explained).collect();
     let sources = assembled.iter().flat_map(|one| {
         one.failing.iter().map(|(namespace, failing)| SourceOf {
             keyspace: one.declared.name.as_str().into(),

@@ -1,7 +1,7 @@
 //! From a command to the values of its keys, and back.
 //!
 //! What a command needs of its keys is in its row of the table. Who only asks whether something is there is told what is held, and
-//! loads nothing. Who reads is given values, through the source where they miss. Who changes has its turn with the keys of a store
+//! loads nothing, unless the namespace says `exists = "load"`. Who reads is given values, through the source where they miss. Who changes has its turn with the keys of a store
 //! (or of memory that no source stands behind), is run on what is there, and what it leaves is committed, that of one namespace as
 //! one (`begun.rs` says what holds for several). Where a source or a sink has the truth, writes go where their namespace says:
 //! `cached.rs`.
@@ -179,8 +179,12 @@ async fn inspect(
     session: &Session,
     answer: &mut Answer<'_>,
 ) -> Result<(), Failed> {
+    let loads = |namespace: &Namespace<Blob>| session.served.now().loads_exists(session.db, namespace.name());
     if let Data::Hash(HashCommand::Exists { key, field }) = data {
         let cell = match keyspace.find(key) {
+            Some(namespace) if loads(namespace) => {
+                Cell::new(fields_read(key, &[field], namespace, session).await?, None)
+            }
             Some(namespace) => Cell::new(field_held(key, field, namespace, session).await?, None),
             None => Cell::default(),
         };
@@ -191,6 +195,11 @@ async fn inspect(
         let Some(namespace) = keyspace.find(key) else { continue };
         let cell = match wants_content(data) {
             true => held(key, namespace).await?,
+            false if matches!(data, Data::Key(KeyCommand::Exists { .. })) && loads(namespace) => {
+                let Read { value, outcome } = namespace.read(key).await?;
+                session.saw(key, &outcome);
+                Cell::new(value, ending(Some(outcome.fresh_for)))
+            }
             false => {
                 let seen = namespace.inspect(key).await?;
                 let (kind, left) = seen.map(|seen| (seen.kind, seen.left)).unzip();

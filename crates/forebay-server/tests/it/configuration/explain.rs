@@ -196,11 +196,12 @@ fn a_namespace_that_says_everything() {
 
           SET           goes to the HTTP sink first, then here
           DEL           deletes from the HTTP sink, then here
+          EXISTS        and HEXISTS load what is not held
           memory        256 MiB of its own (25 % of all); evicts by least frequently used first
           warmed        at the start, in the background: 2 listed keys and the 5 keys most read in the last run
 
-          not served    `exists`, `memory.max_age`, `feed = true` of the database main: read and checked, but this
-                        version refuses to serve it
+          not served    `memory.max_age`, `feed = true` of the database main: read and checked, but this version
+                        refuses to serve it
     "#]].assert_eq(&explained("full.toml", "price"));
 }
 

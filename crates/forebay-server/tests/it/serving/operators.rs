@@ -57,3 +57,37 @@ async fn a_reload_that_is_asked_for_is_answered_with_what_is_different_then() {
     soon(async { tokio::join!(reloads(), asks) }).await;
     assert!(soon(stage.process.stop()).await);
 }
+
+#[tokio::test]
+async fn who_asks_whether_something_exists_has_it_loaded_where_that_is_declared() {
+    let namespace = |name: &str, more: &str| {
+        format!(
+            "[namespace.{name}]\nkind = 'hash'\nkey = '{name}:{{code}}'\nfield = '{{price:integer}}'\nttl = '60s'\n{more}\
+             source.sql = {{ database = 'main', query = 'select code, price from items where code in {{keys}}', \
+             fields = 'select code, price from items where (code, price) in {{keys}}' }}\n"
+        )
+    };
+    let stage =
+        Stage::with(&format!("{}{}", namespace("held", ""), namespace("loaded", "exists = 'load'\n"))).await;
+    let mut client = stage.resp().await;
+    for (name, known) in [("held", "0"), ("loaded", "1")] {
+        assert_eq!(client.say(&format!("HEXISTS {name}:a 1")).await, known);
+        assert_eq!(client.say(&format!("HEXISTS {name}:a 2")).await, "0");
+        assert_eq!(client.say(&format!("EXISTS {name}:b {name}:none")).await, known);
+    }
+}
+
+#[tokio::test]
+async fn programs_that_look_after_redis_find_what_they_look_for() {
+    let stage = Stage::new().await;
+    let mut client = stage.resp().await;
+    client.say("GET item:a").await;
+    let memory = client.say("INFO memory").await;
+    let number = |name: &str| -> u64 {
+        let line = memory.lines().find_map(|line| line.strip_prefix(&format!("{name}:"))).unwrap();
+        line.trim().parse().unwrap()
+    };
+    assert!(number("used_memory") > 0 && number("maxmemory") == 256 << 20, "{memory}");
+    assert!(memory.contains("maxmemory_human:256.00M"), "{memory}");
+    assert_eq!(client.say("CONFIG GET tracking-table-max-keys").await, "[tracking-table-max-keys 0]");
+}
