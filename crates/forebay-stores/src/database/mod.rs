@@ -9,6 +9,7 @@ mod connections;
 mod postgres;
 pub(crate) mod replica;
 mod sqlite;
+mod statement;
 pub mod transaction;
 
 use std::borrow::Cow;
