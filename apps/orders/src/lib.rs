@@ -18,6 +18,7 @@ pub fn app() -> App {
         summary: "orders in numbered periods",
         declaration: include_str!("../forebay.toml"),
         migrations: MIGRATIONS,
+        jobs: &[],
         tries: &[],
         start: |_| Box::pin(async { Ok(Running::default()) }),
     }

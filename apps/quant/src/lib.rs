@@ -21,6 +21,7 @@ pub fn app() -> App {
         summary: "market data and a trading back end",
         declaration: include_str!("../forebay.toml"),
         migrations: MIGRATIONS,
+        jobs: &[],
         tries: &[],
         start: |_| Box::pin(async { Ok(Running::default()) }),
     }

@@ -52,6 +52,7 @@ pub fn app() -> App {
         summary: "quotes and indices of the Shanghai and Shenzhen exchanges",
         declaration: include_str!("../forebay.toml"),
         migrations: MIGRATIONS,
+        jobs: &[],
         tries: TRIES,
         start: |setup| Box::pin(start(setup)),
     }

@@ -8,9 +8,13 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay::rt::Tasks;
+use forebay::{Forebay, Keyspace};
 use forebay_stores::database::{Database, Migration};
+
+use crate::stop::Stop;
 
 /// A boxed future that an app hands back.
 pub type AppFuture<T> = Pin<Box<dyn Future<Output = Result<T, AppError>> + Send>>;
@@ -26,6 +30,8 @@ pub struct App {
     pub declaration: &'static str,
     /// Schema changes of its database `main`, applied in order before anything is served.
     pub migrations: &'static [Migration],
+    /// Functions that the jobs of its declaration call: `[job.NAME]` with `run = "…"`.
+    pub jobs: &'static [AppJob],
     /// Commands worth typing once it runs.
     pub tries: &'static [Try],
     /// Fills tables, starts feeders, builds routes; runs after the migrations and before a port opens.
@@ -43,6 +49,75 @@ impl App {
     #[must_use]
     pub fn file(&self) -> String {
         format!("apps/{}/forebay.toml", self.name)
+    }
+}
+
+/// A function of an app that a job calls. When, how often and for how long at most is said in the declaration.
+///
+/// ```
+/// use forebay_server::app::AppJob;
+///
+/// const RECONCILE: AppJob = AppJob {
+///     name: "reconcile",
+///     run: |run| {
+///         Box::pin(async move {
+///             let main = run.databases.get("main").ok_or("it needs a database `main`")?;
+///             let ended = main.carry_out("update periods set state = 'closed' where ends < current_timestamp").await?;
+///             Ok(format!("{ended} periods closed"))
+///         })
+///     },
+/// };
+/// # assert_eq!(RECONCILE.name, "reconcile");
+/// ```
+#[derive(Clone, Copy)]
+pub struct AppJob {
+    /// What `run = "…"` calls it.
+    pub name: &'static str,
+    /// Does the work.
+    pub run: RunJob,
+}
+
+impl std::fmt::Debug for AppJob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AppJob").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Does the work of a job; says in a few words what that was. Where its time is up, or the process ends, it is dropped at an await.
+pub type RunJob = fn(JobRun) -> Pin<Box<dyn Future<Output = Result<String, JobError>> + Send>>;
+
+/// Why a job did not do its work. Any error is one, and so is a text.
+pub type JobError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a run of a job is given: all of it as it is in service when the run begins.
+#[derive(Debug)]
+pub struct JobRun {
+    /// The job's name in the declaration.
+    pub job: String,
+    /// Its keyspace: namespaces to read, warm and invalidate.
+    pub keyspace: Arc<Keyspace>,
+    /// The engine, seen from the keyspace: tags.
+    pub engine: Forebay,
+    /// The keyspace's databases by their declared names. Their [transactions](Database::transaction) invalidate what the keyspace has
+    /// loaded from the rows that they change.
+    pub databases: BTreeMap<String, Database>,
+    /// The table `[app.NAME]` of the declaration, unchecked; empty where none was given.
+    pub settings: toml::Table,
+    /// When it was due, since 1970-01-01 UTC; nothing where somebody began it by hand.
+    pub due: Option<Duration>,
+    pub(crate) stop: Stop,
+}
+
+impl JobRun {
+    /// Whether the process is ending: what goes on is interrupted within ten seconds.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_asked()
+    }
+
+    /// Waits until the process is ending, for work that can end well by then.
+    pub async fn stopping(&self) {
+        self.stop.clone().asked().await;
     }
 }
 

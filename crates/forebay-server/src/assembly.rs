@@ -26,6 +26,7 @@ use crate::app::{App, AppError, Progress, Setup};
 use crate::configuration::{self, Deployment, Mode, Report, Ttl};
 use crate::connect;
 use crate::disks::{Disks, journal_of};
+use crate::jobs;
 use crate::sinks::{self, SinkFault};
 use crate::sources::{self, SourceFault, is_of_key};
 
@@ -151,6 +152,7 @@ pub async fn assemble(
     clock: Clock,
 ) -> Result<Assembly, AssemblyError> {
     is_served(deployment)?;
+    jobs::have_functions(deployment, apps).map_err(AssemblyError::Unfit)?;
     writable(&deployment.server.data)?;
     let mut disks = Disks::default();
     let engine = Forebay::builder().memory_budget_bytes(deployment.memory.budget_bytes).clock(clock.clone());
@@ -213,17 +215,10 @@ impl Assembly {
             let app = app_of(declared, deployment, apps);
             let databases = open_databases(declared, None, app.is_some()).await?;
             if let Some(app) = app {
-                let feeding = |(name, database): (&String, &Database)| {
-                    let fed = same_as(deployment, declared, name);
-                    let feed = |database: Database, (keyspace, name): (&str, &str)| {
-                        database.feeding(&self.engine.keyspace(keyspace), name)
-                    };
-                    (name.clone(), fed.fold(database.clone(), feed))
-                };
                 let setup = Setup {
                     keyspace: declared.name.clone(),
                     data: declared.data.clone(),
-                    databases: databases.iter().map(feeding).collect(),
+                    databases: feeding(deployment, declared, &databases, &self.engine),
                     settings: deployment
                         .apps
                         .get(app.name)
@@ -489,6 +484,23 @@ pub(crate) fn same_as<'d>(
         let same = keyspace.databases.iter().filter(move |(_, other)| Some(other.url.text.expose()) == url);
         same.map(|(name, _)| (keyspace.name.as_str(), name.as_str()))
     })
+}
+
+/// The `databases` of a keyspace, whose transactions invalidate what every keyspace has loaded from the rows that they change.
+pub(crate) fn feeding(
+    deployment: &Deployment,
+    declared: &configuration::Keyspace,
+    databases: &BTreeMap<String, Database>,
+    engine: &Forebay,
+) -> BTreeMap<String, Database> {
+    let feeding = |(name, database): (&String, &Database)| {
+        let fed = same_as(deployment, declared, name);
+        let feed = |database: Database, (keyspace, name): (&str, &str)| {
+            database.feeding(&engine.keyspace(keyspace), name)
+        };
+        (name.clone(), fed.fold(database.clone(), feed))
+    };
+    databases.iter().map(feeding).collect()
 }
 
 /// Whether any namespace has a source, of whose answers copies are kept.

@@ -12,7 +12,9 @@ use forebay_stores::sink::sql::OpenError;
 use forebay_stores::source::sql::SqlError;
 
 use crate::configuration::raw::{Entry, Table};
-use crate::configuration::{self, Declaration, Deployment, Error, Fault, Keyspace, Namespace, Report};
+use crate::configuration::{
+    self, Declaration, Deployment, Error, Fault, Job, Keyspace, Namespace, Report, Work,
+};
 use crate::sinks::{self, SinkFault};
 use crate::sources::{self, SourceFault};
 
@@ -21,7 +23,7 @@ use crate::sources::{self, SourceFault};
 #[error("{subject} of keyspace `{keyspace}`: {told}")]
 struct Unfit {
     keyspace: String,
-    /// The namespace or the database.
+    /// The namespace, the job or the database.
     subject: String,
     told: String,
     mend: &'static str,
@@ -115,7 +117,26 @@ pub(crate) async fn faults(
             errors.push(told(fault));
         }
     }
+    for (name, table) in declaration.raw.tables("job") {
+        let Some(declared) = keyspace.jobs.get(name) else { continue };
+        if let Some((span, told, mend)) = job_fault(table, declared, databases).await {
+            let subject = format!("job `{name}`");
+            let fault = Unfit { keyspace: keyspace.name.clone(), subject, told, mend };
+            errors.push(Error::new(&declaration.source, span, &fault));
+        }
+    }
     errors
+}
+
+async fn job_fault(table: &Table, job: &Job, databases: &BTreeMap<String, Database>) -> Option<Found> {
+    let Work::Sql { database, statement } = &job.work else { return None };
+    // A database that is not there has been told.
+    let error = databases.get(database)?.takes(statement.expose()).await.err()?;
+    let message = match &error {
+        DatabaseError::Driver(cause) => cause.as_database_error().map(|told| told.message()),
+        _ => None,
+    };
+    Some(refused(table.table("sql")?.get("statement")?, message, error.to_string()))
 }
 
 /// A place, what is wrong there, and the mend.

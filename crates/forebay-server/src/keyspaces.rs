@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::configuration::{Declaration, Exists};
 use crate::disks::StoresOf;
+use crate::jobs::JobOf;
 use crate::observe::{DatabaseOf, DiskOf, JournalOf, SourceOf};
 
 /// The keyspaces of one checked declaration, ready to be read.
@@ -32,6 +33,8 @@ pub(crate) struct InService {
     pub(crate) disks: Vec<DiskOf>,
     pub(crate) journals: Vec<JournalOf>,
     pub(crate) sources: Vec<SourceOf>,
+    /// What is done by the clock.
+    pub(crate) jobs: Vec<Arc<JobOf>>,
 }
 
 /// The keyspaces in service now. Clones are the same.

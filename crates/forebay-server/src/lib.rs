@@ -15,6 +15,7 @@ pub mod connect;
 mod connections;
 pub mod disks;
 mod http;
+pub mod jobs;
 mod keys;
 mod keyspaces;
 pub mod observe;
@@ -28,7 +29,7 @@ pub mod sources;
 mod stop;
 #[cfg(test)]
 mod tests;
-mod time;
+pub mod time;
 pub mod tls;
 mod waiting_writes;
 mod warming;

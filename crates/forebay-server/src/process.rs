@@ -23,10 +23,12 @@ use crate::configuration::Deployment;
 use crate::connections::Places;
 use crate::disks::Disks;
 use crate::http::bodies::{self, Budget};
+use crate::jobs::{self, Jobs};
 use crate::keyspaces::Keyspaces;
 use crate::observe::{self, Observed};
 use crate::reloads::{AskedReloads, Reloads};
 use crate::stop::{self, Stop, StopSender};
+use crate::time::WallClock;
 use crate::tls::{Certificate, Tls, TlsError};
 use crate::warming::Warmer;
 use crate::{http, resp, waiting_writes};
@@ -93,6 +95,7 @@ pub struct Process {
     stop: StopSender,
     listeners: Tasks,
     warmer: Warmer,
+    jobs: Jobs,
     engine: Forebay,
     disks: Disks,
     apps: Vec<App>,
@@ -110,10 +113,10 @@ pub async fn start(
     apps: &[App],
     progress: Arc<dyn Progress>,
 ) -> Result<Process, StartError> {
-    start_by(deployment, apps, progress, Clock::system()).await
+    start_by(deployment, apps, progress, Clock::system(), WallClock::system()).await
 }
 
-/// Like [`start`], with TTLs, time-outs and pauses measured by `clock`.
+/// Like [`start`], with TTLs, time-outs and pauses measured by `clock`, and the schedules of jobs by `wall`.
 ///
 /// # Errors
 /// As [`start`].
@@ -122,6 +125,7 @@ pub async fn start_by(
     apps: &[App],
     progress: Arc<dyn Progress>,
     clock: Clock,
+    wall: WallClock,
 ) -> Result<Process, StartError> {
     let server = &deployment.server;
     if let (Some(option), true) = (server.exposed().next(), deployment.tokens.is_empty()) {
@@ -153,7 +157,10 @@ pub async fn start_by(
     let addresses = (address(&http, server.http), address(&resp, server.resp));
     let warmer = Warmer::start(engine.clock(), warm_tasks);
     warmer.follow(&assembled);
-    let keyspaces = Keyspaces::new(reload::in_service(deployment, &assembled, &disks));
+    let mut served = reload::in_service(deployment, &assembled, &disks);
+    served.jobs = jobs::of(deployment, &assembled, &engine, apps);
+    let keyspaces = Keyspaces::new(served);
+    let jobs = Jobs::new(keyspaces.clone(), engine.clock().clone(), wall, stopped.clone());
     let door = Door::new(&deployment.tokens);
     let reloads = Reloads::default();
     let front = Front {
@@ -163,6 +170,7 @@ pub async fn start_by(
         door: &door,
         tls: tls.as_ref(),
         reloads: reloads.clone(),
+        jobs: &jobs,
     };
     front.serve((http, resp), routes, &listeners, &stopped);
     let (http, resp) = addresses;
@@ -185,6 +193,7 @@ pub async fn start_by(
         stop,
         listeners,
         warmer,
+        jobs,
         engine,
         disks,
         apps,
@@ -201,6 +210,7 @@ struct Front<'s> {
     door: &'s Door,
     tls: Option<&'s Tls>,
     reloads: Reloads,
+    jobs: &'s Jobs,
 }
 
 impl Front<'_> {
@@ -212,21 +222,28 @@ impl Front<'_> {
         listeners: &Tasks,
         stopped: &Stop,
     ) {
-        let Self { deployment, engine, keyspaces, door, tls, reloads } = self;
+        let Self { deployment, engine, keyspaces, door, tls, reloads, jobs } = self;
         let server = &deployment.server;
         let clock = engine.clock().clone();
         listeners.spawn(waiting_writes::look_after(keyspaces.clone(), clock.clone(), stopped.clone()));
+        listeners.spawn(jobs.clone().look_after());
         let places = Places::new(server.connections, server.connections_per_address);
         let service = resp::Service::new(
             door.clone(),
             Arc::clone(&places),
             keyspaces.clone(),
+            jobs.clone(),
             deployment.memory.budget_bytes,
             engine.clone(),
         );
         let service = Arc::new(service.slow_after(server.slow).reloaded_by(reloads));
-        let observed =
-            Observed::new(engine.clone(), Arc::clone(&service), keyspaces.clone(), stopped.clone());
+        let observed = Observed::new(
+            engine.clone(),
+            Arc::clone(&service),
+            keyspaces.clone(),
+            jobs.clone(),
+            stopped.clone(),
+        );
         let observed = Arc::new(observed);
         let counted = observed.http_connections();
         listeners.spawn(observe::watch(Arc::clone(&observed), stopped.clone()));
@@ -255,15 +272,16 @@ impl Process {
         self.reloads.listen()
     }
 
-    /// Stops accepting, waits for requests under way, at most ten seconds, writes down which keys were read most, closes the disks,
+    /// Stops accepting, waits for requests and jobs under way, at most ten seconds, writes down which keys were read most, closes the disks,
     /// and ends; whether all were answered.
     pub async fn stop(self) -> bool {
-        let Self { stop, listeners, warmer, engine, disks, app_tasks, assembled, keyspaces, .. } = self;
+        let Self { stop, listeners, warmer, jobs, engine, disks, app_tasks, assembled, keyspaces, .. } = self;
         stop.stop();
         let drained = Clock::system().timeout(DRAIN, listeners.idle()).await.is_ok();
         drop(listeners);
+        jobs.interrupt().await;
         warmer.remember().await;
-        drop((warmer, app_tasks, assembled, keyspaces));
+        drop((warmer, jobs, app_tasks, assembled, keyspaces));
         if !disks.is_empty() {
             // Writes whose clients have gone away get a moment too, before their disk is closed.
             let _ = Clock::system().timeout(LAST_WRITES, engine.idle()).await;

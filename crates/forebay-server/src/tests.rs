@@ -18,7 +18,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt as _;
 
 use crate::access::{self, Digest, Door, Right, Token};
+use crate::jobs::Jobs;
 use crate::keyspaces::{InService, Keyspaces};
+use crate::time::WallClock;
 use crate::{http, resp, stop};
 
 /// Two instances; clients speak to the first.
@@ -60,10 +62,11 @@ impl Pair {
         let keyspaces = Keyspaces::new(served);
         let door = Door::new(&BTreeMap::new());
         let places = crate::connections::Places::new(100, 100);
-        let service = resp::Service::new(door.clone(), places, keyspaces.clone(), 0, first.0.clone());
+        let (stop, stopped) = stop::channel();
+        let jobs = Jobs::new(keyspaces.clone(), clock.clone(), WallClock::system(), stopped.clone());
+        let service = resp::Service::new(door.clone(), places, keyspaces.clone(), jobs, 0, first.0.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stop, stopped) = stop::channel();
         let tasks = Tasks::current().unwrap();
         tasks.spawn(resp::serve(listener, None, Arc::new(service), stopped));
         let router = access::http::guard(http::router(keyspaces, first.0.clone()), door.clone());

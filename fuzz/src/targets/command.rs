@@ -90,6 +90,7 @@ pub(super) const TARGET: Target = Target {
         b"FB.WHY",
         b"FB.BACKUP",
         b"FB.DEADLETTERS",
+        b"FB.JOBS",
         b"NX",
         b"XX",
         b"GT",

@@ -25,10 +25,10 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
     ("feed", &["crates/forebay-stores/src/feed"]),
     ("gateway", &["crates/forebay-server/src/gateway"]),
     ("http", &["crates/forebay-server/src/http", "crates/forebay-server/src/http.rs"]),
+    ("jobs", &["crates/forebay-server/src/jobs"]),
     ("kv", &["crates/forebay-server/src/kv", "crates/forebay-wire/src/kv"]),
     ("resp", &["crates/forebay-server/src/resp", "crates/forebay-server/src/resp.rs"]),
     ("rooms", &["crates/forebay-server/src/rooms"]),
-    ("scheduler", &["crates/forebay-server/src/scheduler"]),
 ];
 
 /// Second words of metrics that are not features: what the process is made of.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::checked::{
-    Budget, COMMON_BYTES_MIN, Database, Declaration, Memory, Namespace, OWN_BYTES_MIN, Server, Shared,
+    Budget, COMMON_BYTES_MIN, Database, Declaration, Job, Memory, Namespace, OWN_BYTES_MIN, Server, Shared,
 };
 use super::fault::{DatabaseFault, MemoryFault};
 use super::raw::Settings;
@@ -51,6 +51,8 @@ pub struct Keyspace {
     pub databases: BTreeMap<String, Database>,
     /// Its namespaces by name, the same in production and environments.
     pub namespaces: Arc<BTreeMap<String, Namespace>>,
+    /// Its jobs by name, the same in production and environments.
+    pub jobs: Arc<BTreeMap<String, Job>>,
 }
 
 impl Deployment {
@@ -212,6 +214,7 @@ fn apps(declarations: &[Declaration], errors: &mut Vec<Error>) -> BTreeMap<Strin
 
 fn keyspaces(declaration: &Declaration, server: &Server) -> Vec<Keyspace> {
     let namespaces = Arc::new(declaration.namespaces.clone());
+    let jobs = Arc::new(declaration.jobs.clone());
     let production = Keyspace {
         name: declaration.keyspace.clone(),
         db: declaration.db,
@@ -219,6 +222,7 @@ fn keyspaces(declaration: &Declaration, server: &Server) -> Vec<Keyspace> {
         data: server.data.clone(),
         databases: declaration.databases.clone(),
         namespaces: Arc::clone(&namespaces),
+        jobs: Arc::clone(&jobs),
     };
     let environments = declaration.environments.iter().map(|(name, environment)| Keyspace {
         name: environment.keyspace.clone(),
@@ -227,6 +231,7 @@ fn keyspaces(declaration: &Declaration, server: &Server) -> Vec<Keyspace> {
         data: server.data.join("environments").join(name),
         databases: environment.databases.clone(),
         namespaces: Arc::clone(&namespaces),
+        jobs: Arc::clone(&jobs),
     });
     std::iter::once(production).chain(environments).collect()
 }

@@ -11,7 +11,7 @@
 mod checked;
 mod deployment;
 mod explain;
-mod fault;
+pub(crate) mod fault;
 mod options;
 mod query;
 pub(crate) mod raw;
@@ -24,9 +24,9 @@ pub(crate) mod units;
 
 pub use checked::{
     Breaker, Budget, DEFAULT_STORE, Database, DatabaseKind, DatabaseUrl, Declaration, DeclaredEnvironment,
-    Durability, EvictionPolicy, Exists, FLUSH_INTERVAL, HttpSink, HttpSource, Kind, Loader, Memory, Mode,
-    Namespace, NamespaceMemory, Pool, RowShape, Server, Shared, Sink, Source, SourceKind, SqlSink, SqlSource,
-    Tls, Ttl, Warm, Writes,
+    Dropped, Durability, EvictionPolicy, Exists, FLUSH_INTERVAL, HttpSink, HttpSource, Job, Kind, Loader,
+    Memory, Missed, Mode, Namespace, NamespaceMemory, Pool, RowShape, Server, Shared, Sink, Source,
+    SourceKind, SqlSink, SqlSource, Tls, Ttl, Warm, Work, Writes,
 };
 pub use deployment::{Deployment, Keyspace};
 pub use explain::{Explanation, Said, explain, explanation};

@@ -236,9 +236,10 @@ impl Reader<'_> {
                 let value = read.filter(|value| (min..=max).contains(&value));
                 self.in_range(name, raw, value, min, max).map(Value::Integer)
             }
-            (Kind::Table(section) | Kind::DurationOr(section, _), DeValue::Table(table)) => {
-                Some(Value::Table(self.table(table, section, key.clone(), &joined(path, name))))
-            }
+            (
+                Kind::Table(section) | Kind::NameOr(section) | Kind::DurationOr(section, _),
+                DeValue::Table(table),
+            ) => Some(Value::Table(self.table(table, section, key.clone(), &joined(path, name)))),
             (Kind::Map(of, kind), DeValue::Table(table)) => {
                 Some(Value::Map(self.map(&joined(path, name), of, kind, table)))
             }
@@ -281,11 +282,11 @@ impl Reader<'_> {
         let number = text.expose();
         let unit = |value: Result<Value, units::UnitFault>| value;
         let value = match kind {
-            Kind::Text(_) if number.trim().is_empty() => {
+            Kind::Text(_) | Kind::NameOr(_) if number.trim().is_empty() => {
                 self.findings.add(raw.span(), ValueFault::EmptyText { name: name.into() });
                 return None;
             }
-            Kind::Text(_) | Kind::Durability => return Some(Value::Text(text)),
+            Kind::Text(_) | Kind::NameOr(_) | Kind::Durability => return Some(Value::Text(text)),
             Kind::Choice(choices) => {
                 let choice = choices.iter().find(|choice| **choice == number).copied();
                 if choice.is_none() {
@@ -356,6 +357,7 @@ impl Reader<'_> {
             return Some(Text::plain(text));
         }
         let fault = match kind {
+            Kind::NameOr(_) => Some(ValueFault::SecretInName { what: "name" }),
             Kind::Text(what) if !what.may_hold_secrets() => {
                 let what = if *what == TextKind::Pattern { "pattern" } else { "name" };
                 Some(ValueFault::SecretInName { what })
@@ -471,6 +473,7 @@ impl Kind {
                 | Self::Choice(_)
                 | Self::Text(_)
                 | Self::Durability
+                | Self::NameOr(_)
                 | Self::DurationOr(..)
         )
     }
@@ -516,6 +519,7 @@ fn wanted(kind: &Kind) -> String {
         Kind::Percent => "a share".into(),
         Kind::Text(_) => "a string".into(),
         Kind::Texts(_) => "a list of strings".into(),
+        Kind::NameOr(_) => "a string or a table".into(),
         Kind::DurationOr(..) => "a duration or a table".into(),
         Kind::Table(_) | Kind::Map(..) | Kind::Warm | Kind::Free => "a table".into(),
         Kind::Flag | Kind::Choice(_) | Kind::Durability => kind.name(),
@@ -545,7 +549,7 @@ fn type_mend(name: &str, kind: &Kind, raw: &DeValue<'_>) -> String {
         (Kind::Flag, _) => format!("write `{name} = true` or `{name} = false`, without quotes"),
         (Kind::Text(_), Some(number)) => quoted(&number),
         (Kind::Choice(choices), _) => quoted(choices.first().unwrap_or(&"")),
-        (Kind::Text(_), _) => "put it in quotes".into(),
+        (Kind::Text(_) | Kind::NameOr(_), _) => "put it in quotes".into(),
         (Kind::Texts(_), _) => format!("write a list: `{name} = [\"…\"]`"),
         (Kind::Durability, _) => quoted("interval 1s"),
         (Kind::Map(..) | Kind::Table(_) | Kind::Warm | Kind::Free, _) => {

@@ -36,6 +36,8 @@ served.
 | name | letters, digits, `_`, `-` and `.`, beginning with a letter, a digit or `_` |
 | pattern | text with parameters in braces: `stock:{{code}}`, `order:{{id:integer}}`; types are `text`, `integer` and `uuid` |
 | SQL | one `select`; `{{keys}}` stands after `in` and is bound as a list |
+| cron pattern | `\"0 30 9 * * mon-fri\"`: second, minute, hour, day of the month, month, day of the week; the seconds may be left out |
+| time zone | its IANA name: `\"Asia/Shanghai\"`, `\"UTC\"` |
 | address | `\"127.0.0.1:8080\"`, `\"[::1]:8080\"`, `\"localhost:8080\"` |
 
 ## Secrets

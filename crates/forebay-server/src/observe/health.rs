@@ -35,6 +35,7 @@ pub(super) enum What {
     MemorySuspect,
     WritesWaiting,
     DeadLetters,
+    JobFailing,
     JournalRefusing,
     JournalFailed,
     CopiesFailed,
@@ -51,6 +52,7 @@ impl What {
             Self::MemorySuspect => "memory_suspect",
             Self::WritesWaiting => "writes_waiting",
             Self::DeadLetters => "dead_letters",
+            Self::JobFailing => "job_failing",
             Self::JournalRefusing => "journal_refusing",
             Self::JournalFailed => "journal_failed",
             Self::CopiesFailed => "copies_failed",
@@ -59,12 +61,13 @@ impl What {
     }
 }
 
-/// What it is of: the keyspace, and its namespace or its database.
+/// What it is of: the keyspace, and its namespace, its database or its job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Of {
     keyspace: Option<Arc<str>>,
     namespace: Option<Arc<str>>,
     database: Option<Arc<str>>,
+    job: Option<Arc<str>>,
 }
 
 /// One thing that is not as it should be.
@@ -102,6 +105,15 @@ impl Health {
         }
         if let Some(since) = observed.engine.suspect_since() {
             troubles.push(Trouble { what: What::MemorySuspect, of: Of::default(), since });
+        }
+        for told in observed.jobs.told() {
+            if let Some(since) = told.failing_since {
+                troubles.push(Trouble {
+                    what: What::JobFailing,
+                    of: Of::job(told.keyspace, told.job),
+                    since,
+                });
+            }
         }
         let served = observed.keyspaces.now();
         for source in &served.sources {
@@ -142,14 +154,15 @@ impl Health {
     fn trouble(&self, trouble: &Trouble) -> serde_json::Value {
         let mut told = serde_json::Map::new();
         told.insert("what".into(), trouble.what.as_str().into());
-        let Of { keyspace, namespace, database } = &trouble.of;
-        for (name, value) in [("keyspace", keyspace), ("namespace", namespace), ("database", database)] {
+        let Of { keyspace, namespace, database, job } = &trouble.of;
+        let of = [("keyspace", keyspace), ("namespace", namespace), ("database", database), ("job", job)];
+        for (name, value) in of {
             if let Some(value) = value {
                 told.insert(name.into(), value.as_ref().into());
             }
         }
         let ago = self.now.since(trouble.since);
-        told.insert("since".into(), when(unix_now().saturating_sub(ago)).into());
+        told.insert("since".into(), rfc3339(unix_now().saturating_sub(ago)).into());
         told.insert("for_s".into(), ago.as_secs().into());
         told.into()
     }
@@ -158,12 +171,16 @@ impl Health {
 impl Of {
     fn database(of: &DatabaseOf) -> Self {
         let (keyspace, database) = (Some(Arc::clone(&of.keyspace)), Some(Arc::clone(&of.name)));
-        Self { keyspace, database, namespace: None }
+        Self { keyspace, database, ..Self::default() }
     }
 
     fn namespace(keyspace: &Arc<str>, namespace: &Arc<str>) -> Self {
         let (keyspace, namespace) = (Some(Arc::clone(keyspace)), Some(Arc::clone(namespace)));
-        Self { keyspace, namespace, database: None }
+        Self { keyspace, namespace, ..Self::default() }
+    }
+
+    fn job(keyspace: Arc<str>, job: Arc<str>) -> Self {
+        Self { keyspace: Some(keyspace), job: Some(job), ..Self::default() }
     }
 }
 
@@ -199,7 +216,7 @@ impl Known {
 }
 
 /// A moment, given as the time since 1970-01-01 UTC, as RFC 3339 has it, in whole seconds.
-fn when(unix: Duration) -> String {
+pub(crate) fn rfc3339(unix: Duration) -> String {
     let seconds = i64::try_from(unix.as_secs()).unwrap_or(i64::MAX);
     Timestamp::from_second(seconds).map(|moment| moment.to_string()).unwrap_or_default()
 }

@@ -22,13 +22,14 @@ use forebay_stores::journal::JournalHealth;
 use forebay_stores::source::episodes::Failing;
 
 use self::health::Known;
-pub(crate) use self::health::watch;
+pub(crate) use self::health::{rfc3339, watch};
 pub use self::metrics::catalogue;
 pub use self::origin::Origin;
 pub(crate) use self::origin::request_id;
 use self::requests::Requests;
 pub(crate) use self::routes::{observe, routes};
 use crate::connections::Counted;
+use crate::jobs::Jobs;
 use crate::keyspaces::Keyspaces;
 use crate::resp;
 use crate::stop::Stop;
@@ -44,6 +45,7 @@ pub(crate) struct Observed {
     /// Since 1970-01-01 UTC.
     started_unix_ms: u64,
     keyspaces: Keyspaces,
+    jobs: Jobs,
     known: Known,
     stop: Stop,
 }
@@ -93,6 +95,7 @@ impl Observed {
         engine: Forebay,
         service: Arc<resp::Service>,
         keyspaces: Keyspaces,
+        jobs: Jobs,
         stop: Stop,
     ) -> Self {
         let started = now().as_millis();
@@ -103,6 +106,7 @@ impl Observed {
             http_connections: Arc::default(),
             started_unix_ms: u64::try_from(started).unwrap_or(u64::MAX),
             keyspaces,
+            jobs,
             known: Known::default(),
             stop,
         }

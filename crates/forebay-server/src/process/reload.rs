@@ -16,11 +16,12 @@ use crate::assembly::{self, Assembled, AssemblyError, Building};
 use crate::configuration::{self, Declaration, Deployment, Error, Fault, Report};
 use crate::connect;
 use crate::disks::Disks;
+use crate::jobs;
 use crate::keyspaces::InService;
 use crate::observe::{DatabaseOf, SourceOf};
 use crate::tls::{Certificate, TlsError};
 
-/// What a reload has put in service, by `KEYSPACE/NAMESPACE`, `database KEYSPACE/NAME`, `keyspace NAME` or `token NAME`.
+/// What a reload has put in service, by `KEYSPACE/NAMESPACE`, `database KEYSPACE/NAME`, `job KEYSPACE/NAME`, `keyspace NAME` or `token NAME`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
     /// What was not served before.
@@ -88,6 +89,7 @@ impl Process {
     /// Whatever keeps all of it from being served: then nothing has changed.
     pub async fn reload(&mut self, deployment: Deployment) -> Result<Reloaded, ReloadError> {
         assembly::is_served(&deployment)?;
+        jobs::have_functions(&deployment, &self.apps).map_err(AssemblyError::Unfit)?;
         let fixed = Fixed { process: self, deployment: &deployment }.faults();
         Report::of(fixed).map_or(Ok(()), |report| Err(ReloadError::NeedsRestart(report)))?;
         let certificate = match &deployment.server.tls {
@@ -142,7 +144,9 @@ impl Process {
     ) -> Reloaded {
         // First, so that no right that was taken away meets what is new.
         self.door.replace(&deployment.tokens);
-        self.keyspaces.swap(in_service(&deployment, &assembled, &self.disks));
+        let mut served = in_service(&deployment, &assembled, &self.disks);
+        served.jobs = jobs::of(&deployment, &assembled, &self.engine, &self.apps);
+        self.keyspaces.swap(served);
         self.warmer.follow(&assembled);
         let mut reloaded = between(&self.assembled, &assembled);
         if self.tls.as_ref().zip(certificate).is_some_and(|(tls, certificate)| tls.replace(certificate)) {
@@ -188,14 +192,22 @@ pub(super) fn in_service(deployment: &Deployment, assembled: &[Assembled], disks
     served
 }
 
-/// `declared` with those of its namespaces alone that are not in service yet as they are declared.
+/// `declared` with those of its namespaces and jobs alone that are not in service yet as they are declared.
 fn news(declared: &configuration::Keyspace, before: Option<&Assembled>) -> configuration::Keyspace {
     let is_served = |namespace: &configuration::Namespace| {
         before.is_some_and(|before| before.serves(declared, namespace))
     };
     let news = declared.namespaces.iter().filter(|(_, namespace)| !is_served(namespace));
     let news = news.map(|(name, namespace)| (name.clone(), namespace.clone())).collect();
-    configuration::Keyspace { namespaces: Arc::new(news), ..declared.clone() }
+    let is_known = |(name, job): &(&String, &configuration::Job)| {
+        before.is_some_and(|before| {
+            let databases = (&before.declared.databases, &declared.databases);
+            before.declared.jobs.get(*name) == Some(job) && databases.0 == databases.1
+        })
+    };
+    let jobs = declared.jobs.iter().filter(|job| !is_known(job));
+    let jobs = Arc::new(jobs.map(|(name, job)| (name.clone(), job.clone())).collect());
+    configuration::Keyspace { namespaces: Arc::new(news), jobs, ..declared.clone() }
 }
 
 /// What is different in `new` from `old`.
@@ -223,6 +235,11 @@ fn between_keyspaces(old: &Assembled, new: &Assembled, reloaded: &mut Reloaded) 
     for name in names {
         let (old, new) = (before.databases.get(name), now.databases.get(name));
         reloaded.note(format!("database {keyspace}/{name}"), old.is_some(), new.is_some(), old == new);
+    }
+    let names: BTreeSet<&String> = before.jobs.keys().chain(now.jobs.keys()).collect();
+    for name in names {
+        let (old, new) = (before.jobs.get(name), now.jobs.get(name));
+        reloaded.note(format!("job {keyspace}/{name}"), old.is_some(), new.is_some(), old == new);
     }
     let names: BTreeSet<&String> = before.namespaces.keys().chain(now.namespaces.keys()).collect();
     for name in names {

@@ -14,6 +14,7 @@ mod execute;
 mod freshness;
 mod inbox;
 mod info;
+mod jobs;
 mod keyspace;
 mod monitor;
 mod operators;
@@ -47,6 +48,7 @@ use self::watch::Watches;
 use crate::access::Door;
 use crate::configuration::Server;
 use crate::connections::{self, Places};
+use crate::jobs::Jobs;
 use crate::keyspaces::Keyspaces;
 use crate::observe::commands::Commands;
 use crate::observe::slow::SlowLog;
@@ -92,6 +94,8 @@ pub(crate) struct Service {
     reloads: Reloads,
     /// What operators have had warmed.
     warmings: AskedWarmings,
+    /// What is done by the clock.
+    jobs: Jobs,
 }
 
 impl Service {
@@ -99,6 +103,7 @@ impl Service {
         door: Door,
         places: Arc<Places>,
         keyspaces: Keyspaces,
+        jobs: Jobs,
         memory_bytes: u64,
         engine: Forebay,
     ) -> Self {
@@ -125,6 +130,7 @@ impl Service {
             slow: SlowLog::new(Server::default().slow),
             reloads: Reloads::default(),
             warmings: AskedWarmings::default(),
+            jobs,
         }
     }
 

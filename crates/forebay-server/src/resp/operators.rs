@@ -12,6 +12,7 @@ use super::Service;
 use super::connection::Replies;
 use super::execute::{no_keyspace, whole};
 use super::freshness::Told as HowItWent;
+use super::jobs;
 use super::refuse::refuse;
 use super::session::Session;
 use crate::configuration;
@@ -36,6 +37,7 @@ pub(super) async fn carry_out(
         OperatorsCommand::Warm(asked) => warm(&asked, service, session, out),
         OperatorsCommand::Backup { to, of } => backup(&to, of.as_deref(), session, out).await,
         OperatorsCommand::DeadLetters(asked) => return dead_letters(asked, session, replies).await,
+        OperatorsCommand::Jobs(asked) => return jobs::carry_out(asked, service, session, replies).await,
     }
     Ok(())
 }

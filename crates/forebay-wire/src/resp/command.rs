@@ -38,7 +38,7 @@ pub use generic::{Expire, ExpireIf, KeyCommand, Moment};
 pub use hash::HashCommand;
 pub use keyspace::{KeyspaceCommand, Scan};
 pub use lcs::{Lcs, LcsAnswer};
-pub use operators::{DeadLetters, OperatorsCommand, WarmCommand};
+pub use operators::{DeadLetters, Jobs, OperatorsCommand, WarmCommand};
 pub use pubsub::PubSubCommand;
 pub use scan::ScanOptions;
 pub use server::{ServerCommand, Slowlog};

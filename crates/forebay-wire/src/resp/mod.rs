@@ -27,9 +27,9 @@ pub use command::{
     AclCommand, Add, AddAnswer, Aggregate, Bound, ClientAttribute, ClientCommand, ClientFilter, ClientKind,
     Combination, CombineOptions, Combined, Command, CommandError, CommandFilter, Comparison, Condition,
     Credentials, Data, DeadLetters, Describe, End, Expire, ExpireIf, Expiry, FreshnessCommand, HashCommand,
-    Hello, KeyCommand, KeyspaceCommand, Lcs, LcsAnswer, Moment, OperatorsCommand, PubSubCommand, Replying,
-    Scan, ScanOptions, Selection, ServerCommand, Set, Slowlog, SortedSetCommand, SortedSetError, Span,
-    StringCommand, Tracking, TransactionCommand, WarmCommand, parse, resolve,
+    Hello, Jobs, KeyCommand, KeyspaceCommand, Lcs, LcsAnswer, Moment, OperatorsCommand, PubSubCommand,
+    Replying, Scan, ScanOptions, Selection, ServerCommand, Set, Slowlog, SortedSetCommand, SortedSetError,
+    Span, StringCommand, Tracking, TransactionCommand, WarmCommand, parse, resolve,
 };
 pub use decode::{Limits, ProtocolError, State, VALUE_BYTES_MAX, decode};
 pub use float::Double;

@@ -130,6 +130,7 @@ static TABLE: &[&CommandSpec] = &[
     &operators::FB_WARM,
     &operators::FB_BACKUP,
     &operators::FB_DEADLETTERS,
+    &operators::FB_JOBS,
     &connection::PING,
     &connection::ECHO,
     &connection::AUTH,

@@ -7,6 +7,7 @@
 mod database;
 mod environment;
 mod http;
+mod job;
 mod keys;
 mod loader;
 mod memory;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 pub use database::{Database, DatabaseKind, DatabaseUrl, Pool};
 pub use environment::DeclaredEnvironment;
 pub use http::HttpSource;
+pub use job::{Dropped, Job, Missed, Work};
 pub use loader::{Breaker, Loader};
 pub use memory::{Budget, EvictionPolicy, NamespaceMemory};
 pub(crate) use memory::{COMMON_BYTES_MIN, OWN_BYTES_MIN};
@@ -58,6 +60,8 @@ pub struct Declaration {
     pub databases: BTreeMap<String, Database>,
     /// Namespaces by name.
     pub namespaces: BTreeMap<String, Namespace>,
+    /// Jobs by name.
+    pub jobs: BTreeMap<String, Job>,
     /// Further keyspaces of the same shape, by name.
     pub environments: BTreeMap<String, DeclaredEnvironment>,
     /// Tokens by name; they are for the whole process.
@@ -110,6 +114,10 @@ fn check(raw: Table, findings: &mut Findings) -> Option<Declaration> {
         .map(|(name, table)| (name.clone(), namespace::namespace(name, table, &context, findings)))
         .collect();
     keys::overlaps(&raw, findings);
+    let jobs: BTreeMap<String, Option<job::Job>> = raw
+        .tables("job")
+        .map(|(name, table)| (name.clone(), job::job(table, &context, &namespaces, findings)))
+        .collect();
     let databases = all(databases);
     let declared = databases.as_ref();
     let environments =
@@ -128,6 +136,7 @@ fn check(raw: Table, findings: &mut Findings) -> Option<Declaration> {
         memory,
         shared: transposed(shared)?,
         namespaces: all(namespaces)?,
+        jobs: all(jobs)?,
         environments,
         tokens: all(tokens)?,
         apps: apps.collect(),

@@ -2,6 +2,7 @@
 //! mend, which says what to write.
 
 mod database;
+mod job;
 mod key;
 mod memory;
 mod policy;
@@ -14,6 +15,7 @@ mod value;
 use forebay::namespace::pattern::PatternError;
 
 pub(crate) use database::DatabaseFault;
+pub(crate) use job::JobFault;
 pub(crate) use key::KeyFault;
 pub(crate) use memory::MemoryFault;
 pub(crate) use policy::PolicyFault;

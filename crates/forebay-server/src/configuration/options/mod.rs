@@ -3,6 +3,7 @@
 //! Reading a declaration, suggesting an option for a misspelt one and writing the reference page all go by this table, so
 //! none of them can know an option that the others do not. What options mean together is decided in `checked`.
 
+mod job;
 mod namespace;
 mod process;
 
@@ -56,6 +57,8 @@ pub(crate) enum Kind {
     Texts(TextKind),
     /// `always`, `none` or `interval DURATION`.
     Durability,
+    /// A name, or a table of the section.
+    NameOr(&'static Section),
     /// A duration, or a table of the section.
     DurationOr(&'static Section, Limits),
     /// A table whose keys are names of the declaration's own, called `NAME` on the page.
@@ -82,13 +85,17 @@ pub(crate) enum TextKind {
     Path,
     Url,
     Query,
+    /// A cron pattern; shown everywhere.
+    Schedule,
+    /// The IANA name of a time zone; shown everywhere.
+    Zone,
     Any,
 }
 
 impl TextKind {
     /// Whether `${…}` may stand in it. What names things is shown wherever they are, so it may not.
     pub(crate) fn may_hold_secrets(self) -> bool {
-        !matches!(self, Self::Name | Self::Pattern)
+        !matches!(self, Self::Name | Self::Pattern | Self::Schedule | Self::Zone)
     }
 
     /// Whether `${file:…}` and `${enc:…}` may stand in it: not where it becomes something that is printed at every start.
@@ -104,6 +111,8 @@ impl TextKind {
             Self::Path => "path",
             Self::Url => "url",
             Self::Query => "SQL",
+            Self::Schedule => "cron pattern",
+            Self::Zone => "time zone",
             Self::Any => "text",
         }
     }
@@ -128,7 +137,7 @@ impl Kind {
     /// The section of a table, or of the tables in a map.
     pub(crate) fn section(&self) -> Option<&'static Section> {
         match self {
-            Self::Table(section) | Self::DurationOr(section, _) => Some(section),
+            Self::Table(section) | Self::NameOr(section) | Self::DurationOr(section, _) => Some(section),
             Self::Map(_, kind) => kind.section(),
             _ => None,
         }
@@ -146,6 +155,7 @@ impl Kind {
             Self::Text(kind) => kind.name().into(),
             Self::Texts(kind) => format!("list of {}s", kind.name()),
             Self::Durability => "`\"always\"`, `\"none\"` or `\"interval DURATION\"`".into(),
+            Self::NameOr(_) => "name, or table".into(),
             Self::DurationOr(..) => "duration, or table".into(),
             Self::Map(key, kind) => match &**kind {
                 Kind::Table(_) => format!("tables by {key}"),

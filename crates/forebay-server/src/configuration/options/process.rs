@@ -1,5 +1,6 @@
 //! Options of a process: where it listens, its memory, its shared tier, its databases, its environments.
 
+use super::job::JOB;
 use super::namespace::NAMESPACE;
 use super::{Kind, Opt, Section, TextKind, between, days, millis};
 
@@ -48,6 +49,12 @@ pub(crate) static ROOT: Section = Section {
             kind: Kind::Map("NAME", &Kind::Table(&NAMESPACE)),
             default: NONE,
             effect: "Named parts of the keyspace, one policy each. Keys of none of them live in a default store.",
+        },
+        Opt {
+            name: "job",
+            kind: Kind::Map("NAME", &Kind::Table(&JOB)),
+            default: NONE,
+            effect: "Work that is done by the clock.",
         },
         Opt {
             name: "environment",

@@ -4,6 +4,7 @@
 //! A name begins with the room whose word it is. Labels are names of the declaration, words of closed sets, commands of the command
 //! table and routes of the code: never a key, a client or a path.
 
+use super::jobs;
 use super::text::Kind::{Counter, Gauge, Histogram};
 use super::text::{Family, Kind, Number, Scale};
 use super::view::{MemoryView, NamespaceView, View};
@@ -27,7 +28,7 @@ pub(super) enum Reading {
     View(fn(&View, &mut Family<'_>)),
 }
 
-const fn metric(
+pub(super) const fn metric(
     name: &'static str,
     kind: Kind,
     labels: &'static [&'static str],
@@ -459,6 +460,10 @@ pub(super) static METRICS: &[Metric] = &[
             each(view, family, |namespace| whole(namespace.pending.dead_letters));
         },
     ),
+    jobs::RUNS,
+    jobs::SECONDS,
+    jobs::RUNNING,
+    jobs::LAST_SUCCESS,
     metric(
         "forebay_database_connections",
         Gauge,

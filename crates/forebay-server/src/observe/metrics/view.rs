@@ -11,6 +11,7 @@ use forebay_stores::disk::DiskStats;
 
 use super::super::Observed;
 use super::super::requests::Operation;
+use crate::jobs::Told;
 
 /// What can be seen of a process.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub(crate) struct View {
     pub(super) is_suspect: bool,
     pub(super) databases: Vec<DatabaseView>,
     pub(super) disks: Vec<DiskView>,
+    pub(super) jobs: Vec<Told>,
     pub(super) commands: Vec<(String, u64)>,
     /// In microseconds, by group.
     pub(super) commands_took: Vec<(&'static str, Distribution)>,
@@ -116,6 +118,7 @@ impl View {
             is_suspect: engine.suspect_since().is_some(),
             databases: served.databases.iter().map(database).collect(),
             disks,
+            jobs: observed.jobs.told(),
             commands: observed.service.asked().counts(),
             commands_took: observed.service.asked().took(),
             connections: observed.service.connections(),

@@ -18,7 +18,9 @@ use super::Seen;
 use super::table::{Place, Table};
 use crate::access::Door;
 use crate::connections::Places;
+use crate::jobs::Jobs;
 use crate::keyspaces::{InService, Keyspaces};
+use crate::time::WallClock;
 use crate::{resp, stop};
 
 /// A served namespace `item`, whose source gives the number that it is at, once it is let.
@@ -56,10 +58,12 @@ impl Served {
         keyspace.add(item).unwrap();
         let (door, places) = (Door::new(&BTreeMap::new()), Places::new(100, 100));
         let served = InService::new(BTreeMap::from([(0, Arc::new(keyspace))]), BTreeMap::new());
-        let service = resp::Service::new(door, places, Keyspaces::new(served), 0, engine);
+        let (stop, stopped) = stop::channel();
+        let keyspaces = Keyspaces::new(served);
+        let jobs = Jobs::new(keyspaces.clone(), clock.clone(), WallClock::system(), stopped.clone());
+        let service = resp::Service::new(door, places, keyspaces, jobs, 0, engine);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (stop, stopped) = stop::channel();
         let tasks = Tasks::current().unwrap();
         tasks.spawn(resp::serve(listener, None, Arc::new(service), stopped));
         Self { clock, row, arrived, let_go, address, stop, _tasks: tasks }

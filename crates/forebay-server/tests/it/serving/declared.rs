@@ -45,6 +45,7 @@ impl Declared {
             summary: "",
             declaration: "",
             migrations: &[],
+            jobs: &[],
             tries: &[],
             start: |setup| {
                 Box::pin(async move {

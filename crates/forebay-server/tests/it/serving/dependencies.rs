@@ -42,6 +42,7 @@ async fn a_transaction_of_the_app_invalidates_what_its_rows_feed() {
         summary: "",
         declaration: "",
         migrations: &[],
+        jobs: &[],
         tries: &[],
         start: |setup| {
             *HANDED.lock().unwrap_or_else(PoisonError::into_inner) = setup.databases.get("main").cloned();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use forebay::rt::Clock;
 use forebay_server::app::{App, Running};
 use forebay_server::process::{self, Process};
+use forebay_server::time::WallClock;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -27,7 +28,8 @@ impl Timed {
         let text = declaration(folder.path(), "127.0.0.1:0", "127.0.0.1:0", &rest);
         let clock = Clock::simulated();
         let deployment = deployment("t", &text);
-        let started = process::start_by(&deployment, &[], Arc::new(Unseen), clock.clone());
+        let started =
+            process::start_by(&deployment, &[], Arc::new(Unseen), clock.clone(), WallClock::system());
         Self { process: soon(started).await.unwrap(), clock, _folder: folder }
     }
 
@@ -188,6 +190,7 @@ async fn a_panic_costs_its_request() {
         summary: "",
         declaration: "",
         migrations: &[],
+        jobs: &[],
         tries: &[],
         start: |_| {
             Box::pin(async {

@@ -8,6 +8,7 @@ mod copies;
 mod declared;
 mod dependencies;
 mod http;
+mod jobs;
 mod listeners;
 mod observe;
 mod operators;

@@ -32,7 +32,7 @@ async fn failure(http: &str, resp: &str, rest: &str) -> StartError {
 
 /// An app called `name` whose `start` is told below.
 fn app(name: &'static str, start: fn(Setup) -> forebay_server::app::AppFuture<Running>) -> App {
-    App { name, summary: "", declaration: "", migrations: &[], tries: &[], start }
+    App { name, summary: "", declaration: "", migrations: &[], jobs: &[], tries: &[], start }
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Forebay's own commands for operators: FB.STATS, FB.EXPLAIN, FB.RELOAD, FB.WARM, FB.BACKUP, FB.DEADLETTERS.
+//! Forebay's own commands for operators: FB.STATS, FB.EXPLAIN, FB.RELOAD, FB.WARM, FB.BACKUP, FB.DEADLETTERS, FB.JOBS.
 
 use bytes::Bytes;
 
@@ -31,6 +31,8 @@ pub enum OperatorsCommand {
     },
     /// `FB.DEADLETTERS …`: about writes that could not be applied.
     DeadLetters(DeadLetters),
+    /// `FB.JOBS …`: about work that is done by the clock.
+    Jobs(Jobs),
 }
 
 /// `FB.WARM` and its sub-command.
@@ -79,6 +81,27 @@ pub enum DeadLetters {
         ids: Vec<Bytes>,
     },
     /// What `FB.DEADLETTERS` can do; [`describe::help`](super::describe::help) answers it.
+    Help,
+}
+
+/// `FB.JOBS` and its sub-command. Names are as clients wrote them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Jobs {
+    /// Which there are, and how they stand.
+    List,
+    /// Begins a run.
+    Run {
+        /// The job's name.
+        name: Bytes,
+    },
+    /// The last runs.
+    History {
+        /// The job's name.
+        name: Bytes,
+        /// The most runs that are told; ten if `None`.
+        count: Option<u64>,
+    },
+    /// What `FB.JOBS` can do; [`describe::help`](super::describe::help) answers it.
     Help,
 }
 
@@ -230,4 +253,64 @@ fn at_most_one(call: &Call<'_>, at: usize) -> Result<Option<Bytes>, CommandError
         return Ok(None);
     }
     if call.len() == at + 1 { call.bytes(at).map(Some) } else { Err(call.wrong_arity()) }
+}
+
+pub(in crate::resp) static FB_JOBS: CommandSpec =
+    CommandSpec::row(Group::Server, "FB.JOBS", -2, Access::Operate, |call| Err(call.wrong_arity()))
+        .since("0.1.0")
+        .does("Holds the commands about work that is done by the clock")
+        .costs("Depends on the sub-command")
+        .holds(&[
+            of_jobs("FB.JOBS|LIST", 2, "", "Lists the jobs of the keyspace, and how they stand", |_| {
+                jobs_asked(Jobs::List)
+            })
+            .costs("O(N) for N jobs of the keyspace"),
+            of_jobs(
+                "FB.JOBS|RUN",
+                3,
+                "name",
+                "Begins a run now, unless one is under way; answers how it ended, or after five seconds that it began",
+                |call| jobs_asked(Jobs::Run { name: call.bytes(2)? }),
+            )
+            .costs("What the job does"),
+            of_jobs(
+                "FB.JOBS|HISTORY",
+                -3,
+                "name [count]",
+                "Answers the last runs of a job, the newest first; ten, or as many as are asked for",
+                history,
+            )
+            .costs("O(N) for N runs"),
+            of_jobs("FB.JOBS|HELP", 2, "", "Lists the sub-commands of FB.JOBS", |_| {
+                jobs_asked(Jobs::Help)
+            })
+            .costs("O(1)"),
+        ]);
+
+/// A row for a sub-command of FB.JOBS.
+const fn of_jobs(
+    name: &'static str,
+    arity: i32,
+    arguments: &'static str,
+    summary: &'static str,
+    parse: Parse,
+) -> CommandSpec {
+    CommandSpec::row(Group::Server, name, arity, Access::Operate, parse)
+        .flags(&[Flag::NoScript])
+        .since("0.1.0")
+        .words(arguments)
+        .does(summary)
+}
+
+fn history(call: &Call<'_>) -> Result<Command, CommandError> {
+    let count = match call.len() {
+        3 => None,
+        4 => Some(u64::try_from(call.integer(3)?).map_err(|_| CommandError::Negative)?),
+        _ => return Err(call.wrong_arity()),
+    };
+    jobs_asked(Jobs::History { name: call.bytes(2)?, count })
+}
+
+fn jobs_asked(asked: Jobs) -> Result<Command, CommandError> {
+    Ok(Command::Operators(OperatorsCommand::Jobs(asked)))
 }
