@@ -10,7 +10,9 @@ use crate::connect::{Address, Ca};
 
 mod data;
 
-pub(crate) use data::{Bench, Del, Get, Init, Invalidate, List, Put, Reload, Shell, Stats, Warm, Which, Why};
+pub(crate) use data::{
+    Bench, Del, Get, Init, Invalidate, Jobs, List, Put, Reload, Shell, Stats, Warm, Which, Why,
+};
 
 const AFTER_HELP: &str = "\
 Without a command: serves ./forebay.toml if there is one, else starts the demonstration.
@@ -27,6 +29,7 @@ Examples:
   forebay restore /backups/monday data        bring it back
   forebay get stock:600000                    read a key of the server that runs here
   forebay dead-letters list                   see which writes could not be applied, and why
+  forebay jobs list                           see what is done by the clock, and how it went
 
 Exit codes: 0 done; 1 it cannot be done, and the message says why; 2 the arguments are wrong; 3 there is no such key.";
 
@@ -82,6 +85,9 @@ pub(crate) enum Command {
     /// Look at writes that could not be applied, replay or drop them
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// Look at what a running server does by the clock, and run it now
+    #[command(subcommand)]
+    Jobs(Jobs),
     /// Make keys and encrypt secrets for declarations
     #[command(subcommand)]
     Secret(Secret),

@@ -7,7 +7,7 @@ use forebay_server::app::App;
 use forebay_server::configuration::{
     self, Declaration, Deployment, ProcessEnvironment, Report, Style, served,
 };
-use forebay_server::{connect, tls};
+use forebay_server::{connect, jobs, tls};
 use serde_json::{Value, json};
 
 use crate::arguments::{Check, DEFAULT_FILE, Explain, files_or_default};
@@ -69,6 +69,7 @@ fn checked(asked: &Check) -> Result<Deployment, Unchecked> {
     if !not_served.is_empty() {
         return Err(Unchecked::NotServed(not_served));
     }
+    jobs::have_functions(&deployment, &of_apps).map_err(|report| Failure(report.render(style())))?;
     if asked.connect {
         connected(&deployment)?;
     }

@@ -15,6 +15,7 @@ mod dead_letters;
 mod http;
 mod init;
 mod invalidate;
+mod jobs;
 mod keys;
 mod progress;
 mod reload;
@@ -68,6 +69,7 @@ fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::Backup(backup) => backup::backup(&backup),
         Command::Restore(restore) => backup::restore(&restore),
         Command::DeadLetters(asked) => dead_letters::dead_letters(&asked),
+        Command::Jobs(asked) => return jobs::jobs(&asked),
         Command::Secret(secret) => secret::secret(&secret),
         Command::Token(asked) => token::token(&asked),
         Command::Completions(asked) => completions::completions(&asked),

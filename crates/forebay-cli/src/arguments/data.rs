@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use forebay_server::configuration;
 
 use super::At;
@@ -324,6 +324,67 @@ pub(crate) struct Bench {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) at: At,
+}
+
+const JOBS_LIST_HELP: &str = "\
+Examples:
+  forebay jobs list                        a line each: its schedule, when it is due next, how it went last
+  forebay jobs list --json                 one JSON object a line
+
+Exit codes: 0 told, 1 it could not be asked, 2 wrong arguments.";
+
+const JOBS_RUN_HELP: &str = "\
+Examples:
+  forebay jobs run nightly                 run it now, and print how it ended
+  forebay jobs run nightly --json          {\"outcome\":\"ok\",\"by\":\"hand\",…}
+
+A run that takes longer than five seconds goes on, and \"started\" is printed.
+Exit codes: 0 it is done, or has started; 1 it failed, is running already, or there is none of this name; 2 wrong arguments.";
+
+const JOBS_HISTORY_HELP: &str = "\
+Examples:
+  forebay jobs history nightly             its last ten runs, the newest first
+  forebay jobs history nightly --count 100 --json
+
+Exit codes: 0 told, 1 it could not be asked, 2 wrong arguments.";
+
+/// What is asked about jobs.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Jobs {
+    /// List them, when they are due next and how they went last
+    #[command(after_help = JOBS_LIST_HELP)]
+    List {
+        /// Print one JSON object a line
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Run one now, unless it is running
+    #[command(after_help = JOBS_RUN_HELP)]
+    Run {
+        /// Its name in the declaration
+        name: String,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Tell its last runs: when, how they ended, how long they took
+    #[command(after_help = JOBS_HISTORY_HELP)]
+    History {
+        /// Its name in the declaration
+        name: String,
+        /// Tell so many at most
+        #[arg(long, value_name = "NUMBER", default_value_t = 10)]
+        count: u32,
+        /// Print one JSON object a line
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: At,
+    },
 }
 
 const COMPLETIONS_HELP: &str = "\

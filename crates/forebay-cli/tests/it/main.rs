@@ -18,6 +18,7 @@ mod check;
 mod demo;
 mod docs;
 mod init;
+mod jobs;
 mod kept;
 mod keys;
 mod operators;
