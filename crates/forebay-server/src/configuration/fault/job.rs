@@ -42,7 +42,7 @@ impl JobFault {
                 "write second, minute, hour, day of the month, month, day of the week, like \"0 30 9 * * mon-fri\"; the seconds may be \
                  left out",
             ),
-            Self::Field { field, mend, .. } => advice(format!("not a {field}"), *mend),
+            Self::Field { field, mend, .. } => advice(format!("no {field}"), *mend),
             Self::ShortForm { .. } => {
                 advice("not known", "write @hourly, @daily, @weekly, @monthly or @yearly, or the fields")
             }
@@ -52,8 +52,8 @@ impl JobFault {
                 "nothing to do",
                 "say one: `warm = \"NAMESPACE\"`, `invalidate = \"NAMESPACE\"`, `sql = { database = …, statement = … }`, or `run = …`",
             ),
-            Self::TwoThings { one, .. } => {
-                advice("a second thing", format!("keep one of them, or make a job of its own of `{one}`"))
+            Self::TwoThings { other, .. } => {
+                advice("a second thing", format!("keep one of them, or give `{other}` a job of its own"))
             }
             Self::UnknownNamespace { mend, .. } => advice("not declared", mend),
             Self::NotWarm { name } => advice(
