@@ -7,6 +7,7 @@ use std::iter;
 
 use bytes::{Bytes, BytesMut};
 
+use super::arguments;
 use super::command::{CommandError, CommandFilter, Describe};
 use super::glob;
 use super::reply::{self, Version};
@@ -261,10 +262,15 @@ fn doc(out: &mut BytesMut, version: Version, spec: &CommandSpec) {
         ("complexity", spec.complexity),
     ];
     reply::bulk(out, spec.display_name().as_bytes());
-    reply::map(out, version, texts.len() + usize::from(!spec.subcommands.is_empty()));
+    let more = usize::from(!spec.arguments.is_empty()) + usize::from(!spec.subcommands.is_empty());
+    reply::map(out, version, texts.len() + more);
     for (name, text) in texts {
         reply::bulk(out, name.as_bytes());
         reply::bulk(out, text.as_bytes());
+    }
+    if !spec.arguments.is_empty() {
+        reply::bulk(out, b"arguments");
+        arguments::write(out, version, spec.arguments);
     }
     if !spec.subcommands.is_empty() {
         reply::bulk(out, b"subcommands");

@@ -10,6 +10,7 @@
 //!
 //! Protocol reference: <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
+mod arguments;
 mod command;
 mod decode;
 pub mod describe;

@@ -107,8 +107,12 @@ fn keys_are_told_with_what_is_done_with_each() {
 fn descriptions_have_the_shape_of_redis_7() {
     check(
         "COMMAND DOCS ping nosuch",
-        expect!["[ping [summary Answers PONG, or the message since 1.0.0 group connection complexity O(1)]]"],
-        expect!["{ping:{summary:Answers PONG, or the message since:1.0.0 group:connection complexity:O(1)}}"],
+        expect![
+            "[ping [summary Answers PONG, or the message since 1.0.0 group connection complexity O(1) arguments [[name message type string flags [+optional]]]]]"
+        ],
+        expect![
+            "{ping:{summary:Answers PONG, or the message since:1.0.0 group:connection complexity:O(1) arguments:[{name:message type:string flags:~[+optional]}]}}"
+        ],
     );
     check(
         "COMMAND DOCS function",
@@ -215,7 +219,7 @@ fn help_lists_the_sub_commands() {
         +    Answers what this connection is told of.
         +LIST [TYPE NORMAL | MASTER | REPLICA | PUBSUB] [ID client-id [client-id ...]]
         +    Describes connections, each in one line.
-        +KILL ip:port | [ID client-id | ADDR ip:port | LADDR ip:port | TYPE type | USER username | SKIPME YES | NO ...]
+        +KILL ip:port | [[ID client-id] [ADDR ip:port] [LADDR ip:port] [TYPE type] [USER username] [SKIPME YES | NO]]
         +    Ends connections.
         +PAUSE timeout [WRITE | ALL]
         +    Lets the commands of all connections wait, or those alone that write.

@@ -205,7 +205,7 @@ pub(in crate::resp) static CLIENT: CommandSpec =
                 .does("Describes connections, each in one line"),
             any("CLIENT|KILL", -3, kill)
                 .since("2.4.0")
-                .words("ip:port | [ID client-id | ADDR ip:port | LADDR ip:port | TYPE type | USER username | SKIPME YES | NO ...]")
+                .words("ip:port | [[ID client-id] [ADDR ip:port] [LADDR ip:port] [TYPE type] [USER username] [SKIPME YES | NO]]")
                 .does("Ends connections"),
             any("CLIENT|PAUSE", -3, pause)
                 .since("2.9.50")
