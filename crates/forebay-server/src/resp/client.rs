@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use forebay_wire::resp::{ClientAttribute, ClientCommand, ClientFilter, Hello, Replying, describe, reply};
 
+use super::info::REDIS_VERSION;
 use super::session::{Session, Silence};
 use super::tracking::{self, Asked, Tracked};
 use super::{Service, rights};
@@ -21,12 +22,9 @@ pub(super) fn hello(hello: Hello, service: &Service, session: &mut Session, out:
         session.name = Bytes::copy_from_slice(&name);
     }
     reply::map(out, session.version, 7);
-    for (name, value) in [
-        ("server", "forebay"),
-        ("version", env!("CARGO_PKG_VERSION")),
-        ("mode", "standalone"),
-        ("role", "master"),
-    ] {
+    for (name, value) in
+        [("server", "redis"), ("version", REDIS_VERSION), ("mode", "standalone"), ("role", "master")]
+    {
         reply::bulk(out, name.as_bytes());
         reply::bulk(out, value.as_bytes());
     }

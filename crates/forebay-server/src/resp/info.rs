@@ -6,11 +6,13 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use forebay::Namespace;
+use forebay::tier::memory::MemoryTier;
 
 use super::Service;
 
-/// The Redis whose behaviour is followed: clients ask before they use what came with a version.
-const REDIS_VERSION: &str = "7.0.15";
+/// The Redis that clients are told they speak to: they ask before they use what came with a version, and redis-py keeps copies with
+/// 7.4 and later alone (`docs/decisions/0032-clients-are-told-redis.md`).
+pub(super) const REDIS_VERSION: &str = "7.4.0";
 
 /// The text of `INFO`: the sections asked for, or all.
 pub(super) fn info(service: &Service, asked: &[Bytes]) -> String {
@@ -34,8 +36,10 @@ pub(super) fn info(service: &Service, asked: &[Bytes]) -> String {
         ),
         ("Clients", clients(service)),
         ("Memory", memory(service)),
+        ("Persistence", "loading:0\r\nasync_loading:0\r\n".to_owned()),
         ("Stats", stats(service)),
         ("Replication", "role:master\r\nconnected_slaves:0\r\n".to_owned()),
+        ("Cluster", "cluster_enabled:0\r\n".to_owned()),
         ("Keyspace", keyspaces(service)),
     ];
     for (name, lines) in sections.iter().filter(|(name, _)| wanted(name)) {
@@ -78,6 +82,19 @@ fn clients(service: &Service) -> String {
     format!("connected_clients:{connected}\r\nblocked_clients:0\r\ntracking_clients:{tracking}\r\n")
 }
 
+/// What all memories hold, each counted once however many namespaces share it.
+fn memory(service: &Service) -> String {
+    let served = service.keyspaces.now();
+    let mut memories: Vec<&MemoryTier> = Vec::new();
+    for namespace in served.all().flat_map(|(_, keyspace)| keyspace.namespaces()) {
+        if !memories.iter().any(|counted| std::ptr::eq(*counted, namespace.memory())) {
+            memories.push(namespace.memory());
+        }
+    }
+    let used = memories.iter().fold(0_u64, |sum, memory| sum.saturating_add(memory.weight_bytes()));
+    format!("used_memory:{used}\r\nmaxmemory:{}\r\n", service.memory_bytes)
+}
+
 /// What has been counted since the start.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counted {
@@ -105,8 +122,10 @@ fn stats(service: &Service) -> String {
     let (before, now) = (*service.counted_before.lock(), Counted::now(service));
     let [_, keys, items, prefixes] = service.tracking.counts();
     format!(
-        "total_commands_processed:{}\r\nkeyspace_hits:{}\r\nkeyspace_misses:{}\r\n\
+        "total_connections_received:{}\r\ntotal_commands_processed:{}\r\n\
+         keyspace_hits:{}\r\nkeyspace_misses:{}\r\n\
          tracking_total_keys:{keys}\r\ntracking_total_items:{items}\r\ntracking_total_prefixes:{prefixes}\r\n",
+        service.connections().1,
         now.commands.saturating_sub(before.commands),
         now.hits.saturating_sub(before.hits),
         now.misses.saturating_sub(before.misses),
