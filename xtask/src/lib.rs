@@ -8,6 +8,7 @@
 
 pub mod bench;
 pub mod cargo;
+pub mod clients;
 pub mod crash;
 pub mod deny;
 mod error;

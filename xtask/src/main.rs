@@ -12,7 +12,7 @@ use xtask::needs::{self, For};
 use xtask::process::{Runner, Stop, say};
 use xtask::services::{Folder, NAMES, Services};
 use xtask::test::Extent;
-use xtask::{Error, bench, cargo, crash, deny, fuzz, same, test, tidy, verify};
+use xtask::{Error, bench, cargo, clients, crash, deny, fuzz, same, test, tidy, verify};
 
 /// Longest time for a benchmark or a proof, its build included.
 const LONG: Duration = Duration::from_secs(4 * 60 * 60);
@@ -175,6 +175,11 @@ fn run(chore: Chore) -> Result<(), Error> {
         Chore::Needs { test, bench } => {
             for by in [test.then_some(For::Test), bench.then_some(For::Bench)].into_iter().flatten() {
                 needs::provide(by)?;
+            }
+            if test {
+                for language in clients::ALL {
+                    clients::provide(language)?;
+                }
             }
             say(needs::table());
             Ok(())

@@ -17,8 +17,6 @@ use crate::Error;
 pub enum For {
     /// `cargo xtask test`.
     Test,
-    /// Tests of later features: shown, not asked for.
-    Later,
     /// Benchmarks against peers.
     Bench,
 }
@@ -36,6 +34,8 @@ pub struct Need {
     pub by: For,
     /// The service that the package would start at boot.
     pub service: Option<&'static str>,
+    /// What its programs must be able to run (`-c`) to count as found: another package has them without that.
+    pub able: Option<&'static str>,
 }
 
 /// Everything that is needed.
@@ -52,9 +52,9 @@ pub const NEEDS: &[Need] = &[
     need("gcc", &["cc"], "a library that lets calls to the system fail", For::Test),
     need("curl", &["curl"], "an HTTP client that is not ours", For::Test),
     need("util-linux", &["setpriv", "unshare"], "servers that die with us, disks of a test's own", For::Test),
-    need("nodejs", &["node"], "JavaScript clients", For::Later),
-    need("npm", &["npm"], "JavaScript clients", For::Later),
-    need("python3-venv", &["python3"], "Python clients", For::Later),
+    need("nodejs", &["node"], "JavaScript clients", For::Test),
+    need("npm", &["npm"], "installing JavaScript clients", For::Test),
+    need("python3-venv", &["python3"], "Python clients", For::Test).that_can("import ensurepip, venv"),
     need("nginx-light", &["nginx"], "the peer for HTTP hits", For::Bench).with_service("nginx"),
     need("wrk", &["wrk"], "load for HTTP", For::Bench),
 ];
@@ -65,7 +65,7 @@ const fn need(
     purpose: &'static str,
     by: For,
 ) -> Need {
-    Need { package, programs, purpose, by, service: None }
+    Need { package, programs, purpose, by, service: None, able: None }
 }
 
 /// Folders outside of everybody's `PATH` that Debian puts programs in.
@@ -80,10 +80,21 @@ impl Need {
         Self { service: Some(service), ..self }
     }
 
-    /// The programs that are not found.
+    const fn that_can(self, code: &'static str) -> Self {
+        Self { able: Some(code), ..self }
+    }
+
+    /// The programs that are not found, or cannot do what they are for.
     #[must_use]
     pub fn missing(&self) -> Vec<&'static str> {
-        self.programs.iter().copied().filter(|program| find(program).is_none()).collect()
+        self.programs.iter().copied().filter(|program| self.find(program).is_none()).collect()
+    }
+
+    /// Where a program of it is that can do what it is for.
+    fn find(&self, program: &str) -> Option<PathBuf> {
+        let path = find(program)?;
+        let is_able = |code| crate::cargo::output(Command::new(&path).args(["-c", code]), "").is_ok();
+        self.able.is_none_or(is_able).then_some(path)
     }
 }
 
@@ -127,11 +138,11 @@ pub fn table() -> String {
     for need in NEEDS {
         let by = match need.by {
             For::Test => "test",
-            For::Later => "later tests",
             For::Bench => "bench",
         };
         for program in need.programs {
-            let place = find(program).map_or_else(|| "MISSING".to_owned(), |path| path.display().to_string());
+            let place =
+                need.find(program).map_or_else(|| "MISSING".to_owned(), |path| path.display().to_string());
             lines.push(format!("{program:<14} {by:<12} {:<18} {place}  ({})", need.package, need.purpose));
         }
     }

@@ -16,7 +16,7 @@ pub use tally::Tally;
 use crate::needs::{self, For};
 use crate::process::{Runner, Stop, now, say};
 use crate::services::{self, Folder, Host};
-use crate::{Error, cargo, deny, tidy};
+use crate::{Error, cargo, clients, deny, tidy};
 use checkout::Checkout;
 
 /// Longest time for one step; a build from nothing on two cores takes less than half of it.
@@ -117,6 +117,11 @@ impl Run {
         self.step("services", "see the message", |run| {
             say(format!("offered on {}; started when a test asks", run.host.path().display()));
             Ok(Problems::new())
+        })?;
+        let mend = "the message says what is missing, and how to get it";
+        self.step("clients that are not ours", mend, |_| {
+            let missing = |language| clients::provide(language).err().map(|error| error.to_string());
+            Ok(clients::ALL.into_iter().filter_map(missing).collect())
         })?;
         self.tests("tests", &["--workspace", "--locked"])?;
         if self.root.join(MODEL).exists() {

@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod clients;
 mod deny;
 mod processes;
 mod rules_of_code;
