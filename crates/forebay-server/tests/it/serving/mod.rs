@@ -16,6 +16,7 @@ mod operators;
 mod postgres;
 mod pubsub;
 mod redis;
+mod redis_cli;
 mod reload;
 mod request;
 mod resp;
