@@ -33,6 +33,7 @@ pub(super) async fn execute(
     session.write_waiting(&mut replies.out);
     let mut unsent = Replies::dropped();
     answer(request, service, session, &mut unsent).await?;
+    replies.out.extend_from_slice(&session.aside.split());
     // The command that ends the silence is itself answered.
     if !session.silence.is_kept() {
         replies.out.extend_from_slice(&unsent.out);

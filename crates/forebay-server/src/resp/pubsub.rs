@@ -191,15 +191,18 @@ impl Channels {
 
 /// Carries out a command on channels.
 pub(super) fn carry_out(asked: PubSubCommand, service: &Service, session: &mut Session, out: &mut BytesMut) {
+    // That a subscription begins or ends is told as messages are: whether or not the client wants replies.
+    let mut aside = std::mem::take(&mut session.aside);
+    let told = if session.silence.is_kept() { &mut aside } else { &mut *out };
     let done = match asked {
-        PubSubCommand::Subscribe { channels } => subscribe(To::Channels, &channels, service, session, out),
-        PubSubCommand::PSubscribe { patterns } => subscribe(To::Patterns, &patterns, service, session, out),
+        PubSubCommand::Subscribe { channels } => subscribe(To::Channels, &channels, service, session, told),
+        PubSubCommand::PSubscribe { patterns } => subscribe(To::Patterns, &patterns, service, session, told),
         PubSubCommand::Unsubscribe { channels } => {
-            unsubscribe(To::Channels, channels, service, session, out);
+            unsubscribe(To::Channels, channels, service, session, told);
             Ok(())
         }
         PubSubCommand::PUnsubscribe { patterns } => {
-            unsubscribe(To::Patterns, patterns, service, session, out);
+            unsubscribe(To::Patterns, patterns, service, session, told);
             Ok(())
         }
         PubSubCommand::Publish { channel, message } => {
@@ -225,6 +228,7 @@ pub(super) fn carry_out(asked: PubSubCommand, service: &Service, session: &mut S
             Ok(())
         }
     };
+    session.aside = aside;
     if let Err(refused) = done {
         reply::error(out, &refused.to_string());
     }

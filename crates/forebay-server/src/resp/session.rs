@@ -42,6 +42,8 @@ pub(super) struct Session {
     pub(super) library_version: Bytes,
     /// Which of its commands are not answered.
     pub(super) silence: Silence,
+    /// What is sent of a command that is not answered: that subscriptions have begun or ended.
+    pub(super) aside: BytesMut,
     /// What it is sent without asking.
     pub(super) inbox: Inbox,
     /// The channels whose messages it is sent.
@@ -109,6 +111,7 @@ impl Session {
             library: Bytes::new(),
             library_version: Bytes::new(),
             silence: Silence::default(),
+            aside: BytesMut::new(),
             inbox,
             subscriptions: Subscriptions::new(id, &service.channels),
             tracked: None,

@@ -73,9 +73,9 @@ impl Queue {
         self.waiting.len()
     }
 
-    /// Whether one of them changes values.
+    /// Whether one of them waits while writes are paused.
     fn writes(&self) -> bool {
-        self.waiting.iter().any(|waiting| waiting.spec.flags.contains(&Flag::Write))
+        self.waiting.iter().any(|waiting| has_effect(waiting.spec))
     }
 
     /// Notes that a command was refused.
@@ -139,10 +139,15 @@ pub(super) fn waits(asked: &Result<Command, CommandError>) -> bool {
     }
 }
 
-/// Whether a command changes values, itself or, as EXEC, by what waits for it.
+/// Whether a command waits while writes are paused, itself or, as EXEC, by what waits for it.
 pub(super) fn writes(spec: &CommandSpec, session: &Session) -> bool {
     let waiting = session.queue.as_ref().filter(|_| spec.name == "EXEC");
-    spec.flags.contains(&Flag::Write) || waiting.is_some_and(Queue::writes)
+    has_effect(spec) || waiting.is_some_and(Queue::writes)
+}
+
+/// Whether others see that it was carried out: it changes values or, as Redis counts it, publishes.
+fn has_effect(spec: &CommandSpec) -> bool {
+    spec.flags.contains(&Flag::Write) || spec.name == "PUBLISH"
 }
 
 /// Carries out a command on the connection's transaction.

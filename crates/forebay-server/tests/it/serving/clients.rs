@@ -41,7 +41,13 @@ async fn commands_wait_while_they_are_paused() {
     other.send(&super::request(&["SET", "a", "1"])).await;
     soon(async { while !one.say("CLIENT LIST").await.contains(" cmd=set ") {} }).await;
     assert_eq!(one.say("GET a").await, "nil", "writes wait");
+    let mut publisher = stage.resp().await;
+    publisher.send(&super::request(&["PUBLISH", "news", "one"])).await;
+    soon(async { while !one.say("CLIENT LIST").await.contains(" cmd=publish ") {} }).await;
+    assert_eq!(one.say("SUBSCRIBE news").await, "[subscribe news 1]");
+    assert_eq!(one.say("UNSUBSCRIBE news").await, "[unsubscribe news 0]", "what is published waits");
     assert_eq!(one.say("CLIENT UNPAUSE").await, "OK");
+    assert_eq!(super::shown(&publisher.next().await.unwrap()), "0");
     assert_eq!(super::shown(&other.next().await.unwrap()), "OK");
     assert_eq!(one.say("CLIENT PAUSE 1").await, "OK");
     assert_eq!(soon(other.say("GET a")).await, "1", "a pause ends");
@@ -90,6 +96,38 @@ async fn commands_are_answered_as_asked() {
     client.send(&super::request(&["CLIENT", "REPLY", "OFF"])).await;
     assert_eq!(client.say("RESET").await, "RESET");
     assert_eq!(client.say("GET a").await, "2");
+}
+
+#[tokio::test]
+async fn who_wants_no_replies_is_told_of_subscriptions() {
+    let stage = Stage::with("").await;
+    for version in ["2", "3"] {
+        let mut client = stage.resp().await;
+        client.say(&format!("HELLO {version}")).await;
+        for line in [
+            "CLIENT REPLY OFF",
+            "SUBSCRIBE a b",
+            "PUBLISH a x y",
+            "UNSUBSCRIBE a",
+            "PUNSUBSCRIBE z",
+            "UNSUBSCRIBE",
+        ] {
+            client.send(&super::request(&line.split(' ').collect::<Vec<_>>())).await;
+        }
+        let mut told = Vec::new();
+        for _ in 0..5 {
+            told.push(super::shown(&client.next().await.unwrap()).replace('>', ""));
+        }
+        let wanted = [
+            "[subscribe a 1]",
+            "[subscribe b 2]",
+            "[unsubscribe a 1]",
+            "[punsubscribe z 1]",
+            "[unsubscribe b 0]",
+        ];
+        assert_eq!(told, wanted);
+        assert_eq!(client.say("CLIENT REPLY ON").await, "OK");
+    }
 }
 
 #[tokio::test]

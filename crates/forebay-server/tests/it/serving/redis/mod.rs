@@ -7,6 +7,7 @@
 //!
 //! To add a group: a file with its `GROUP`, and a test of it here. Each group has a database of its own in Redis.
 
+mod channels;
 mod choose;
 mod collections;
 mod keys;
