@@ -71,7 +71,8 @@ async fn answer(
         return Ok(());
     }
     if is_listening_only(session)
-        && !matches!(asked, Ok(Command::PubSub(_) | Command::Ping { .. } | Command::Quit | Command::Reset))
+        && !matches!(&asked, Ok(Command::PubSub(asked)) if pubsub::is_subscription(asked))
+        && !matches!(asked, Ok(Command::Ping { .. } | Command::Quit | Command::Reset))
     {
         let name = spec.display_name();
         let refusal = format!(

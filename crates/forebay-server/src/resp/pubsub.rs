@@ -189,6 +189,17 @@ impl Channels {
     }
 }
 
+/// Whether a command begins or ends subscriptions, which a connection of RESP2 that has some may do beside little else.
+pub(super) fn is_subscription(asked: &PubSubCommand) -> bool {
+    matches!(
+        asked,
+        PubSubCommand::Subscribe { .. }
+            | PubSubCommand::PSubscribe { .. }
+            | PubSubCommand::Unsubscribe { .. }
+            | PubSubCommand::PUnsubscribe { .. }
+    )
+}
+
 /// Carries out a command on channels.
 pub(super) fn carry_out(asked: PubSubCommand, service: &Service, session: &mut Session, out: &mut BytesMut) {
     // That a subscription begins or ends is told as messages are: whether or not the client wants replies.
