@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -63,22 +63,30 @@ pub struct Clock(Face);
 
 #[derive(Clone, Debug)]
 enum Face {
-    /// The last tick that the clock's thread wrote.
-    System(Arc<AtomicU64>),
+    /// The last tick that was written.
+    System(Arc<Shown>),
     /// The system could give no thread: the time is asked for at every look.
     Threadless(Instant),
     Simulated(Arc<Simulated>),
 }
 
 impl Clock {
-    /// The system's monotonic clock, read once a millisecond by a thread that ends with the last clone.
+    /// The system's monotonic clock, the same for the whole process: read once a millisecond by one thread, which ends with the last
+    /// clone.
     #[must_use]
     pub fn system() -> Self {
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shown) = kept.upgrade() {
+            return Self(Face::System(shown));
+        }
         #[expect(clippy::disallowed_methods, reason = "this is the door that the ban points to")]
         let start = Instant::now();
-        let now = Arc::new(AtomicU64::new(0));
-        match tick_every_ms(start, Arc::downgrade(&now)) {
-            Ok(()) => Self(Face::System(now)),
+        let shown = Arc::new(Shown { start, now: AtomicU64::new(0), is_looked_at: AtomicBool::new(false) });
+        match keep(Arc::downgrade(&shown)) {
+            Ok(()) => {
+                *kept = Arc::downgrade(&shown);
+                Self(Face::System(shown))
+            }
             Err(_) => Self(Face::Threadless(start)),
         }
     }
@@ -93,9 +101,21 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Tick {
         match &self.0 {
-            Face::System(now) => Tick(now.load(Ordering::Relaxed)),
-            Face::Threadless(start) => since(*start),
+            Face::System(shown) => Tick(shown.now.load(Ordering::Relaxed)),
+            Face::Threadless(start) => ticks(start.elapsed()),
             Face::Simulated(clock) => Tick(clock.now.load(Ordering::Acquire)),
+        }
+    }
+
+    /// Takes over that the system's clock shows `now`: for whoever asks it anyway, such as a connection before it answers what has come.
+    /// While somebody does so, the clock's own thread asks less often.
+    #[inline]
+    pub fn shows(&self, now: Instant) {
+        if let Face::System(shown) = &self.0 {
+            shown.show(now);
+            if !shown.is_looked_at.load(Ordering::Relaxed) {
+                shown.is_looked_at.store(true, Ordering::Relaxed);
+            }
         }
     }
 
@@ -218,19 +238,74 @@ impl Default for Clock {
     }
 }
 
-/// Starts the thread that writes the time into `now` until nobody else holds it.
-fn tick_every_ms(start: Instant, now: Weak<AtomicU64>) -> std::io::Result<()> {
-    let tick = move || {
-        while let Some(now) = now.upgrade() {
-            now.store(since(start).0, Ordering::Relaxed);
-            drop(now);
-            #[expect(clippy::disallowed_methods, reason = "this is the door that the ban points to")]
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    };
-    std::thread::Builder::new().name("forebay-clock".into()).spawn(tick).map(|_| ())
+/// What the system's clock showed last.
+#[derive(Debug)]
+struct Shown {
+    start: Instant,
+    /// In milliseconds since `start`; it only grows.
+    now: AtomicU64,
+    /// Somebody else than the clock's thread has looked since that did.
+    is_looked_at: AtomicBool,
 }
 
-fn since(start: Instant) -> Tick {
-    Tick(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX))
+impl Shown {
+    fn show(&self, now: Instant) {
+        let now = ticks(now.saturating_duration_since(self.start)).0;
+        if now > self.now.load(Ordering::Relaxed) {
+            self.now.fetch_max(now, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The clock of this process, while somebody has it. Not a lock of the engine's: no schedule of the model checker depends on it.
+#[expect(clippy::disallowed_types, reason = "this is the door that the bans point to")]
+static KEPT: std::sync::Mutex<Weak<Shown>> = std::sync::Mutex::new(Weak::new());
+
+/// How long the clock's thread sleeps between two looks, and how long while others look.
+const TICK: Duration = Duration::from_millis(1);
+const RELIEVED: Duration = Duration::from_millis(5);
+
+/// Starts the thread that keeps the time until nobody else holds it.
+#[expect(clippy::disallowed_methods, reason = "this is the door that the bans point to")]
+fn keep(shown: Weak<Shown>) -> std::io::Result<()> {
+    let keep = move || {
+        while let Some(shown) = shown.upgrade() {
+            shown.show(Instant::now());
+            let is_looked_at = shown.is_looked_at.swap(false, Ordering::Relaxed);
+            drop(shown);
+            std::thread::sleep(if is_looked_at { RELIEVED } else { TICK });
+        }
+    };
+    std::thread::Builder::new().name("forebay-clock".into()).spawn(keep).map(|_| ())
+}
+
+fn ticks(span: Duration) -> Tick {
+    Tick(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+#[cfg(not(feature = "model"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "what the system's clock shows is what is handed on")]
+    fn a_look_that_is_handed_on_moves_it_forward_and_never_back() {
+        let shown =
+            Shown { start: Instant::now(), now: AtomicU64::new(0), is_looked_at: AtomicBool::new(false) };
+        let clock = Clock(Face::System(Arc::new(shown)));
+        let later = Instant::now() + Duration::from_secs(7);
+        clock.shows(later);
+        let then = clock.now();
+        assert!(then >= Tick::from_ms(7_000));
+        clock.shows(Instant::now());
+        assert_eq!(clock.now(), then);
+    }
+
+    #[test]
+    fn a_process_has_one() {
+        let (one, other) = (Clock::system(), Clock::system());
+        let (Face::System(one), Face::System(other)) = (one.0, other.0) else { return };
+        assert!(Arc::ptr_eq(&one, &other));
+    }
 }
