@@ -48,14 +48,19 @@ impl Core {
     }
 
     /// Answers a reader with what is laid over a key, and counts the read.
-    pub(super) fn answer_laid<A>(&self, laid: &Held, answer: impl FnOnce(&Seen<'_>, Freshness) -> A) -> A {
+    pub(super) fn answer_laid<A>(
+        &self,
+        laid: &Held,
+        answer: impl FnOnce(&Seen<'_>, Freshness) -> Option<A>,
+    ) -> Option<A> {
         let Held { value, began, fresh_until, useless_from, position, expired, extras } = laid;
         let (began, fresh_until, useless_from) = (*began, *fresh_until, *useless_from);
         let (position, expired, extras) = (*position, *expired, extras.clone());
         let seen = Seen { value, began, fresh_until, useless_from, position, expired, extras };
         let freshness = freshness_of(laid);
+        let answer = answer(&seen, freshness)?;
         self.counters.read_from(Tier::Memory, freshness, || Duration::ZERO);
-        answer(&seen, freshness)
+        Some(answer)
     }
 
     /// Journals a write of the whole `value`, or of the end of `key`, for the sink to apply later.

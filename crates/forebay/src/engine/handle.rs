@@ -190,14 +190,11 @@ impl<V: Any + Send + Sync> Namespace<V> {
     ) -> Result<Option<Option<T>>, Error> {
         let mut tail = KeyBuf::new();
         self.core.pattern.render_tail(key, &mut tail).map_err(|problem| self.not_a_key(&problem))?;
-        if self.core.together.marks(&tail) {
-            return Ok(None);
-        }
-        let value = |held: &Seen<'_>, _| held.value().map(take);
-        match self.core.look(&tail, self.core.clock.now(), value) {
-            Ok(Some(None)) => Err(self.not_a_value()),
-            Ok(value) => Ok(Some(value.flatten())),
-            Err(_) => Ok(None),
+        let value = |held: &Seen<'_>, _| Some(held.value().map(take));
+        match self.core.answer_now(&tail, self.core.clock.now(), value) {
+            Some(Some(None)) => Err(self.not_a_value()),
+            Some(value) => Ok(Some(value.flatten())),
+            None => Ok(None),
         }
     }
 

@@ -113,8 +113,18 @@ impl Core {
     /// Answers from memory where that needs no wait; counts the read.
     pub(super) fn read_now(self: &Arc<Self>, key: &[u8]) -> Option<Read> {
         let now = self.clock.now();
-        let answer = || self.look(key, now, |held, freshness| from_memory(held, now, freshness)).ok();
-        if self.together.marks(key) { None } else { answer() }
+        self.answer_now(key, now, |held, freshness| Some(from_memory(held, now, freshness)))
+    }
+
+    /// What `answer` makes of what memory has, where that is an answer and needs no wait; counts the read.
+    #[inline]
+    pub(super) fn answer_now<A>(
+        self: &Arc<Self>,
+        key: &[u8],
+        now: Tick,
+        answer: impl FnOnce(&Seen<'_>, Freshness) -> Option<A>,
+    ) -> Option<A> {
+        if self.together.marks(key) { None } else { self.look(key, now, answer).ok() }
     }
 
     /// Reads `key`, through the source where it must.
@@ -221,19 +231,19 @@ impl Core {
     }
 
     /// Answers from memory and counts, or tells what it lacks. `answer` is made under the lock of the entry, so that a hit
-    /// copies nothing that its reader does not ask for.
+    /// copies nothing that its reader does not ask for; where it makes none, memory is of no use to this reader.
     #[inline]
     pub(super) fn look<A>(
         self: &Arc<Self>,
         key: &[u8],
         now: Tick,
-        answer: impl FnOnce(&Seen<'_>, Freshness) -> A,
+        answer: impl FnOnce(&Seen<'_>, Freshness) -> Option<A>,
     ) -> Result<A, Lack> {
         if let Some(laid) = self.laid_over(key, now) {
-            return Ok(self.answer_laid(&laid, answer));
+            return self.answer_laid(&laid, answer).ok_or(Lack::All);
         }
         let take = |held: &Seen<'_>, freshness| {
-            let answer = answer(held, freshness);
+            let answer = answer(held, freshness).ok_or(Lack::All)?;
             Ok(Taken { answer, freshness, began: held.began, fresh_until: held.fresh_until })
         };
         let seen = self.see(key, now, |verdict| match verdict {
@@ -275,7 +285,7 @@ impl Core {
         departures: &mut Vec<Departure>,
     ) -> Place {
         let now = self.clock.now();
-        let lack = match self.look(key, now, |held, freshness| from_memory(held, now, freshness)) {
+        let lack = match self.look(key, now, |held, freshness| Some(from_memory(held, now, freshness))) {
             Ok(read) => return Place::Known(read),
             Err(lack) => lack,
         };

@@ -39,6 +39,37 @@ impl<V> Namespace<V> {
         self.core.read_now(self.core.pattern.tail(key)?)
     }
 
+    /// As [`read_now`](Self::read_now), without a reference to the value: `answer` is shown it, or that there is none, where it lies.
+    /// It runs under a lock: it must be quick. Where it makes no answer, none was given and nothing is counted.
+    #[inline]
+    pub fn answer_now<A>(&self, key: &[u8], answer: impl FnOnce(Option<&Value>) -> Option<A>) -> Option<A> {
+        let key = self.core.pattern.tail(key)?;
+        self.core.answer_now(key, self.core.clock.now(), |held, _| answer(held.value()))
+    }
+
+    /// As [`read_field_now`](Self::read_field_now), without a reference to the value: `answer` is shown it where it lies, under a lock.
+    /// Only of a hash that is complete, and a field that is there.
+    #[inline]
+    pub fn answer_field_now<A>(
+        &self,
+        key: &[u8],
+        field: &[u8],
+        answer: impl FnOnce(&Bytes) -> A,
+    ) -> Option<A> {
+        let key = self.core.pattern.tail(key)?;
+        self.core.answer_now(key, self.core.clock.now(), |held, _| {
+            held.value()?.as_hash()?.state(field).known().map(answer)
+        })
+    }
+
+    /// Brings what memory has for `keys`, each with the one field of its hash that is sought, if it is one, near to the processor, before
+    /// they are read. One after the other, each read would wait several times for the machine's memory; so they wait together. As
+    /// many as 16 are.
+    pub fn look_ahead<'k>(&self, keys: impl IntoIterator<Item = (&'k [u8], Option<&'k [u8]>)>) {
+        let tail = |(key, field): (&'k [u8], _)| Some((self.core.pattern.tail(key)?, field));
+        self.core.memory.look_ahead(self.core.id, keys.into_iter().filter_map(tail));
+    }
+
     /// Reads `key`, through the source where it must.
     ///
     /// # Errors

@@ -32,6 +32,10 @@ pub use sorted_set::{
     Aggregate, Direction, MemberChange, Members, Score, ScoreError, SortedSet, Taken, Upsert,
 };
 
+/// What processors fetch at once, in bytes; and how much of a blob is fetched ahead of its reader.
+const CACHE_LINE_BYTES: usize = 64;
+const LINES_AHEAD: usize = 4;
+
 /// A cached value.
 #[derive(Clone)]
 pub enum Value {
@@ -105,6 +109,24 @@ impl Value {
             return Self::Counter(*number);
         }
         Self::Native { value: Arc::new(value), weight_bytes: u32::try_from(weight_bytes).unwrap_or(u32::MAX) }
+    }
+
+    /// Loads what a reader of the whole, or of a field, needs first of what the value refers to; something of it.
+    #[inline]
+    pub(crate) fn touch(&self, field: Option<&[u8]>) -> usize {
+        let bytes = |bytes: &[u8]| {
+            bytes.iter().step_by(CACHE_LINE_BYTES).take(LINES_AHEAD).map(|byte| usize::from(*byte)).sum()
+        };
+        match self {
+            Self::Blob(blob) => bytes(blob.as_bytes()),
+            Self::Hash(hash) => match field.map(|field| hash.state(field)) {
+                Some(FieldState::Known(value)) => bytes(value),
+                Some(FieldState::Absent | FieldState::Unknown) => 0,
+                None => hash.known_len(),
+            },
+            Self::SortedSet(set) => set.len(),
+            Self::Native { .. } | Self::Counter(_) => 0,
+        }
     }
 
     /// The value as a `V`; `None` where it is something else. A [`Blob`] and a number are put behind a pointer for it, which

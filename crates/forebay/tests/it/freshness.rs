@@ -204,3 +204,26 @@ async fn a_clients_own_ttl_is_kept_to_the_millisecond() {
         assert_eq!(stage.namespace.peek(b"k:a").unwrap().fresh_for, Duration::from_millis(500));
     }
 }
+
+/// The reader goes on to read in another way, which is counted then.
+#[tokio::test]
+async fn what_memory_shows_in_vain_is_not_counted() {
+    let stage = stage();
+    stage.script.set("a", "1");
+    stage.get("a").await;
+    let shown = |key: &[u8], take: bool| {
+        stage.namespace.answer_now(key, |value| {
+            let text = value?.as_blob()?.as_bytes().to_vec();
+            take.then_some(text)
+        })
+    };
+    let hits = stage.namespace.counts().hits;
+    assert_eq!(shown(b"k:a", false), None);
+    assert_eq!(shown(b"k:missing", true), None);
+    assert_eq!(shown(b"another", true), None);
+    assert_eq!(stage.namespace.answer_field_now(b"k:a", b"field", |_| ()), None);
+    assert_eq!(stage.namespace.counts().hits, hits);
+    assert_eq!(shown(b"k:a", true).as_deref(), Some(&b"1"[..]));
+    assert_eq!(stage.namespace.counts().hits, hits + 1);
+    stage.check().await;
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use forebay::rt::Tick;
 use forebay::tier::memory::{Admit, EvictionPolicy, Filled, Held, MemoryTier};
-use forebay::value::Position;
+use forebay::value::{Hash, Position};
 use forebay::{Blob, Value};
 use proptest::prelude::*;
 
@@ -35,6 +35,7 @@ fn get(tier: &MemoryTier, namespace: u32, key: &[u8], now: Tick) -> Option<Held>
 enum Op {
     Put { key: u8, size: usize, fill: u8, lives_ms: u64, admit: Admit },
     Get { key: u8 },
+    Ahead { keys: Vec<u8> },
     Drop { key: u8 },
     Grow { key: u8, size: usize },
     Extend { key: u8, by_ms: u64 },
@@ -51,6 +52,7 @@ fn op() -> impl Strategy<Value = Op> {
         8 => (any::<u8>(), 0..60_000_usize, any::<u8>(), 1..500_u64, admit)
             .prop_map(|(key, size, fill, lives_ms, admit)| Op::Put { key, size, fill, lives_ms, admit }),
         8 => any::<u8>().prop_map(|key| Op::Get { key }),
+        2 => prop::collection::vec(any::<u8>(), 0..40).prop_map(|keys| Op::Ahead { keys }),
         1 => any::<u8>().prop_map(|key| Op::Drop { key }),
         1 => (any::<u8>(), 0..60_000_usize).prop_map(|(key, size)| Op::Grow { key, size }),
         1 => (any::<u8>(), 0..500_u64).prop_map(|(key, by_ms)| Op::Extend { key, by_ms }),
@@ -116,6 +118,12 @@ impl Beside {
                 }
                 let other = get(&self.tier, namespace + 1, &Self::key(key), now);
                 prop_assert!(other.is_none(), "another namespace's entry was handed out");
+            }
+            Op::Ahead { keys } => {
+                let (held, weight) = (self.tier.len(), self.tier.weight_bytes());
+                let keys: Vec<Vec<u8>> = keys.into_iter().map(Self::key).collect();
+                self.tier.look_ahead(namespace, keys.iter().map(|key| (key.as_slice(), None)));
+                prop_assert_eq!((self.tier.len(), self.tier.weight_bytes()), (held, weight));
             }
             Op::Drop { key } => {
                 prop_assert!(self.tier.get(namespace, &Self::key(key), now, |_| None::<()>).is_none());
@@ -320,6 +328,22 @@ fn a_refused_fill_sees_what_is_held_and_leaves_it() {
     assert!(!tier.remove_if(0, b"k", |held| bytes(held) == [2]), "removed against its condition");
     assert!(tier.remove_if(0, b"k", |held| bytes(held) == [1]));
     assert!(tier.is_empty());
+}
+
+/// Whoever is in a shard is not waited for: here it is the thread itself, which would wait for ever.
+#[test]
+fn a_look_ahead_waits_for_nobody() {
+    let tier = MemoryTier::new(MIB, EvictionPolicy::S3Fifo);
+    let hash = Hash::whole([("f", "value".into())]);
+    tier.insert(0, b"k", Held { value: Some(hash.into()), ..held(vec![], Tick::from_ms(9)) }, |_| Admit::Yes);
+    let ahead = [(&b"k"[..], Some(&b"f"[..])), (b"k", Some(b"other")), (b"k", None), (b"none", None)];
+    tier.look_ahead(0, ahead.into_iter());
+    let looked = tier.get(0, b"k", Tick::default(), |_| {
+        tier.look_ahead(0, ahead.into_iter());
+        Some(())
+    });
+    assert!(looked.is_some());
+    tier.validate().unwrap();
 }
 
 #[test]

@@ -11,6 +11,7 @@
 //!
 //! [`sweep`]: MemoryTier::sweep
 
+mod ahead;
 mod dense;
 mod frequency;
 mod lfu;
@@ -40,7 +41,9 @@ use shard::{Gone, STEPS, Shard};
 use slots::Sought;
 
 /// Shards beyond this many bring nothing on machines of the size this is measured on.
-const SHARDS_MAX: u64 = 16;
+const SHARDS_MAX: usize = 16;
+/// So many entries can be looked ahead for at once: what a processor can be kept waiting for together, and more.
+pub const AHEAD_MAX: usize = 16;
 /// No shard is smaller, so that values of some size can be kept at all.
 const SHARD_BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// Slots that one call of [`MemoryTier::scan`] looks at, at most, for every key that it may bring.
@@ -165,7 +168,7 @@ impl MemoryTier {
     /// no room for entries.
     #[must_use]
     pub fn new(budget_bytes: u64, policy: EvictionPolicy) -> Self {
-        let count = (budget_bytes / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX);
+        let count = (budget_bytes / SHARD_BYTES_MIN).clamp(1, length(SHARDS_MAX));
         // A power of two, so that a shard is picked by masking.
         let count = 1_u64 << count.ilog2();
         let hasher = RandomState::default();
@@ -204,6 +207,16 @@ impl MemoryTier {
         let sought = self.sought(namespace, key);
         let mut gone = None;
         self.shard(&sought)?.lock().get(&sought, now, &mut gone, look)
+    }
+
+    /// Brings the entries of some keys into the processor's caches, up to [`AHEAD_MAX`] of them, each with the field of its hash that
+    /// will be read, if it is one.
+    pub fn look_ahead<'k>(&self, namespace: u32, keys: impl Iterator<Item = (&'k [u8], Option<&'k [u8]>)>) {
+        let next = keys.take(AHEAD_MAX).map(|(key, field)| {
+            let sought = self.sought(namespace, key);
+            ahead::Next { shard: self.number_of_shard(&sought), sought, field }
+        });
+        ahead::touch(&self.shards, &next.collect());
     }
 
     /// What is held for `key`, unless it is of no use any more. Leaves no trace: looking keeps nothing alive.
@@ -418,13 +431,18 @@ impl MemoryTier {
 
     #[inline]
     fn sought<'k>(&self, namespace: u32, key: &'k [u8]) -> Sought<'k> {
-        Sought { hash: shard::hash(&self.hasher, namespace, key), namespace, key }
+        Sought::new(shard::hash(&self.hasher, namespace, key), namespace, key)
     }
 
     /// The shard of a hash, picked by bits that the table inside does not use.
     #[inline]
     fn shard(&self, sought: &Sought<'_>) -> Option<&Mutex<Shard>> {
+        self.shards.get(self.number_of_shard(sought))
+    }
+
+    #[inline]
+    fn number_of_shard(&self, sought: &Sought<'_>) -> usize {
         let mask = self.shards.len().saturating_sub(1);
-        self.shards.get(usize::try_from(sought.hash >> 40).unwrap_or_default() & mask)
+        usize::try_from(sought.hash >> 40).unwrap_or_default() & mask
     }
 }

@@ -438,7 +438,7 @@ impl Beside {
     }
 
     fn sought<'k>(&self, name: &'k [u8]) -> Sought<'k> {
-        Sought { hash: hash(&self.hasher, 0, name), namespace: 0, key: name }
+        Sought::new(hash(&self.hasher, 0, name), 0, name)
     }
 }
 

@@ -93,6 +93,24 @@ impl Shard {
         None
     }
 
+    /// Loads the line of the table that leads to a key; something of it.
+    #[inline]
+    pub(super) fn touch_bucket(&self, sought: &Sought<'_>) -> usize {
+        self.table.touch(sought.hash)
+    }
+
+    /// Loads the slot of a key; which it is.
+    #[inline]
+    pub(super) fn touch_slot(&self, sought: &Sought<'_>) -> Index {
+        self.table.find(&self.slots, sought).unwrap_or(NONE)
+    }
+
+    /// Loads the beginning of what is held in a slot; something of it.
+    #[inline]
+    pub(super) fn touch_value(&self, at: Index, field: Option<&[u8]>) -> usize {
+        self.slots.value(at).map_or(0, |value| value.touch(field))
+    }
+
     pub(super) fn peek(&self, sought: &Sought<'_>, now: Tick) -> Option<Held> {
         let at = self.table.find(&self.slots, sought)?;
         if now >= self.slots.useless_from(at)? {
@@ -298,7 +316,7 @@ impl Shard {
             let Some(KeyOf { namespace, key }) = self.slots.key(at) else {
                 return Err(format!("slot {at} has no key"));
             };
-            let sought = Sought { hash: hash(&self.hasher, namespace, key), namespace, key };
+            let sought = Sought::new(hash(&self.hasher, namespace, key), namespace, key);
             if self.table.find(&self.slots, &sought) != Some(at) {
                 return Err(format!("slot {at} is not found by its own key"));
             }
@@ -438,7 +456,7 @@ mod tests {
         let mut shard = Shard::new(64 * 1024 * 1024, EvictionPolicy::S3Fifo, RandomState::default());
         for number in 0..entries {
             let key = number.to_le_bytes();
-            let sought = Sought { hash: hash(&shard.hasher, 0, &key), namespace: 0, key: &key };
+            let sought = Sought::new(hash(&shard.hasher, 0, &key), 0, &key);
             let held =
                 Held { useless_from: Tick::from_ms(useless_from(number)), ..super::super::slots::nothing() };
             shard.insert(&sought, held, |_, _| Admit::Yes, &mut Gone::new());

@@ -112,6 +112,19 @@ pub(super) struct Sought<'k> {
     pub(super) hash: u64,
     pub(super) namespace: u32,
     pub(super) key: &'k [u8],
+    /// The key as it lies in a slot, where it does: zeros behind it.
+    inline: [u8; KEY_INLINE],
+}
+
+impl<'k> Sought<'k> {
+    #[inline]
+    pub(super) fn new(hash: u64, namespace: u32, key: &'k [u8]) -> Self {
+        let mut inline = [0; KEY_INLINE];
+        if let Some(place) = inline.get_mut(..key.len()) {
+            place.copy_from_slice(key);
+        }
+        Self { hash, namespace, key, inline }
+    }
 }
 
 /// What left a slot. Whoever removed it drops it after the lock: a value's own `drop` may do anything.
@@ -195,7 +208,10 @@ impl Slots {
         if length == KEY_LONG {
             return self.key(at) == Some(KeyOf { namespace: sought.namespace, key: sought.key });
         }
-        NAMESPACE.of(hot) == sought.namespace && hot.key.get(..position(length)) == Some(sought.key)
+        // Compared whole, as two words: zeros stand behind both.
+        NAMESPACE.of(hot) == sought.namespace
+            && position(length) == sought.key.len()
+            && hot.key == sought.inline
     }
 
     pub(super) fn key(&self, at: Index) -> Option<KeyOf<'_>> {
@@ -266,6 +282,11 @@ impl Slots {
             self.extras.set(at, extras);
         }
         before
+    }
+
+    /// The value of an entry.
+    pub(super) fn value(&self, at: Index) -> Option<&Value> {
+        self.hot.get(at)?.value.as_ref()
     }
 
     /// A copy of what an entry holds.

@@ -101,6 +101,12 @@ impl Table {
         length(self.buckets.bytes() + self.further.bytes())
     }
 
+    /// Loads the first bucket of a hash; something of it.
+    #[inline]
+    pub(super) fn touch(&self, hash: u64) -> usize {
+        self.buckets.get(self.bucket(hash)).map_or(0, |bucket| super::dense::position(bucket.next))
+    }
+
     #[inline]
     pub(super) fn find(&self, slots: &Slots, sought: &Sought<'_>) -> Option<Index> {
         let mut bucket = self.buckets.get(self.bucket(sought.hash))?;
