@@ -133,13 +133,13 @@ pub(crate) async fn accept<W>(
     listener: TcpListener,
     places: &Arc<Places>,
     refusal: impl Fn() -> Cow<'static, [u8]>,
+    clock: &Clock,
     mut stop: Stop,
     serve: impl Fn(TcpStream, SocketAddr) -> W,
 ) where
     W: Future<Output = ()> + Send + 'static,
 {
     let Some(connections) = Tasks::current() else { return };
-    let backing_off = Clock::system();
     let admit = |stream: TcpStream, from: SocketAddr| match places.take(from.ip()) {
         Some(place) => {
             let served = serve(stream, from);
@@ -160,7 +160,7 @@ pub(crate) async fn accept<W>(
             Err(error) => {
                 // Out of file descriptors, most likely: connections that end give some back.
                 tracing::warn!(%error, "cannot accept a connection");
-                backing_off.sleep(BACK_OFF).await;
+                clock.sleep(BACK_OFF).await;
             }
         }
     }

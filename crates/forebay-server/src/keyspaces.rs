@@ -42,7 +42,7 @@ pub(crate) struct InService {
 pub(crate) struct Keyspaces(Arc<watch::Sender<Arc<InService>>>);
 
 /// The keyspaces in service as one connection saw them last.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct View {
     now: Arc<InService>,
     moves: watch::Receiver<Arc<InService>>,

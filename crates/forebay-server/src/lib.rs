@@ -24,6 +24,7 @@ pub mod problem;
 pub mod process;
 pub mod reloads;
 mod resp;
+mod seldom;
 pub mod sinks;
 pub mod sources;
 mod stop;

@@ -98,7 +98,7 @@ pub(crate) async fn serve(
         }
     };
     let refusal = || if tls.is_some() { tls::NO_PLACE.into() } else { no_place().into() };
-    connections::accept(listener, &places, refusal, stop.clone(), connection).await;
+    connections::accept(listener, &places, refusal, &clock, stop.clone(), connection).await;
 }
 
 /// Serves a connection that is doing `what`.

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use forebay::observe::{Distribution, Histogram};
+use forebay::rt::Clock;
 use forebay_wire::resp::{self, CommandSpec, Group};
 
 use super::stopwatch::Stopwatch;
@@ -112,8 +113,8 @@ struct Tallied {
 
 impl Tally {
     /// The first of the commands that came together is about to be carried out.
-    pub(crate) fn begin(&mut self) {
-        self.begun.get_or_insert_with(Stopwatch::start);
+    pub(crate) fn begin(&mut self, clock: &Clock) {
+        self.begun.get_or_insert_with(|| Stopwatch::start(clock));
     }
 
     /// One of them has been; `None` is one that is not in the table.
@@ -167,7 +168,7 @@ mod tests {
     fn what_came_together_is_counted_at_its_end() {
         let (all, mut tally) = (Commands::default(), Tally::default());
         for _ in 0..3 {
-            tally.begin();
+            tally.begin(&Clock::simulated());
             tally.count(Some(name("GET")), &all);
         }
         tally.count(Some(name("CLIENT|ID")), &all);
@@ -190,7 +191,7 @@ mod tests {
     fn a_tally_is_bounded_and_loses_nothing() {
         let (all, mut tally) = (Commands::default(), Tally::default());
         for round in 1..=3 {
-            tally.begin();
+            tally.begin(&Clock::simulated());
             for name in &all.names {
                 tally.count(Some(name), &all);
                 assert!(tally.commands.len() <= TALLIED_MAX);

@@ -35,7 +35,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Gives a request its id, which its answer and the log have too; counts it, and measures it until the head of its answer is made. A panic
 /// costs the request in which it happens: it is answered like any other error.
 pub(crate) async fn observe(State(observed): State<Arc<Observed>>, request: Request, next: Next) -> Response {
-    let begun = Stopwatch::start();
+    let begun = Stopwatch::start(observed.engine.clock());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
     let uri = request.uri().clone();

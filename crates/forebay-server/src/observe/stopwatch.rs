@@ -2,17 +2,22 @@
 
 use std::time::{Duration, Instant};
 
+use forebay::rt::Clock;
+
 /// A moment to measure from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
+    /// Now; what the system's clock shows is `clock`'s too from then on.
     #[expect(
         clippy::disallowed_methods,
         reason = "a statistic: the engine's clock ticks in milliseconds, and a hit takes microseconds"
     )]
-    pub(crate) fn start() -> Self {
-        Self(Instant::now())
+    pub(crate) fn start(clock: &Clock) -> Self {
+        let now = Instant::now();
+        clock.shows(now);
+        Self(now)
     }
 
     /// The time since then.

@@ -166,7 +166,12 @@ pub(super) struct Connected {
 impl Connected {
     /// Notes what the connection is now.
     pub(super) fn note(&self, session: &Session) {
-        *self.client.noted.lock() = Noted::of(session, self.clients.clock.now());
+        let now = self.clients.clock.now();
+        let mut noted = self.client.noted.lock();
+        match session.is_as_noted {
+            true => (noted.command, noted.at) = (session.command, now),
+            false => *noted = Noted::of(session, now),
+        }
     }
 
     /// Where the client is.

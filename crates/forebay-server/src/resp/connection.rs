@@ -6,21 +6,30 @@
 //! reply has made grow are given back.
 
 use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
+use forebay::Keyspace;
 use forebay::rt::{Clock, Tick};
 use forebay_wire::resp::{State, decode, reply};
+use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::WriteHalf;
 use tokio_rustls::server::TlsStream;
 
 use super::execute::execute;
+use super::hit::{self, Arrived};
+use super::inbox::Inbox;
 use super::session::Session;
 use super::{Service, rights};
+use crate::keyspaces::View;
 use crate::observe::Origin;
 use crate::panics::{Panicked, caught};
+use crate::seldom::seldom;
 use crate::stop::Stop;
 
 /// Replies are sent when they pass this many bytes.
@@ -207,6 +216,13 @@ async fn serve(
 ) -> io::Result<End> {
     let (client, inbox) = (session.connected.client(), session.inbox.clone());
     let (changes, waker) = (service.door.watch(), session.inbox.sender());
+    let cut_off = seldom(async {
+        tokio::select! {
+            () = client.killed() => Ok(End::Theirs),
+            never = rights::wake(changes, waker) => match never {},
+            () = inbox.overflowed() => Err(io::Error::other("the client did not read what it is sent")),
+        }
+    });
     let origin = Origin::Connection(session.id);
     let mut replies = Replies::new(to, service.clock.clone());
     tokio::select! {
@@ -219,9 +235,7 @@ async fn serve(
                 replies.apologize().await.map(|()| End::Ours)
             }
         },
-        () = client.killed() => Ok(End::Theirs),
-        never = rights::wake(changes, waker) => match never {},
-        () = inbox.overflowed() => Err(io::Error::other("the client did not read what it is sent")),
+        cut_off = cut_off => cut_off,
     }
 }
 
@@ -255,6 +269,25 @@ async fn send_waiting(session: &Session, replies: &mut Replies<'_>) -> io::Resul
     Ok(())
 }
 
+/// What a connection that waits for its client is called away for.
+enum Call {
+    /// Other keyspaces may be in service.
+    Moved,
+    /// Messages wait.
+    Sent,
+    /// The process is to end.
+    Stop,
+}
+
+/// Waits for the next call of a connection.
+async fn call(mut served: View, inbox: Inbox, mut stop: Stop) -> Call {
+    tokio::select! {
+        () = served.moved() => Call::Moved,
+        () = inbox.arrived() => Call::Sent,
+        () = stop.asked() => Call::Stop,
+    }
+}
+
 async fn converse(
     from: &mut (impl AsyncRead + Unpin),
     replies: &mut Replies<'_>,
@@ -264,6 +297,9 @@ async fn converse(
     let mut input = BytesMut::with_capacity(READ_BYTES);
     let mut state = State::default();
     let mut unknown_since = None;
+    let next_call =
+        |session: &Session| seldom(call(session.served.clone(), session.inbox.clone(), session.stop.clone()));
+    let mut called = pin!(next_call(session));
     loop {
         // What waits comes before the replies: one of them may end what it was sent for.
         send_waiting(session, replies).await?;
@@ -280,27 +316,27 @@ async fn converse(
         if !replies.out.is_empty() {
             replies.send().await?;
         }
-        session.connected.note(session);
+        session.note();
         give_back(&mut input);
         input.reserve(READ_BYTES);
         let read = tokio::select! {
             // First, so that what has come by the end of the process is answered.
             biased;
             read = from.read_buf(&mut input) => read?,
-            () = session.served.moved() => {
-                // An idle connection keeps nothing that is no longer declared.
-                session.follow();
-                continue;
-            }
-            message = session.inbox.next() => {
-                session.write(&message, &mut replies.out);
+            call = &mut called => {
+                called.set(next_call(session));
+                match call {
+                    // An idle connection keeps nothing that is no longer declared.
+                    Call::Moved => session.look_again(),
+                    Call::Sent => {}
+                    Call::Stop => match last(from, &mut input).await {
+                        Some(read) => if read? == 0 { return Ok(End::Theirs) },
+                        None => return replies.close().await.map(|()| End::Ours),
+                    },
+                }
                 continue;
             }
             () = service.clock.sleep(left.unwrap_or_default()), if left.is_some() => continue,
-            () = session.stop.asked() => match last(from, &mut input).await {
-                Some(read) => read?,
-                None => return replies.close().await.map(|()| End::Ours),
-            },
         };
         if read == 0 {
             return Ok(End::Theirs);
@@ -308,7 +344,7 @@ async fn converse(
     }
 }
 
-/// Carries out the requests that have come whole, until the connection is to end.
+/// Carries out the requests that have come whole, until the connection is to end. What memory may answer is gathered before it is.
 async fn answer_all(
     input: &mut BytesMut,
     state: &mut State,
@@ -316,27 +352,73 @@ async fn answer_all(
     service: &Service,
     session: &mut Session,
 ) -> io::Result<()> {
-    while !session.closing {
+    let mut is_more = true;
+    while is_more && !session.closing {
+        let mut arrived: SmallVec<[Arrived; hit::AHEAD_MAX]> = SmallVec::new();
+        let mut broken = None;
+        is_more = loop {
+            match decode(input, session.rights.limits(), state) {
+                Ok(Some(request)) => {
+                    arrived.push(Arrived::new(request));
+                    // What may be sent next can depend on any other request.
+                    if arrived.len() == hit::AHEAD_MAX || !arrived.last().is_some_and(Arrived::is_simple) {
+                        break true;
+                    }
+                }
+                Ok(None) => break false,
+                Err(error) => {
+                    broken = Some(error);
+                    break false;
+                }
+            }
+        };
+        answer_each(&arrived, replies, service, session).await?;
+        if let Some(error) = broken.filter(|_| !session.closing) {
+            replies.begin();
+            reply::error(&mut replies.out, &error.to_string());
+            session.closing = true;
+        }
+    }
+    session.tally.end(&service.asked, session.id);
+    Ok(())
+}
+
+/// Carries out requests one after the other, until the connection is to end. All but the last may be answered by memory.
+async fn answer_each(
+    arrived: &[Arrived],
+    replies: &mut Replies<'_>,
+    service: &Service,
+    session: &mut Session,
+) -> io::Result<()> {
+    // What is being carried out counts too, for who asks how much was.
+    service.commands.fetch_add(u64::try_from(arrived.len()).unwrap_or_default(), Ordering::Relaxed);
+    let mut is_plain = hit::is_plain(service, session);
+    let keyspace = session.keyspace.clone();
+    let namespaces = hit::look_ahead(arrived, keyspace.as_deref().filter(|_| is_plain));
+    for (arrived, namespace) in arrived.iter().zip(namespaces) {
+        session.tally.begin(&service.clock);
         replies.begin();
-        match decode(input, session.rights.limits(), state) {
-            Ok(Some(request)) => {
-                session.tally.begin();
-                execute(&request, service, session, replies).await?;
-            }
-            Ok(None) => break,
-            Err(error) => {
-                reply::error(&mut replies.out, &error.to_string());
-                session.closing = true;
-            }
+        let mut answer =
+            |namespace| is_plain && hit::answer(arrived, namespace, service, session, &mut replies.out);
+        if !namespace.is_some_and(&mut answer) {
+            execute(&arrived.request, service, session, replies).await?;
+            is_plain = hit::is_plain(service, session) && same(&keyspace, &session.keyspace);
+        }
+        if session.closing {
+            break;
         }
         // Behind the reply, as Redis does: what the command itself has made of no use.
-        if session.tracked.is_some() && !session.closing {
+        if session.tracked.is_some() {
             send_waiting(session, replies).await?;
         }
         replies.send_if_many().await?;
     }
-    session.tally.end(&service.asked, session.id);
     Ok(())
+}
+
+/// Whether the keyspace is still the one that it was.
+fn same(before: &Option<Arc<Keyspace>>, now: &Option<Arc<Keyspace>>) -> bool {
+    before.as_ref().map(Arc::as_ptr) == now.as_ref().map(Arc::as_ptr)
 }
 
 /// How long the connection may still be one of which nobody knows who it is, which it became at `since`; `None` where it is known.

@@ -1,12 +1,11 @@
 //! From a request to whoever carries it out. The table of commands and their arguments is `forebay-wire`'s.
 
 use std::io;
-use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use forebay_wire::resp::{
     AclCommand, Command, CommandError, CommandSpec, Data, Request, StringCommand, TransactionCommand,
-    Version, describe, reply, resolve,
+    describe, reply, resolve,
 };
 
 use super::connection::Replies;
@@ -26,6 +25,7 @@ pub(super) async fn execute(
     session: &mut Session,
     replies: &mut Replies<'_>,
 ) -> io::Result<()> {
+    session.is_as_noted = false;
     if !session.silence.begin() {
         return answer(request, service, session, replies).await;
     }
@@ -47,7 +47,6 @@ async fn answer(
     session: &mut Session,
     replies: &mut Replies<'_>,
 ) -> io::Result<()> {
-    service.commands.fetch_add(1, Ordering::Relaxed);
     #[cfg(test)]
     crate::panics::planted(request.name());
     let resolved = resolve(request);
@@ -70,7 +69,7 @@ async fn answer(
         wait_for_exec(request, spec, asked, session, &mut replies.out);
         return Ok(());
     }
-    if is_listening_only(session)
+    if session.is_listening_only()
         && !matches!(&asked, Ok(Command::PubSub(asked)) if pubsub::is_subscription(asked))
         && !matches!(asked, Ok(Command::Ping { .. } | Command::Quit | Command::Reset))
     {
@@ -180,7 +179,7 @@ pub(super) async fn carry_out(
         Command::Keyspace(asked) => keyspace::carry_out(asked, service, session, out).await,
         Command::Freshness(asked) => freshness::carry_out(asked, session, out).await,
         Command::Operators(asked) => operators::carry_out(asked, service, session, replies).await?,
-        Command::Ping { message } if is_listening_only(session) => {
+        Command::Ping { message } if session.is_listening_only() => {
             reply::array(out, 2);
             reply::bulk(out, b"pong");
             reply::bulk(out, &message.unwrap_or_default());
@@ -228,11 +227,6 @@ async fn transact(
         replies.out.extend_from_slice(&replied);
     }
     done
-}
-
-/// Whether the client may only listen: in RESP2 a message cannot be told from a reply.
-fn is_listening_only(session: &Session) -> bool {
-    session.version == Version::Resp2 && session.subscriptions.len() > 0
 }
 
 /// A key has no meaning where no keyspace is picked.

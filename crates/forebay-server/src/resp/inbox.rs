@@ -216,14 +216,9 @@ impl Inbox {
         std::mem::take(&mut queue.messages)
     }
 
-    /// The next message.
-    pub(super) async fn next(&self) -> Message {
-        loop {
-            if let Some(message) = self.at_hand() {
-                return message;
-            }
-            self.0.arrived.notified().await;
-        }
+    /// Waits until a message has come since this was last waited for; it may have been taken by now.
+    pub(super) async fn arrived(&self) {
+        self.0.arrived.notified().await;
     }
 
     /// Waits until too much waits, so that messages were lost: the connection must end, also where it is held up by a client who does

@@ -49,21 +49,6 @@ pub(super) fn info(service: &Service, asked: &[Bytes]) -> String {
     text
 }
 
-/// What all memories hold together, and the most that the one which namespaces share may hold.
-fn memory(service: &Service) -> String {
-    let served = service.keyspaces.now();
-    let shared = service.tracking.engine().memory();
-    let namespaces = served.all().flat_map(|(_, keyspace)| keyspace.namespaces());
-    let own = namespaces.map(Namespace::memory).filter(|memory| !std::ptr::eq(*memory, shared));
-    let used = own.fold(shared.weight_bytes(), |sum, memory| sum.saturating_add(memory.weight_bytes()));
-    let most = service.memory_bytes;
-    format!(
-        "used_memory:{used}\r\nused_memory_human:{}\r\nmaxmemory:{most}\r\nmaxmemory_human:{}\r\n",
-        human(used),
-        human(most)
-    )
-}
-
 /// Bytes as Redis writes them for people.
 fn human(bytes: u64) -> String {
     let units = [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
@@ -82,7 +67,7 @@ fn clients(service: &Service) -> String {
     format!("connected_clients:{connected}\r\nblocked_clients:0\r\ntracking_clients:{tracking}\r\n")
 }
 
-/// What all memories hold, each counted once however many namespaces share it.
+/// What all memories hold, each counted once however many namespaces share it, and the most that the one may hold which is for all.
 fn memory(service: &Service) -> String {
     let served = service.keyspaces.now();
     let mut memories: Vec<&MemoryTier> = Vec::new();
@@ -92,7 +77,12 @@ fn memory(service: &Service) -> String {
         }
     }
     let used = memories.iter().fold(0_u64, |sum, memory| sum.saturating_add(memory.weight_bytes()));
-    format!("used_memory:{used}\r\nmaxmemory:{}\r\n", service.memory_bytes)
+    let most = service.memory_bytes;
+    format!(
+        "used_memory:{used}\r\nused_memory_human:{}\r\nmaxmemory:{most}\r\nmaxmemory_human:{}\r\n",
+        human(used),
+        human(most)
+    )
 }
 
 /// What has been counted since the start.

@@ -12,6 +12,7 @@ mod connection;
 mod data;
 mod execute;
 mod freshness;
+mod hit;
 mod inbox;
 mod info;
 mod jobs;
@@ -185,6 +186,8 @@ pub(crate) async fn serve(listener: TcpListener, tls: Option<Tls>, service: Arc<
             }
         }
     };
-    let accepting = connections::accept(listener, &places, || no_place.into(), stop.clone(), connection);
+    let clock = &service.clock;
+    let accepting =
+        connections::accept(listener, &places, || no_place.into(), clock, stop.clone(), connection);
     tokio::join!(accepting, service.tracking.look_after(service.keyspaces.view(), stop.clone()));
 }

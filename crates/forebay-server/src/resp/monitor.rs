@@ -34,9 +34,14 @@ impl Monitors {
         Monitoring { monitors: Arc::clone(self), id: session.id }
     }
 
+    /// Whether anybody watches.
+    pub(super) fn are_any(&self) -> bool {
+        self.count.load(Ordering::Acquire) > 0
+    }
+
     /// Tells who watches the keyspace that the connection asks for this.
     pub(super) fn tell(&self, spec: &CommandSpec, request: &Request, session: &Session) {
-        if self.count.load(Ordering::Acquire) == 0 {
+        if !self.are_any() {
             return;
         }
         let line = Bytes::from(line(spec, request, session));

@@ -258,6 +258,7 @@ pub(super) fn hello(
 /// Gives the connection what its token allows by the present table. What waits for EXEC was judged by the one before, and is not carried
 /// out. A connection ends that heard something by those rights, that is nobody now, or whose keyspace is no longer its own.
 pub(super) fn judge_again(session: &mut Session) {
+    session.is_as_noted = false;
     let before = session.rights.access.clone();
     let now = session.rights.watch.again(before.as_deref());
     if now == before {

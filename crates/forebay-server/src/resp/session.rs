@@ -29,6 +29,8 @@ pub(super) struct Session {
     pub(super) rights: Rights,
     /// Its place among all connections.
     pub(super) connected: Connected,
+    /// Nothing of it but its last command and the time is other than was noted there.
+    pub(super) is_as_noted: bool,
     /// The name of its last command.
     pub(super) command: &'static str,
     /// The keyspaces in service, as it saw them last: one command sees no others than it began with.
@@ -86,6 +88,11 @@ impl Silence {
         self.is_kept()
     }
 
+    /// Whether any command is not answered: the one that is carried out, or that comes next.
+    pub(super) fn is_any(&self) -> bool {
+        self.off || self.this || self.next
+    }
+
     /// Whether the command that is carried out is not answered.
     pub(super) fn is_kept(&self) -> bool {
         self.off || self.this
@@ -102,6 +109,7 @@ impl Session {
             id,
             rights: Rights::new(&service.door),
             connected: service.clients.enter(id, (from, to), inbox.sender()),
+            is_as_noted: false,
             command: "",
             db: 0,
             keyspace: served.now().numbered(0).cloned(),
@@ -210,10 +218,22 @@ impl Session {
         }
     }
 
+    /// Notes what it is, for others to see.
+    pub(super) fn note(&mut self) {
+        self.connected.note(self);
+        self.is_as_noted = true;
+    }
+
     /// Finds its keyspace anew among those that were looked at.
     pub(super) fn follow(&mut self) {
+        self.is_as_noted = false;
         self.keyspace = self.served.now().numbered(self.db).cloned();
         rights::follow(self);
+    }
+
+    /// Whether the client may only listen: in RESP2 a message cannot be told from a reply.
+    pub(super) fn is_listening_only(&self) -> bool {
+        self.version == Version::Resp2 && self.subscriptions.len() > 0
     }
 
     /// Notes what is read of a key.

@@ -261,7 +261,7 @@ mod tests {
         let pair = Argument::of(What::Block(vec![value("key"), value("value")]));
         assert_eq!(parse("key value [key value ...]"), [Argument { multiple: true, ..pair }]);
         let weights = Argument { token: Some("WEIGHTS"), multiple: true, optional: false, ..value("weight") };
-        assert_eq!(parse("WEIGHTS weight [weight ...]"), [weights.clone()]);
+        assert_eq!(parse("WEIGHTS weight [weight ...]"), std::slice::from_ref(&weights));
         let prefixes = Argument { token: Some("PREFIX"), multiple_token: true, ..weights };
         let prefixes = Argument { what: What::Value("prefix"), ..prefixes };
         assert_eq!(parse("PREFIX prefix [PREFIX prefix ...]"), [prefixes]);
