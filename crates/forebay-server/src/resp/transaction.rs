@@ -194,23 +194,8 @@ async fn watch(keys: &[Bytes], service: &Service, session: &mut Session, out: &m
     let Some(keyspace) = session.keyspace.clone() else { return };
     let db = session.db;
     let watch = session.watch.get_or_insert_with(|| Watch::new(&service.watches));
-    let mut added = Vec::new();
-    for key in keys {
-        if watch.add(db, key) {
-            added.push(key.clone());
-        }
-        if watch.len() > watch::KEYS_MAX || service.watches.is_over() {
-            break;
-        }
-    }
-    let seen = if service.watches.is_over() {
-        let most = watch::BYTES_MAX >> 20;
-        reply::error(
-            out,
-            &format!("ERR all connections together watch keys of at most {most} MiB: try again later"),
-        );
-        false
-    } else if watch.len() > watch::KEYS_MAX {
+    let added: Vec<Bytes> = keys.iter().filter(|key| watch.add(db, key)).cloned().collect();
+    let seen = if watch.len() > watch::KEYS_MAX {
         reply::error(out, &format!("ERR a connection watches at most {} keys", watch::KEYS_MAX));
         false
     } else if let Err(error) = look(&added, &keyspace, db, watch).await {

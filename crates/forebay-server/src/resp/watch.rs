@@ -17,12 +17,6 @@ use twox_hash::XxHash3_128;
 /// The most keys that one connection watches.
 pub(super) const KEYS_MAX: usize = 10_000;
 
-/// The most bytes that the keys take which all connections watch.
-pub(super) const BYTES_MAX: usize = 64 << 20;
-
-/// What a watched key takes beside its text, roughly: its places in two maps.
-const KEY_BYTES: usize = 256;
-
 /// A key: its keyspace's number, and its text.
 type Place = (u32, Bytes);
 
@@ -34,8 +28,6 @@ type Watchers = Vec<Arc<AtomicBool>>;
 pub(super) struct Watches {
     /// How many keys are watched, so that writers look no further where none is.
     watched: AtomicUsize,
-    /// What they take.
-    bytes: AtomicUsize,
     by_key: Mutex<HashMap<Place, Watchers>>,
 }
 
@@ -63,18 +55,12 @@ impl Watches {
         }
     }
 
-    /// Whether more is watched than may be.
-    pub(super) fn is_over(&self) -> bool {
-        self.bytes.load(Ordering::Acquire) > BYTES_MAX
-    }
-
     fn leave(&self, place: &Place, own: &Arc<AtomicBool>) {
         let mut by_key = self.by_key.lock();
         let Some(watchers) = by_key.get_mut(place) else { return };
         if let Some(own) = watchers.iter().position(|watcher| Arc::ptr_eq(watcher, own)) {
             watchers.swap_remove(own);
             self.watched.fetch_sub(1, Ordering::AcqRel);
-            self.bytes.fetch_sub(weight(place), Ordering::AcqRel);
         }
         if watchers.is_empty() {
             by_key.remove(place);
@@ -107,7 +93,6 @@ impl Watch {
         }
         self.watches.by_key.lock().entry(place.clone()).or_default().push(Arc::clone(&self.changed));
         self.watches.watched.fetch_add(1, Ordering::AcqRel);
-        self.watches.bytes.fetch_add(weight(&place), Ordering::AcqRel);
         self.keys.insert(place, 0);
         true
     }
@@ -141,11 +126,6 @@ impl Drop for Watch {
     }
 }
 
-/// What a watched key takes.
-fn weight((_, key): &Place) -> usize {
-    key.len().saturating_add(KEY_BYTES)
-}
-
 /// What values are told apart by: their kind and their content. A number is the string that shows it.
 pub(super) fn fingerprint(value: Option<&Value>) -> u128 {
     // Each piece is hashed for itself, so that where one ends and the next begins makes a difference.
@@ -164,34 +144,5 @@ pub(super) fn fingerprint(value: Option<&Value>) -> u128 {
             .fold(3, |sum, (member, score)| mix(mix(sum, member), &score.get().to_bits().to_le_bytes())),
         // Nobody can tell two of these apart: never the same, so that it counts as changed.
         Some(Value::Native { .. }) => fastrand::u128(..),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::Ordering;
-
-    use bytes::Bytes;
-
-    use super::{BYTES_MAX, KEY_BYTES, Watch, Watches};
-
-    #[test]
-    fn what_all_connections_watch_is_counted_until_they_leave() {
-        let watches = Arc::new(Watches::default());
-        let key = |number: usize| Bytes::from([&[b'k'; 1 << 20][..], &number.to_be_bytes()].concat());
-        let [mut one, mut other] = [Watch::new(&watches), Watch::new(&watches)];
-        for number in 0..BYTES_MAX >> 21 {
-            assert!(one.add(0, &key(number)) && other.add(0, &key(number)));
-            assert!(!one.add(0, &key(number)), "it is watched already");
-        }
-        assert!(watches.is_over(), "texts alone are as many bytes as may be");
-        one.forget(0, &key(0));
-        assert!(!watches.is_over());
-        drop((one, other));
-        assert_eq!(watches.bytes.load(Ordering::Relaxed), 0);
-        let mut many = Watch::new(&watches);
-        let small = (0..=BYTES_MAX / KEY_BYTES).map(|number| Bytes::from(number.to_string()));
-        assert!(small.into_iter().any(|key| many.add(0, &key) && watches.is_over()), "small keys count, too");
     }
 }

@@ -310,10 +310,6 @@ async fn a_watch_that_fails_leaves_those_before_it() {
     let stage = Stage::with(NAMESPACES).await;
     stage.sql("drop table doomed").await;
     let (mut one, mut other) = (stage.resp().await, stage.resp().await);
-    let large: Vec<String> = (0..1_200).map(|number| format!("{number:060000}")).collect();
-    let large: Vec<&str> = std::iter::once("WATCH").chain(large.iter().map(String::as_str)).collect();
-    let refused = super::shown(&other.call(&large).await);
-    assert!(refused.starts_with("!ERR all connections together watch keys of at most 64 MiB"), "{refused}");
     let many: Vec<String> = (0..=10_000).map(|number| format!("many{number}")).collect();
     let many = format!("WATCH {}", many.join(" "));
     for (fails, refusal) in
