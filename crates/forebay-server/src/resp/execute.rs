@@ -84,10 +84,10 @@ async fn answer(
     let done = match asked {
         Ok(command) => {
             // Before it looks: who changes what it reads tells it from then on.
-            session.reading = session.keyspace.as_deref().and_then(|keyspace| {
-                session.tracked.as_ref()?;
-                tracking::reading(session, [(keyspace, spec, request)])
-            });
+            session.reading = session
+                .keyspace
+                .as_deref()
+                .and_then(|keyspace| tracking::reading(session, keyspace, spec, request));
             let done = carry_out(request, spec, command, service, session, replies).await;
             session.reading = None;
             done

@@ -33,7 +33,6 @@ use super::connection::Replies;
 use super::data;
 use super::refuse::refuse;
 use super::session::Session;
-use super::tracking;
 use super::watch::{self, Watch, fingerprint};
 
 /// The most commands that wait for one EXEC.
@@ -266,7 +265,6 @@ async fn attempt(
     out: &mut BytesMut,
 ) -> io::Result<Attempt> {
     let places = Places::of(waiting, session);
-    session.reading = tracking::reading(session, on_keyspaces(waiting, session));
     places.load().await;
     let mut stage = match places.begin(session.maker()).await {
         Ok(stage) => stage,
@@ -305,23 +303,6 @@ async fn attempt(
         Err(error) => refuse(&error.into(), out),
     }
     Ok(Attempt::Answered)
-}
-
-/// The waiting commands, each with the keyspace that is picked when it comes.
-fn on_keyspaces<'w>(
-    waiting: &'w [Waiting],
-    session: &'w Session,
-) -> Vec<(&'w Keyspace, &'w CommandSpec, &'w Request)> {
-    let (served, mut db, mut all) = (session.served.now(), session.db, Vec::with_capacity(waiting.len()));
-    for Waiting { request, spec, asked } in waiting {
-        if let Ok(Command::Select { index }) = asked
-            && served.numbered(*index).is_some()
-        {
-            db = *index;
-        }
-        all.extend(served.numbered(db).map(|keyspace| (&**keyspace, *spec, request)));
-    }
-    all
 }
 
 /// Whether a watched key has another value than it had.

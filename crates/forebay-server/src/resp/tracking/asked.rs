@@ -256,24 +256,16 @@ impl Drop for Tracked {
     }
 }
 
-/// Remembers the keys that a connection that tracks reads by these commands, each on a keyspace, before it does.
-pub(in crate::resp) fn reading<'r>(
+/// Remembers the keys that a connection that tracks reads by a command on a keyspace, before it does.
+pub(in crate::resp) fn reading(
     session: &Session,
-    commands: impl IntoIterator<Item = (&'r Keyspace, &'r CommandSpec, &'r Request)>,
+    keyspace: &Keyspace,
+    spec: &CommandSpec,
+    request: &Request,
 ) -> Option<Reading> {
-    let tracked = session.tracked.as_ref().filter(|tracked| tracked.remembers())?;
-    let mut places = Vec::new();
-    for (keyspace, spec, request) in commands {
-        if !spec.flags.contains(&Flag::ReadOnly) {
-            continue;
-        }
-        let name: Arc<str> = keyspace.name().into();
-        for key in spec.key_indexes(request).filter_map(|at| request.get(at)) {
-            let Some(namespace) = keyspace.find(key) else { continue };
-            // A copy of its own: the request's buffer is not kept.
-            let key = Bytes::copy_from_slice(key);
-            places.push(Place { keyspace: Arc::clone(&name), namespace: namespace.name().into(), key });
-        }
+    let tracked = session.tracked.as_ref()?;
+    if !tracked.remembers() || !spec.flags.contains(&Flag::ReadOnly) {
+        return None;
     }
     (!places.is_empty()).then(|| tracked.tracking.begin(session.id, places))
 }
@@ -283,6 +275,14 @@ pub(in crate::resp) fn info(session: &Session, out: &mut BytesMut) {
     let version = session.version;
     let (mut flags, mut redirect, mut prefixes) = (vec!["off"], -1, BTreeSet::new());
     if let Some(tracked) = &session.tracked {
+    let name: Arc<str> = keyspace.name().into();
+    let place = |key: &[u8]| {
+        let namespace = keyspace.find(key)?.name().into();
+        // A copy of its own: the request's buffer is not kept.
+        Some(Place { keyspace: Arc::clone(&name), namespace, key: Bytes::copy_from_slice(key) })
+    };
+    let keys = spec.key_indexes(request).filter_map(|at| request.get(at));
+    let places: Vec<Place> = keys.filter_map(place).collect();
         flags = vec!["on"];
         flags.extend(tracked.prefixes.is_some().then_some("bcast"));
         let (choice, said) = match tracked.choice {

@@ -19,6 +19,7 @@ use crate::resp::execute;
 use crate::resp::refuse::refuse;
 use crate::resp::rights;
 use crate::resp::session::Session;
+use crate::resp::tracking;
 use crate::resp::values::{self, Answer, Refusal, View};
 
 /// The keys that waiting commands name, by keyspace.
@@ -118,8 +119,25 @@ impl Stage {
         self.may_repeat
     }
 
-    /// Carries out one command.
+    /// Carries out one command. What it reads counts as read by a client that tracks, from when it begins: of a store nobody changes it
+    /// since it was looked at, and where somebody has in memory, it is not committed.
     pub(super) async fn run(
+        &mut self,
+        waiting: &Waiting,
+        service: &Service,
+        session: &mut Session,
+    ) -> io::Result<()> {
+        session.reading = session
+            .keyspace
+            .as_deref()
+            .and_then(|keyspace| tracking::reading(session, keyspace, waiting.spec, &waiting.request));
+        let done = self.judged(waiting, service, session).await;
+        session.reading = None;
+        done
+    }
+
+    /// Carries out a command that the connection has the right to.
+    async fn judged(
         &mut self,
         waiting: &Waiting,
         service: &Service,

@@ -123,6 +123,34 @@ async fn options_say_which_reads_count() {
     assert_eq!(client.info("tracking_clients").await, 0);
 }
 
+/// What a transaction says of its own reads counts from where it stands.
+#[tokio::test]
+async fn options_said_within_a_transaction_count_for_the_reads_behind_them() {
+    let stage = Stage::new().await;
+    let mut other = stage.resp().await;
+    for (options, lines, wanted) in [
+        (Some(" OPTIN"), "MULTI,GET a,CLIENT CACHING YES,GET b,GET item:a,EXEC", ["", "b", "item:a"]),
+        (Some(" OPTIN"), "CLIENT CACHING YES,MULTI,GET a,GET b,EXEC,GET item:a", ["a", "b", ""]),
+        (Some(" OPTOUT"), "MULTI,GET a,CLIENT CACHING NO,GET b,GET item:a,EXEC", ["a", "", ""]),
+        (None, "MULTI,GET a,CLIENT TRACKING ON,GET b,GET item:a,EXEC", ["", "b", "item:a"]),
+    ] {
+        let mut client = stage.resp().await;
+        client.say("HELLO 3").await;
+        if let Some(options) = options {
+            client.say(&format!("CLIENT TRACKING ON{options}")).await;
+        }
+        for line in lines.split(',') {
+            client.say(line).await;
+        }
+        assert_eq!(told(&mut client).await, "", "{lines}");
+        other.say("SET a 1").await;
+        other.say("SET b 1").await;
+        other.say("FB.INVALIDATE item:a").await;
+        let wanted = wanted.iter().filter(|key| !key.is_empty()).map(|key| format!(">[invalidate [{key}]]"));
+        assert_eq!(told(&mut client).await, wanted.collect::<Vec<_>>().join(" "), "{lines}");
+    }
+}
+
 #[tokio::test]
 async fn another_connection_is_told_instead_until_it_has_gone() {
     let stage = Stage::with("").await;
