@@ -22,6 +22,8 @@ mod operators;
 mod pubsub;
 mod refuse;
 mod rights;
+#[cfg(test)]
+mod served;
 mod server;
 mod session;
 mod slowlog;

@@ -3,8 +3,8 @@
 //! 1. Commands after MULTI are looked up and wait. One that there is not, or that has too few or too many words, spoils the whole, and
 //!    so does one that is too many or too large to wait.
 //! 2. EXEC first has what the commands read of caches loaded.
-//! 3. It begins a change of every key of a store that the commands name, so that nobody else changes one (`begun.rs`).
-//! 4. It looks whether a watched key has changed.
+//! 3. It begins a change of every key of a store that the commands name, or that is watched, so that nobody else changes one (`begun.rs`).
+//! 4. It looks whether a watched key has changed. Nobody changes one of a store from here on; of caches with a source this is the last look.
 //! 5. The commands are run one after the other on what the keys have (`transaction/stage.rs`). Those on caches with a source behind
 //!    them go where they always go: with the source no atomicity is claimed.
 //! 6. What is left is committed: the keys of one namespace all at once, several namespaces one after the other (`begun.rs` says in
@@ -14,9 +14,11 @@
 //! command has done something that cannot be taken back, answered as if a watched key had changed.
 //!
 //! A command that would wait for the turns that its own EXEC has is refused in its place: FLUSHDB and FLUSHALL, where the transaction
-//! names keys of stores or of memory. DEBUG SLEEP always is: everybody else would wait for those keys.
+//! names or watches keys of stores or of memory. DEBUG SLEEP always is: everybody else would wait for those keys.
 
 mod stage;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 
@@ -26,7 +28,7 @@ use forebay_wire::resp::{
     Command, CommandError, CommandSpec, Flag, KeyUse, Request, TransactionCommand, reply,
 };
 
-use self::stage::Places;
+use self::stage::{Places, Stage};
 use super::Service;
 use super::begun::{TRIES_MAX, may_begin_again};
 use super::connection::Replies;
@@ -264,7 +266,7 @@ async fn attempt(
     session: &mut Session,
     out: &mut BytesMut,
 ) -> io::Result<Attempt> {
-    let places = Places::of(waiting, session);
+    let places = Places::of(waiting, watch, session);
     places.load().await;
     let mut stage = match places.begin(session.maker()).await {
         Ok(stage) => stage,
@@ -274,7 +276,7 @@ async fn attempt(
         }
     };
     if let Some(watch) = watch
-        && (watch.is_changed() || is_changed(watch, session).await)
+        && (watch.is_changed() || is_changed(watch, &stage, session).await)
     {
         return Ok(Attempt::ChangedMeanwhile { may_begin_again: false });
     }
@@ -306,13 +308,19 @@ async fn attempt(
 }
 
 /// Whether a watched key has another value than it had.
-async fn is_changed(watch: &Watch, session: &Session) -> bool {
+async fn is_changed(watch: &Watch, stage: &Stage, session: &Session) -> bool {
     for (db, key, had) in watch.keys() {
-        let Some(keyspace) = session.served.now().numbered(db) else { continue };
-        match value_of(keyspace, key).await {
-            Ok(now) if fingerprint(now.as_ref()) == had => {}
-            // What cannot be read may have changed.
-            Ok(_) | Err(_) => return true,
+        let now = match stage.found(db, key) {
+            Some(found) => fingerprint(found),
+            None => {
+                let Some(keyspace) = session.served.now().numbered(db) else { continue };
+                // What cannot be read may have changed.
+                let Ok(now) = value_of(keyspace, key).await else { return true };
+                fingerprint(now.as_ref())
+            }
+        };
+        if now != had {
+            return true;
         }
     }
     false

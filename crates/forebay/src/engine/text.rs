@@ -331,6 +331,12 @@ impl<V> Namespace<V> {
         &self.core.policy
     }
 
+    /// Whether `key` (its whole text) can have a value: it is one of the namespace's, and its parameters are written as their types are.
+    #[must_use]
+    pub fn has_key(&self, key: &[u8]) -> bool {
+        self.core.pattern.tail(key).is_some_and(|tail| self.core.key_of(tail).is_some())
+    }
+
     /// Whether its values are changed by what they were: they are the truth themselves, stored or held, and no copies of what a source
     /// or a sink has.
     #[must_use]

@@ -1,27 +1,18 @@
 //! Tracking over a source that is held: what a client is told, and when, beside the replies to its reads.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use forebay::rt::{Clock, Tasks, Tick};
-use forebay::{Blob, Forebay, Keyspace, load_one, secs};
-use forebay_wire::resp::{Reply, ReplyLimits, ReplyState, decode_reply};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use bytes::Bytes;
+use forebay::rt::{Clock, Tick};
+use forebay::{Blob, Forebay, Keyspace, Namespace, load_one, secs};
 use tokio::sync::Semaphore;
 
-use super::Seen;
 use super::table::{Place, Table};
-use crate::access::Door;
-use crate::connections::Places;
-use crate::jobs::Jobs;
-use crate::keyspaces::{InService, Keyspaces};
-use crate::time::WallClock;
-use crate::{resp, stop};
+use super::Seen;
+use crate::resp::served::{self, Client, in_service};
 
 /// A served namespace `item`, whose source gives the number that it is at, once it is let.
 struct Served {
@@ -31,9 +22,8 @@ struct Served {
     arrived: Arc<Semaphore>,
     /// Loads that may end.
     let_go: Arc<Semaphore>,
-    address: std::net::SocketAddr,
-    stop: stop::StopSender,
-    _tasks: Tasks,
+    item: Namespace<Blob>,
+    served: served::Served,
 }
 
 impl Served {
@@ -55,25 +45,13 @@ impl Served {
         let item = engine.namespace("item").key("item:{code}").ttl(secs(60)).stale_while_revalidate(secs(60));
         let item = item.source(load_one(load)).build().unwrap();
         let mut keyspace = Keyspace::new(engine.keyspace_name());
-        keyspace.add(item).unwrap();
-        let (door, places) = (Door::new(&BTreeMap::new()), Places::new(100, 100));
-        let served = InService::new(BTreeMap::from([(0, Arc::new(keyspace))]), BTreeMap::new());
-        let (stop, stopped) = stop::channel();
-        let keyspaces = Keyspaces::new(served);
-        let jobs = Jobs::new(keyspaces.clone(), clock.clone(), WallClock::system(), stopped.clone());
-        let service = resp::Service::new(door, places, keyspaces, jobs, 0, engine);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let tasks = Tasks::current().unwrap();
-        tasks.spawn(resp::serve(listener, None, Arc::new(service), stopped));
-        Self { clock, row, arrived, let_go, address, stop, _tasks: tasks }
+        keyspace.add(item.clone()).unwrap();
+        let served = served::Served::new(engine, in_service([(0, Arc::new(keyspace))])).await;
+        Self { clock, row, arrived, let_go, item, served }
     }
 
     async fn client(&self) -> Client {
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        let mut client = Client { stream, input: BytesMut::new(), state: ReplyState::default() };
-        client.say("HELLO 3").await;
-        client
+        self.served.client().await
     }
 
     /// From now on loads wait.
@@ -92,62 +70,6 @@ impl Served {
 
     async fn arrived(&self) {
         self.arrived.acquire().await.unwrap().forget();
-    }
-}
-
-/// A client in RESP3.
-struct Client {
-    stream: TcpStream,
-    input: BytesMut,
-    state: ReplyState,
-}
-
-impl Client {
-    async fn send(&mut self, line: &str) {
-        self.stream.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
-    }
-
-    /// The next reply, or message.
-    async fn next(&mut self) -> String {
-        loop {
-            if let Some(reply) =
-                decode_reply(&mut self.input, &ReplyLimits::default(), &mut self.state).unwrap()
-            {
-                return shown(&reply);
-            }
-            let read = self.stream.read_buf(&mut self.input);
-            let read = Clock::system().timeout(Duration::from_secs(10), read).await.expect("nothing came");
-            assert_ne!(read.unwrap(), 0, "closed");
-        }
-    }
-
-    async fn say(&mut self, line: &str) -> String {
-        self.send(line).await;
-        self.next().await
-    }
-
-    /// The messages that have been sent by now.
-    async fn told(&mut self) -> Vec<String> {
-        self.send("PING").await;
-        let mut told = Vec::new();
-        loop {
-            match self.next().await {
-                pong if pong == "PONG" => return told,
-                message => told.push(message),
-            }
-        }
-    }
-}
-
-fn shown(reply: &Reply) -> String {
-    match reply {
-        Reply::Simple(text) | Reply::Bulk(text) | Reply::Error(text) => {
-            String::from_utf8_lossy(text).into_owned()
-        }
-        Reply::Integer(number) => number.to_string(),
-        Reply::Array(all) | Reply::Push(all) => all.iter().map(shown).collect::<Vec<_>>().join(" "),
-        Reply::Null => "nil".into(),
-        other => format!("{other:?}"),
     }
 }
 
@@ -211,7 +133,7 @@ async fn a_client_is_told_when_the_time_of_its_copy_is_over() {
     assert_eq!(reader.told().await, [""; 0]);
     served.clock.advance(Duration::from_secs(2));
     assert_eq!(reader.next().await, "invalidate item:a");
-    served.stop.stop();
+    served.served.stop.stop();
 }
 
 #[test]

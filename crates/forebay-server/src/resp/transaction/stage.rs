@@ -1,11 +1,11 @@
-//! What an EXEC works on: the keys that its commands name, what they have by now, and what was answered so far.
+//! What an EXEC works on: the keys that its commands name or that are watched, what they have by now, and what was answered so far.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use forebay::{Error, Keyspace};
+use forebay::{Error, Keyspace, Value};
 use forebay_wire::resp::{
     Command, CommandSpec, Data, KeyUse, KeyspaceCommand, PubSubCommand, Request, ServerCommand, reply,
 };
@@ -21,8 +21,9 @@ use crate::resp::rights;
 use crate::resp::session::Session;
 use crate::resp::tracking;
 use crate::resp::values::{self, Answer, Refusal, View};
+use crate::resp::watch::Watch;
 
-/// The keys that waiting commands name, by keyspace.
+/// The keys that waiting commands name, and those that are watched, by keyspace.
 pub(super) struct Places {
     by_db: BTreeMap<u32, (Arc<Keyspace>, Keys)>,
 }
@@ -36,9 +37,17 @@ struct Keys {
 }
 
 impl Places {
-    pub(super) fn of(waiting: &[Waiting], session: &Session) -> Self {
+    pub(super) fn of(waiting: &[Waiting], watch: Option<&Watch>, session: &Session) -> Self {
         let served = session.served.now();
         let mut by_db = BTreeMap::new();
+        for (db, key, _) in watch.into_iter().flat_map(Watch::keys) {
+            let Some(keyspace) = served.numbered(db) else { continue };
+            // A key that no value can have does not change.
+            if keyspace.find(key).is_some_and(|namespace| namespace.takes_changes() && namespace.has_key(key)) {
+                let (_, keys) = by_db.entry(db).or_insert_with(|| (Arc::clone(keyspace), Keys::default()));
+                keys.changed.push(key.clone());
+            }
+        }
         let mut db = session.db;
         for waiting in waiting {
             if let Ok(Command::Select { index }) = &waiting.asked
@@ -119,6 +128,11 @@ impl Stage {
         self.may_repeat
     }
 
+    /// What one of its keys had when it began.
+    pub(super) fn found(&self, db: u32, key: &[u8]) -> Option<Option<&Value>> {
+        self.by_db.get(&db)?.1.found(key)
+    }
+
     /// Carries out one command. What it reads counts as read by a client that tracks, from when it begins: of a store nobody changes it
     /// since it was looked at, and where somebody has in memory, it is not committed.
     pub(super) async fn run(
@@ -193,7 +207,7 @@ impl Stage {
                 if !self.by_db.is_empty() =>
             {
                 let refusal = format!(
-                    "ERR {} within a transaction that names keys of stores or of memory would wait for itself: flush before or after it",
+                    "ERR {} within a transaction that names or watches keys of stores or of memory would wait for itself: flush before or after it",
                     spec.name
                 );
                 reply::error(out, &refusal);

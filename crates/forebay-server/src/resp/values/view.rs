@@ -135,6 +135,11 @@ impl View {
         self.cells
     }
 
+    /// What `key` has, where it is one of these keys.
+    pub(in crate::resp) fn found(&self, key: &[u8]) -> Option<Option<&Value>> {
+        self.cell(key).map(Cell::value)
+    }
+
     fn cell(&self, key: &[u8]) -> Option<&Cell> {
         let at = self.cells.binary_search_by(|(other, _)| other.as_ref().cmp(key)).ok()?;
         self.cells.get(at).map(|(_, cell)| cell)

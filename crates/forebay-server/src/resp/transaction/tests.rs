@@ -1,0 +1,105 @@
+//! Transactions over a store that takes its time: who comes between, what stays of one that was not committed, and what waiting costs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay::rt::Clock;
+use forebay::tier::store::Durability;
+use forebay::{Forebay, Keyspace, Writes, secs};
+use forebay_simulated::{SimulatedDisk, StoreFaults};
+
+use crate::resp::served::{Client, Served, in_service};
+
+/// What the disk takes to be written.
+const APPEND: Duration = Duration::from_secs(1);
+
+/// A store `kept` whose appends take [`APPEND`], and memory `held` that is the only copy, with room for little.
+struct Stage {
+    clock: Clock,
+    served: Served,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let clock = Clock::simulated();
+        let engine = Forebay::builder().clock(clock.clone()).memory_budget_bytes(1 << 20).build().unwrap();
+        let disk = SimulatedDisk::new();
+        disk.set_faults(StoreFaults { append_takes: APPEND, ..StoreFaults::default() });
+        let mut keyspace = Keyspace::new(engine.keyspace_name());
+        let kept = engine.namespace("kept").key("kept:{name}");
+        let kept = kept.store(Arc::new(disk.open(clock.clone())), Durability::Always).build().unwrap();
+        let held = engine.namespace("held").key("held:{name}").ttl(secs(600)).writes(Writes::Cache);
+        keyspace.add(kept).unwrap();
+        keyspace.add(held.build().unwrap()).unwrap();
+        let other = engine.keyspace("other").namespace("more").key("more:{name}").ttl(secs(600));
+        let mut second = Keyspace::new("other");
+        second.add(other.writes(Writes::Cache).build().unwrap()).unwrap();
+        let served = in_service([(0, Arc::new(keyspace)), (1, Arc::new(second))]);
+        Self { clock, served: Served::new(engine, served).await }
+    }
+
+    /// Lets everybody go as far as he comes without time passing.
+    async fn settle(&self, other: &mut Client) {
+        for _ in 0..50 {
+            other.say("PING").await;
+        }
+    }
+
+    /// The next reply to `client`, while time passes.
+    async fn replied(&self, client: &mut Client, other: &mut Client) -> String {
+        let mut reply = std::pin::pin!(client.next());
+        loop {
+            tokio::select! {
+                biased;
+                reply = &mut reply => return reply,
+                () = std::future::ready(()) => {}
+            }
+            self.settle(other).await;
+            self.clock.advance(APPEND / 10);
+        }
+    }
+}
+
+/// Each watches what the other is to change: one of them has seen what was not so any more.
+#[tokio::test]
+async fn of_two_who_watch_what_the_other_changes_one_alone_commits() {
+    for (watched, changed) in
+        [("kept:a", "kept:b"), ("kept:b", "kept:a"), ("held:a", "kept:b"), ("held:a kept:c", "kept:b")]
+    {
+        let stage = Stage::new().await;
+        let (mut one, mut two) = (stage.served.client().await, stage.served.client().await);
+        let mut other = stage.served.client().await;
+        let first = watched.split(' ').next().unwrap();
+        for (client, watched, changed) in [(&mut one, watched, changed), (&mut two, changed, first)] {
+            assert_eq!(client.say(&format!("WATCH {watched}")).await, "OK");
+            assert_eq!(client.say("MULTI").await, "OK");
+            assert_eq!(client.say(&format!("SET {changed} 1")).await, "QUEUED");
+        }
+        one.send("EXEC").await;
+        stage.settle(&mut other).await;
+        two.send("EXEC").await;
+        stage.settle(&mut other).await;
+        assert_eq!(stage.replied(&mut one, &mut other).await, "OK", "{watched}, {changed}");
+        assert_eq!(stage.replied(&mut two, &mut other).await, "nil", "{watched}, {changed}");
+    }
+}
+
+/// Others wait who write a watched key of a store, as they do for those that the commands name.
+#[tokio::test]
+async fn who_writes_a_watched_key_comes_after_the_transaction() {
+    let stage = Stage::new().await;
+    let (mut one, mut two) = (stage.served.client().await, stage.served.client().await);
+    let mut other = stage.served.client().await;
+    for line in ["WATCH kept:a", "MULTI", "SET kept:b 1"] {
+        one.say(line).await;
+    }
+    one.send("EXEC").await;
+    stage.settle(&mut other).await;
+    two.send("SET kept:a 2").await;
+    stage.settle(&mut other).await;
+    assert_eq!(other.say("GET kept:a").await, "nil");
+    assert_eq!(stage.replied(&mut one, &mut other).await, "OK");
+    assert_eq!(stage.replied(&mut two, &mut other).await, "OK");
+    assert_eq!(other.say("MGET kept:a kept:b").await, "2 1");
+}
+
