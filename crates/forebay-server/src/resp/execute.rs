@@ -66,7 +66,7 @@ async fn answer(
     service.monitors.tell(spec, request, session);
     let asked = spec.parse(request);
     if session.queue.is_some() && transaction::waits(&asked) {
-        wait_for_exec(request, spec, asked, session, &mut replies.out);
+        wait_for_exec(request, spec, &asked, session, &mut replies.out);
         return Ok(());
     }
     if session.is_listening_only()
@@ -149,7 +149,7 @@ fn wait_for_exec(
             queue.spoil();
             reply::error(out, refusal);
         }
-        None => queue.push(request, spec, asked, out),
+        None => queue.push(request, spec, out),
     }
 }
 
@@ -173,7 +173,7 @@ pub(super) async fn carry_out(
             let keys: Vec<Bytes> = spec.key_indexes(request).filter_map(|at| request.bytes(at)).collect();
             data::carry_out(&asked, &keys, spec.keys.usage, service, session, replies).await?;
         }
-        Command::PubSub(asked) => pubsub::carry_out(asked, service, session, out),
+        Command::PubSub(asked) => pubsub::carry_out(asked, service, session, out).await,
         Command::Transaction(asked) => transact(asked, service, session, replies).await?,
         Command::Keyspace(_) if session.keyspace.is_none() => no_keyspace(session, out),
         Command::Keyspace(asked) => keyspace::carry_out(asked, service, session, out).await,

@@ -86,13 +86,7 @@ impl Queue {
     }
 
     /// Lets a command wait; answers so.
-    pub(super) fn push(
-        &mut self,
-        request: &Request,
-        spec: &'static CommandSpec,
-        asked: Result<Command, CommandError>,
-        out: &mut BytesMut,
-    ) {
+    pub(super) fn push(&mut self, request: &Request, spec: &'static CommandSpec, out: &mut BytesMut) {
         if self.spoiled {
             // As Redis says it; it is not kept, since EXEC will do nothing.
             return reply::simple(out, "QUEUED");
@@ -108,8 +102,10 @@ impl Queue {
             self.spoil();
             return reply::error(out, &format!("ERR a transaction has at most {QUEUE_BYTES_MAX} bytes"));
         }
+        // A copy of its own, so that what it is counted as is what it keeps: the buffer that it came in is larger.
+        let Some(request) = Request::from_args(request.args()) else { return self.spoil() };
         self.bytes = bytes;
-        self.waiting.push(Waiting { request: request.clone(), spec, asked });
+        self.waiting.push(Waiting { asked: spec.parse(&request), request, spec });
         reply::simple(out, "QUEUED");
     }
 }

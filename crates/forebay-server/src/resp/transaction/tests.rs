@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use forebay::rt::Clock;
 use forebay::tier::store::Durability;
 use forebay::{Forebay, Keyspace, Writes, secs};
 use forebay_simulated::{SimulatedDisk, StoreFaults};
+use forebay_wire::resp::{Limits, State, decode, encode_request, resolve};
 
+use super::Queue;
 use crate::resp::served::{Client, Served, in_service};
 
 /// What the disk takes to be written.
@@ -103,3 +106,19 @@ async fn who_writes_a_watched_key_comes_after_the_transaction() {
     assert_eq!(other.say("MGET kept:a kept:b").await, "2 1");
 }
 
+/// A command that comes alone stands in a buffer of its own, which is large.
+#[test]
+fn what_waits_keeps_no_buffer_that_it_came_in() {
+    const BUFFER: usize = 16 * 1024;
+    let mut queue = Queue::default();
+    for words in [&["GET", "a"][..], &["SET", "a", "1"], &["PUBLISH", "a", "1"]] {
+        let mut input = BytesMut::with_capacity(BUFFER);
+        encode_request(&mut input, words);
+        let request = decode(&mut input, &Limits::AUTHENTICATED, &mut State::default()).unwrap().unwrap();
+        let spec = resolve(&request).unwrap();
+        queue.push(&request, spec, &mut BytesMut::new());
+        drop(request);
+        assert!(input.try_reclaim(BUFFER), "{words:?}");
+    }
+    assert_eq!(queue.len(), 3);
+}
