@@ -186,25 +186,47 @@ pub(super) async fn carry_out(
     Ok(())
 }
 
-/// Watches `keys` beside those watched before. Where one cannot be read, none of them.
+/// Watches `keys` beside those watched before. Where one cannot be read, or is too many, none of them.
 async fn watch(keys: &[Bytes], service: &Service, session: &mut Session, out: &mut BytesMut) {
     let Some(keyspace) = session.keyspace.clone() else { return };
     let db = session.db;
     let watch = session.watch.get_or_insert_with(|| Watch::new(&service.watches));
-    let added: Vec<Bytes> = keys.iter().filter(|key| watch.add(db, key)).cloned().collect();
-    let seen = if watch.len() > watch::KEYS_MAX {
-        reply::error(out, &format!("ERR a connection watches at most {} keys", watch::KEYS_MAX));
-        false
-    } else if let Err(error) = look(&added, &keyspace, db, watch).await {
-        refuse(&error.into(), out);
-        false
-    } else {
-        reply::ok(out);
-        true
-    };
-    if !seen {
-        added.iter().for_each(|key| watch.forget(db, key));
+    let mut added = Vec::new();
+    match add(keys, &keyspace, db, watch, &mut added).await {
+        Ok(()) => reply::ok(out),
+        Err(refused) => {
+            added.iter().for_each(|key| watch.forget(db, key));
+            match refused {
+                Unwatched::Refused(refused) => reply::error(out, &refused.to_string()),
+                Unwatched::Engine(error) => refuse(&error.into(), out),
+            }
+        }
     }
+}
+
+/// Why keys are not watched.
+#[derive(Debug, thiserror::Error)]
+enum Unwatched {
+    #[error(transparent)]
+    Refused(#[from] watch::Refused),
+    #[error(transparent)]
+    Engine(#[from] Error),
+}
+
+/// Watches those of `keys` that are not, which are `added`, and looks what they have.
+async fn add(
+    keys: &[Bytes],
+    keyspace: &Keyspace,
+    db: u32,
+    watch: &mut Watch,
+    added: &mut Vec<Bytes>,
+) -> Result<(), Unwatched> {
+    for key in keys {
+        if watch.add(db, key)? {
+            added.push(key.clone());
+        }
+    }
+    Ok(look(added, keyspace, db, watch).await?)
 }
 
 /// Notes what keys have that are watched from now on.

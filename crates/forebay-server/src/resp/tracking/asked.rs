@@ -16,6 +16,8 @@ use crate::resp::session::Session;
 
 /// The most beginnings of keys that one connection names.
 const PREFIXES_MAX: usize = 1_000;
+/// The longest of them, in bytes.
+const PREFIX_BYTES_MAX: usize = 1024;
 
 /// That a connection tracks, until it is dropped.
 #[derive(Debug)]
@@ -70,6 +72,8 @@ enum Refused {
     OverlapsOther(String, String),
     #[error("ERR a connection names at most {PREFIXES_MAX} prefixes")]
     TooManyPrefixes,
+    #[error("ERR a prefix has at most {PREFIX_BYTES_MAX} bytes")]
+    LongPrefix,
     #[error(
         "NOPERM this user may not be told of every key: leave out BCAST, to be told of those that are read"
     )]
@@ -178,6 +182,9 @@ fn instead(id: i64, service: &Service, session: &Session) -> Result<Option<(i64,
 /// The beginnings asked for beside those there are; one is of no use that begins with another.
 fn together(asked: &[Bytes], own: Option<&BTreeSet<Bytes>>) -> Result<BTreeSet<Bytes>, Refused> {
     let overlap = |a: &Bytes, b: &Bytes| a.starts_with(b) || b.starts_with(a);
+    if asked.iter().any(|prefix| prefix.len() > PREFIX_BYTES_MAX) {
+        return Err(Refused::LongPrefix);
+    }
     let shown = |prefix: &Bytes| String::from_utf8_lossy(prefix).into_owned();
     let mut all = own.cloned().unwrap_or_default();
     for (place, prefix) in asked.iter().enumerate() {

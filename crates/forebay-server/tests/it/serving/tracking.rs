@@ -152,6 +152,16 @@ async fn options_said_within_a_transaction_count_for_the_reads_behind_them() {
 }
 
 #[tokio::test]
+async fn prefixes_are_short() {
+    let stage = Stage::with("").await;
+    let mut client = stage.resp().await;
+    client.say("HELLO 3").await;
+    let on = |bytes: usize| format!("CLIENT TRACKING ON BCAST PREFIX {}", "p".repeat(bytes));
+    assert_eq!(client.say(&on(1025)).await, "!ERR a prefix has at most 1024 bytes");
+    assert_eq!(client.say(&on(1024)).await, "OK");
+}
+
+#[tokio::test]
 async fn another_connection_is_told_instead_until_it_has_gone() {
     let stage = Stage::with("").await;
     let (mut client, mut listener, mut other) = (stage.resp().await, stage.resp().await, stage.resp().await);

@@ -196,7 +196,10 @@ async fn a_transaction_does_not_wait_for_itself() {
         assert_eq!(client.say(line).await, "QUEUED");
     }
     let replies = client.say("EXEC").await;
-    assert!(replies.starts_with("[OK !ERR FLUSHDB within a transaction that names or watches keys"), "{replies}");
+    assert!(
+        replies.starts_with("[OK !ERR FLUSHDB within a transaction that names or watches keys"),
+        "{replies}"
+    );
     assert!(
         replies.contains(" !ERR FLUSHALL within") && replies.contains(" !ERR DEBUG SLEEP within"),
         "{replies}"
@@ -324,6 +327,22 @@ async fn a_watch_that_fails_leaves_those_before_it() {
             converse(&mut one, &[("MULTI", "OK"), ("SET done 1", "QUEUED"), ("EXEC", said)]).await;
         }
     }
+}
+
+#[tokio::test]
+async fn watched_keys_have_a_bound_in_bytes() {
+    let stage = Stage::with("").await;
+    let mut client = stage.resp().await;
+    let keys = |from: usize, to: usize| {
+        let keys: Vec<String> = (from..to).map(|number| format!("{number}{}", "x".repeat(60_000))).collect();
+        keys.join(" ")
+    };
+    assert_eq!(client.say(&format!("WATCH {}", keys(0, 60))).await, "OK");
+    let refused = client.say(&format!("WATCH {}", keys(60, 80))).await;
+    assert_eq!(refused, "!ERR the keys that a connection watches have at most 4194304 bytes: UNWATCH first");
+    assert_eq!(client.say(&format!("WATCH {}", keys(0, 65))).await, "OK", "most of them are watched already");
+    converse(&mut client, &[("UNWATCH", "OK")]).await;
+    assert_eq!(client.say(&format!("WATCH {}", keys(60, 120))).await, "OK");
 }
 
 #[tokio::test]
