@@ -108,10 +108,7 @@ impl Client {
 
 fn shown(reply: &Reply) -> String {
     match reply {
-        Reply::Simple(text)
-        | Reply::Bulk(text)
-        | Reply::Error(text)
-        | Reply::Verbatim { text, .. } => {
+        Reply::Simple(text) | Reply::Bulk(text) | Reply::Error(text) | Reply::Verbatim { text, .. } => {
             String::from_utf8_lossy(text).into_owned()
         }
         Reply::Integer(number) => number.to_string(),

@@ -213,6 +213,13 @@ impl Session {
     /// Turns to the keyspaces that are in service now, between two commands.
     #[inline]
     pub(super) fn look_again(&mut self) {
+    /// Picks the keyspace of this number again, which it had picked.
+    pub(super) fn go_back_to(&mut self, db: u32) {
+        if self.db != db && !self.select(db) {
+            (self.db, self.keyspace) = (db, None);
+        }
+    }
+
         if self.served.refresh() {
             self.follow();
         }

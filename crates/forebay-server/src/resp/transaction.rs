@@ -248,12 +248,14 @@ async fn value_of(keyspace: &Keyspace, key: &[u8]) -> Result<Option<Value>, Erro
 }
 
 /// How an attempt to carry out a transaction ended.
+#[derive(PartialEq, Eq)]
 enum Attempt {
-    Answered,
+    /// All of it is done, and answered.
+    Committed,
+    /// It is answered why not all of it is done.
+    Refused,
     /// Somebody has changed what was watched, or read; nothing was committed.
-    ChangedMeanwhile {
-        may_begin_again: bool,
-    },
+    ChangedMeanwhile { may_begin_again: bool },
 }
 
 async fn exec(queue: Queue, service: &Service, session: &mut Session, out: &mut BytesMut) -> io::Result<()> {
@@ -262,14 +264,16 @@ async fn exec(queue: Queue, service: &Service, session: &mut Session, out: &mut 
         reply::error(out, "EXECABORT Transaction discarded because of previous errors.");
         return Ok(());
     }
-    let (db, keyspace) = (session.db, session.keyspace.clone());
+    let picked = session.db;
     for _ in 0..TRIES_MAX {
-        match attempt(&queue.waiting, watch.as_ref(), service, session, out).await? {
-            Attempt::Answered => return Ok(()),
-            // A `SELECT` among the commands is done anew as well.
-            Attempt::ChangedMeanwhile { may_begin_again: true } => {
-                (session.db, session.keyspace) = (db, keyspace.clone());
-            }
+        let attempt = attempt(&queue.waiting, watch.as_ref(), service, session, out).await?;
+        if attempt != Attempt::Committed {
+            // A `SELECT` among the commands is not done either, or done anew.
+            session.go_back_to(picked);
+        }
+        match attempt {
+            Attempt::Committed | Attempt::Refused => return Ok(()),
+            Attempt::ChangedMeanwhile { may_begin_again: true } => {}
             Attempt::ChangedMeanwhile { may_begin_again: false } => break,
         }
     }
@@ -290,7 +294,7 @@ async fn attempt(
         Ok(stage) => stage,
         Err(error) => {
             refuse(&error.into(), out);
-            return Ok(Attempt::Answered);
+            return Ok(Attempt::Refused);
         }
     };
     if let Some(watch) = watch
@@ -306,7 +310,7 @@ async fn attempt(
                     "ERR the replies of a transaction have at most {REPLIES_BYTES_MAX} bytes: nothing of it was committed, except what it wrote to caches"
                 );
                 reply::error(out, &refusal);
-                return Ok(Attempt::Answered);
+                return Ok(Attempt::Refused);
             }
         }
         tokio::task::yield_now().await;
@@ -316,13 +320,16 @@ async fn attempt(
         Ok(answers) => {
             reply::array(out, waiting.len());
             answers.give_out(service, session, out).await?;
+            Ok(Attempt::Committed)
         }
         Err(error) if may_begin_again(&error) => {
-            return Ok(Attempt::ChangedMeanwhile { may_begin_again: may_repeat });
+            Ok(Attempt::ChangedMeanwhile { may_begin_again: may_repeat })
         }
-        Err(error) => refuse(&error.into(), out),
+        Err(error) => {
+            refuse(&error.into(), out);
+            Ok(Attempt::Refused)
+        }
     }
-    Ok(Attempt::Answered)
 }
 
 /// Whether a watched key has another value than it had.

@@ -43,7 +43,8 @@ impl Places {
         for (db, key, _) in watch.into_iter().flat_map(Watch::keys) {
             let Some(keyspace) = served.numbered(db) else { continue };
             // A key that no value can have does not change.
-            if keyspace.find(key).is_some_and(|namespace| namespace.takes_changes() && namespace.has_key(key)) {
+            if keyspace.find(key).is_some_and(|namespace| namespace.takes_changes() && namespace.has_key(key))
+            {
                 let (_, keys) = by_db.entry(db).or_insert_with(|| (Arc::clone(keyspace), Keys::default()));
                 keys.changed.push(key.clone());
             }

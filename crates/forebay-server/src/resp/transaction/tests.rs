@@ -87,23 +87,29 @@ async fn of_two_who_watch_what_the_other_changes_one_alone_commits() {
     }
 }
 
-/// Others wait who write a watched key of a store, as they do for those that the commands name.
 #[tokio::test]
-async fn who_writes_a_watched_key_comes_after_the_transaction() {
+async fn a_keyspace_picked_by_what_is_not_committed_is_not_picked() {
     let stage = Stage::new().await;
-    let (mut one, mut two) = (stage.served.client().await, stage.served.client().await);
-    let mut other = stage.served.client().await;
-    for line in ["WATCH kept:a", "MULTI", "SET kept:b 1"] {
-        one.say(line).await;
+    let mut client = stage.served.client().await;
+    let large = format!("SET held:a {}", "x".repeat(2 << 20));
+    for (lines, ended) in [
+        (&[large.as_str(), "SELECT 1"][..], "FBTOOLARGE"),
+        (
+            &["SELECT 1", "SELECT 7", "SELECT 0", "SELECT 1", "SET more:a 1"],
+            "OK ERR DB index is out of range OK",
+        ),
+    ] {
+        assert_eq!(client.say("SELECT 0").await, "OK");
+        assert_eq!(client.say("MULTI").await, "OK");
+        for line in lines {
+            assert_eq!(client.say(line).await, "QUEUED");
+        }
+        let replies = client.say("EXEC").await;
+        assert!(replies.starts_with(ended), "{replies}");
+        let picked = if ended.starts_with("OK") { " db=1 " } else { " db=0 " };
+        let info = client.say("CLIENT INFO").await;
+        assert!(info.contains(picked), "{ended}: {info}");
     }
-    one.send("EXEC").await;
-    stage.settle(&mut other).await;
-    two.send("SET kept:a 2").await;
-    stage.settle(&mut other).await;
-    assert_eq!(other.say("GET kept:a").await, "nil");
-    assert_eq!(stage.replied(&mut one, &mut other).await, "OK");
-    assert_eq!(stage.replied(&mut two, &mut other).await, "OK");
-    assert_eq!(other.say("MGET kept:a kept:b").await, "2 1");
 }
 
 /// A command that comes alone stands in a buffer of its own, which is large.
