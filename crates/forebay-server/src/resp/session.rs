@@ -234,7 +234,9 @@ impl Session {
     /// Finds its keyspace anew among those that were looked at.
     pub(super) fn follow(&mut self) {
         self.is_as_noted = false;
-        self.keyspace = self.served.now().numbered(self.db).cloned();
+        if !self.select(self.db) {
+            self.keyspace = None;
+        }
         rights::follow(self);
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay::rt::{Clock, Tick};
-use forebay::{Blob, Forebay, Keyspace, Namespace, load_one, secs};
+use forebay::{Blob, Forebay, Keyspace, Namespace, Writes, load_one, secs};
 use tokio::sync::Semaphore;
 
 use super::table::{Place, Table};
@@ -134,6 +134,30 @@ async fn a_client_is_told_when_the_time_of_its_copy_is_over() {
     served.clock.advance(Duration::from_secs(2));
     assert_eq!(reader.next().await, "invalidate item:a");
     served.served.stop.stop();
+}
+
+/// A reload gives the number that a connection has picked to another keyspace.
+#[tokio::test]
+async fn a_client_is_told_of_the_keyspace_that_its_number_has_now() {
+    let engine = Forebay::builder().clock(Clock::simulated()).build().unwrap();
+    let keyspace = |name: &str| {
+        let kept = engine.keyspace(name).namespace("kept").key("kept:{name}").ttl(secs(60));
+        let kept = kept.writes(Writes::Cache).build().unwrap();
+        let mut keyspace = Keyspace::new(name);
+        keyspace.add(kept).unwrap();
+        Arc::new(keyspace)
+    };
+    let (one, two) = (keyspace("one"), keyspace("two"));
+    let served = served::Served::new(engine.clone(), in_service([(0, one.clone()), (1, two.clone())])).await;
+    let (mut client, mut other) = (served.client().await, served.client().await);
+    assert_eq!(client.say("CLIENT TRACKING ON BCAST PREFIX kept:").await, "OK");
+    served.keyspaces.swap(in_service([(0, two), (1, one)]));
+    while client.told().await.is_empty() {}
+    assert_eq!(other.say("SET kept:a 1").await, "OK");
+    assert_eq!(client.told().await, ["invalidate kept:a"]);
+    other.say("SELECT 1").await;
+    assert_eq!(other.say("SET kept:a 1").await, "OK");
+    assert_eq!(client.told().await, [""; 0], "of the one that it does not have any more");
 }
 
 #[test]
