@@ -277,7 +277,7 @@ impl Common {
         }
     }
 
-    /// Tells whoever listens that records were missed, so that any copy may be another.
+    /// Tells whoever listens that records were missed, or may have been, so that any copy may be another.
     pub(super) fn missed_records(&self) {
         self.all_copies(|_| true);
     }

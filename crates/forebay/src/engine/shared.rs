@@ -31,6 +31,8 @@ const OWN_MAX: usize = 4096;
 const DELIVERIES_MAX: usize = 32;
 /// How long a record waits that the tier has refused.
 const REFUSED_RETRY: Duration = Duration::from_secs(1);
+/// The span of a tick.
+const TICK: Duration = Duration::from_millis(1);
 
 /// The shared tier of an engine.
 pub(super) struct Shared {
@@ -324,6 +326,23 @@ impl Shared {
         self.acknowledge(batch.cursor()).await
     }
 
+    /// Tells whoever listens that any copy may be another, once the log has been silent for so long that those are suspect; and over
+    /// again while it stays so, of what was read since. Copies are with others, who cannot look whether the log is heard.
+    async fn tell_of_silence(&self, engine: &Weak<Common>) {
+        while engine.strong_count() > 0 {
+            let heard = self.heard.load(Ordering::Acquire).checked_sub(1).map(Tick::from_ms);
+            let now = self.clock.now();
+            // Up to this tick it is in touch.
+            let left = heard.map_or(Duration::ZERO, |heard| heard.after(SUSPECT_AFTER + TICK).since(now));
+            if left.is_zero()
+                && let Some(common) = engine.upgrade()
+            {
+                common.missed_records();
+            }
+            self.clock.sleep(if left.is_zero() { SUSPECT_AFTER } else { left }).await;
+        }
+    }
+
     /// Whether the log counts on this instance for another [`SUSPECT_AFTER`] at least: as long as what is read now makes it
     /// trusted. To be in touch is not enough, for reads may come through where acknowledgements do not.
     fn is_live(&self, now: Tick) -> bool {
@@ -372,10 +391,14 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// Follows the log of the engine's shared tier, as long as the engine lives.
+/// Follows the log of the engine's shared tier, as long as the engine lives, and tells when it has fallen silent.
 pub(super) fn follow(common: &Arc<Common>) {
     let Some(shared) = common.shared.clone() else { return };
     let engine = Arc::downgrade(common);
+    common.upkeep.spawn({
+        let (shared, engine) = (Arc::clone(&shared), engine.clone());
+        async move { shared.tell_of_silence(&engine).await }
+    });
     common.upkeep.spawn(async move {
         while engine.strong_count() > 0 {
             if shared.exchange(&engine).await.is_err() {

@@ -3,8 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use crate::scripted::{Stage, TTL, stage};
+use crate::shared::{Cluster, ms};
+use forebay::log::SUSPECT_AFTER;
 use forebay::observe::{Change, Listener};
 use forebay::{Blob, Value, Writes};
+use forebay_simulated::Partition;
 
 /// What was told.
 #[derive(Debug, Default)]
@@ -92,4 +95,34 @@ async fn writes_are_told_with_who_made_them() {
     change.commit().await.unwrap();
     assert_eq!(heard.take(), ["default/kept kept:b by 7"], "what was only seen did not change");
     stage.check().await;
+}
+
+/// What was read before is suspect once the log is silent, and so is what is read until it is heard again.
+#[tokio::test]
+async fn an_instance_out_of_touch_tells_that_any_copy_may_be_another() {
+    for partition in [Partition::Refused, Partition::Requests, Partition::Answers] {
+        let cluster = Cluster::new(11);
+        let one = cluster.instance(1);
+        let heard = Arc::new(Heard::default());
+        let _listening = one.engine.listen(Arc::clone(&heard) as Arc<dyn Listener>);
+        cluster
+            .run(async {
+                // Before the log is heard for the first time it is silent too.
+                cluster.pass(ms(500)).await;
+                heard.take();
+                cluster.pass(ms(3_000)).await;
+                assert_eq!(heard.take(), [""; 0], "it is in touch");
+                cluster.tier.partition(1, Some(partition));
+                cluster.pass(SUSPECT_AFTER + ms(50)).await;
+                assert_eq!(heard.take(), ["default/rows k:*"], "{partition:?}");
+                cluster.pass(SUSPECT_AFTER).await;
+                assert_eq!(heard.take(), ["default/rows k:*"], "{partition:?}: of what was read since");
+                cluster.tier.partition(1, None);
+                cluster.pass(ms(500)).await;
+                heard.take();
+                cluster.pass(ms(3_000)).await;
+                assert_eq!(heard.take(), [""; 0], "{partition:?}: it is in touch again");
+            })
+            .await;
+    }
 }
