@@ -51,11 +51,21 @@ pub(super) enum Message {
     Invalidated {
         /// The keys; all there are where none are said.
         keys: Option<Arc<[Bytes]>>,
-        /// It is told for another connection, which has read them.
-        redirected: bool,
+        /// Who has read them.
+        whose: Whose,
     },
     /// The connection of this number, which is told for this one, has gone.
     RedirectionBroken(i64),
+}
+
+/// Who has the copies that a connection is told of.
+#[derive(Clone, Debug)]
+pub(super) enum Whose {
+    /// Its own client.
+    Own,
+    /// The client of another connection, which has named it. It is told as long as it has shown the token of this name, or whatever
+    /// it has shown where none is said.
+    Other(Option<Bytes>),
 }
 
 impl Message {

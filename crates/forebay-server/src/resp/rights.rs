@@ -56,6 +56,11 @@ impl Rights {
         &self.name
     }
 
+    /// Whether they are those of the token of this name.
+    pub(super) fn are_of(&self, name: &[u8]) -> bool {
+        self.access.is_some() && self.name == name
+    }
+
     /// Whether it may everything.
     pub(super) fn are_all(&self) -> bool {
         self.everything
@@ -214,6 +219,8 @@ fn enter(shown: &Credentials, service: &Service, session: &mut Session) -> bool 
     }
     session.rights.become_those_of(Some(Arc::clone(&access)));
     enter_own(&access, session);
+    // Others are to see it from now on: who is told something for them, above all.
+    session.connected.note(session);
     true
 }
 

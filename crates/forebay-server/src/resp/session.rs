@@ -10,7 +10,7 @@ use forebay_wire::resp::Version;
 
 use super::Service;
 use super::clients::Connected;
-use super::inbox::{Inbox, Message, WAITING_MAX};
+use super::inbox::{Inbox, Message, WAITING_MAX, Whose};
 use super::monitor::Monitoring;
 use super::pubsub::Subscriptions;
 use super::rights::{self, Rights};
@@ -149,6 +149,8 @@ impl Session {
         self.silence = Silence::default();
         self.queue = None;
         self.watch = None;
+        // Others are to see it from now on: who is told something for them, above all.
+        self.connected.note(self);
     }
 
     /// Is sent nothing more without asking; whether it would have been.
@@ -168,10 +170,11 @@ impl Session {
             Message::Rights => false,
             Message::Published { channel, .. } => self.subscriptions.has_channel(channel),
             Message::Matched { pattern, .. } => self.subscriptions.has_pattern(pattern),
-            Message::Invalidated { redirected: true, .. } => {
-                self.version == Version::Resp3 || self.subscriptions.len() > 0
+            Message::Invalidated { whose: Whose::Other(only), .. } => {
+                let is_meant = only.as_ref().is_none_or(|name| self.rights.are_of(name));
+                is_meant && (self.version == Version::Resp3 || self.subscriptions.len() > 0)
             }
-            Message::Invalidated { redirected: false, .. } => {
+            Message::Invalidated { whose: Whose::Own, .. } => {
                 self.version == Version::Resp3 && self.tracked.is_some()
             }
             Message::RedirectionBroken(_) => self.version == Version::Resp3,
@@ -210,9 +213,6 @@ impl Session {
         true
     }
 
-    /// Turns to the keyspaces that are in service now, between two commands.
-    #[inline]
-    pub(super) fn look_again(&mut self) {
     /// Picks the keyspace of this number again, which it had picked.
     pub(super) fn go_back_to(&mut self, db: u32) {
         if self.db != db && !self.select(db) {
@@ -220,6 +220,9 @@ impl Session {
         }
     }
 
+    /// Turns to the keyspaces that are in service now, between two commands.
+    #[inline]
+    pub(super) fn look_again(&mut self) {
         if self.served.refresh() {
             self.follow();
         }

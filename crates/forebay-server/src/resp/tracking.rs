@@ -27,7 +27,7 @@ use forebay::{Forebay, ReadOutcome};
 pub(super) use self::asked::{Asked, Tracked, carry_out, info, reading};
 use self::table::{Place, Table};
 use super::clients::Client;
-use super::inbox::{Message, Sender};
+use super::inbox::{Message, Sender, Whose};
 use crate::keyspaces::View;
 use crate::stop::Stop;
 
@@ -56,14 +56,22 @@ struct State {
     listening: Option<Listening>,
 }
 
+/// Who is told instead of a connection that tracks.
+#[derive(Debug)]
+struct Instead {
+    id: i64,
+    to: Weak<Client>,
+    /// As long as it has shown the token of this name, where one is said.
+    only: Option<Bytes>,
+}
+
 /// A connection that tracks.
 #[derive(Debug)]
 struct Tracker {
     id: i64,
     own: Sender,
-    /// Who is told instead: its number, and the connection.
-    redirect: Option<(i64, Weak<Client>)>,
-    /// That one has gone.
+    redirect: Option<Instead>,
+    /// That one has gone, or become somebody else.
     broken: Arc<AtomicBool>,
     /// What keys begin with that it is told of, read or not.
     prefixes: Option<BTreeSet<Bytes>>,
@@ -77,14 +85,19 @@ impl Tracker {
     /// Tells it that its copies of `keys` are of no use any more; `None` for all that it has.
     fn tell(&self, keys: Option<Arc<[Bytes]>>) {
         match &self.redirect {
-            None => drop(self.own.send(Message::Invalidated { keys, redirected: false })),
-            Some((id, to)) => match to.upgrade() {
-                Some(to) => drop(to.inbox.send(Message::Invalidated { keys, redirected: true })),
-                None => {
-                    self.broken.store(true, Ordering::Relaxed);
-                    self.own.send(Message::RedirectionBroken(*id));
+            None => drop(self.own.send(Message::Invalidated { keys, whose: Whose::Own })),
+            Some(Instead { id, to, only }) => {
+                let is_meant = |to: &Arc<Client>| only.as_ref().is_none_or(|name| to.is_of(name));
+                match to.upgrade().filter(is_meant) {
+                    Some(to) => {
+                        to.inbox.send(Message::Invalidated { keys, whose: Whose::Other(only.clone()) });
+                    }
+                    None => {
+                        self.broken.store(true, Ordering::Relaxed);
+                        self.own.send(Message::RedirectionBroken(*id));
+                    }
                 }
-            },
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use forebay::Keyspace;
 use forebay_wire::resp::{self, CommandError, CommandSpec, Flag, Request, reply};
 
 use super::table::Place;
-use super::{Reading, Tracker, Tracking};
+use super::{Instead, Reading, Tracker, Tracking};
 use crate::resp::Service;
 use crate::resp::clients::Client;
 use crate::resp::session::Session;
@@ -148,7 +148,7 @@ fn track(asked: resp::Tracking, service: &Service, session: &mut Session) -> Res
     tracking.enter(Tracker {
         id: session.id,
         own: session.inbox.sender(),
-        redirect: redirect.map(|(id, to)| (id, Arc::downgrade(&to))),
+        redirect,
         broken: Arc::clone(&broken),
         prefixes: prefixes.clone(),
         no_loop: asked.no_loop,
@@ -170,21 +170,22 @@ fn track(asked: resp::Tracking, service: &Service, session: &mut Session) -> Res
 }
 
 /// The connection that is told instead, where one is named. Of those of other tokens nobody hears, not even that they are there.
-fn instead(id: i64, service: &Service, session: &Session) -> Result<Option<(i64, Arc<Client>)>, Refused> {
+fn instead(id: i64, service: &Service, session: &Session) -> Result<Option<Instead>, Refused> {
     if id == 0 {
         return Ok(None);
     }
-    let is_own = |to: &Arc<Client>| session.rights.are_all() || to.is_of(session.rights.name());
+    let only = (!session.rights.are_all()).then(|| session.rights.name().clone());
+    let is_own = |to: &Arc<Client>| only.as_ref().is_none_or(|name| to.is_of(name));
     let to = service.clients.find(id).filter(is_own).ok_or(Refused::NoSuchClient)?;
-    Ok(Some((id, to)))
+    Ok(Some(Instead { id, to: Arc::downgrade(&to), only }))
 }
 
 /// The beginnings asked for beside those there are; one is of no use that begins with another.
 fn together(asked: &[Bytes], own: Option<&BTreeSet<Bytes>>) -> Result<BTreeSet<Bytes>, Refused> {
-    let overlap = |a: &Bytes, b: &Bytes| a.starts_with(b) || b.starts_with(a);
     if asked.iter().any(|prefix| prefix.len() > PREFIX_BYTES_MAX) {
         return Err(Refused::LongPrefix);
     }
+    let overlap = |a: &Bytes, b: &Bytes| a.starts_with(b) || b.starts_with(a);
     let shown = |prefix: &Bytes| String::from_utf8_lossy(prefix).into_owned();
     let mut all = own.cloned().unwrap_or_default();
     for (place, prefix) in asked.iter().enumerate() {
@@ -274,14 +275,6 @@ pub(in crate::resp) fn reading(
     if !tracked.remembers() || !spec.flags.contains(&Flag::ReadOnly) {
         return None;
     }
-    (!places.is_empty()).then(|| tracked.tracking.begin(session.id, places))
-}
-
-/// What the connection is told of: `CLIENT TRACKINGINFO`.
-pub(in crate::resp) fn info(session: &Session, out: &mut BytesMut) {
-    let version = session.version;
-    let (mut flags, mut redirect, mut prefixes) = (vec!["off"], -1, BTreeSet::new());
-    if let Some(tracked) = &session.tracked {
     let name: Arc<str> = keyspace.name().into();
     let place = |key: &[u8]| {
         let namespace = keyspace.find(key)?.name().into();
@@ -290,6 +283,14 @@ pub(in crate::resp) fn info(session: &Session, out: &mut BytesMut) {
     };
     let keys = spec.key_indexes(request).filter_map(|at| request.get(at));
     let places: Vec<Place> = keys.filter_map(place).collect();
+    (!places.is_empty()).then(|| tracked.tracking.begin(session.id, places))
+}
+
+/// What the connection is told of: `CLIENT TRACKINGINFO`.
+pub(in crate::resp) fn info(session: &Session, out: &mut BytesMut) {
+    let version = session.version;
+    let (mut flags, mut redirect, mut prefixes) = (vec!["off"], -1, BTreeSet::new());
+    if let Some(tracked) = &session.tracked {
         flags = vec!["on"];
         flags.extend(tracked.prefixes.is_some().then_some("bcast"));
         let (choice, said) = match tracked.choice {

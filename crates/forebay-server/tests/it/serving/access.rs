@@ -409,6 +409,33 @@ async fn nobody_is_told_of_keys_that_it_may_not_read() {
     assert_eq!(reader.say("CLIENT TRACKING ON BCAST").await, "OK");
 }
 
+/// Who was told instead has become somebody else: nothing more is told to it, and who asked for it hears of that.
+#[tokio::test]
+async fn who_becomes_somebody_else_is_told_nothing_instead_of_others() {
+    let stage = stage().await;
+    for leaves in ["AUTH note note-secret", "RESET,AUTH note note-secret"] {
+        let (mut reader, mut same) = (client(&stage, "reader").await, client(&stage, "reader").await);
+        let mut writer = client(&stage, "writer").await;
+        reader.say("HELLO 3").await;
+        same.say("HELLO 3").await;
+        let id = same.say("CLIENT ID").await;
+        assert_eq!(reader.say(&format!("CLIENT TRACKING ON REDIRECT {id}")).await, "OK");
+        reader.say("GET item:a").await;
+        writer.say("FB.INVALIDATE item:a").await;
+        let told = super::soon(same.next()).await.expect("closed");
+        assert_eq!(super::shown(&told), ">[invalidate [item:a]]");
+        reader.say("GET item:a").await;
+        for line in leaves.split(',') {
+            same.say(line).await;
+        }
+        same.say("HELLO 3").await;
+        writer.say("FB.INVALIDATE item:a").await;
+        assert_eq!(same.say("PING").await, "PONG", "{leaves}");
+        let told = super::soon(reader.next()).await.expect("closed");
+        assert_eq!(super::shown(&told), format!(">[tracking-redir-broken {id}]"), "{leaves}");
+    }
+}
+
 #[tokio::test]
 async fn verbs_of_http_are_judged_by_what_they_do() {
     let stage = stage().await;
