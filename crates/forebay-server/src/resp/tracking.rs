@@ -25,7 +25,7 @@ use forebay::rt::{Clock, Mutex, Tick};
 use forebay::{Forebay, ReadOutcome};
 
 pub(super) use self::asked::{Asked, Tracked, carry_out, info, reading};
-use self::table::{Place, Table};
+use self::table::{Place, Readers, Table};
 use super::clients::Client;
 use super::inbox::{Message, Sender, Whose};
 use crate::keyspaces::View;
@@ -37,6 +37,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const KEPT_AT_MOST: Duration = Duration::from_secs(60);
 /// The most keys of one message.
 const KEYS_OF_MESSAGE: usize = 1_000;
+/// The most bytes of keys that one connection is told at once; of more it is told as of all.
+const KEYS_BYTES_AT_ONCE: usize = 4 << 20;
 
 /// The connections that track, and what they have read.
 #[derive(Debug)]
@@ -151,9 +153,8 @@ impl Tracking {
     fn tell_of_ended(&self) {
         let now = self.clock.now();
         let state = &mut *self.state.lock();
-        while let Some((place, readers)) = state.table.take_ended(now) {
-            state.tell_all([(&place, &*readers)]);
-        }
+        let ended: Vec<_> = std::iter::from_fn(|| state.table.take_ended(now)).collect();
+        state.tell_all(&ended);
     }
 
     /// Remembers that the connection reads the keys at `places`, until what is given is dropped: then what it was told of them counts as
@@ -168,9 +169,9 @@ impl Tracking {
                 tracker.had.insert(place.keyspace.as_ref().into());
             }
         }
-        while let Some((place, readers)) = state.table.take_beyond_bound() {
-            state.tell_all([(&place, &*readers)]);
-        }
+        // Together: it takes what it is told only when the command is over.
+        let given: Vec<_> = std::iter::from_fn(|| state.table.take_beyond_bound()).collect();
+        state.tell_all(&given);
         Reading { tracking: Arc::clone(self), id, places, seen: Mutex::default() }
     }
 
@@ -214,7 +215,7 @@ impl Tracking {
 
 impl State {
     /// Tells readers of the keys at these places, who are remembered there no more.
-    fn tell_all<'p>(&self, told: impl IntoIterator<Item = (&'p Place, &'p [i64])>) {
+    fn tell_all(&self, told: &[(Place, Readers)]) {
         let mut keys_of: BTreeMap<i64, Vec<Bytes>> = BTreeMap::new();
         for (place, readers) in told {
             for id in readers {
@@ -222,11 +223,18 @@ impl State {
             }
         }
         for (id, keys) in keys_of {
-            let Some(tracker) = self.trackers.get(&id).filter(|tracker| tracker.prefixes.is_none()) else {
+            let Some(tracker) = self.readers(&id) else { continue };
+            if keys.iter().map(Bytes::len).sum::<usize>() > KEYS_BYTES_AT_ONCE {
+                tracker.tell(None);
                 continue;
-            };
+            }
             keys.chunks(KEYS_OF_MESSAGE).for_each(|keys| tracker.tell(Some(Arc::from(keys))));
         }
+    }
+
+    /// The connection of this number, if it is told of what it has read.
+    fn readers(&self, id: &i64) -> Option<&Tracker> {
+        self.trackers.get(id).filter(|tracker| tracker.prefixes.is_none())
     }
 
     fn key_changed(&mut self, keyspace: &str, namespace: &str, key: &[u8], by: u64) {
@@ -236,7 +244,7 @@ impl State {
         let stays = |id: i64| is_own(id) && trackers.get(&id).is_some_and(|tracker| tracker.no_loop);
         if let Some((place, readers)) = self.table.take(keyspace, namespace, key, |reader| !stays(reader.id))
         {
-            self.tell_all([(&place, &*readers)]);
+            self.tell_all(&[(place, readers)]);
         }
         self.broadcast(keyspace, key, |tracker| !(tracker.no_loop && is_own(tracker.id)));
     }
@@ -244,7 +252,7 @@ impl State {
     fn loaded(&mut self, keyspace: &str, namespace: &str, key: &[u8], began: Tick) {
         let taken = self.table.take(keyspace, namespace, key, |reader| reader.is_older(began));
         if let Some((place, readers)) = taken {
-            self.tell_all([(&place, &*readers)]);
+            self.tell_all(&[(place, readers)]);
         }
         self.broadcast(keyspace, key, |_| true);
     }
@@ -264,7 +272,7 @@ impl State {
             return;
         }
         let taken = self.table.take_prefix(keyspace, namespace, prefix);
-        self.tell_all(taken.iter().map(|(place, readers)| (place, &**readers)));
+        self.tell_all(&taken);
         // Nobody knows which of these keys a client has that is told of all.
         let overlaps = |own: &[u8]| own.starts_with(prefix) || prefix.starts_with(own);
         for tracker in self.trackers.values().filter(|tracker| tracker.broadcasts(keyspace, overlaps)) {
@@ -347,11 +355,13 @@ impl Drop for Reading {
         let seen = self.seen.lock();
         let unknown = Seen { began: Tick::default(), ends: self.tracking.clock.now().after(KEPT_AT_MOST) };
         let state = &mut *self.tracking.state.lock();
+        let mut old = Vec::new();
         for place in &self.places {
             let seen = seen.get(&place.key).copied().unwrap_or(unknown);
             if state.table.end(place, self.id, seen) {
-                state.tell_all([(place, &[self.id][..])]);
+                old.push((place.clone(), Readers::from_slice(&[self.id])));
             }
         }
+        state.tell_all(&old);
     }
 }

@@ -11,7 +11,8 @@ use forebay::{Blob, Forebay, Keyspace, Namespace, Writes, load_one, secs};
 use tokio::sync::Semaphore;
 
 use super::table::{Place, Table};
-use super::Seen;
+use super::{Seen, Tracker, Tracking};
+use crate::resp::inbox::{Inbox, Total};
 use crate::resp::served::{self, Client, in_service};
 
 /// A served namespace `item`, whose source gives the number that it is at, once it is let.
@@ -158,6 +159,34 @@ async fn a_client_is_told_of_the_keyspace_that_its_number_has_now() {
     other.say("SELECT 1").await;
     assert_eq!(other.say("SET kept:a 1").await, "OK");
     assert_eq!(client.told().await, [""; 0], "of the one that it does not have any more");
+}
+
+/// What one connection reads with one command cannot be told to it before that has ended.
+#[tokio::test]
+async fn keys_that_give_way_to_those_of_one_command_are_told_together() {
+    let engine = Forebay::builder().clock(Clock::simulated()).build().unwrap();
+    let (tracking, inbox) = (Arc::new(Tracking::new(engine)), Inbox::new(&Total::default()));
+    tracking.enter(Tracker {
+        id: 7,
+        own: inbox.sender(),
+        redirect: None,
+        broken: Arc::default(),
+        prefixes: None,
+        no_loop: false,
+        keyspace: "shop".into(),
+        had: ["shop".into()].into(),
+    });
+    let keyspace: Arc<str> = "shop".into();
+    let place = |number| Place {
+        keyspace: Arc::clone(&keyspace),
+        namespace: Arc::clone(&keyspace),
+        key: Bytes::from(format!("item:{number:08}")),
+    };
+    for round in 0..2 {
+        drop(tracking.begin(7, (round * 500_000..(round + 1) * 500_000).map(place).collect()));
+    }
+    let waiting = inbox.take().len();
+    assert!((1..1_000).contains(&waiting), "{waiting} messages");
 }
 
 #[test]
