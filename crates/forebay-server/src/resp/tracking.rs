@@ -52,10 +52,19 @@ pub(super) struct Tracking {
 struct State {
     table: Table,
     trackers: BTreeMap<i64, Tracker>,
-    /// Keyspaces that are being emptied, which is told as one when it is done; how often at once.
-    flushing: BTreeMap<Box<str>, usize>,
+    /// Keyspaces that are being emptied.
+    emptied: BTreeMap<Box<str>, Emptied>,
     /// While somebody tracks.
     listening: Option<Listening>,
+}
+
+/// A keyspace that is being emptied: of its groups is told as of all, and when it is done again.
+#[derive(Debug, Default)]
+struct Emptied {
+    /// By how many at once.
+    by: usize,
+    /// Who was told of all since it began, and has read nothing since.
+    told: BTreeSet<i64>,
 }
 
 /// Who is told instead of a connection that tracks.
@@ -168,6 +177,7 @@ impl Tracking {
             {
                 tracker.had.insert(place.keyspace.as_ref().into());
             }
+            state.reads(&place.keyspace, id);
         }
         // Together: it takes what it is told only when the command is over.
         let given: Vec<_> = std::iter::from_fn(|| state.table.take_beyond_bound()).collect();
@@ -177,7 +187,7 @@ impl Tracking {
 
     /// Notes that the keyspace of this name is being emptied, until what is given is dropped: then that is told.
     pub(super) fn flush(self: &Arc<Self>, keyspace: &str) -> Flushing {
-        *self.state.lock().flushing.entry(keyspace.into()).or_default() += 1;
+        self.state.lock().emptied.entry(keyspace.into()).or_default().by += 1;
         Flushing { tracking: Arc::clone(self), keyspace: keyspace.into() }
     }
 
@@ -237,6 +247,13 @@ impl State {
         self.trackers.get(id).filter(|tracker| tracker.prefixes.is_none())
     }
 
+    /// Notes that a connection has copies of keys of a keyspace, or is about to.
+    fn reads(&mut self, keyspace: &str, id: i64) {
+        if let Some(emptied) = self.emptied.get_mut(keyspace) {
+            emptied.told.remove(&id);
+        }
+    }
+
     fn key_changed(&mut self, keyspace: &str, namespace: &str, key: &[u8], by: u64) {
         let is_own = |id: i64| u64::try_from(id).is_ok_and(|id| id == by);
         let trackers = &self.trackers;
@@ -268,15 +285,25 @@ impl State {
     }
 
     fn prefix_changed(&mut self, keyspace: &str, namespace: &str, prefix: &[u8]) {
-        if self.flushing.contains_key(keyspace) {
-            return;
-        }
         let taken = self.table.take_prefix(keyspace, namespace, prefix);
-        self.tell_all(&taken);
         // Nobody knows which of these keys a client has that is told of all.
         let overlaps = |own: &[u8]| own.starts_with(prefix) || prefix.starts_with(own);
-        for tracker in self.trackers.values().filter(|tracker| tracker.broadcasts(keyspace, overlaps)) {
-            tracker.tell(None);
+        let of_all = self.trackers.values().filter(|tracker| tracker.broadcasts(keyspace, overlaps));
+        of_all.clone().for_each(|tracker| tracker.tell(None));
+        if !self.emptied.contains_key(keyspace) {
+            return self.tell_all(&taken);
+        }
+        let mut told: BTreeSet<i64> = of_all.map(|tracker| tracker.id).collect();
+        let readers: BTreeSet<i64> = taken.iter().flat_map(|(_, readers)| readers.iter().copied()).collect();
+        for id in readers {
+            let was_told = self.emptied.get(keyspace).is_some_and(|emptied| emptied.told.contains(&id));
+            if let Some(tracker) = self.readers(&id).filter(|_| !was_told) {
+                tracker.tell(None);
+                told.insert(id);
+            }
+        }
+        if let Some(emptied) = self.emptied.get_mut(keyspace) {
+            emptied.told.append(&mut told);
         }
     }
 }
@@ -302,15 +329,16 @@ pub(super) struct Flushing {
 impl Drop for Flushing {
     fn drop(&mut self) {
         let state = &mut *self.tracking.state.lock();
-        if let Some(count) = state.flushing.get_mut(&self.keyspace) {
-            *count -= 1;
-            if *count == 0 {
-                state.flushing.remove(&self.keyspace);
-            }
-        }
+        let mut emptied = state.emptied.remove(&self.keyspace).unwrap_or_default();
         state.table.forget(&self.keyspace);
         for tracker in state.trackers.values().filter(|tracker| tracker.had.contains(&self.keyspace)) {
-            tracker.tell(None);
+            if emptied.told.insert(tracker.id) {
+                tracker.tell(None);
+            }
+        }
+        emptied.by = emptied.by.saturating_sub(1);
+        if emptied.by > 0 {
+            state.emptied.insert(self.keyspace.clone(), emptied);
         }
     }
 }
@@ -358,6 +386,7 @@ impl Drop for Reading {
         let mut old = Vec::new();
         for place in &self.places {
             let seen = seen.get(&place.key).copied().unwrap_or(unknown);
+            state.reads(&place.keyspace, self.id);
             if state.table.end(place, self.id, seen) {
                 old.push((place.clone(), Readers::from_slice(&[self.id])));
             }

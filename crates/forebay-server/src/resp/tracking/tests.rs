@@ -137,6 +137,23 @@ async fn a_client_is_told_when_the_time_of_its_copy_is_over() {
     served.served.stop.stop();
 }
 
+#[tokio::test]
+async fn what_others_invalidate_while_a_keyspace_is_emptied_is_told_at_once() {
+    let served = Served::new().await;
+    let (mut reader, mut idle) = (served.client().await, served.client().await);
+    for client in [&mut reader, &mut idle] {
+        client.say("CLIENT TRACKING ON").await;
+        assert_eq!(client.say("GET item:a").await, "1");
+    }
+    let flushing = served.served.service.tracking.flush("default");
+    served.item.invalidate_prefix("item:a").await.unwrap();
+    assert_eq!(reader.told().await, ["invalidate nil"]);
+    assert_eq!(reader.say("GET item:a").await, "1");
+    drop(flushing);
+    assert_eq!(reader.told().await, ["invalidate nil"], "of what it has read since");
+    assert_eq!(idle.told().await, ["invalidate nil"], "it has read nothing since");
+}
+
 /// A reload gives the number that a connection has picked to another keyspace.
 #[tokio::test]
 async fn a_client_is_told_of_the_keyspace_that_its_number_has_now() {
