@@ -22,7 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use forebay::observe::{Change, Listener, Listening};
 use forebay::rt::{Clock, Mutex, Tick};
-use forebay::{Forebay, ReadOutcome};
+use forebay::{Forebay, ReadOutcome, Tier};
 
 pub(super) use self::asked::{Asked, Tracked, carry_out, info, reading};
 use self::table::{Place, Readers, Table};
@@ -360,19 +360,22 @@ struct Seen {
     began: Tick,
     /// When it is no longer fresh.
     ends: Tick,
+    /// It was held, from some time before the read.
+    was_held: bool,
 }
 
 impl Reading {
     /// Notes what was read of `key`; of several looks the least counts.
     pub(super) fn saw(&self, key: &[u8], outcome: &ReadOutcome) {
         let ends = self.tracking.clock.now().after(outcome.fresh_for);
-        let seen = Seen { began: outcome.began, ends };
+        let seen = Seen { began: outcome.began, ends, was_held: outcome.tier == Tier::Memory };
         self.seen
             .lock()
             .entry(Bytes::copy_from_slice(key))
             .and_modify(|before| {
                 before.began = before.began.min(seen.began);
                 before.ends = before.ends.min(seen.ends);
+                before.was_held |= seen.was_held;
             })
             .or_insert(seen);
     }
@@ -381,7 +384,8 @@ impl Reading {
 impl Drop for Reading {
     fn drop(&mut self) {
         let seen = self.seen.lock();
-        let unknown = Seen { began: Tick::default(), ends: self.tracking.clock.now().after(KEPT_AT_MOST) };
+        let ends = self.tracking.clock.now().after(KEPT_AT_MOST);
+        let unknown = Seen { began: Tick::default(), ends, was_held: true };
         let state = &mut *self.tracking.state.lock();
         let mut old = Vec::new();
         for place in &self.places {

@@ -64,21 +64,25 @@ pub(super) struct Reader {
 /// What a connection has of a key.
 #[derive(Clone, Copy, Debug)]
 enum Copy {
-    /// It is being read; the newest load that brought something else meanwhile began then.
-    Coming { loaded: Option<Tick> },
+    /// It is being read; the newest load that brought something else meanwhile began then, or several did.
+    Coming { loaded: Option<Tick>, several: bool },
     /// What a load brought that began then.
     There { began: Tick },
 }
 
 impl Reader {
-    /// Whether its copy is older than a load that began at `began`. Of one that is coming this shows when it is there.
+    /// Whether its copy may be older than a load that began at `began`, as one of the same tick may. Of one that is coming this shows
+    /// when it is there.
     pub(super) fn is_older(&mut self, began: Tick) -> bool {
         match &mut self.copy {
-            Copy::Coming { loaded } => {
-                *loaded = Some(loaded.map_or(began, |loaded| loaded.max(began)));
+            Copy::Coming { loaded, several } => {
+                if *loaded <= Some(began) {
+                    *several = *loaded == Some(began);
+                    *loaded = Some(began);
+                }
                 false
             }
-            Copy::There { began: own } => *own < began,
+            Copy::There { began: own } => *own <= began,
         }
     }
 }
@@ -111,7 +115,7 @@ impl Table {
             self.bytes += place.key.len() + KEY_BYTES;
             Key { place: place.clone(), readers: SmallVec::new(), ends: None }
         });
-        let copy = Copy::Coming { loaded: None };
+        let copy = Copy::Coming { loaded: None, several: false };
         match key.readers.iter_mut().find(|reader| reader.id == id) {
             // What it had before is replaced by what comes.
             Some(reader) => reader.copy = copy,
@@ -124,12 +128,13 @@ impl Table {
     }
 
     /// Notes what the connection has read, if it has not been told otherwise meanwhile; whether it is to be told that this is old.
-    pub(super) fn end(&mut self, place: &Place, id: i64, Seen { began, ends }: Seen) -> bool {
+    pub(super) fn end(&mut self, place: &Place, id: i64, Seen { began, ends, was_held }: Seen) -> bool {
         let Some(number) = self.number(&place.keyspace, &place.namespace, &place.key) else { return false };
         let Some(key) = self.keys.get_mut(&number) else { return false };
         let Some(reader) = key.readers.iter_mut().find(|reader| reader.id == id) else { return false };
-        if let Copy::Coming { loaded: Some(loaded) } = reader.copy
-            && began < loaded
+        // The one load of its tick that brought something else is its own, unless it was held before.
+        if let Copy::Coming { loaded: Some(loaded), several } = reader.copy
+            && (began < loaded || began == loaded && (several || was_held))
         {
             self.keep(number, |reader| reader.id != id);
             return true;

@@ -137,6 +137,20 @@ async fn a_client_is_told_when_the_time_of_its_copy_is_over() {
     served.served.stop.stop();
 }
 
+/// Both loads begin within one tick of the clock.
+#[tokio::test]
+async fn a_client_is_told_of_a_load_that_began_in_the_same_tick_as_its_own() {
+    let served = Served::new().await;
+    let (mut reader, mut other) = (served.client().await, served.client().await);
+    reader.say("CLIENT TRACKING ON").await;
+    assert_eq!(reader.say("GET item:a").await, "1");
+    served.row.store(2, Ordering::SeqCst);
+    other.say("FB.FRESH item:a").await;
+    assert_eq!(reader.told().await, ["invalidate item:a"]);
+    assert_eq!(reader.say("GET item:a").await, "2");
+    assert_eq!(reader.told().await, [""; 0]);
+}
+
 #[tokio::test]
 async fn what_others_invalidate_while_a_keyspace_is_emptied_is_told_at_once() {
     let served = Served::new().await;
@@ -218,7 +232,7 @@ fn the_keys_read_first_are_given_out_beyond_the_bound() {
     let (given, readers) = loop {
         number += 1;
         table.begin(&place(number), 7);
-        let seen = Seen { began: Tick::default(), ends: Tick::from_ms(number) };
+        let seen = Seen { began: Tick::default(), ends: Tick::from_ms(number), was_held: true };
         assert!(!table.end(&place(number), 7, seen));
         if let Some(given) = table.take_beyond_bound() {
             break given;
