@@ -19,7 +19,11 @@ pub(super) async fn carry_out(asked: FreshnessCommand, session: &Session, out: &
         FreshnessCommand::Tag { key, tags } => tag(&key, &tags, session, out),
         FreshnessCommand::Why { key } => why(&key, session, out),
         FreshnessCommand::Fresh { key } => match session.namespace(&key) {
-            Some(namespace) => string(namespace.read_fresh(&key).await, session.version, out),
+            Some(namespace) => {
+                let read = namespace.read_fresh(&key).await;
+                read.iter().for_each(|read| session.saw(&key, &read.outcome));
+                string(read, session.version, out);
+            }
             None => reply::null(out, session.version),
         },
     }

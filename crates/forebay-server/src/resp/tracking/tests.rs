@@ -152,6 +152,18 @@ async fn a_client_is_told_of_a_load_that_began_in_the_same_tick_as_its_own() {
 }
 
 #[tokio::test]
+async fn what_is_read_past_the_copies_is_told_of_as_other_reads_are() {
+    let served = Served::new().await;
+    let (mut reader, mut other) = (served.client().await, served.client().await);
+    served.clock.advance(Duration::from_millis(5));
+    reader.say("CLIENT TRACKING ON").await;
+    assert_eq!(reader.say("FB.FRESH item:a").await, "1");
+    assert_eq!(reader.told().await, [""; 0], "of its own load");
+    other.say("FB.INVALIDATE item:a").await;
+    assert_eq!(reader.told().await, ["invalidate item:a"]);
+}
+
+#[tokio::test]
 async fn what_others_invalidate_while_a_keyspace_is_emptied_is_told_at_once() {
     let served = Served::new().await;
     let (mut reader, mut idle) = (served.client().await, served.client().await);
