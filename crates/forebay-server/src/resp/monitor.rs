@@ -15,6 +15,8 @@ use super::time::now;
 
 /// A word is shown up to this many bytes.
 const WORD_BYTES: usize = 1024;
+/// Behind this many bytes of a line no word begins.
+const LINE_BYTES: usize = 64 * 1024;
 
 /// Who watches.
 #[derive(Debug, Default)]
@@ -44,11 +46,14 @@ impl Monitors {
         if !self.are_any() {
             return;
         }
+        let all = self.all.lock();
+        let mut of_keyspace = all.values().filter(|(db, _)| *db == session.db).peekable();
+        if of_keyspace.peek().is_none() {
+            return;
+        }
         let line = Bytes::from(line(spec, request, session));
-        for (db, to) in self.all.lock().values() {
-            if *db == session.db {
-                to.send(Message::Line(line.clone()));
-            }
+        for (_, to) in of_keyspace {
+            to.send(Message::Line(line.clone()));
         }
     }
 }
@@ -74,7 +79,12 @@ fn line(spec: &CommandSpec, request: &Request, session: &Session) -> String {
     let from = session.connected.address();
     let mut line = format!("{}.{:06} [{} {from}]", now.as_secs(), now.subsec_micros(), session.db);
     let shown = if spec.is_secret() { 1 } else { usize::MAX };
-    for word in request.args().take(shown) {
+    for (place, word) in request.args().take(shown).enumerate() {
+        if line.len() >= LINE_BYTES {
+            // Writing to a String cannot fail.
+            let _ = write!(line, " ... {} more words", request.len().saturating_sub(place));
+            break;
+        }
         let word = word.get(..WORD_BYTES).unwrap_or(word);
         line.push_str(" \"");
         word.iter().for_each(|byte| escape(*byte, &mut line));

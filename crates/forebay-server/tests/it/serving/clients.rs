@@ -175,3 +175,23 @@ async fn who_monitors_is_sent_each_command_without_secrets() {
     client.say("GET c").await;
     assert_eq!(monitor.say("PING").await, "PONG");
 }
+
+/// A line is bounded, however many words a command has.
+#[tokio::test]
+async fn a_command_of_many_words_is_shown_to_its_bound() {
+    let stage = Stage::with("").await;
+    let (mut monitor, mut client) = (stage.resp().await, stage.resp().await);
+    assert_eq!(monitor.say("MONITOR").await, "OK");
+    let words = vec!["\u{1}".repeat(1_000); 100];
+    client.say(&format!("MGET {}", words.join(" "))).await;
+    let line = super::shown(&monitor.next().await.unwrap());
+    assert!(
+        line.ends_with("\\x01\" ... 83 more words"),
+        "{} bytes: {:?}",
+        line.len(),
+        line.get(line.len() - 40..)
+    );
+    assert!((60_000..70_000).contains(&line.len()), "{} bytes", line.len());
+    client.say("MGET a b").await;
+    assert!(super::shown(&monitor.next().await.unwrap()).ends_with(r#" "MGET" "a" "b""#));
+}
