@@ -138,7 +138,7 @@ async fn may_begin(
 fn wait_for_exec(
     request: &Request,
     spec: &'static CommandSpec,
-    asked: Result<Command, CommandError>,
+    asked: &Result<Command, CommandError>,
     session: &mut Session,
     out: &mut BytesMut,
 ) {

@@ -22,6 +22,12 @@ const NAME_BYTES_MAX: usize = 1024;
 /// The most channels and patterns that one connection is subscribed to.
 const SUBSCRIPTIONS_MAX: usize = 10_000;
 
+/// The most patterns of all connections, one that several have counted once: a publisher looks at each of them.
+const PATTERNS_MAX_OF_ALL: usize = 100_000;
+
+/// A publisher lets others go on after looking at patterns in about so many steps.
+const STEPS_AT_A_STRETCH: usize = 1 << 20;
+
 /// Who is subscribed to something, by its name, and then by the number of the connection. Shared with those who just look at it, so
 /// that they do so without the lock; it is copied where it changes meanwhile.
 type Subscribers = HashMap<Bytes, Arc<BTreeMap<i64, Sender>>>;
@@ -49,6 +55,10 @@ enum Refused {
     Pattern,
     #[error("ERR a connection has at most {SUBSCRIPTIONS_MAX} subscriptions")]
     TooMany,
+    #[error(
+        "ERR all connections have at most {PATTERNS_MAX_OF_ALL} patterns: subscribe to channels by their names"
+    )]
+    TooManyOfAll,
 }
 
 impl Subscriptions {
@@ -134,7 +144,7 @@ impl To {
 
 impl Channels {
     /// Sends `message` to those subscribed to `channel`; tells to how many.
-    fn publish(&self, channel: &Bytes, message: &Bytes) -> usize {
+    async fn publish(&self, channel: &Bytes, message: &Bytes) -> usize {
         // Copies of their own: the publisher's request is not kept.
         let (channel, message) = (Bytes::copy_from_slice(channel), Bytes::copy_from_slice(message));
         let (subscribed, patterns) = {
@@ -147,7 +157,16 @@ impl Channels {
             let (channel, message) = (channel.clone(), message.clone());
             sent += usize::from(to.send(Message::Published { channel, message }));
         }
-        for (pattern, to) in patterns.iter().filter(|(pattern, _)| glob::matches(pattern, &channel)) {
+        let mut steps = 0;
+        for (pattern, to) in &*patterns {
+            steps += pattern.len().saturating_mul(channel.len()).saturating_add(1);
+            if steps > STEPS_AT_A_STRETCH {
+                steps = 0;
+                tokio::task::yield_now().await;
+            }
+            if !glob::matches(pattern, &channel) {
+                continue;
+            }
             for to in to.values() {
                 let (pattern, channel, message) = (pattern.clone(), channel.clone(), message.clone());
                 sent += usize::from(to.send(Message::Matched { pattern, channel, message }));
@@ -161,13 +180,19 @@ impl Channels {
         self.all.lock().clone()
     }
 
-    /// Adds a connection to the subscribers of all `names` at once, so that what is shared is copied once.
-    fn add(&self, to: To, names: Vec<Bytes>, id: i64, sender: &Sender) {
+    /// Adds a connection to the subscribers of all `names` at once, so that what is shared is copied once; whether there is room for them.
+    fn add(&self, to: To, names: &BTreeSet<Bytes>, id: i64, sender: &Sender) -> bool {
         let mut all = self.all.lock();
-        let all = Arc::make_mut(to.of(&mut all));
-        for name in names {
-            Arc::make_mut(all.entry(name).or_default()).insert(id, sender.clone());
+        let all = to.of(&mut all);
+        let more = names.iter().filter(|name| !all.contains_key(*name)).count();
+        if matches!(to, To::Patterns) && all.len().saturating_add(more) > PATTERNS_MAX_OF_ALL {
+            return false;
         }
+        let all = Arc::make_mut(all);
+        for name in names {
+            Arc::make_mut(all.entry(name.clone()).or_default()).insert(id, sender.clone());
+        }
+        true
     }
 
     fn remove<'n>(&self, to: To, names: impl IntoIterator<Item = &'n Bytes>, id: i64) {
@@ -201,7 +226,12 @@ pub(super) fn is_subscription(asked: &PubSubCommand) -> bool {
 }
 
 /// Carries out a command on channels.
-pub(super) fn carry_out(asked: PubSubCommand, service: &Service, session: &mut Session, out: &mut BytesMut) {
+pub(super) async fn carry_out(
+    asked: PubSubCommand,
+    service: &Service,
+    session: &mut Session,
+    out: &mut BytesMut,
+) {
     // That a subscription begins or ends is told as messages are: whether or not the client wants replies.
     let mut aside = std::mem::take(&mut session.aside);
     let told = if session.silence.is_kept() { &mut aside } else { &mut *out };
@@ -216,9 +246,13 @@ pub(super) fn carry_out(asked: PubSubCommand, service: &Service, session: &mut S
             unsubscribe(To::Patterns, patterns, service, session, told);
             Ok(())
         }
-        PubSubCommand::Publish { channel, message } => {
-            To::Channels.checked(&channel).map(|()| count(out, service.channels.publish(&channel, &message)))
-        }
+        PubSubCommand::Publish { channel, message } => match To::Channels.checked(&channel) {
+            Ok(()) => {
+                count(out, service.channels.publish(&channel, &message).await);
+                Ok(())
+            }
+            refused => refused,
+        },
         PubSubCommand::Channels { pattern } => list(pattern.as_ref(), service, out),
         PubSubCommand::NumSub { channels: asked } => {
             let [channels, _] = service.channels.now();
@@ -265,17 +299,24 @@ fn subscribe(
 ) -> Result<(), Refused> {
     names.iter().try_for_each(|name| to.checked(name))?;
     let own = to.of(&mut session.subscriptions.own);
-    let more: BTreeSet<&Bytes> = names.iter().filter(|name| !own.contains(*name)).collect();
+    let more: BTreeSet<Bytes> =
+        names.iter().filter(|name| !own.contains(*name)).map(|name| Bytes::copy_from_slice(name)).collect();
     if more.len().saturating_add(session.subscriptions.len()) > SUBSCRIPTIONS_MAX {
         return Err(Refused::TooMany);
     }
-    let names: Vec<Bytes> = names.iter().map(|name| Bytes::copy_from_slice(name)).collect();
+    let begun = out.len();
     // First here, so that they are left whatever happens between.
-    for name in &names {
-        to.of(&mut session.subscriptions.own).insert(name.clone());
+    for name in names {
+        if let Some(name) = more.get(name) {
+            to.of(&mut session.subscriptions.own).insert(name.clone());
+        }
         told(to.words().0, Some(name), session, out);
     }
-    service.channels.add(to, names, session.id, &session.inbox.sender());
+    if !service.channels.add(to, &more, session.id, &session.inbox.sender()) {
+        out.truncate(begun);
+        to.of(&mut session.subscriptions.own).retain(|name| !more.contains(name));
+        return Err(Refused::TooManyOfAll);
+    }
     Ok(())
 }
 
@@ -307,4 +348,56 @@ fn told(what: &str, name: Option<&Bytes>, session: &Session, out: &mut BytesMut)
 
 fn count(out: &mut BytesMut, count: usize) {
     reply::integer(out, i64::try_from(count).unwrap_or(i64::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::super::inbox::{Inbox, Total};
+    use super::*;
+
+    /// Patterns that take long to be matched to a channel: others have their turn meanwhile.
+    #[test]
+    fn who_publishes_to_many_patterns_lets_others_go_between() {
+        let channels = Arc::new(Channels::default());
+        let inbox = Inbox::new(&Total::default());
+        let pattern = |number: usize| Bytes::from(format!("*{}{number}", "a*".repeat(400)));
+        let patterns: BTreeSet<Bytes> = (0..200).map(pattern).chain([Bytes::from("*")]).collect();
+        assert!(channels.add(To::Patterns, &patterns, 7, &inbox.sender()));
+        let (channel, message) = (Bytes::from("a".repeat(NAME_BYTES_MAX)), Bytes::from("m"));
+        let mut publish = pin!(channels.publish(&channel, &message));
+        let mut context = Context::from_waker(Waker::noop());
+        let mut pauses = 0;
+        let sent = loop {
+            match publish.as_mut().poll(&mut context) {
+                Poll::Ready(sent) => break sent,
+                Poll::Pending => pauses += 1,
+            }
+        };
+        assert_eq!(sent, 1);
+        assert!(pauses >= 50, "{pauses} pauses");
+        let channel = Bytes::from("b");
+        let mut short = pin!(channels.publish(&channel, &message));
+        assert!(short.as_mut().poll(&mut context).is_ready(), "what is short is not cut");
+    }
+
+    #[test]
+    fn patterns_are_bounded_for_all() {
+        let channels = Arc::new(Channels::default());
+        let inbox = Inbox::new(&Total::default());
+        let patterns =
+            |from: usize| (from..from + SUBSCRIPTIONS_MAX).map(|n| Bytes::from(format!("{n}*"))).collect();
+        for round in 0..PATTERNS_MAX_OF_ALL / SUBSCRIPTIONS_MAX {
+            assert!(channels.add(To::Patterns, &patterns(round * SUBSCRIPTIONS_MAX), 7, &inbox.sender()));
+        }
+        assert!(!channels.add(To::Patterns, &[Bytes::from("more*")].into(), 8, &inbox.sender()));
+        assert!(
+            channels.add(To::Patterns, &[Bytes::from("1*")].into(), 8, &inbox.sender()),
+            "others have it"
+        );
+        let [_, all] = channels.now();
+        assert_eq!(all.len(), PATTERNS_MAX_OF_ALL);
+    }
 }
