@@ -3,8 +3,11 @@
 //! An input is the words of one request with blanks between them. What the table says of a command and what its function makes of the
 //! words must agree, since access to keys is judged by the table.
 
+use std::collections::BTreeSet;
+
 use forebay_wire::resp::{Command, CommandError, CommandSpec, Request, encode_request, parse, resolve};
 
+use super::named::named;
 use crate::allocation::{Bound, within};
 use crate::{Fault, Seen, Target};
 
@@ -189,15 +192,35 @@ fn keys_agree(
         if keys.is_empty() {
             return broken("a command on values without keys");
         }
-        // Whatever the function took for a key is shown; each word that the table calls a key is among it.
-        let shown = format!("{data:?}");
-        let is_shown = |at: &usize| {
-            let word = request.get(*at).unwrap_or_default();
-            shown.contains(&format!("{:?}", bytes::Bytes::copy_from_slice(word)))
-        };
-        if !keys.iter().all(is_shown) {
-            return broken("a word that is a key by the table alone");
+        let by_place: BTreeSet<&[u8]> = keys.iter().filter_map(|at| request.get(*at)).collect();
+        let by_meaning = named(data);
+        if by_place != by_meaning {
+            return broken(&format!(
+                "the table finds the keys [{}], and it works on [{}]",
+                shown(&by_place),
+                shown(&by_meaning)
+            ));
         }
     }
     Ok(())
+}
+
+fn shown(keys: &BTreeSet<&[u8]>) -> String {
+    keys.iter().map(|key| key.escape_ascii().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Request, keys_agree, parse, resolve};
+
+    #[test]
+    fn a_key_that_the_table_does_not_find_is_a_fault() {
+        let of = |name: &str| Request::from_args([name, "a", "b"]).unwrap();
+        let request = of("RENAME");
+        let parsed = parse(&request);
+        for (name, agrees) in [("RENAME", true), ("APPEND", false), ("MGET", true)] {
+            let spec = resolve(&of(name)).unwrap();
+            assert_eq!(keys_agree(spec, &request, &parsed).is_ok(), agrees, "by the row of {name}");
+        }
+    }
 }

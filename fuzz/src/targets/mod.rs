@@ -5,6 +5,7 @@ mod declaration;
 mod glob;
 mod http;
 mod journal;
+mod named;
 mod records;
 mod resp_reply;
 mod resp_request;

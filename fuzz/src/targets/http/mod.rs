@@ -4,9 +4,11 @@
 //! fault of ours. `answer.rs` reads what came back, strictly.
 
 mod answer;
+mod requests;
 mod stage;
 
 use self::answer::{Answer, read};
+use self::requests::requests;
 use self::stage::{Exchange, Stage};
 use crate::mutate::seed_of;
 use crate::{Fault, Large, Seen, Target};
@@ -169,12 +171,15 @@ fn begin(play: Play) -> Result<Box<dyn crate::Attack>, Fault> {
 
 fn request(stage: &Stage, input: &[u8], seen: &mut Seen) -> Result<(), Fault> {
     let sent = [input, CLOSE].concat();
-    let answers = told(&sent, &stage.exchange(&sent)?, seen)?;
-    let versions = sent.windows(7).filter(|window| *window == b"HTTP/1.").count();
-    // One more: of a request that is refused before its version is read.
-    let most = versions + 1;
-    if answers.len() > most {
-        return Err(Fault::Broken(format!("{} answers to at most {most} requests", answers.len())));
+    let exchange = stage.exchange(&sent)?;
+    let answers = told(&sent, &exchange, seen)?;
+    let (requests, is_all) = requests(&sent);
+    // One more: what comes behind them is refused.
+    let most = if is_all { requests } else { requests + 1 };
+    // One of them may end the connection, where it is refused.
+    let ends = answers.last().is_some_and(|last| last.status >= 400) || exchange.was_cut;
+    if answers.len() > most || is_all && answers.len() < most && !ends {
+        return Err(Fault::Broken(format!("{} answers to {most} requests at most", answers.len())));
     }
     Ok(())
 }
@@ -211,16 +216,20 @@ fn body(stage: &Stage, input: &[u8], seen: &mut Seen) -> Result<(), Fault> {
     sent.extend_from_slice(
         format!("GET /v1/shop/{place} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes(),
     );
-    let answers = told(&sent, &stage.exchange(&sent)?, seen)?;
-    match answers.as_slice() {
-        [put, got] if (200..300).contains(&put.status) && got.status == 200 && got.body != body => {
-            Err(Fault::Broken(format!(
-                "{} bytes were taken, and {} others given back",
-                body.len(),
-                got.body.len()
-            )))
-        }
-        _ => Ok(()),
+    let exchange = stage.exchange(&sent)?;
+    given_back(body, &told(&sent, &exchange, seen)?, exchange.was_cut)
+}
+
+/// What was taken is there when it is asked for next, and is what was sent.
+fn given_back(body: &[u8], answers: &[Answer], was_cut: bool) -> Result<(), Fault> {
+    let broken = |what: String| Err(Fault::Broken(format!("{} bytes were taken, and {what}", body.len())));
+    match answers {
+        [put, ..] if !(200..300).contains(&put.status) => Ok(()),
+        [_, got] if got.status != 200 => broken(format!("{} is answered who asks for them", got.status)),
+        [_, got] if got.body != body => broken(format!("{} others are given back", got.body.len())),
+        [_, _] => Ok(()),
+        _ if was_cut => Ok(()),
+        answers => broken(format!("{} answers come to two requests", answers.len())),
     }
 }
 
@@ -259,4 +268,30 @@ fn told(sent: &[u8], exchange: &Exchange, seen: &mut Seen) -> Result<Vec<Answer>
         }
     }
     Ok(answers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{given_back, read};
+
+    #[test]
+    fn what_is_taken_and_not_given_back_is_a_fault() {
+        let answers = |text: &str| read(text.as_bytes(), false, false).unwrap();
+        let (taken, got) =
+            ("HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab");
+        let refused = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+        let none = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+        for (came, is_right) in [
+            ([taken, got], true),
+            ([refused, got], true),
+            ([taken, none], false),
+            ([taken, refused], false),
+            ([taken, ""], false),
+        ] {
+            let given = given_back(b"ab", &answers(&came.concat()), false);
+            assert_eq!(given.is_ok(), is_right, "{came:?}");
+        }
+        assert!(given_back(b"other", &answers(&[taken, got].concat()), false).is_err());
+        assert!(given_back(b"ab", &answers(taken), true).is_ok());
+    }
 }
