@@ -17,7 +17,8 @@ use serde_json::json;
 
 use self::connection::{Answer, Asks, Connection};
 use crate::arguments::Bench;
-use crate::{Failure, check, say, say_error};
+use crate::connect::{Address, Place};
+use crate::{Failure, say, say_error};
 
 /// What stands in a key or path for a number.
 const NUMBER: &str = "{n}";
@@ -79,14 +80,15 @@ pub(crate) fn bench(asked: &Bench) -> Result<ExitCode, Failure> {
 }
 
 fn load(asked: &Bench) -> Result<Load, Failure> {
-    let (at, declared) = (&asked.at, check::declared_here);
+    let at = &asked.at;
+    let place = |said: Option<&Address>, of| Place::find(said, at.tls.ca.as_deref(), of)?.without_tls();
     let (address, asks) = match &asked.path {
         Some(path) => {
-            let address = asked.http.map_or_else(|| declared().map(|here| here.server.http), Ok)?;
+            let address = place(asked.http.as_ref(), |server| server.http)?;
             (address, Asks::http(address, path, at.token.as_deref(), asked.keys)?)
         }
         None => {
-            let address = at.resp.map_or_else(|| declared().map(|here| here.server.resp), Ok)?;
+            let address = place(at.resp.as_ref(), |server| server.resp)?;
             let key = asked.key.clone().unwrap_or_default();
             (address, Asks::resp(key, asked, at))
         }

@@ -69,7 +69,7 @@ fn checked(asked: &Check) -> Result<Deployment, Unchecked> {
     if !not_served.is_empty() {
         return Err(Unchecked::NotServed(not_served));
     }
-    jobs::have_functions(&deployment, &of_apps).map_err(|report| Failure(report.render(style())))?;
+    jobs::have_functions(&deployment, &of_apps)?;
     if asked.connect {
         connected(&deployment)?;
     }

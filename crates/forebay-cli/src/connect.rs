@@ -115,6 +115,20 @@ impl Place {
         Ok(Self { address, tls })
     }
 
+    /// Its address, for who speaks without TLS.
+    pub(crate) fn without_tls(&self) -> Result<SocketAddr, Failure> {
+        let Self { address, tls } = self;
+        if tls.is_some() {
+            return Err(Failure(format!(
+                "{address} is spoken to within TLS, which this command does not do"
+            )));
+        }
+        let mut found = (address.host.as_str(), address.port)
+            .to_socket_addrs()
+            .map_err(|error| Failure(format!("cannot find {address}: {error}")))?;
+        found.next().ok_or_else(|| Failure(format!("the name of {address} has no address")))
+    }
+
     /// Connects to it; `option` is what names its address.
     pub(crate) fn connect(&self, limits: Limits, option: &str) -> Result<Box<dyn Stream>, Failure> {
         let Self { address, tls } = self;

@@ -58,6 +58,7 @@ pub(crate) async fn seldom<T>(work: impl Future<Output = T>) -> T {
 mod tests {
     use std::sync::atomic::AtomicUsize;
 
+    use forebay::rt::Tasks;
     use tokio::sync::Notify;
 
     use super::*;
@@ -93,10 +94,11 @@ mod tests {
             async move { called.notified().await }
         }));
         assert!(once(waiting.as_mut()).await.is_pending());
-        let elsewhere = tokio::spawn(waiting);
+        let tasks = Tasks::current().unwrap();
+        tasks.spawn(waiting);
         tokio::task::yield_now().await;
         called.notify_one();
-        elsewhere.await.unwrap();
+        tasks.idle().await;
     }
 
     /// Polls once, with the waker of this task.

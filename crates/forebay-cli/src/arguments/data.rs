@@ -278,7 +278,7 @@ Examples:
   forebay bench --key stock:600000 --rate 20000                      so many a second, whatever the server does
   forebay bench --path /v1/stocks/STOCK_CACHE/stock:600000 --json    over HTTP
 
-It is a load on a server that serves others too, and no comparison. With --rate a request that had to wait for the one before it counts
+It is a load on a server that serves others too, and no comparison. It speaks without TLS. With --rate a request that had to wait for the one before it counts
 from when it was due.
 Exit codes: 0 all were answered, 1 not all or none, and the message says why, 2 wrong arguments.";
 
@@ -318,7 +318,7 @@ pub(crate) struct Bench {
     pub(crate) elsewhere: bool,
     /// Where it serves HTTP; where it is not said, as in ./forebay.toml, else 127.0.0.1:8080
     #[arg(long, value_name = "ADDRESS")]
-    pub(crate) http: Option<SocketAddr>,
+    pub(crate) http: Option<Address>,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -15,7 +15,6 @@ use bytes::{Buf as _, BytesMut};
 use forebay::Keyspace;
 use forebay::rt::{Clock, Tick};
 use forebay_wire::resp::{State, decode, reply};
-use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::WriteHalf;
@@ -295,7 +294,7 @@ async fn converse(
     session: &mut Session,
 ) -> io::Result<End> {
     let mut input = BytesMut::with_capacity(READ_BYTES);
-    let mut state = State::default();
+    let (mut state, mut arrived) = (State::default(), Vec::new());
     let mut unknown_since = None;
     let next_call =
         |session: &Session| seldom(call(session.served.clone(), session.inbox.clone(), session.stop.clone()));
@@ -307,7 +306,7 @@ async fn converse(
             rights::judge_again(session);
         }
         if !session.closing {
-            answer_all(&mut input, &mut state, replies, service, session).await?;
+            answer_all(&mut input, &mut state, &mut arrived, replies, service, session).await?;
         }
         let left = patience(session, &mut unknown_since, &service.clock);
         if session.closing || left == Some(Duration::ZERO) {
@@ -348,13 +347,13 @@ async fn converse(
 async fn answer_all(
     input: &mut BytesMut,
     state: &mut State,
+    arrived: &mut Vec<Arrived>,
     replies: &mut Replies<'_>,
     service: &Service,
     session: &mut Session,
 ) -> io::Result<()> {
     let mut is_more = true;
     while is_more && !session.closing {
-        let mut arrived: SmallVec<[Arrived; hit::AHEAD_MAX]> = SmallVec::new();
         let mut broken = None;
         is_more = loop {
             match decode(input, session.rights.limits(), state) {
@@ -372,7 +371,10 @@ async fn answer_all(
                 }
             }
         };
-        answer_each(&arrived, replies, service, session).await?;
+        let answered = answer_each(arrived, replies, service, session).await;
+        // Nothing of what was asked is kept while the connection waits.
+        arrived.clear();
+        answered?;
         if let Some(error) = broken.filter(|_| !session.closing) {
             replies.begin();
             reply::error(&mut replies.out, &error.to_string());

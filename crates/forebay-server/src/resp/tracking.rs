@@ -124,11 +124,6 @@ impl Tracker {
 }
 
 impl Tracking {
-    /// The engine whose changes are told.
-    pub(super) fn engine(&self) -> &Forebay {
-        &self.engine
-    }
-
     pub(super) fn new(engine: Forebay) -> Self {
         Self { clock: engine.clock().clone(), engine, state: Mutex::default() }
     }

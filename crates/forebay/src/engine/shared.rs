@@ -396,7 +396,7 @@ pub(super) fn follow(common: &Arc<Common>) {
     let Some(shared) = common.shared.clone() else { return };
     let engine = Arc::downgrade(common);
     common.upkeep.spawn({
-        let (shared, engine) = (Arc::clone(&shared), engine.clone());
+        let (shared, engine) = (Arc::clone(&shared), Weak::clone(&engine));
         async move { shared.tell_of_silence(&engine).await }
     });
     common.upkeep.spawn(async move {

@@ -192,7 +192,8 @@ async fn a_client_is_told_of_the_keyspace_that_its_number_has_now() {
         Arc::new(keyspace)
     };
     let (one, two) = (keyspace("one"), keyspace("two"));
-    let served = served::Served::new(engine.clone(), in_service([(0, one.clone()), (1, two.clone())])).await;
+    let served =
+        served::Served::new(engine.clone(), in_service([(0, Arc::clone(&one)), (1, Arc::clone(&two))])).await;
     let (mut client, mut other) = (served.client().await, served.client().await);
     assert_eq!(client.say("CLIENT TRACKING ON BCAST PREFIX kept:").await, "OK");
     served.keyspaces.swap(in_service([(0, two), (1, one)]));

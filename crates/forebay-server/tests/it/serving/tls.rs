@@ -7,6 +7,7 @@ use std::time::Duration;
 use forebay::rt::Clock;
 use forebay_server::configuration::Tls;
 use forebay_server::process::{self, Process, StartError};
+use forebay_server::time::WallClock;
 use forebay_server::tls::{TlsError, check};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -41,7 +42,8 @@ impl Secure {
         drop(database(&folder.path().join("main.db")).await);
         place(folder.path(), "certificate.pem", "key.pem");
         let deployment = deployment("forebay.toml", &text(folder.path(), ""));
-        let started = process::start_by(&deployment, &[], Arc::new(Unseen), clock.clone());
+        let started =
+            process::start_by(&deployment, &[], Arc::new(Unseen), clock.clone(), WallClock::system());
         Self { process: soon(started).await.unwrap(), folder, clock }
     }
 
