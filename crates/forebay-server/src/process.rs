@@ -128,13 +128,7 @@ pub async fn start_by(
     wall: WallClock,
 ) -> Result<Process, StartError> {
     let server = &deployment.server;
-    if let (Some(option), true) = (server.exposed().next(), deployment.tokens.is_empty()) {
-        return Err(StartError::Exposed { option });
-    }
-    let tls = match &server.tls {
-        Some(declared) => Some(Tls::new(Certificate::read(declared).await?, clock.clone())),
-        None => None,
-    };
+    let tls = secured(deployment, &clock).await?;
     let http = take(server.http, "HTTP", "http")?;
     let resp = take(server.resp, "RESP", "resp")?;
     let app_tasks = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
@@ -174,12 +168,7 @@ pub async fn start_by(
     };
     front.serve((http, resp), routes, &listeners, &stopped);
     let (http, resp) = addresses;
-    match &tls {
-        Some(_) => {
-            tracing::info!(http = %format_args!("https://{http}"), resp = %format_args!("rediss://{resp}"), "serving")
-        }
-        None => tracing::info!(%http, %resp, "serving"),
-    }
+    log_addresses(http, resp, tls.is_some());
     let (deployment, apps) = (deployment.clone(), apps.to_vec());
     Ok(Process {
         http,
@@ -200,6 +189,27 @@ pub async fn start_by(
         app_tasks,
         reloads,
     })
+}
+
+/// What connections are within, where they are to be; whoever others can reach asks for tokens.
+async fn secured(deployment: &Deployment, clock: &Clock) -> Result<Option<Tls>, StartError> {
+    let server = &deployment.server;
+    if let (Some(option), true) = (server.exposed().next(), deployment.tokens.is_empty()) {
+        return Err(StartError::Exposed { option });
+    }
+    Ok(match &server.tls {
+        Some(declared) => Some(Tls::new(Certificate::read(declared).await?, clock.clone())),
+        None => None,
+    })
+}
+
+fn log_addresses(http: SocketAddr, resp: SocketAddr, is_secure: bool) {
+    match is_secure {
+        true => {
+            tracing::info!(http = %format_args!("https://{http}"), resp = %format_args!("rediss://{resp}"), "serving");
+        }
+        false => tracing::info!(%http, %resp, "serving"),
+    }
 }
 
 /// What both listeners serve.

@@ -117,10 +117,10 @@ fn descriptions_have_the_shape_of_redis_7() {
     check(
         "COMMAND DOCS function",
         expect![
-            "[function [summary Holds the commands about functions, of which there are none since 7.0.0 group server complexity Depends on the sub-command subcommands [function|flush [summary Answers OK: there is no function to forget since 7.0.0 group server complexity O(1)] function|help [summary Lists the sub-commands of FUNCTION since 7.0.0 group server complexity O(1)]]]]"
+            "[function [summary Holds the commands about functions, of which there are none since 7.0.0 group server complexity Depends on the sub-command subcommands [function|flush [summary Answers OK: there is no function to forget since 7.0.0 group server complexity O(1) arguments [[name async type oneof flags [+optional] arguments [[name async type pure-token token ASYNC] [name sync type pure-token token SYNC]]]]] function|help [summary Lists the sub-commands of FUNCTION since 7.0.0 group server complexity O(1)]]]]"
         ],
         expect![
-            "{function:{summary:Holds the commands about functions, of which there are none since:7.0.0 group:server complexity:Depends on the sub-command subcommands:{function|flush:{summary:Answers OK: there is no function to forget since:7.0.0 group:server complexity:O(1)} function|help:{summary:Lists the sub-commands of FUNCTION since:7.0.0 group:server complexity:O(1)}}}}"
+            "{function:{summary:Holds the commands about functions, of which there are none since:7.0.0 group:server complexity:Depends on the sub-command subcommands:{function|flush:{summary:Answers OK: there is no function to forget since:7.0.0 group:server complexity:O(1) arguments:[{name:async type:oneof flags:~[+optional] arguments:[{name:async type:pure-token token:ASYNC} {name:sync type:pure-token token:SYNC}]}]} function|help:{summary:Lists the sub-commands of FUNCTION since:7.0.0 group:server complexity:O(1)}}}}"
         ],
     );
 }

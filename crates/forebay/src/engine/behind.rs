@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::asking::Asking;
 use super::core::Core;
-use super::read::freshness_of;
+use super::outcome::freshness_of;
 use crate::error::{Cause, Error};
 use crate::namespace::Life;
 use crate::observe::{BehindEnd, Freshness, Tier, WriteOutcome};

@@ -16,7 +16,8 @@ use bytes::Bytes;
 
 use super::core::Core;
 use super::load::Departure;
-use super::read::{Read, Since, Standing, freshness_of, outcome, why_stale};
+use super::outcome::{freshness_of, outcome, why_stale};
+use super::read::{Read, Since, Standing};
 use crate::error::Error;
 use crate::loader::{Flight, Landing, Seat};
 use crate::observe::{Freshness, ReadOutcome, Tier, What, Why};

@@ -27,6 +27,7 @@ mod membership;
 mod model;
 mod namespace;
 mod nowhere;
+mod outcome;
 mod parts;
 mod read;
 mod refresh;

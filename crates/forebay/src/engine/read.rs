@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 use super::core::{Core, tells_absence};
 use super::load::Departure;
+use super::outcome::{freshness_of, from_landing, from_memory, why_stale};
 use crate::error::Error;
 use crate::loader::{Flight, Landing, Lead, Seat};
 use crate::log::{SUSPECT_AFTER, Verdict as Validity};
@@ -560,51 +561,5 @@ impl Core {
     pub(super) fn failed<T>(&self, error: Error) -> Result<T, Error> {
         self.counters.read_failed((&error).into());
         Err(error)
-    }
-}
-
-/// Why a reader gets an old value instead of `error`.
-pub(super) fn why_stale(error: &Error) -> Why {
-    match error {
-        Error::Overloaded { .. } => Why::Overloaded,
-        Error::BreakerOpen { .. } => Why::BreakerOpen,
-        _ => Why::SourceFailed,
-    }
-}
-
-/// How good a value or an absence is that is not past its TTL.
-pub(super) fn freshness_of(held: &Held) -> Freshness {
-    if held.value.is_none() { Freshness::Absent } else { Freshness::Fresh }
-}
-
-fn from_landing(landing: Landing, now: Tick) -> Read {
-    let freshness = match landing.value {
-        None => Freshness::Absent,
-        Some(_) => landing.newer.unwrap_or(Freshness::Fresh),
-    };
-    let outcome = outcome(landing.tier, freshness, now, landing.began, landing.fresh_until);
-    Read { value: landing.value, outcome }
-}
-
-#[inline]
-fn from_memory<V: Borrow<Option<Value>>>(held: &Held<V>, now: Tick, freshness: Freshness) -> Read {
-    let outcome = outcome(Tier::Memory, freshness, now, held.began, held.served_fresh_until());
-    Read { value: held.value().cloned(), outcome }
-}
-
-pub(super) fn outcome(
-    tier: Tier,
-    freshness: Freshness,
-    now: Tick,
-    began: Tick,
-    fresh_until: Tick,
-) -> ReadOutcome {
-    ReadOutcome {
-        tier,
-        freshness,
-        began,
-        age: now.since(began),
-        fresh_for: fresh_until.since(now),
-        stale_for: now.since(fresh_until),
     }
 }

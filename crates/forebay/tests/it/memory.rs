@@ -102,6 +102,14 @@ impl Beside {
         Ok(())
     }
 
+    fn look_ahead(&self, keys: Vec<u8>) -> Result<(), TestCaseError> {
+        let before = (self.tier.len(), self.tier.weight_bytes());
+        let keys: Vec<Vec<u8>> = keys.into_iter().map(Self::key).collect();
+        self.tier.look_ahead(self.namespace, keys.iter().map(|key| (key.as_slice(), None)));
+        prop_assert_eq!((self.tier.len(), self.tier.weight_bytes()), before);
+        Ok(())
+    }
+
     fn apply(&mut self, op: Op) -> Result<(), TestCaseError> {
         let (namespace, now) = (self.namespace, self.now);
         match op {
@@ -119,12 +127,7 @@ impl Beside {
                 let other = get(&self.tier, namespace + 1, &Self::key(key), now);
                 prop_assert!(other.is_none(), "another namespace's entry was handed out");
             }
-            Op::Ahead { keys } => {
-                let (held, weight) = (self.tier.len(), self.tier.weight_bytes());
-                let keys: Vec<Vec<u8>> = keys.into_iter().map(Self::key).collect();
-                self.tier.look_ahead(namespace, keys.iter().map(|key| (key.as_slice(), None)));
-                prop_assert_eq!((self.tier.len(), self.tier.weight_bytes()), (held, weight));
-            }
+            Op::Ahead { keys } => self.look_ahead(keys)?,
             Op::Drop { key } => {
                 prop_assert!(self.tier.get(namespace, &Self::key(key), now, |_| None::<()>).is_none());
                 self.entries.remove(&key);
