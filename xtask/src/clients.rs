@@ -3,7 +3,7 @@
 //! It guarantees that exactly the files are installed of which a checksum is committed (`crates/forebay-server/tests/clients`), that
 //! they land in a folder of their own under the user's cache and nowhere else, and that a folder that is there is whole: it gets its
 //! name when the installation has ended. A change of the versions makes another folder. The programs that install are found by
-//! [`needs`](crate::needs); what the clients are to do is the tests' matter.
+//! [`needs`]; what the clients are to do is the tests' matter.
 
 use std::env;
 use std::fs;

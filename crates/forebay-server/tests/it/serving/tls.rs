@@ -198,13 +198,19 @@ async fn a_slow_handshake_keeps_nobody_out() {
     }
 }
 
-/// Who has not come in, or has asked for nothing yet, delays no stop.
+/// Who has not come in, or asks for nothing more, delays no stop.
 #[tokio::test]
 async fn a_stop_waits_for_no_handshake() {
     let secure = Secure::new().await;
     let mut late = soon(TcpStream::connect(secure.process.resp)).await.unwrap();
     soon(late.write_all(b"\x16\x03")).await.unwrap();
     let mut idle = greeted(secure.process.http).await.unwrap();
+    // Once it has been answered both ends are through with the handshake.
+    let mut answered = Vec::new();
+    soon(idle.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")).await.unwrap();
+    while !answered.ends_with(b"ok\n") {
+        assert!(soon(idle.read_buf(&mut answered)).await.unwrap() > 0);
+    }
     assert!(soon(secure.process.stop()).await);
     assert_eq!(soon(idle.read(&mut [0])).await.unwrap(), 0, "it ends in order");
     assert_eq!(soon(late.read(&mut [0])).await.unwrap_or(0), 0);

@@ -53,7 +53,7 @@ pub enum WarmCommand {
         /// Of this namespace alone.
         namespace: Option<Bytes>,
     },
-    /// What `FB.WARM` can do; [`describe::help`](super::describe::help) answers it.
+    /// What `FB.WARM` can do; [`describe::help`](crate::resp::describe::help) answers it.
     Help,
 }
 
@@ -80,7 +80,7 @@ pub enum DeadLetters {
         /// Their ids, at least one.
         ids: Vec<Bytes>,
     },
-    /// What `FB.DEADLETTERS` can do; [`describe::help`](super::describe::help) answers it.
+    /// What `FB.DEADLETTERS` can do; [`describe::help`](crate::resp::describe::help) answers it.
     Help,
 }
 
@@ -101,7 +101,7 @@ pub enum Jobs {
         /// The most runs that are told; ten if `None`.
         count: Option<u64>,
     },
-    /// What `FB.JOBS` can do; [`describe::help`](super::describe::help) answers it.
+    /// What `FB.JOBS` can do; [`describe::help`](crate::resp::describe::help) answers it.
     Help,
 }
 
