@@ -84,7 +84,7 @@ fn p99(mut took: Vec<Duration>) -> f64 {
 /// What each kind of slow client begins with: a head, a request, a body over HTTP, one over RESP.
 const BEGINNINGS: [&str; 4] = [
     "GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
-    "*100\r\n$3\r\nDEL\r\n$10\r\nkey:0000000",
+    "*100\r\n$3\r\nDEL\r\n$1000\r\nkey:",
     "PUT /v1/bench/entries/key:slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nx",
     "*3\r\n$3\r\nSET\r\n$8\r\nkey:slow\r\n$1000000\r\nx",
 ];
