@@ -2,7 +2,7 @@
 //!
 //! Half of them never finish the head of an HTTP request or a RESP request, half send a body; each drips a byte a second. The GETs come
 //! at half of the rate that the server can do, in an open loop. Alone and among slow clients take turns, so that whatever else the machine
-//! does meets both alike; slow clients are new each time, and none may have been let go while it was measured.
+//! does meets both alike; slow clients are new each time, have been accepted before it is measured, and none may have been let go meanwhile.
 
 use std::cell::Cell;
 use std::io::{ErrorKind, Write};
@@ -28,6 +28,8 @@ const SLOW: usize = 2_000;
 /// The most that they may take of memory, in bytes.
 const GROWN_BYTES_MAX: f64 = 64.0 * MIB;
 const MIB: f64 = 1024.0 * 1024.0;
+/// Once each has dripped, all of them have been accepted: it is slow clients that are measured, not how they come.
+const SETTLING: Duration = Duration::from_secs(1);
 /// A byte a second each.
 const BETWEEN_DRIPS: Duration = Duration::from_millis(1);
 /// How many drip at each of these moments.
@@ -54,6 +56,7 @@ pub(crate) fn run(out: &mut dyn Write, settings: &Settings) -> Result<(), Error>
         let took = load::on_this_thread(async {
             let slow = clients(&server).await?;
             let measured = async {
+                Clock::system().sleep(SETTLING).await;
                 let took = load::open_loop(server.address, rate, span).await?;
                 resident.set(server.resident_bytes()?);
                 Ok(took)

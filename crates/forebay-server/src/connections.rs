@@ -142,7 +142,8 @@ pub(crate) async fn accept<W>(
     let Some(connections) = Tasks::current() else { return };
     let admit = |stream: TcpStream, from: SocketAddr| match places.take(from.ip()) {
         Some(place) => {
-            let served = serve(stream, from);
+            // On its own, so that a task that holds it does not have room for it twice.
+            let served = Box::pin(serve(stream, from));
             connections.spawn(async move {
                 served.await;
                 drop(place);

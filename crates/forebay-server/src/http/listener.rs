@@ -91,10 +91,11 @@ pub(crate) async fn serve(
             let _ = stream.set_nodelay(true);
             let Some(tls) = tls else {
                 let Some(stream) = begun(stream, &clock, &mut stop).await else { return };
-                return run(stream, READING_HEAD, from, router, clock, stop).await;
+                return Box::pin(run(stream, READING_HEAD, from, router, clock, stop)).await;
             };
-            let Some(stream) = tls.greet(stream, Protocol::Http, no_tls, &mut stop).await else { return };
-            run(stream, NOTHING_YET, from, router, clock, stop).await;
+            let greeted = Box::pin(tls.greet(stream, Protocol::Http, no_tls, &mut stop)).await;
+            let Some(stream) = greeted else { return };
+            Box::pin(run(stream, NOTHING_YET, from, router, clock, stop)).await;
         }
     };
     let refusal = || if tls.is_some() { tls::NO_PLACE.into() } else { no_place().into() };

@@ -1,9 +1,7 @@
 //! One connection: bytes in, requests carried out one after the other, replies out.
 //!
-//! A memory hit is answered without leaving this loop. Replies are gathered while further whole requests are at hand, so
-//! that a pipeline costs one write; they are sent early when they pass a bound, also within one long reply, so that a client
-//! that does not read holds no more than that, one value and the socket's own buffer. Buffers that one large request or
-//! reply has made grow are given back.
+//! A memory hit is answered without leaving this loop. What only seldom happens is kept out of what each connection holds while it waits:
+//! its buffers lie with its thread (`buffers.rs`), and what carries out a request that memory does not answer is made when there is one.
 
 use std::io;
 use std::pin::pin;
@@ -11,163 +9,31 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::{Buf as _, BytesMut};
+use bytes::BytesMut;
 use forebay::Keyspace;
 use forebay::rt::{Clock, Tick};
 use forebay_wire::resp::{State, decode, reply};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::net::TcpStream;
-use tokio::net::tcp::WriteHalf;
 use tokio_rustls::server::TlsStream;
 
 use super::execute::execute;
 use super::hit::{self, Arrived};
 use super::inbox::Inbox;
+use super::replies::{Client, Replies};
 use super::session::Session;
-use super::{Service, rights};
+use super::{Service, buffers, rights};
 use crate::keyspaces::View;
 use crate::observe::Origin;
 use crate::panics::{Panicked, caught};
 use crate::seldom::seldom;
 use crate::stop::Stop;
 
-/// Replies are sent when they pass this many bytes.
-const REPLIES_BYTES: usize = 64 * 1024;
-/// Room made for each read from the socket, in bytes.
-const READ_BYTES: usize = 16 * 1024;
-
 /// Who is asked for a token shows one within this time.
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 
-/// A connection keeps no buffer larger than this many bytes while it waits.
-const KEPT_BYTES: usize = 4 * REPLIES_BYTES;
-
-/// The longest without a client taking any of its replies.
-const STALLED: Duration = Duration::from_secs(60);
-
 /// What a client sends after the last reply is taken for so long, so that the system does not cut off the reply.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// Replies on their way to a client.
-pub(super) struct Replies<'s> {
-    /// Written, but not sent.
-    pub(super) out: BytesMut,
-    /// How much of it are replies to requests before the one that is carried out; nothing where a part of its own has been sent.
-    whole: Option<usize>,
-    to: To<'s>,
-}
-
-/// Where replies go.
-enum To<'s> {
-    Client(Client<'s>, Clock),
-    /// Nowhere yet: a transaction gathers them.
-    Transaction,
-    /// Nowhere: the client wants none.
-    Nobody,
-}
-
-/// The way to a client. Whoever writes a reply need not know which it is.
-enum Client<'s> {
-    Plain(WriteHalf<'s>),
-    Secure(tokio::io::WriteHalf<&'s mut TlsStream<TcpStream>>),
-}
-
-impl Client<'_> {
-    /// Sends some of `bytes`, how many: all the system takes at once.
-    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(to) => to.write(bytes).await,
-            Self::Secure(to) => {
-                let sent = to.write(bytes).await?;
-                // What has been encrypted, which is bounded, is on its way only then.
-                to.flush().await?;
-                Ok(sent)
-            }
-        }
-    }
-
-    async fn shutdown(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(to) => to.shutdown().await,
-            Self::Secure(to) => to.shutdown().await,
-        }
-    }
-}
-
-impl<'s> Replies<'s> {
-    fn new(to: Client<'s>, clock: Clock) -> Self {
-        Self { out: BytesMut::with_capacity(READ_BYTES), whole: Some(0), to: To::Client(to, clock) }
-    }
-
-    /// Replies that stay where they are.
-    pub(super) fn gathered() -> Self {
-        Self { out: BytesMut::new(), whole: None, to: To::Transaction }
-    }
-
-    /// Replies that nobody gets: when they are much, they are dropped.
-    pub(super) fn dropped() -> Self {
-        Self { out: BytesMut::new(), whole: None, to: To::Nobody }
-    }
-
-    /// What comes is the reply to the next request.
-    fn begin(&mut self) {
-        self.whole = Some(self.out.len());
-    }
-
-    /// Sends what has been written once it is much; waits until the client takes it.
-    pub(super) async fn send_if_many(&mut self) -> io::Result<()> {
-        if self.out.len() >= REPLIES_BYTES { self.send().await } else { Ok(()) }
-    }
-
-    async fn send(&mut self) -> io::Result<()> {
-        match &mut self.to {
-            To::Client(to, clock) => {
-                while !self.out.is_empty() {
-                    let sent = clock.timeout(STALLED, to.write(&self.out)).await;
-                    match sent.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
-                        0 => return Err(io::ErrorKind::WriteZero.into()),
-                        sent if sent == self.out.len() => break,
-                        sent => self.out.advance(sent),
-                    }
-                }
-            }
-            To::Transaction => return Ok(()),
-            To::Nobody => {}
-        }
-        self.out.clear();
-        self.whole = None;
-        give_back(&mut self.out);
-        Ok(())
-    }
-
-    /// Says that the request that is carried out has failed for no fault of its own, where its reply has not begun to be sent, and sends
-    /// the replies to those before it.
-    async fn apologize(&mut self) -> io::Result<()> {
-        let Some(whole) = self.whole else { return Ok(()) };
-        self.out.truncate(whole);
-        reply::error(
-            &mut self.out,
-            "ERR internal error: the server made a mistake with this request; it has been noted",
-        );
-        self.close().await
-    }
-
-    /// Sends what has been written, and says that no more comes.
-    async fn close(&mut self) -> io::Result<()> {
-        self.send().await?;
-        match &mut self.to {
-            To::Client(to, _) => to.shutdown().await,
-            To::Transaction | To::Nobody => Ok(()),
-        }
-    }
-}
-
-/// Gives back an empty buffer that has grown.
-fn give_back(buffer: &mut BytesMut) {
-    if buffer.is_empty() && buffer.capacity() > KEPT_BYTES {
-        *buffer = BytesMut::with_capacity(READ_BYTES);
-    }
-}
 
 /// How a connection ended.
 enum End {
@@ -224,24 +90,29 @@ async fn serve(
     });
     let origin = Origin::Connection(session.id);
     let mut replies = Replies::new(to, service.clock.clone());
-    tokio::select! {
-        // First, so that who ends itself is told so.
-        biased;
-        ended = caught(origin.serve(converse(&mut from, &mut replies, service, &mut session))) => match ended {
-            Ok(ended) => ended,
-            Err(Panicked) => {
-                tracing::error!(command = session.command, "a request panicked");
-                replies.apologize().await.map(|()| End::Ours)
-            }
-        },
-        cut_off = cut_off => cut_off,
+    let ended = {
+        // Pinned here: whoever is handed a future itself has room for it twice.
+        let mut conversation = pin!(converse(&mut from, &mut replies, service, &mut session));
+        tokio::select! {
+            // First, so that who ends itself is told so.
+            biased;
+            ended = caught(origin.serve(conversation.as_mut())) => ended,
+            cut_off = cut_off => return cut_off,
+        }
+    };
+    match ended {
+        Ok(ended) => ended,
+        Err(Panicked) => {
+            tracing::error!(command = session.command, "a request panicked");
+            replies.apologize().await.map(|()| End::Ours)
+        }
     }
 }
 
 /// Takes for a while what the client still sends: what is unread when a socket is closed makes the system cut off the last replies.
 async fn linger(stream: &mut (impl AsyncRead + Unpin), clock: &Clock) {
     let all = async {
-        let mut taken = [0; 4096];
+        let mut taken = vec![0; 4096];
         while stream.read(&mut taken).await.is_ok_and(|read| read > 0) {}
     };
     // Who sends on and on is cut off.
@@ -254,7 +125,7 @@ async fn last(from: &mut (impl AsyncRead + Unpin), input: &mut BytesMut) -> Opti
     tokio::task::yield_now().await;
     tokio::select! {
         biased;
-        read = from.read_buf(input) => Some(read),
+        read = buffers::read(from, input) => Some(read),
         () = std::future::ready(()) => None,
     }
 }
@@ -293,7 +164,7 @@ async fn converse(
     service: &Service,
     session: &mut Session,
 ) -> io::Result<End> {
-    let mut input = BytesMut::with_capacity(READ_BYTES);
+    let mut input = BytesMut::new();
     let (mut state, mut arrived) = (State::default(), Vec::new());
     let mut unknown_since = None;
     let next_call =
@@ -316,14 +187,11 @@ async fn converse(
             replies.send().await?;
         }
         session.note();
-        give_back(&mut input);
-        input.reserve(READ_BYTES);
         let read = tokio::select! {
             // First, so that what has come by the end of the process is answered.
             biased;
-            read = from.read_buf(&mut input) => read?,
+            read = buffers::read(from, &mut input) => read?,
             call = &mut called => {
-                called.set(next_call(session));
                 match call {
                     // An idle connection keeps nothing that is no longer declared.
                     Call::Moved => session.look_again(),
@@ -333,6 +201,7 @@ async fn converse(
                         None => return replies.close().await.map(|()| End::Ours),
                     },
                 }
+                called.set(next_call(session));
                 continue;
             }
             () = service.clock.sleep(left.unwrap_or_default()), if left.is_some() => continue,
@@ -403,7 +272,7 @@ async fn answer_each(
         let mut answer =
             |namespace| is_plain && hit::answer(arrived, namespace, service, session, &mut replies.out);
         if !namespace.is_some_and(&mut answer) {
-            execute(&arrived.request, service, session, replies).await?;
+            Box::pin(execute(&arrived.request, service, session, replies)).await?;
             is_plain = hit::is_plain(service, session) && same(&keyspace, &session.keyspace);
         }
         if session.closing {
@@ -431,4 +300,25 @@ fn patience(session: &Session, since: &mut Option<Tick>, clock: &Clock) -> Optio
     }
     let now = clock.now();
     Some(UNKNOWN_FOR.saturating_sub(now.since(*since.get_or_insert(now))))
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay::Forebay;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::resp::served::{Served, in_service};
+
+    /// What thousands of connections hold that do nothing.
+    #[tokio::test]
+    async fn a_connection_that_waits_is_small() {
+        let engine = Forebay::builder().build().unwrap();
+        let served = Served::new(engine, in_service([])).await;
+        let (_stop, stopped) = crate::stop::channel();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let run = run(stream, &served.service, stopped);
+        assert!(size_of_val(&run) <= 8 * 1024, "{} bytes", size_of_val(&run));
+    }
 }

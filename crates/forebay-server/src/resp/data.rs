@@ -20,8 +20,8 @@ use forebay_wire::resp::{
 use super::Service;
 use super::begun::{self, Begun, TRIES_MAX};
 use super::cached;
-use super::connection::Replies;
 use super::refuse::refuse;
+use super::replies::Replies;
 use super::session::Session;
 use super::time::until;
 use super::values::{self, Answer, Cell, Refusal, View};

@@ -8,7 +8,7 @@ use forebay_wire::resp::{
     describe, reply, resolve,
 };
 
-use super::connection::Replies;
+use super::replies::Replies;
 use super::session::Session;
 use super::transaction::{self, Queue};
 use super::{

@@ -7,8 +7,8 @@ use bytes::BytesMut;
 use forebay_wire::resp::{Jobs, Version, describe, reply};
 
 use super::Service;
-use super::connection::Replies;
 use super::execute::{no_keyspace, whole};
+use super::replies::Replies;
 use super::session::Session;
 use crate::jobs::{Run, Told};
 use crate::observe::rfc3339;

@@ -5,6 +5,7 @@
 //! values is a function of them (`values`); where they come from and go is in `data.rs`.
 
 mod begun;
+mod buffers;
 mod cached;
 mod client;
 mod clients;
@@ -21,6 +22,7 @@ mod monitor;
 mod operators;
 mod pubsub;
 mod refuse;
+mod replies;
 mod rights;
 #[cfg(test)]
 mod served;
@@ -176,11 +178,11 @@ pub(crate) async fn serve(listener: TcpListener, tls: Option<Tls>, service: Arc<
         let (service, mut stop, tls) = (Arc::clone(&service), stop.clone(), tls.clone());
         async move {
             let ended = match tls {
-                None => connection::run(stream, &service, stop).await,
+                None => Box::pin(connection::run(stream, &service, stop)).await,
                 Some(tls) => {
-                    let greeted = tls.greet(stream, Protocol::Resp, || NO_TLS.into(), &mut stop).await;
-                    let Some(stream) = greeted else { return };
-                    connection::run_secure(stream, &service, stop).await
+                    let greeted = tls.greet(stream, Protocol::Resp, || NO_TLS.into(), &mut stop);
+                    let Some(stream) = Box::pin(greeted).await else { return };
+                    Box::pin(connection::run_secure(stream, &service, stop)).await
                 }
             };
             if let Err(error) = ended {

@@ -9,11 +9,11 @@ use forebay::{Blob, DeadLetter, Namespace, Value, WarmProgress};
 use forebay_wire::resp::{DeadLetters, OperatorsCommand, Version, WarmCommand, describe, reply};
 
 use super::Service;
-use super::connection::Replies;
 use super::execute::{no_keyspace, whole};
 use super::freshness::Told as HowItWent;
 use super::jobs;
 use super::refuse::refuse;
+use super::replies::Replies;
 use super::session::Session;
 use crate::configuration;
 use crate::disks::StoresOf;

@@ -31,9 +31,9 @@ use forebay_wire::resp::{
 use self::stage::{Places, Stage};
 use super::Service;
 use super::begun::{TRIES_MAX, may_begin_again};
-use super::connection::Replies;
 use super::data;
 use super::refuse::refuse;
+use super::replies::Replies;
 use super::session::Session;
 use super::watch::{self, Watch, fingerprint};
 

@@ -13,10 +13,10 @@ use forebay_wire::resp::{
 use super::{TOGETHER_MAX, Waiting};
 use crate::resp::Service;
 use crate::resp::begun::{self, Begun};
-use crate::resp::connection::Replies;
 use crate::resp::data::{self, Failed};
 use crate::resp::execute;
 use crate::resp::refuse::refuse;
+use crate::resp::replies::Replies;
 use crate::resp::rights;
 use crate::resp::session::Session;
 use crate::resp::tracking;
