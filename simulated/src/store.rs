@@ -9,7 +9,7 @@ use bytes::Bytes;
 use forebay::rt::{Clock, Mutex, MutexGuard, Tick};
 use forebay::tier::shared::Owner;
 use forebay::tier::store::{
-    Change, Durability, Ends, Reply, Store, StoreError, StoreLimits, Stored, StoredValue, What,
+    Change, Described, Durability, Ends, Reply, Store, StoreError, StoreLimits, Stored, StoredValue, What,
 };
 use forebay::value::{Blob, Hash, Score, SortedSet};
 
@@ -301,6 +301,13 @@ impl Store for SimulatedStore {
             let all = keys.iter().map(stored).collect();
             self.clock.sleep(takes / 2).await;
             Ok(all)
+        })
+    }
+
+    fn describe<'a>(&'a self, of: &'a Owner, keys: &'a [&'a [u8]]) -> Reply<'a, Vec<Option<Described>>> {
+        Box::pin(async move {
+            let found = self.load(of, keys).await?;
+            Ok(found.into_iter().map(|found| found.map(Described::from)).collect())
         })
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay::tier::shared::Owner;
-use forebay::tier::store::{Change, Durability, Ends, Store, StoreError, StoredValue, What};
+use forebay::tier::store::{Change, Described, Durability, Ends, Store, StoreError, StoredValue, What};
 use forebay::value::{Blob, Hash, Kind, MemberChange, Score, SortedSet};
 
 use super::Later;
@@ -148,9 +148,19 @@ async fn every_kind_is_told_as_it_was_put(StoreSubject { store, .. }: StoreSubje
     put(&store, "one", What::Delete, Ends::Never).await;
     put(&store, "nothing", What::Delete, Ends::Never).await;
     is(&store, "one", None).await;
-    let keys: [&[u8]; 3] = [b"counter", b"nothing", b"blob"];
+    let noted = StoredValue::Blob(Blob::json("1").with_metadata(b"{}"));
+    put(&store, "noted", What::Put(noted), Ends::After(secs(100))).await;
+    let keys: [&[u8]; 7] = [b"counter", b"nothing", b"blob", b"hash", b"set", b"native", b"noted"];
     let all = store.load(&owner("things"), &keys).await.unwrap();
-    assert_eq!(all.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(
+        all.iter().map(Option::is_some).collect::<Vec<_>>(),
+        [true, false, true, true, true, true, true]
+    );
+    let described = store.describe(&owner("things"), &keys).await.unwrap();
+    let of_values = all.into_iter().map(|stored| stored.map(Described::from)).collect::<Vec<_>>();
+    assert_eq!(described, of_values);
+    let noted = described.last().cloned().flatten().unwrap();
+    assert_eq!((noted.metadata.as_deref(), noted.ends_in), (Some(&b"{}"[..]), Some(secs(100))));
     assert!(told(&store, &owner("others"), "blob").await.is_none());
 }
 

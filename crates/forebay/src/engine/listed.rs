@@ -6,12 +6,13 @@ use super::change::{Before, ends_in};
 use super::core::Core;
 use super::handle::Namespace;
 use super::inspect::{Inspected, inspected, inspected_held};
+use super::store::Stored;
 use crate::error::Error;
 use crate::rt::Tick;
 use crate::tier::memory::Held;
-use crate::value::Value;
+use crate::value::{Value, length};
 
-/// How many keys a store is asked for at once: their values are there together.
+/// How many keys a store is asked for at once.
 const TOGETHER: usize = 64;
 
 /// What a listing tells of a key.
@@ -25,7 +26,7 @@ pub struct Listed {
 
 impl<V> Namespace<V> {
     /// What each of `keys` (whole texts) holds: of a store the truth, else what memory holds; `None` where nothing is there. It is no use
-    /// and no read, and what it has to ask a store for is not held.
+    /// and no read, and what it has to ask a store for is not held, nor in memory all at once.
     ///
     /// # Errors
     /// As [`inspect`](Self::inspect).
@@ -46,15 +47,7 @@ impl Core {
         self.changes_over(keys, self.since()).await?;
         let now = self.clock.now();
         if let Some(stored) = &self.store {
-            let truths = self.truths(stored, keys).await?;
-            let listed = |(key, truth): (&&[u8], Before)| match truth {
-                Before::Stored(value, life) => {
-                    Some(described(inspected(key, &value, ends_in(life, now)), &value))
-                }
-                Before::Held(held) => listed_held(key, &held, now),
-                Before::Unseen | Before::Absent => None,
-            };
-            return Ok(keys.iter().zip(truths).map(listed).collect());
+            return self.told_by(stored, keys, now).await;
         }
         let held = |key: &&[u8]| {
             let held = self.laid_over(key, now).or_else(|| {
@@ -64,6 +57,38 @@ impl Core {
             held.and_then(|held| listed_held(key, &held, now))
         };
         Ok(keys.iter().map(held).collect())
+    }
+
+    /// What the store has for `keys`: what memory does not know is asked of it without its content.
+    async fn told_by(
+        &self,
+        stored: &Stored,
+        keys: &[&[u8]],
+        now: Tick,
+    ) -> Result<Vec<Option<Listed>>, Error> {
+        let known: Vec<Option<Before>> = keys.iter().map(|key| self.known_truth(key, now)).collect();
+        let unknown = keys.iter().zip(&known).filter(|(_, known)| known.is_none());
+        let texts: Vec<Vec<u8>> = unknown.map(|(key, _)| self.pattern.whole(key)).collect();
+        let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let mut found = Vec::with_capacity(texts.len());
+        for call in texts.chunks(stored.store.limits().batch_max.max(1)) {
+            found.extend(self.in_time(stored.store.describe(&self.owner, call)).await?);
+        }
+        let mut found = found.into_iter();
+        let listed = |(key, known): (&&[u8], Option<Before>)| match known {
+            Some(Before::Stored(value, life)) => {
+                Some(described(inspected(key, &value, ends_in(life, now)), &value))
+            }
+            Some(Before::Held(held)) => listed_held(key, &held, now),
+            Some(Before::Unseen | Before::Absent) => None,
+            None => found.next().flatten().map(|found| {
+                let life = self.policy.loaded(now, false, found.ends_in);
+                let weight_bytes = length(key.len()).saturating_add(found.weight_bytes);
+                let inspected = Inspected { kind: found.kind, left: ends_in(life, now), weight_bytes };
+                Listed { inspected, metadata: found.metadata }
+            }),
+        };
+        Ok(keys.iter().zip(known).map(listed).collect())
     }
 }
 

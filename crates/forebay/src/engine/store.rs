@@ -223,14 +223,7 @@ impl Core {
     /// What is there for `keys`, in their order. Asked in their turn, so that it stays so; what memory does not know is loaded together.
     pub(super) async fn truths(&self, stored: &Stored, keys: &[&[u8]]) -> Result<Vec<Before>, Error> {
         let now = self.clock.now();
-        let known = |key: &&[u8]| match self.judge(key, now) {
-            Verdict::Fresh(Held { value: Some(value), fresh_until, useless_from, .. }) => {
-                Some(Before::Stored(value, Life { fresh_until, useless_from }))
-            }
-            Verdict::Absent(_) => Some(Before::Absent),
-            _ => None,
-        };
-        let mut truths: Vec<Option<Before>> = keys.iter().map(known).collect();
+        let mut truths: Vec<Option<Before>> = keys.iter().map(|key| self.known_truth(key, now)).collect();
         let (mut unknown, mut texts) = (Vec::new(), Vec::new());
         for (truth, key) in truths.iter_mut().zip(keys).filter(|(truth, _)| truth.is_none()) {
             unknown.push(truth);
@@ -250,6 +243,17 @@ impl Core {
             }
         }
         Ok(truths.into_iter().map(|truth| truth.unwrap_or(Before::Absent)).collect())
+    }
+
+    /// What is there for `key` at `now`, where memory knows it.
+    pub(super) fn known_truth(&self, key: &[u8], now: Tick) -> Option<Before> {
+        match self.judge(key, now) {
+            Verdict::Fresh(Held { value: Some(value), fresh_until, useless_from, .. }) => {
+                Some(Before::Stored(value, Life { fresh_until, useless_from }))
+            }
+            Verdict::Absent(_) => Some(Before::Absent),
+            _ => None,
+        }
     }
 
     /// What the store was found to have at `now`.
@@ -423,7 +427,10 @@ impl Core {
     }
 
     /// Waits for the store as long as a reader does for a load.
-    async fn in_time<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, Error> {
+    pub(super) async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Error> {
         match self.clock.timeout(self.policy.load_timeout, asked).await {
             Ok(answered) => answered.map_err(|error| self.store_failed(&error)),
             Err(_) => Err(self.store_failed(&StoreError::Unread { cause: Arc::new(self.late()) })),

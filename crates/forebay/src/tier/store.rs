@@ -31,7 +31,7 @@ use bytes::Bytes;
 
 use super::shared::Owner;
 use crate::error::Cause;
-use crate::value::{Blob, Hash, Kind, MemberChange, SortedSet, Value};
+use crate::value::{Blob, Hash, Kind, MemberChange, SortedSet, Value, length};
 
 /// When a write is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,29 @@ pub struct Stored {
     pub value: StoredValue,
     /// After how long it ends, however much it is used; `None` where it does not.
     pub ends_in: Option<Duration>,
+}
+
+/// What a store tells of a key without handing out what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// What the value is.
+    pub kind: Kind,
+    /// What the value weighs, in bytes; of a Rust value its bytes as its codec wrote them.
+    pub weight_bytes: u64,
+    /// What the writer of a blob keeps with it, where there is something.
+    pub metadata: Option<Box<[u8]>>,
+    /// After how long it ends, however much it is used; `None` where it does not.
+    pub ends_in: Option<Duration>,
+}
+
+impl From<Stored> for Described {
+    fn from(Stored { value, ends_in }: Stored) -> Self {
+        let metadata = match &value {
+            StoredValue::Blob(blob) => blob.metadata().map(Box::from),
+            _ => None,
+        };
+        Self { kind: value.kind(), weight_bytes: value.weight_bytes(), metadata, ends_in }
+    }
 }
 
 /// What becomes of a key.
@@ -207,6 +230,13 @@ pub trait Store: Send + Sync + 'static {
     /// When it cannot be read, or is damaged. A dropped load leaves nothing behind.
     fn load<'a>(&'a self, of: &'a Owner, keys: &'a [&'a [u8]]) -> Reply<'a, Vec<Option<Stored>>>;
 
+    /// What is told of `keys` (whole texts), in their order. However many they are and whatever they hold, no more than one of their
+    /// values is in memory at a time.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    fn describe<'a>(&'a self, of: &'a Owner, keys: &'a [&'a [u8]]) -> Reply<'a, Vec<Option<Described>>>;
+
     /// Up to `limit` keys (whole texts) that come after `after` and begin with `prefix`, in the order of their bytes; fewer only where
     /// there are no more.
     ///
@@ -257,6 +287,18 @@ impl StoredValue {
             Self::SortedSet(_) => Kind::SortedSet,
             Self::Counter(_) => Kind::Counter,
             Self::Encoded { .. } => Kind::Native,
+        }
+    }
+
+    /// What it weighs in memory, in bytes; of a Rust value its bytes as its codec wrote them.
+    #[must_use]
+    pub fn weight_bytes(&self) -> u64 {
+        match self {
+            Self::Blob(blob) => Value::Blob(blob.clone()).weight_bytes(),
+            Self::Hash(hash) => Value::Hash(Arc::clone(hash)).weight_bytes(),
+            Self::SortedSet(set) => Value::SortedSet(Arc::clone(set)).weight_bytes(),
+            Self::Counter(number) => Value::Counter(*number).weight_bytes(),
+            Self::Encoded { bytes, .. } => length(bytes.len()),
         }
     }
 }

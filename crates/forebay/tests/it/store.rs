@@ -9,10 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use forebay::feed::Rows;
 use forebay::rt::Clock;
-use forebay::tier::store::Durability;
+use forebay::tier::shared::Owner;
+use forebay::tier::store::{Change, Described, Durability, Reply, Store, StoreError, StoreLimits, Stored};
 use forebay::value::{Codec, Hash, MemberChange, Score, SortedSet, Version, counter};
 use forebay::{Blob, Error, Forebay, Namespace, Value, Writes, secs};
-use forebay_simulated::{SimulatedDisk, SimulatedTier, StoreFaults};
+use forebay_simulated::{SimulatedDisk, SimulatedStore, SimulatedTier, StoreFaults};
 
 use crate::scripted::text;
 
@@ -527,4 +528,61 @@ fn parts(value: Option<&Value>) -> Option<BTreeMap<String, i64>> {
             .collect(),
         other => panic!("{other:?}"),
     })
+}
+
+/// A store that hands out no value.
+struct Closed(SimulatedStore);
+
+impl Store for Closed {
+    fn limits(&self) -> StoreLimits {
+        self.0.limits()
+    }
+
+    fn load<'a>(&'a self, _: &'a Owner, _: &'a [&'a [u8]]) -> Reply<'a, Vec<Option<Stored>>> {
+        Box::pin(async { Err(StoreError::Poisoned) })
+    }
+
+    fn describe<'a>(&'a self, of: &'a Owner, keys: &'a [&'a [u8]]) -> Reply<'a, Vec<Option<Described>>> {
+        self.0.describe(of, keys)
+    }
+
+    fn list<'a>(
+        &'a self,
+        of: &'a Owner,
+        prefix: &'a [u8],
+        after: Option<&'a [u8]>,
+        limit: usize,
+    ) -> Reply<'a, Vec<Box<[u8]>>> {
+        self.0.list(of, prefix, after, limit)
+    }
+
+    fn append<'a>(&'a self, of: &'a Owner, changes: Vec<Change>, durability: Durability) -> Reply<'a, ()> {
+        self.0.append(of, changes, durability)
+    }
+
+    fn clear<'a>(&'a self, of: &'a Owner, durability: Durability) -> Reply<'a, ()> {
+        self.0.clear(of, durability)
+    }
+}
+
+/// Values may be large, and a listing has many: it asks the store for none, and says of each what it would of the value itself.
+#[tokio::test]
+async fn a_listing_loads_no_value() {
+    let disk = SimulatedDisk::default();
+    let first = Process::on(&disk);
+    let things: Namespace<Blob> = first.things(Durability::Always);
+    let keys: Vec<String> = (0..40).map(|number| format!("thing:{number}")).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
+    for key in &keys[..39] {
+        let blob = Blob::new("x".repeat(1_000), "text/plain").with_metadata(key);
+        first.run(things.set_key(key, Value::from(blob), Some(secs(100)))).await.unwrap();
+    }
+    let known = things.inspect_many(&keys).await.unwrap();
+    assert!(known[..39].iter().all(Option::is_some) && known[39].is_none(), "{known:?}");
+    let second = Process::at(&disk, &first.clock);
+    let store = Closed(disk.open(first.clock.clone()));
+    let builder = second.engine.namespace("things").key("thing:{id}");
+    let things: Namespace<Blob> = builder.store(Arc::new(store), Durability::Always).build().unwrap();
+    assert_eq!(things.inspect_many(&keys).await.unwrap(), known);
+    assert!(things.read(b"thing:0").await.is_err());
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay::tier::shared::Owner;
-use forebay::tier::store::{Stored, StoredValue};
+use forebay::tier::store::{Described, Stored, StoredValue};
 use forebay::value::{Hash, SortedSet};
 
 use crate::disk::{DiskError, Scan, Space, View};
@@ -22,12 +22,33 @@ pub(super) fn load(
     keys: &[Box<[u8]>],
     now_ms: u64,
 ) -> Result<Vec<Option<Stored>>, DiskError> {
+    each(view, owner, keys, now_ms, |stored| stored)
+}
+
+/// What is told of `keys`. A row is read whole, whatever of it is wanted, and let go before the next one.
+pub(super) fn describe(
+    view: &View<'_>,
+    owner: &Owner,
+    keys: &[Box<[u8]>],
+    now_ms: u64,
+) -> Result<Vec<Option<Described>>, DiskError> {
+    each(view, owner, keys, now_ms, Described::from)
+}
+
+/// What `take` makes of each value that is stored of `keys`.
+fn each<T>(
+    view: &View<'_>,
+    owner: &Owner,
+    keys: &[Box<[u8]>],
+    now_ms: u64,
+    take: impl Fn(Stored) -> T,
+) -> Result<Vec<Option<T>>, DiskError> {
     let epoch = current_epoch(view, owner)?;
     let mut all = Vec::with_capacity(keys.len());
     for key in keys {
         let at = rows::value(owner, epoch, key);
         let head = Head::find(&at, |at| view.get(Space::Stores, at))?.filter(|head| !head.is_over(now_ms));
-        all.push(head.map(|head| stored(view, head, now_ms)).transpose()?);
+        all.push(head.map(|head| stored(view, head, now_ms).map(&take)).transpose()?);
     }
     Ok(all)
 }

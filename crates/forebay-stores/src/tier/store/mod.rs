@@ -24,7 +24,7 @@ use forebay::rt::atomic::{AtomicBool, AtomicU64, Ordering};
 use forebay::rt::{Clock, Tasks};
 use forebay::tier::shared::Owner;
 use forebay::tier::store::{
-    Change, Durability, Reply, Store, StoreError, StoreLimits, Stored, StoredValue, What,
+    Change, Described, Durability, Reply, Store, StoreError, StoreLimits, Stored, StoredValue, What,
 };
 
 use crate::disk::{self, Changes, Disk, DiskError, Machine, View};
@@ -147,6 +147,11 @@ impl Store for EmbeddedStore {
     fn load<'a>(&'a self, of: &'a Owner, keys: &'a [&'a [u8]]) -> Reply<'a, Vec<Option<Stored>>> {
         let (owner, keys) = (of.clone(), keys.iter().map(|key| Box::from(*key)).collect::<Vec<Box<[u8]>>>());
         Box::pin(self.read(move |view, now_ms| load::load(view, &owner, &keys, now_ms)))
+    }
+
+    fn describe<'a>(&'a self, of: &'a Owner, keys: &'a [&'a [u8]]) -> Reply<'a, Vec<Option<Described>>> {
+        let (owner, keys) = (of.clone(), keys.iter().map(|key| Box::from(*key)).collect::<Vec<Box<[u8]>>>());
+        Box::pin(self.read(move |view, now_ms| load::describe(view, &owner, &keys, now_ms)))
     }
 
     fn list<'a>(
