@@ -27,6 +27,22 @@ const SITE_BITS: u32 = 64;
 pub(crate) struct Counted {
     open: AtomicU64,
     accepted: AtomicU64,
+    refused: Refused,
+}
+
+/// Connections that found no place.
+#[derive(Debug, Default)]
+pub(crate) struct Refused(AtomicU64);
+
+impl Refused {
+    fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many there were.
+    pub(crate) fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// One of them, open until it is dropped.
@@ -39,6 +55,11 @@ impl Counted {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.accepted.fetch_add(1, Ordering::Relaxed);
         Open(Arc::clone(self))
+    }
+
+    /// Those that found no place.
+    pub(crate) fn refused(&self) -> &Refused {
+        &self.refused
     }
 
     /// How many are open, and how many have been.
@@ -128,11 +149,11 @@ fn site(address: IpAddr) -> IpAddr {
 }
 
 /// Accepts connections until it is told to stop, then those that have come by then, and waits until all have ended. Who finds no place
-/// is sent what `refusal` gives.
+/// is sent what `refusal` gives, and counted.
 pub(crate) async fn accept<W>(
     listener: TcpListener,
     places: &Arc<Places>,
-    refusal: impl Fn() -> Cow<'static, [u8]>,
+    (refusal, refused): (impl Fn() -> Cow<'static, [u8]>, &Refused),
     clock: &Clock,
     mut stop: Stop,
     serve: impl Fn(TcpStream, SocketAddr) -> W,
@@ -149,7 +170,10 @@ pub(crate) async fn accept<W>(
                 drop(place);
             });
         }
-        None => turn_away(stream, &refusal()),
+        None => {
+            refused.count();
+            turn_away(stream, &refusal());
+        }
     };
     loop {
         let accepted = tokio::select! {

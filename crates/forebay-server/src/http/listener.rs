@@ -1,7 +1,8 @@
 //! Connections of the HTTP listener: hyper's protocol over streams that are watched.
 //!
 //! Every wait for a client has an end: for a request's head ([`HEAD`], from its first byte), for the next request ([`IDLE`]), for a body
-//! ([`BODY_GRACE`] and then [`BODY_BYTES_PER_SECOND`] at least), and for room to send a reply ([`STALLED`]). hyper's own time-outs need
+//! ([`BODY_GRACE`] and then [`BODY_BYTES_PER_SECOND`] at least), and for room to send a reply ([`STALLED`], and together that and as
+//! much longer as [`REPLY_BYTES_PER_SECOND`] allows). hyper's own time-outs need
 //! a timer and a memory allocation for each request; here one clock is looked at where a client lets wait, and nowhere else.
 //!
 //! When the process is to end, a connection ends once it is idle and nothing that it was sent is unread; one that was never sent anything
@@ -44,6 +45,9 @@ const BODY_GRACE: Duration = Duration::from_secs(10);
 const BODY_BYTES_PER_SECOND: u64 = 1024;
 /// The longest without a client taking any of a reply.
 const STALLED: Duration = Duration::from_secs(60);
+/// All that a reply waits for its client may take so long, and as much longer as the client has taken of it, at this rate: who takes a
+/// little now and then would keep a value, and a place, for hours.
+const REPLY_BYTES_PER_SECOND: u64 = 8 * 1024;
 /// What a client sends after the last reply is taken for so long, so that the system does not cut off the reply.
 const LINGER: Duration = Duration::from_secs(1);
 /// The longest head, and the most of a reply that waits beside its value, in bytes. A head has at most 100 fields.
@@ -99,6 +103,7 @@ pub(crate) async fn serve(
         }
     };
     let refusal = || if tls.is_some() { tls::NO_PLACE.into() } else { no_place().into() };
+    let refusal = (refusal, counted.refused());
     connections::accept(listener, &places, refusal, &clock, stop.clone(), connection).await;
 }
 
@@ -350,6 +355,10 @@ struct Watched<S> {
     writing: Patience,
     /// The client takes nothing.
     stalled: bool,
+    /// For how long the client let replies wait in all since there was nothing more to send...
+    waited: Duration,
+    /// ... and how much it has taken since, in bytes.
+    taken_bytes: u64,
     /// Nothing more is sent.
     over: bool,
 }
@@ -357,7 +366,17 @@ struct Watched<S> {
 impl<S> Watched<S> {
     fn new(stream: S, doing: Arc<Doing>, clock: Clock) -> Self {
         let (reading, writing) = (Patience::default(), Patience::default());
-        Self { stream, doing, clock, reading, writing, stalled: false, over: false }
+        Self {
+            stream,
+            doing,
+            clock,
+            reading,
+            writing,
+            stalled: false,
+            waited: Duration::ZERO,
+            taken_bytes: 0,
+            over: false,
+        }
     }
 
     /// What becomes of a read that waits: hyper takes an end of the stream between two requests for what it is.
@@ -380,17 +399,31 @@ impl<S> Watched<S> {
         }
     }
 
-    /// What becomes of a write.
-    fn wrote<T>(&mut self, write: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if write.is_ready() {
-            self.stalled = false;
+    /// What becomes of a write of some bytes.
+    fn wrote(
+        &mut self,
+        write: Poll<io::Result<usize>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(wrote) = &write {
+            if let Ok(bytes) = wrote {
+                self.taken_bytes = self.taken_bytes.saturating_add(u64::try_from(*bytes).unwrap_or(u64::MAX));
+            }
+            if self.stalled {
+                self.stalled = false;
+                let waited = self.clock.now().since(self.writing.since);
+                self.waited = self.waited.saturating_add(waited);
+            }
             return write;
         }
         if !self.stalled {
             self.stalled = true;
             self.writing.begin(&self.clock);
         }
-        match self.writing.is_over(STALLED, &self.clock, context) {
+        // A timer that was set for a longer wait before is looked at when it is over, which is soon enough.
+        let in_all = STALLED.saturating_add(Duration::from_secs(self.taken_bytes / REPLY_BYTES_PER_SECOND));
+        let span = STALLED.min(in_all.saturating_sub(self.waited));
+        match self.writing.is_over(span, &self.clock, context) {
             true => Poll::Ready(Err(late())),
             false => Poll::Pending,
         }
@@ -442,7 +475,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flush = Pin::new(&mut self.stream).poll_flush(context);
-        self.wrote(flush, context)
+        if flush.is_pending() {
+            return self.wrote(Poll::Pending, context).map_ok(|_| ());
+        }
+        self.stalled = false;
+        if self.doing.is() != ANSWERING {
+            // All of it is sent: the next reply has a time of its own.
+            (self.waited, self.taken_bytes) = (Duration::ZERO, 0);
+        }
+        flush
     }
 
     /// Says that nothing more is sent, and takes for a while what still comes: what is unread when a socket is closed makes the system
@@ -466,5 +507,47 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
                 _ => return Poll::Ready(Ok(())),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// What a client is given room for that takes so much every so many seconds, of a reply that is longer; `None` where it is let go.
+    async fn sent(taken_bytes: usize, every_s: u64) -> Option<()> {
+        const REPLY_BYTES: usize = 2 << 20;
+        let clock = Clock::simulated();
+        let (ours, mut theirs) = tokio::io::duplex(taken_bytes);
+        let doing = Arc::new(Doing::default());
+        doing.becomes(ANSWERING, &clock);
+        let mut stream = Watched::new(ours, doing, clock.clone());
+        let reply = vec![b'x'; REPLY_BYTES];
+        let mut sending = pin!(stream.write_all(&reply));
+        let mut piece = vec![0; taken_bytes];
+        loop {
+            for _ in 0..every_s {
+                tokio::select! {
+                    biased;
+                    ended = &mut sending => return ended.ok(),
+                    () = tokio::task::yield_now() => clock.advance(Duration::from_secs(1)),
+                }
+            }
+            theirs.read_exact(&mut piece).await.ok()?;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_takes_a_little_now_and_then_is_let_go() {
+        const PIECE: usize = 64 * 1024;
+        assert_eq!(
+            sent(PIECE, 50).await,
+            None,
+            "it is never still for a minute, and would take half an hour"
+        );
+        assert_eq!(sent(PIECE, 5).await, Some(()), "it is slow, and takes more than 8 KiB a second");
+        assert_eq!(sent(PIECE, 1).await, Some(()), "all of it is sent within the first minute");
     }
 }

@@ -1,5 +1,5 @@
 //! What HTTP clients have asked for: how often each route by method and class of status, and how long it took until the head of the
-//! answer was made.
+//! answer was made, or its client had gone away.
 //!
 //! A route is what the code declares (`/v1/{keyspace}/{namespace}/{*key}`), never the path that a client asked for, so that the
 //! number of counters is bounded by the code. The time that a body takes on its way is not among it.
@@ -19,8 +19,8 @@ const NO_ROUTE: &str = "none";
 
 /// Methods by their names; all others are told as the last.
 const METHODS: [&str; 8] = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS", "other"];
-/// Classes of status: the first digit.
-const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// Classes of status: the first digit. The last is that of requests whose client went away before there was one.
+const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "gone"];
 
 /// What has been asked for.
 #[derive(Debug, Default)]
@@ -53,12 +53,21 @@ pub(crate) struct Operation {
 }
 
 impl Requests {
-    /// A request for `route` was answered with `status` after `took_us` microseconds.
-    pub(crate) fn answered(&self, route: Option<&str>, method: &Method, status: StatusCode, took_us: u64) {
+    /// A request for `route` was answered with `status` after `took_us` microseconds, or its client went away by then.
+    pub(crate) fn ended(
+        &self,
+        route: Option<&str>,
+        method: &Method,
+        status: Option<StatusCode>,
+        took_us: u64,
+    ) {
         let of_route = self.route(route.unwrap_or(NO_ROUTE));
         let place = METHODS.iter().position(|name| *name == method.as_str()).unwrap_or(METHODS.len() - 1);
         let Some(asked) = of_route.methods.get(place) else { return };
-        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+        let class = match status {
+            Some(status) => usize::from(status.as_u16() / 100).saturating_sub(1),
+            None => CLASSES.len() - 1,
+        };
         if let Some(count) = asked.classes.get(class) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -99,7 +108,7 @@ mod tests {
         let requests = Requests::default();
         for number in 0..ROUTES_MAX + 10 {
             let method = Method::from_bytes(format!("M{number}").as_bytes()).unwrap();
-            requests.answered(Some(&format!("/{number}")), &method, StatusCode::OK, 1);
+            requests.ended(Some(&format!("/{number}")), &method, Some(StatusCode::OK), 1);
         }
         let operations = requests.operations();
         assert!(operations.len() <= ROUTES_MAX + 1, "{}", operations.len());

@@ -52,7 +52,7 @@ use self::walk::Walks;
 use self::watch::Watches;
 use crate::access::Door;
 use crate::configuration::Server;
-use crate::connections::{self, Places};
+use crate::connections::{self, Places, Refused};
 use crate::jobs::Jobs;
 use crate::keyspaces::Keyspaces;
 use crate::observe::commands::Commands;
@@ -83,6 +83,8 @@ pub(crate) struct Service {
     watches: Arc<Watches>,
     /// What had been counted when counting began anew.
     counted_before: Mutex<Counted>,
+    /// Connections that found no place.
+    refused: Refused,
     /// The budget of memory, in bytes.
     memory_bytes: u64,
     clock: Clock,
@@ -125,6 +127,7 @@ impl Service {
             tracking: Arc::new(Tracking::new(engine)),
             watches: Arc::default(),
             counted_before: Mutex::default(),
+            refused: Refused::default(),
             memory_bytes,
             clock,
             started,
@@ -159,6 +162,11 @@ impl Service {
         &self.asked
     }
 
+    /// How many connections found no place.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.now()
+    }
+
     /// How many connections are open, and how many have been.
     pub(crate) fn connections(&self) -> (u64, u64) {
         let open = u64::try_from(self.clients.len()).unwrap_or(u64::MAX);
@@ -191,7 +199,13 @@ pub(crate) async fn serve(listener: TcpListener, tls: Option<Tls>, service: Arc<
         }
     };
     let clock = &service.clock;
-    let accepting =
-        connections::accept(listener, &places, || no_place.into(), clock, stop.clone(), connection);
+    let accepting = connections::accept(
+        listener,
+        &places,
+        (|| no_place.into(), &service.refused),
+        clock,
+        stop.clone(),
+        connection,
+    );
     tokio::join!(accepting, service.tracking.look_after(service.keyspaces.view(), stop.clone()));
 }

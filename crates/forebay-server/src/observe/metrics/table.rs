@@ -4,10 +4,10 @@
 //! A name begins with the room whose word it is. Labels are names of the declaration, words of closed sets, commands of the command
 //! table and routes of the code: never a key, a client or a path.
 
-use super::jobs;
 use super::text::Kind::{Counter, Gauge, Histogram};
 use super::text::{Family, Kind, Number, Scale};
 use super::view::{MemoryView, NamespaceView, View};
+use super::{clients, jobs};
 use forebay::observe::Distribution;
 
 /// One metric.
@@ -492,70 +492,16 @@ pub(super) static METRICS: &[Metric] = &[
             }
         },
     ),
-    metric("forebay_resp_connections_open", Gauge, &[], "RESP connections that are open", |view, family| {
-        family.sample(&[], Number::Whole(view.connections.0));
-    }),
-    metric(
-        "forebay_resp_connections_total",
-        Counter,
-        &[],
-        "RESP connections that were accepted",
-        |view, family| {
-            family.sample(&[], Number::Whole(view.connections.1));
-        },
-    ),
-    metric(
-        "forebay_resp_commands_total",
-        Counter,
-        &["command"],
-        "Commands that clients asked for, those alone that any did; `unknown` is what is no command",
-        |view, family| {
-            for (command, count) in &view.commands {
-                family.sample(&[command], Number::Whole(*count));
-            }
-        },
-    ),
-    metric(
-        "forebay_resp_command_seconds",
-        Histogram,
-        &["group"],
-        "How long commands took until the replies to all that came with them were made",
-        |view, family| {
-            for (group, took) in &view.commands_took {
-                family.histogram(&[group], took, Scale::Us);
-            }
-        },
-    ),
-    metric("forebay_http_connections_open", Gauge, &[], "HTTP connections that are open", |view, family| {
-        family.sample(&[], Number::Whole(view.http_connections.0));
-    }),
-    metric("forebay_http_connections_total", Counter, &[], "HTTP connections accepted", |view, family| {
-        family.sample(&[], Number::Whole(view.http_connections.1));
-    }),
-    metric(
-        "forebay_http_requests_total",
-        Counter,
-        &["route", "method", "status"],
-        "Requests by route, method and class of status; `none` is a path without a route",
-        |view, family| {
-            for operation in &view.operations {
-                for (class, count) in &operation.classes {
-                    family.sample(&[&operation.route, operation.method, class], Number::Whole(*count));
-                }
-            }
-        },
-    ),
-    metric(
-        "forebay_http_request_seconds",
-        Histogram,
-        &["route", "method"],
-        "How long requests took until the head of their answer was made",
-        |view, family| {
-            for operation in &view.operations {
-                family.histogram(&[&operation.route, operation.method], &operation.took, Scale::Us);
-            }
-        },
-    ),
+    clients::RESP_OPEN,
+    clients::RESP_ACCEPTED,
+    clients::RESP_REFUSED,
+    clients::COMMANDS,
+    clients::COMMAND_SECONDS,
+    clients::HTTP_OPEN,
+    clients::HTTP_ACCEPTED,
+    clients::HTTP_REFUSED,
+    clients::REQUESTS,
+    clients::REQUEST_SECONDS,
     metric("forebay_build_info", Gauge, &["version"], "1; the version is the label", |_, family| {
         family.sample(&[env!("CARGO_PKG_VERSION")], Number::Whole(1));
     }),

@@ -32,6 +32,8 @@ pub(crate) struct View {
     pub(super) connections: (u64, u64),
     /// The same over HTTP.
     pub(super) http_connections: (u64, u64),
+    /// Connections that found no place, over RESP and over HTTP.
+    pub(super) refused_connections: (u64, u64),
     pub(super) operations: Vec<Operation>,
     pub(super) started_unix_ms: u64,
     pub(super) system: System,
@@ -123,6 +125,7 @@ impl View {
             commands_took: observed.service.asked().took(),
             connections: observed.service.connections(),
             http_connections: observed.http_connections.now(),
+            refused_connections: (observed.service.refused(), observed.http_connections.refused().now()),
             operations: observed.requests.operations(),
             started_unix_ms: observed.started_unix_ms,
             system,

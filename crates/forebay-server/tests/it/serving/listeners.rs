@@ -94,7 +94,9 @@ async fn who_lets_the_server_wait_is_let_go() {
         let (said, seconds) = timed.end_of(&mut client).await;
         assert!((least..=most).contains(&seconds), "{sent:?}: after {seconds} s: {said}");
         match sent {
-            sent if sent.starts_with("PUT") => assert!(said.starts_with("HTTP/1.1 400"), "{said}"),
+            sent if sent.starts_with("PUT") => {
+                assert!(said.starts_with("HTTP/1.1 408") && said.contains("body_late"), "{said}");
+            }
             sent if sent.ends_with("\r\n\r\n") => assert!(said.starts_with("HTTP/1.1 200"), "{said}"),
             _ => assert_eq!(said, "", "{sent:?}"),
         }
@@ -181,6 +183,21 @@ async fn who_finds_no_place_is_told_at_once() {
     answer.names_its_request();
     drop((client, other));
     soon(async { while ask(process.http, "GET", "/health", "").await.status != 200 {} }).await;
+    let metrics = soon(async {
+        loop {
+            let answer = ask(process.http, "GET", "/metrics", "").await;
+            if answer.status == 200 {
+                return answer.body;
+            }
+        }
+    });
+    let metrics = metrics.await;
+    let refused = |listener| {
+        let name = format!("forebay_{listener}_connections_refused_total ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        line.unwrap_or_else(|| panic!("no {name}")).parse::<f64>().unwrap()
+    };
+    assert!((refused("resp") - 1.0).abs() < 1e-9 && refused("http") >= 1.0, "{metrics}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 use expect_test::expect_file;
+use forebay_server::app::{App, Running};
 use forebay_server::observe::{self, log};
 use forebay_stores::database::{Database, DatabaseOptions};
 use forebay_wire::resp::{Reply, encode_request};
@@ -399,4 +400,40 @@ async fn what_is_quick_is_not_kept() {
     client.say("DEBUG SLEEP 0.02").await;
     client.say("PING").await;
     assert_eq!(slow(&mut client).await.pop(), Some(("DEBUG SLEEP 0.02".to_owned(), String::new())));
+}
+
+/// A request that waits is under way.
+static BEGUN: tokio::sync::Notify = tokio::sync::Notify::const_new();
+
+/// A client that goes away before it is answered leaves a trace: that it did, and what it had asked for.
+#[tokio::test]
+async fn who_goes_away_unanswered_is_counted() {
+    use tokio::io::AsyncWriteExt;
+    let app = App {
+        name: "bad",
+        summary: "",
+        declaration: "",
+        migrations: &[],
+        jobs: &[],
+        tries: &[],
+        start: |_| {
+            Box::pin(async {
+                let route = axum::routing::get(async || {
+                    BEGUN.notify_one();
+                    std::future::pending::<&'static str>().await
+                });
+                Ok(Running { routes: Some(axum::Router::new().route("/api/waits", route)), notes: vec![] })
+            })
+        },
+    };
+    let (process, _folder) = super::listeners::stage("slow = '0ms'", &[app]).await;
+    let mut leaving = soon(tokio::net::TcpStream::connect(process.http)).await.unwrap();
+    let head = "GET /api/waits?token=hush HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: leaving\r\n\r\n";
+    soon(leaving.write_all(head.as_bytes())).await.unwrap();
+    soon(BEGUN.notified()).await;
+    drop(leaving);
+    let series = format!("{} 1\n", http("/api/waits", "gone"));
+    soon(async { while !ask(process.http, "GET", "/metrics", "").await.body.contains(&series) {} }).await;
+    let mut client = super::Resp::connect(process.resp).await;
+    assert!(slow(&mut client).await.contains(&("GET /api/waits".to_owned(), "leaving".to_owned())));
 }
