@@ -103,6 +103,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad_key", detail)
     }
 
+    /// No key of the namespace begins with `prefix`.
+    pub(crate) fn bad_prefix(prefix: &str, pattern: &str) -> Self {
+        let detail = format!("no key of the namespace's pattern `{pattern}` begins with `{prefix}`");
+        Self::new(StatusCode::BAD_REQUEST, "bad_key", detail)
+    }
+
     /// A body that could not be taken: longer than `limit_bytes`, or not whole.
     pub(crate) fn body(rejection: &BytesRejection, limit_bytes: usize) -> Self {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
@@ -111,6 +117,25 @@ impl Problem {
         }
         let detail = "the body ended before its length: send it again".into();
         Self::new(StatusCode::BAD_REQUEST, "no_body", detail)
+    }
+
+    /// The body of a request did not come as fast as it must.
+    pub(crate) fn body_late() -> Self {
+        let detail = "the body came too slowly: send it again, without stops".into();
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_late", detail)
+    }
+
+    /// The head does not say for which host it is.
+    pub(crate) fn bad_host() -> Self {
+        let detail =
+            "a request names its host once: send one `Host`, of a name or an address and its port".into();
+        Self::new(StatusCode::BAD_REQUEST, "bad_host", detail)
+    }
+
+    /// The body comes in a coding that nobody here takes off.
+    pub(crate) fn transfer_refused() -> Self {
+        let detail = "the only `Transfer-Encoding` that is taken is `chunked`: send the body as it is".into();
+        Self::new(StatusCode::NOT_IMPLEMENTED, "transfer_refused", detail)
     }
 
     /// The query of a path cannot be read; `what` says what to write.
@@ -143,6 +168,13 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "answer_full", detail)
     }
 
+    /// The cursor of a listing is from when the namespace had another mode.
+    pub(crate) fn old_cursor(namespace: &str) -> Self {
+        let detail =
+            format!("`{namespace}` had another mode when it gave this cursor: begin again without one");
+        Self::new(StatusCode::BAD_REQUEST, "bad_cursor", detail)
+    }
+
     /// Stable, for programs.
     pub(crate) fn code(&self) -> &'static str {
         self.code
@@ -155,7 +187,9 @@ impl Problem {
 
     /// The metadata of a write is not what it may be.
     pub(crate) fn bad_metadata(limit_bytes: usize) -> Self {
-        let detail = format!("`Forebay-Metadata` is JSON of at most {limit_bytes} bytes, given once");
+        let detail = format!(
+            "`Forebay-Metadata` is JSON of at most {limit_bytes} bytes of UTF-8, given once; an escape counts as what it stands for"
+        );
         Self::new(StatusCode::BAD_REQUEST, "bad_metadata", detail)
     }
 

@@ -4,6 +4,8 @@
 //! and that the answer says why it was. What a request has sent counts until it is answered. How fast a body must come is
 //! `listener.rs`'s, how long one may be is said beside its route.
 
+use std::error::Error;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +13,7 @@ use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use forebay::rt::Mutex;
@@ -58,6 +61,14 @@ impl<C: FnMut(usize) -> Result<(), Response> + Unpin> hyper::body::Body for Chec
     ) -> Poll<Option<Result<Frame<bytes::Bytes>, axum::BoxError>>> {
         let Self { body, check, refused } = &mut *self;
         let frame = ready!(Pin::new(body).poll_frame(context));
+        if let Some(Err(error)) = &frame
+            && is_late(error)
+        {
+            let mut answer = Problem::body_late().into_response();
+            // What is left of the body is waited for no more.
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            *refused.lock() = Some(answer);
+        }
         let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
         if let Err(answer) = check(data.map_or(0, bytes::Bytes::len)) {
             *refused.lock() = Some(answer);
@@ -74,6 +85,12 @@ impl<C: FnMut(usize) -> Result<(), Response> + Unpin> hyper::body::Body for Chec
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// Whether a body failed because it did not come in time.
+fn is_late(error: &(dyn Error + 'static)) -> bool {
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    kind == Some(io::ErrorKind::TimedOut) || error.source().is_some_and(is_late)
 }
 
 /// The bytes that bodies of requests on their way have, all together.

@@ -17,6 +17,7 @@ use super::metrics::{Form, View, told};
 use super::origin::{Origin, request_id};
 use super::slow::{self, Slow};
 use super::stopwatch::{self, Stopwatch};
+use crate::http::framing;
 use crate::panics::{Panicked, caught};
 use crate::problem::Problem;
 use crate::time::now;
@@ -38,6 +39,9 @@ pub(crate) async fn observe(State(observed): State<Arc<Observed>>, request: Requ
     let mut under_way = UnderWay::begin(observed, &request);
     let id = Arc::clone(&under_way.id);
     let work = async {
+        if let Some(refused) = framing::refused(&request) {
+            return refused;
+        }
         caught(next.run(request)).await.unwrap_or_else(|Panicked| Problem::internal().into_response())
     };
     let mut answer = Origin::Request(Arc::clone(&id)).serve(work).await;

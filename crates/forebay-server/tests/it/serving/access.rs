@@ -353,7 +353,10 @@ async fn http_asks_for_a_token_and_gives_its_rights() {
 async fn without_tokens_no_page_of_another_site_is_served() {
     let stage = Stage::new().await;
     let of = async |headers: &str| {
-        let request = format!("DELETE /v1/shop/item/item:a HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
+        // Only programs that speak HTTP/1.0 may leave out the host.
+        let version = if headers.is_empty() { "1.0" } else { "1.1" };
+        let request =
+            format!("DELETE /v1/shop/item/item:a HTTP/{version}\r\nConnection: close\r\n{headers}\r\n");
         let mut stream = soon(TcpStream::connect(stage.process.http)).await.unwrap();
         soon(stream.write_all(request.as_bytes())).await.unwrap();
         let mut said = String::new();
@@ -370,7 +373,7 @@ async fn without_tokens_no_page_of_another_site_is_served() {
         "Host: localhost\r\nOrigin: https://127.0.0.2\r\nSec-Fetch-Site: none\r\n",
     ] {
         let said = of(headers).await;
-        assert!(said.starts_with("HTTP/1.1 204"), "{headers}: {said}");
+        assert_eq!(said.get(8..12), Some(" 204"), "{headers}: {said}");
     }
     for headers in [
         "Host: rebound.example:8080\r\n",
