@@ -28,6 +28,8 @@ pub(crate) struct InService {
     declarations: BTreeMap<u32, Declaration>,
     /// Those of their namespaces in which who asks whether something exists has it loaded.
     loading_exists: BTreeMap<u32, BTreeSet<String>>,
+    /// The names of their namespaces that are declared `secure`, by the names of the keyspaces.
+    secure: BTreeMap<String, BTreeSet<String>>,
     /// What lies beneath them, to be looked at.
     pub(crate) databases: Vec<DatabaseOf>,
     pub(crate) disks: Vec<DiskOf>,
@@ -79,7 +81,19 @@ impl InService {
             (!names.is_empty()).then_some((*number, names))
         };
         let loading_exists = declarations.iter().filter_map(loading).collect();
-        Self { declarations, loading_exists, ..self }
+        let secure = |(number, declared): (&u32, &Declaration)| {
+            let secure = declared.namespaces.iter().filter(|(_, one)| one.secure);
+            let names: BTreeSet<String> = secure.map(|(name, _)| name.clone()).collect();
+            let keyspace = self.by_number.get(number).filter(|_| !names.is_empty())?;
+            Some((keyspace.name().to_owned(), names))
+        };
+        let secure = declarations.iter().filter_map(secure).collect();
+        Self { declarations, loading_exists, secure, ..self }
+    }
+
+    /// Whether this namespace of the keyspace of this name is declared `secure`.
+    pub(crate) fn is_secure(&self, keyspace: &str, namespace: &str) -> bool {
+        self.secure.get(keyspace).is_some_and(|names| names.contains(namespace))
     }
 
     /// Whether who asks whether something exists in this namespace of the keyspace of this number has it loaded.

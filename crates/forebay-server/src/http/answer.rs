@@ -1,7 +1,5 @@
 //! The reply to a read: the value and every header that a cache or a person may want, made from the engine's outcome.
 
-use std::time::Duration;
-
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,19 +12,38 @@ use super::range::{self, Part};
 use crate::FOR_EVER;
 use crate::problem::Problem;
 
+/// What stands for the longest time (RFC 9111 §1.2.2).
+const DELTA_SECONDS_MAX: u64 = 1 << 31;
+
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 /// RFC 9211.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
+/// A value is what a user wrote, and it is served from the same origin as everything else here: a browser is neither to guess what it is
+/// (nosniff), nor to run or load anything of it (Content Security Policy Level 3).
+const AS_IT_IS: [(HeaderName, HeaderValue); 2] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox")),
+];
+
 const ACCEPT_RANGES: (HeaderName, &str) = (header::ACCEPT_RANGES, "bytes");
 
-/// The reply to a read that was asked for with the headers `asked`, of a namespace whose writes go where `writes` says.
+/// What a namespace declares of its values that caches in front are to keep to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Declared {
+    pub(super) writes: Writes,
+    /// Whether nothing stale may be served of it.
+    pub(super) is_secure: bool,
+}
+
+/// The reply to a read that was asked for with the headers `asked`, by itself or `past_copies`, of a namespace that is `declared` so.
 ///
 /// # Errors
 /// The problem to answer with where the request cannot be met, which nobody keeps.
 pub(super) async fn answer(
     read: &Read,
-    writes: Writes,
+    declared: Declared,
+    past_copies: bool,
     method: &Method,
     asked: &HeaderMap,
     forms: &Forms,
@@ -40,12 +57,9 @@ pub(super) async fn answer(
     let outcome = &read.outcome;
     headers.insert(X_CACHE, HeaderValue::from_static(x_cache(outcome)));
     headers.insert(header::AGE, HeaderValue::from(outcome.age.as_secs()));
-    let cache_control = match writes {
-        // The truth may change at any time: a cache in front asks whether it is still the same.
-        Writes::Store => "no-cache".to_owned(),
-        _ => format!("max-age={}", max_age(outcome).as_secs()),
-    };
-    for (name, text) in [(CACHE_STATUS, cache_status(outcome)), (header::CACHE_CONTROL, cache_control)] {
+    let cache_control = declared.cache_control(outcome, asked.contains_key(header::AUTHORIZATION));
+    let cache_status = cache_status(outcome, past_copies);
+    for (name, text) in [(CACHE_STATUS, cache_status), (header::CACHE_CONTROL, cache_control)] {
         // Both are ASCII.
         if let Ok(text) = HeaderValue::try_from(text) {
             headers.insert(name, text);
@@ -54,11 +68,32 @@ pub(super) async fn answer(
     Ok(response)
 }
 
-/// How long a cache in front may keep it, counted from the load: such a cache takes `Age` off itself (RFC 9111 §4.2).
-fn max_age(outcome: &ReadOutcome) -> Duration {
+impl Declared {
+    /// What a cache in front may do with an answer. What was asked for with `Authorization` is for who showed that: a shared cache that
+    /// keeps to RFC 9111 §3.5 knows so, and `private` tells those that do not.
+    fn cache_control(self, outcome: &ReadOutcome, is_authorized: bool) -> String {
+        if self.is_secure {
+            // A copy out there is one that nobody can take back.
+            return "no-store".to_owned();
+        }
+        let private = if is_authorized { "private, " } else { "" };
+        match self.writes {
+            // The truth may change at any time: a cache in front asks whether it is still the same.
+            Writes::Store => format!("{private}no-cache"),
+            _ => format!("{private}max-age={}", max_age_s(outcome)),
+        }
+    }
+}
+
+/// How long a cache in front may keep it, counted from the load, in seconds. Such a cache takes `Age` off it, and adds the time for which
+/// it has it (RFC 9111 §4.2): it keeps it for `max-age` − `Age`. `Age` is cut to whole seconds, as everywhere. So the whole seconds that
+/// are left are added to just that: cut from the sum of the exact times, `max-age` would let it be kept for up to a second too long.
+fn max_age_s(outcome: &ReadOutcome) -> u64 {
     match outcome.freshness {
-        Freshness::Stale(_) => Duration::ZERO,
-        Freshness::Fresh | Freshness::Absent => outcome.age.saturating_add(outcome.fresh_for),
+        Freshness::Stale(_) => 0,
+        Freshness::Fresh | Freshness::Absent => {
+            outcome.age.as_secs().saturating_add(outcome.fresh_for.as_secs()).min(DELTA_SECONDS_MAX)
+        }
     }
 }
 
@@ -85,6 +120,7 @@ async fn value(blob: &Blob, method: &Method, asked: &HeaderMap, forms: &Forms) -
         }
     };
     let headers = response.headers_mut();
+    headers.extend(AS_IT_IS);
     headers.extend(tag.header(form).map(|tag| (header::ETAG, tag)));
     // Also with what is known: who keeps no headers with its copy asks for them so.
     headers.extend(metadata::header(blob).map(|metadata| (FOREBAY_METADATA, metadata)));
@@ -122,7 +158,7 @@ fn x_cache(outcome: &ReadOutcome) -> &'static str {
     }
 }
 
-fn cache_status(outcome: &ReadOutcome) -> String {
+fn cache_status(outcome: &ReadOutcome, past_copies: bool) -> String {
     let detail = outcome.tier.as_str();
     match (outcome.freshness, outcome.tier) {
         (Freshness::Stale(Why::SourceFailed), _) => format!("forebay; fwd=stale; detail={detail}"),
@@ -131,6 +167,7 @@ fn cache_status(outcome: &ReadOutcome) -> String {
             0 => format!("forebay; hit; ttl=0; detail={detail}"),
             past => format!("forebay; hit; ttl=-{past}; detail={detail}"),
         },
+        (_, Tier::Source) if past_copies => format!("forebay; fwd=request; detail={detail}"),
         (_, Tier::Source) => format!("forebay; fwd=miss; detail={detail}"),
         _ if outcome.fresh_for >= FOR_EVER => format!("forebay; hit; detail={detail}"),
         _ => format!("forebay; hit; ttl={}; detail={detail}", outcome.fresh_for.as_secs()),

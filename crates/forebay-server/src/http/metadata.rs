@@ -1,7 +1,8 @@
 //! Metadata: a little JSON that a writer keeps with a value, in the header `Forebay-Metadata`.
 //!
-//! It is any JSON of at most 1,024 bytes, kept as it came. On the way out it is put on one line, and what is not ASCII is escaped as JSON
-//! does it, so that any client of HTTP can take it.
+//! It is any JSON of at most 1,024 bytes of UTF-8. On the way out it is put on one line, and what is not ASCII is escaped as JSON does
+//! it, so that any client of HTTP can take it. On the way in such escapes become again what they stand for: what was read can be
+//! written back, takes no more room than before, and is the same.
 
 use std::fmt::Write as _;
 
@@ -18,21 +19,64 @@ pub(super) const FOREBAY_METADATA: HeaderName = HeaderName::from_static("forebay
 ///
 /// # Errors
 /// The problem to answer with where it is none, or would be lost.
-pub(super) fn asked<'h>(
-    headers: &'h HeaderMap,
-    namespace: &Namespace<Blob>,
-) -> Result<Option<&'h [u8]>, Problem> {
+pub(super) fn asked(headers: &HeaderMap, namespace: &Namespace<Blob>) -> Result<Option<String>, Problem> {
     let mut lines = headers.get_all(FOREBAY_METADATA).iter();
     let Some(line) = lines.next() else { return Ok(None) };
-    let text = line.as_bytes();
-    let is_json = text.len() <= Blob::METADATA_BYTES_MAX && serde_json::from_slice::<&RawValue>(text).is_ok();
-    if !is_json || lines.next().is_some() {
-        return Err(Problem::bad_metadata(Blob::METADATA_BYTES_MAX));
+    let bad = || Problem::bad_metadata(Blob::METADATA_BYTES_MAX);
+    let json = serde_json::from_slice::<&RawValue>(line.as_bytes()).map_err(|_| bad())?;
+    let text = plain(json.get());
+    if text.len() > Blob::METADATA_BYTES_MAX || lines.next().is_some() {
+        return Err(bad());
     }
     match namespace.policy().writes {
         Writes::Through | Writes::Behind => Err(Problem::metadata_refused(namespace.name())),
         Writes::Refuse | Writes::Cache | Writes::Store => Ok(Some(text)),
     }
+}
+
+/// JSON as it is kept: what [`header`] writes otherwise than it is kept is as it was, and all else is as it came.
+fn plain(json: &str) -> String {
+    let (mut text, mut rest) = (String::with_capacity(json.len()), json);
+    while let Some(at) = rest.find(['\\', '\t']) {
+        let (before, found) = rest.split_at(at);
+        text.push_str(before);
+        rest = match escaped(found) {
+            Some((char, after)) => {
+                text.push(char);
+                after
+            }
+            // Outside a string it is a space, and within one it does not occur.
+            None if found.starts_with('\t') => {
+                text.push(' ');
+                found.get(1..).unwrap_or_default()
+            }
+            // What is behind it may be another backslash, which begins nothing.
+            None => {
+                let (kept, after) = found.split_at_checked(2).unwrap_or((found, ""));
+                text.push_str(kept);
+                after
+            }
+        };
+    }
+    text.push_str(rest);
+    text
+}
+
+/// The character that `text` begins with an escape of, and what is behind it; `None` where it is one that is kept escaped.
+fn escaped(text: &str) -> Option<(char, &str)> {
+    let unit = |text: &'_ str| {
+        let (digits, _) = text.strip_prefix("\\u")?.split_at_checked(4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    const UNIT_BYTES: usize = 6;
+    let first = unit(text)?;
+    let rest = text.get(UNIT_BYTES..)?;
+    let decoded = |units: &[u16]| char::decode_utf16(units.iter().copied()).next()?.ok();
+    let (char, rest) = match decoded(&[first]) {
+        Some(char) => (char, rest),
+        None => (decoded(&[first, unit(rest)?])?, rest.get(UNIT_BYTES..)?),
+    };
+    (char > '~').then_some((char, rest))
 }
 
 /// The metadata of a value as a header.
@@ -64,7 +108,24 @@ pub(super) fn json(blob: &Blob) -> Option<&RawValue> {
 mod tests {
     use forebay::Blob;
 
-    use super::{header, json};
+    use super::{header, json, plain};
+
+    #[test]
+    fn escapes_of_what_is_escaped_on_the_way_out_are_taken_off() {
+        for (json, kept) in [
+            (r#""\u00e5\u20AC""#, "\"å€\""),
+            (r#""\ud83d\ude00""#, "\"😀\""),
+            (r#""\u0041\u0000\n""#, r#""\u0041\u0000\n""#),
+            (r#""\\u00e5""#, r#""\\u00e5""#),
+            (r#""\\\u00e5""#, "\"\\\\å\""),
+            (r#""\ud83d""#, r#""\ud83d""#),
+            (r#""\ud83d\u0041\ude00""#, r#""\ud83d\u0041\ude00""#),
+            ("{\t\"a\":\t1}", "{ \"a\": 1}"),
+            (r#""\""#, r#""\""#),
+        ] {
+            assert_eq!(plain(json), kept, "{json}");
+        }
+    }
 
     #[test]
     fn metadata_goes_out_as_ascii_and_means_the_same() {
@@ -78,6 +139,7 @@ mod tests {
         assert_eq!(escaped, r#"{"name":"\u00e5\u20ac\ud83d\ude00\u007f"}"#);
         let meant: serde_json::Value = serde_json::from_str(&escaped).unwrap();
         assert_eq!(meant["name"], "å€😀\u{7f}");
+        assert_eq!(plain(&escaped), "{\"name\":\"å€😀\u{7f}\"}");
         assert_eq!(header(&Blob::json("1")), None);
         assert!(json(&Blob::json("1")).is_none());
         assert_eq!(json(&Blob::json("1").with_metadata(b" [1] ")).unwrap().get(), "[1]");

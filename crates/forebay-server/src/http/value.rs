@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use forebay::{Blob, Error, Namespace, Value, Writes};
 
+use super::answer::{self, Declared};
 use super::conditions::{self, Form, Tag};
 use super::find::{self, KeyPath};
 use super::life::{self, Life};
-use super::{BODY_BYTES_MAX, Served, answer, metadata};
+use super::{BODY_BYTES_MAX, Served, metadata};
 use crate::problem::Problem;
 
 /// How often a conditional write is begun again that somebody came before who waits for nobody.
@@ -30,17 +31,22 @@ pub(super) async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let keyspaces = served.keyspaces.now();
+    let is_secure = path.as_ref().is_ok_and(|Path((of, name, _))| keyspaces.is_secure(of, name));
     let (namespace, key) = find::key(&keyspaces, path)?;
-    let read = if asks_for_the_truth(&headers) {
+    let past_copies = asks_for_the_truth(&headers);
+    let read = if past_copies {
         namespace.read_fresh(key.as_bytes()).await
     } else {
         namespace.read(key.as_bytes()).await
     };
     let read = read.map_err(|error| Problem::engine(&error))?;
-    answer::answer(&read, namespace.policy().writes, &method, &headers, &served.forms).await
+    let of = Declared { writes: namespace.policy().writes, is_secure };
+    answer::answer(&read, of, past_copies, &method, &headers, &served.forms).await
 }
 
-/// Gives the key the body as its value, where the namespace's writes go.
+/// Gives the key the body as its value, where the namespace's writes go. Only a write with a condition looks at what is there, in the key's
+/// turn, and can tell that a value is new (201, RFC 9110 §9.3.4); any other is 204: it would have to look for that alone, and a sink
+/// cannot be looked at.
 pub(super) async fn write(
     State(served): State<Arc<Served>>,
     path: KeyPath,
@@ -58,18 +64,21 @@ pub(super) async fn write(
         Some(content_type) => Blob::new(&body, content_type),
         None => Blob::opaque(&body),
     };
-    let blob = metadata.map(|metadata| blob.with_metadata(metadata)).unwrap_or(blob);
+    let blob = metadata.map(|metadata| blob.with_metadata(metadata.as_bytes())).unwrap_or(blob);
     // A sink may store something else than it was given.
     let is_as_given = !matches!(namespace.policy().writes, Writes::Through | Writes::Behind);
     let tag = is_as_given.then(|| Tag::of(&blob).header(Form::Identity)).flatten();
     let key = key.as_bytes();
-    if conditions::are_asked(&headers) {
-        changed(namespace, key, &headers, Some((&blob, ttl))).await?;
+    let is_new = if conditions::are_asked(&headers) {
+        let was_there = changed(namespace, key, &headers, Some((&blob, ttl))).await?;
+        !was_there
     } else {
         let set = namespace.set_key(key, Value::from(blob), ttl).await;
         set.map_err(|error| Problem::engine(&error))?;
-    }
-    let mut response = StatusCode::NO_CONTENT.into_response();
+        false
+    };
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
+    let mut response = status.into_response();
     response.headers_mut().extend(tag.map(|tag| (header::ETAG, tag)));
     Ok(response)
 }
@@ -114,21 +123,24 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Puts a blob, to end after the span beside it, in the place of what the key has, or deletes that, where it is as the headers say.
+/// Puts a blob, to end after the span beside it, in the place of what the key has, or deletes that, where it is as the headers say; whether
+/// there was something.
 async fn changed(
     namespace: &Namespace<Blob>,
     key: &[u8],
     asked: &HeaderMap,
     put: Option<(&Blob, Option<Duration>)>,
-) -> Result<(), Problem> {
+) -> Result<bool, Problem> {
     if !namespace.takes_changes() {
         return Err(Problem::no_conditions(namespace.name()));
     }
     for tries_left in (0..TRIES_MAX).rev() {
         let begun = namespace.begin_change(&[key]).await;
         let mut change = begun.map_err(|error| Problem::engine(&error))?;
+        let mut was_there = false;
         for slot in change.slots() {
             conditions::of_write(asked, slot.value())?;
+            was_there = slot.value().is_some();
             match put {
                 Some((blob, ttl)) => {
                     slot.replace(Value::from(blob.clone()));
@@ -138,12 +150,11 @@ async fn changed(
             }
         }
         match change.commit().await {
-            Ok(()) => break,
             Err(Error::ChangedMeanwhile { .. }) if tries_left > 0 => {}
-            Err(error) => return Err(Problem::engine(&error)),
+            committed => return committed.map(|()| was_there).map_err(|error| Problem::engine(&error)),
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 /// `Cache-Control: no-cache` in a request asks for the source's own answer.

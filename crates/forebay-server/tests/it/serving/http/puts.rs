@@ -125,3 +125,43 @@ async fn a_part_or_a_coding_takes_the_place_of_no_value() {
     }
     assert_eq!(stage.get(PASTE).await.body, "whole");
 }
+
+/// RFC 9110 §9.3.4: only where a condition had the server look is it known, without a race, whether there was a value before.
+#[tokio::test]
+async fn what_is_known_to_be_new_is_told_so() {
+    let stage = stage().await;
+    for path in [PASTE, "/v1/shop/scratch/scratch:a"] {
+        let created = put(&stage, path, "If-None-Match: *\r\n", "1").await;
+        assert_eq!(created.status, 201, "{path}");
+        let etag = created.header("etag").to_owned();
+        assert_eq!(put(&stage, path, &format!("If-Match: {etag}\r\n"), "2").await.status, 204, "{path}");
+        assert_eq!(put(&stage, path, "If-None-Match: \"other\"\r\n", "3").await.status, 204, "{path}");
+        assert_eq!(stage.ask("DELETE", path, "").await.status, 204);
+        assert_eq!(put(&stage, path, "If-None-Match: \"other\"\r\n", "4").await.status, 201, "{path}");
+        assert_eq!(put(&stage, path, "", "5").await.status, 204, "{path}: nobody looked");
+    }
+}
+
+/// What was read is written back by programs that change the value alone: it must fit, and be the same.
+#[tokio::test]
+async fn metadata_that_was_read_can_be_written_back() {
+    let stage = stage().await;
+    for text in [
+        "å".repeat(511),
+        "\\u007f".repeat(1022),
+        "😀".repeat(255),
+        r"\u00e5 \\u00e5 \u0041 \ud800".to_owned(),
+    ] {
+        let given = format!("Forebay-Metadata: \"{text}\"\r\n");
+        assert_eq!(put(&stage, PASTE, &given, "1").await.status, 204, "{text:.20}");
+        let first = stage.get(PASTE).await;
+        let back = format!("Forebay-Metadata: {}\r\n", metadata(&first));
+        let written = put(&stage, PASTE, &back, "1").await;
+        assert_eq!(written.status, 204, "{text:.20}: {}", written.body);
+        let second = stage.get(PASTE).await;
+        assert_eq!(metadata(&second), metadata(&first), "{text:.20}");
+        assert_eq!(second.header("etag"), first.header("etag"), "{text:.20}");
+    }
+    let long = format!("Forebay-Metadata: \"{}\"\r\n", "\\u00e5".repeat(512));
+    assert_eq!(put(&stage, PASTE, &long, "1").await.problem(), "bad_metadata", "it is 1,026 bytes of UTF-8");
+}
