@@ -160,14 +160,6 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad_cursor", detail)
     }
 
-    /// An answer to many keys has as many bytes as it may have.
-    pub(crate) fn answer_full(limit_bytes: usize) -> Self {
-        let detail = format!(
-            "the values before this one have {limit_bytes} bytes, as many as go in one answer: ask for the rest in another"
-        );
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "answer_full", detail)
-    }
-
     /// The cursor of a listing is from when the namespace had another mode.
     pub(crate) fn old_cursor(namespace: &str) -> Self {
         let detail =

@@ -20,6 +20,7 @@ use forebay::Blob;
 use forebay::rt::Mutex;
 
 use super::conditions::Tag;
+use super::media::Media;
 
 /// Values shorter than this are sent as they are.
 const LEAST_BYTES: usize = 1024;
@@ -36,16 +37,7 @@ const MAKING_MAX: usize = 4;
 
 /// Whether a client that accepts it is sent the compressed form of `blob`, if that is smaller.
 pub(super) fn is_worth(blob: &Blob) -> bool {
-    blob.as_bytes().len() >= LEAST_BYTES && is_text(blob.content_type())
-}
-
-/// Whether a content type is one of text, which compresses well. The others are compressed by themselves, or unknown.
-fn is_text(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence.starts_with("text/")
-        || ["+json", "+xml", "+text", "/json", "/xml", "/javascript", "/x-ndjson"]
-            .iter()
-            .any(|suffix| essence.ends_with(suffix))
+    blob.as_bytes().len() >= LEAST_BYTES && Media::of(blob.content_type()) != Media::Bytes
 }
 
 /// Whether `Accept-Encoding` prefers gzip to the value as it is (RFC 9110 §12.5.3).

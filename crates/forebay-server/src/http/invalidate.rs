@@ -1,7 +1,8 @@
 //! Invalidation by key, prefix, namespace and tag: `POST /v1/{keyspace}/{namespace}:invalidate` and `POST /v1/{keyspace}:invalidate`;
 //! `:expire` makes stale what the other makes gone.
 //!
-//! When it is answered no reader that starts gets what was made gone (P1). One key that fails keeps none of the others from it.
+//! When it is answered no reader that starts gets what was made gone (P1). What is none of the namespace is told before anything is done: a
+//! client that was answered would take it for gone. One key that fails keeps none of the others from it.
 
 use std::sync::Arc;
 
@@ -112,10 +113,18 @@ pub(super) async fn in_namespace(
         }
         OfNamespace { keys: Some(keys), prefix: None } => {
             many::bounded(&keys)?;
+            let pattern = namespace.pattern();
+            if let Some(key) = keys.iter().find(|key| pattern.matches(key.as_bytes()).is_none()) {
+                return Err(Problem::bad_key(key, &pattern.to_string()));
+            }
             return of_keys(namespace, verb, &keys).await;
         }
         OfNamespace { keys: None, prefix } => {
             let prefix = prefix.unwrap_or_default();
+            let (pattern, head) = (namespace.pattern(), namespace.pattern().literal_prefix());
+            if !head.starts_with(prefix.as_bytes()) && !prefix.as_bytes().starts_with(head) {
+                return Err(Problem::bad_prefix(&prefix, &pattern.to_string()));
+            }
             match verb {
                 Verb::Invalidate => namespace.invalidate_prefix(&prefix).await,
                 Verb::Expire => namespace.expire_prefix(&prefix).await,

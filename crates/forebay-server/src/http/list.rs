@@ -4,7 +4,8 @@
 //! What is there from the first page to the last is listed, whatever is written meanwhile. Nothing is loaded.
 //!
 //! A cursor says where to go on, so that nothing is remembered here between two pages: any instance on the same store can give the next
-//! one. It carries a checksum over the place, the namespace and the prefix, since a cursor for another listing would leave keys out.
+//! one. It carries a checksum over the place, the namespace and the prefix, since a cursor for another listing would leave keys out; and
+//! whether it is one of a store, which a reload may have changed meanwhile.
 
 use std::sync::Arc;
 
@@ -79,7 +80,7 @@ pub(super) async fn list(
     let salt = salt(&of, namespace, &asked.prefix);
     let mut place = match asked.cursor {
         None => Place::Start,
-        Some(cursor) => placed(&cursor, salt, namespace).ok_or_else(Problem::bad_cursor)?,
+        Some(cursor) => placed(&cursor, salt, namespace)?,
     };
     let (mut entries, mut bytes, mut is_over) = (Vec::new(), 0, false);
     for _ in 0..PAGES_MAX {
@@ -140,26 +141,38 @@ fn sum(content: &[u8], salt: u128) -> [u8; SUM_BYTES] {
     whole.first_chunk().copied().unwrap_or_default()
 }
 
+/// What a cursor of memory begins with, and one of a store.
+const OF_MEMORY: u8 = b'm';
+const OF_STORE: u8 = b's';
+
 /// The text of a place.
 fn cursor(place: &Place, salt: u128) -> String {
     let content = match place {
         Place::Start => Vec::new(),
-        Place::Memory(cursor) => cursor.to_le_bytes().to_vec(),
-        Place::After(key) => key.to_vec(),
+        Place::Memory(cursor) => [&[OF_MEMORY][..], &cursor.to_le_bytes()].concat(),
+        Place::After(key) => [&[OF_STORE], &**key].concat(),
     };
     URL_SAFE_NO_PAD.encode([&sum(&content, salt)[..], &content].concat())
 }
 
-/// The place of a text; `None` where it is no cursor of this listing.
-fn placed(cursor: &str, salt: u128, namespace: &Namespace<Blob>) -> Option<Place> {
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-    let (told, content) = bytes.split_first_chunk::<SUM_BYTES>()?;
+/// The place of a text.
+///
+/// # Errors
+/// The problem to answer with where it is no cursor of this listing, or one from before the namespace came to have another mode.
+fn placed(cursor: &str, salt: u128, namespace: &Namespace<Blob>) -> Result<Place, Problem> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| Problem::bad_cursor())?;
+    let (told, content) = bytes.split_first_chunk::<SUM_BYTES>().ok_or_else(Problem::bad_cursor)?;
     if *told != sum(content, salt) {
-        return None;
+        return Err(Problem::bad_cursor());
     }
-    Some(match (content, namespace.policy().writes) {
-        ([], _) => Place::Start,
-        (key, Writes::Store) => Place::After(key.into()),
-        (number, _) => Place::Memory(u64::from_le_bytes(number.try_into().ok()?)),
-    })
+    let is_store = namespace.policy().writes == Writes::Store;
+    match content {
+        [] => Ok(Place::Start),
+        [OF_STORE, key @ ..] if is_store => Ok(Place::After(key.into())),
+        [OF_MEMORY, number @ ..] if !is_store => {
+            let number = number.try_into().map_err(|_| Problem::bad_cursor())?;
+            Ok(Place::Memory(u64::from_le_bytes(number)))
+        }
+        _ => Err(Problem::old_cursor(namespace.name())),
+    }
 }

@@ -2,6 +2,10 @@
 //!
 //! Each key has its own entry, in the order in which they were asked for: its value, its absence, or why it cannot be had. JSON is
 //! embedded as JSON, text as a string, other bytes as Base64.
+//!
+//! An answer has some number of bytes at most, and so have the values that are in memory for it: what is known of their sizes is looked at
+//! first. The keys that find no room are given back unread, so that a client goes on with just these, as those of DynamoDB do with
+//! `UnprocessedKeys`. Of the first key the value always goes in: each answer brings its client further.
 
 use std::sync::Arc;
 
@@ -12,21 +16,22 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use forebay::{Blob, Error, Freshness, Namespace, Read};
+use forebay::{Blob, Error, Freshness, Listed, Namespace, Read};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::find;
 use super::invalidate::{self, Verb};
+use super::media::Media;
 use super::{Served, metadata};
 use crate::problem::Problem;
 
 /// The most keys of one request.
 pub(super) const KEYS_MAX: usize = 1_000;
-/// Keys that are read together; their values wait for those before them to be written, so that their number is bounded.
+/// Keys that are read together.
 const TOGETHER_MAX: usize = 64;
-/// The most bytes of values in one answer, give or take one value.
+/// The most bytes of one answer, give or take one value.
 const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 #[derive(Debug, Deserialize)]
@@ -114,35 +119,64 @@ pub(super) fn bounded(keys: &[String]) -> Result<(), Problem> {
 
 async fn get(namespace: &Namespace<Blob>, keys: &[String]) -> Result<Response, Problem> {
     let mut out = b"{\"entries\":[".to_vec();
-    let mut values_bytes = 0_usize;
-    for keys in keys.chunks(TOGETHER_MAX) {
-        let is_full = values_bytes >= ANSWER_BYTES_MAX;
-        let is_own = |key: &&String| !is_full && namespace.pattern().matches(key.as_bytes()).is_some();
-        let own: Vec<&[u8]> = keys.iter().filter(is_own).map(|key| key.as_bytes()).collect();
+    let mut unread = keys;
+    loop {
+        let room = ANSWER_BYTES_MAX.saturating_sub(out.len());
+        if unread.is_empty() || room == 0 {
+            break;
+        }
+        let is_first = unread.len() == keys.len();
+        let count = fitting(namespace, unread, room).await.max(usize::from(is_first));
+        let Some((together, _)) = unread.split_at_checked(count).filter(|_| count > 0) else { break };
+        let is_own = |key: &&String| namespace.pattern().matches(key.as_bytes()).is_some();
+        let own: Vec<&[u8]> = together.iter().filter(is_own).map(|key| key.as_bytes()).collect();
         let mut reads = namespace.read_many(&own).await.into_iter();
-        for key in keys {
+        for key in together {
+            // Of some it was not known how large they are.
+            if out.len() >= ANSWER_BYTES_MAX {
+                break;
+            }
             if !out.ends_with(b"[") {
                 out.push(b',');
             }
             let read = if is_own(&key) { reads.next() } else { None };
-            let pattern = || namespace.pattern().to_string();
             let entry = match &read {
-                _ if values_bytes >= ANSWER_BYTES_MAX => wrong(key, &Problem::answer_full(ANSWER_BYTES_MAX)),
-                None => wrong(key, &Problem::bad_key(key, &pattern())),
+                None => wrong(key, &Problem::bad_key(key, &namespace.pattern().to_string())),
                 Some(read) => entry(key, read),
             };
-            let before = out.len();
-            serde_json::to_writer(&mut out, &entry)
-                .map_err(|error| Problem::bad_body(&format!("the entry of `{key}`: {error}")))?;
-            values_bytes += out.len() - before;
+            written(&mut out, &entry)?;
+            unread = unread.get(1..).unwrap_or_default();
         }
     }
-    out.extend_from_slice(b"]}");
+    out.extend_from_slice(b"],\"unread\":");
+    written(&mut out, &unread)?;
+    out.push(b'}');
     let mut response = Body::from(out).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+/// How many of `keys` are read next, so that what is known of their values fits in `room` bytes. What a source has is not known before it
+/// is loaded; it is among the values that wait for room in memory anyway.
+async fn fitting(namespace: &Namespace<Blob>, keys: &[String], room: usize) -> usize {
+    let keys: Vec<&[u8]> = keys.iter().take(TOGETHER_MAX).map(|key| key.as_bytes()).collect();
+    // What fails here fails for each key when it is read, and is told there.
+    let listed = namespace.inspect_many(&keys).await.unwrap_or_default();
+    let mut left = u64::try_from(room).unwrap_or(u64::MAX);
+    let fits = |listed: &&Option<Listed>| {
+        let weight_bytes = listed.as_ref().map_or(0, |listed| listed.inspected.weight_bytes);
+        // As Base64.
+        let rest = left.checked_sub(weight_bytes.saturating_mul(4) / 3);
+        left = rest.unwrap_or_default();
+        rest.is_some()
+    };
+    if listed.is_empty() { keys.len() } else { listed.iter().take_while(fits).count() }
+}
+
+fn written(out: &mut Vec<u8>, what: &impl Serialize) -> Result<(), Problem> {
+    serde_json::to_writer(out, what).map_err(|error| Problem::bad_body(&format!("the answer: {error}")))
 }
 
 fn entry<'e>(key: &'e str, read: &'e Result<Read, Error>) -> Entry<'e> {
@@ -166,12 +200,11 @@ fn entry<'e>(key: &'e str, read: &'e Result<Read, Error>) -> Entry<'e> {
 
 /// What can be embedded as it is; `None` for other bytes.
 fn content(blob: &Blob) -> Option<Content<'_>> {
-    let essence = blob.content_type().split(';').next().unwrap_or_default().trim();
-    if essence.ends_with("/json") || essence.ends_with("+json") {
-        return serde_json::from_slice(blob.as_bytes()).ok().map(Content::Json);
+    match Media::of(blob.content_type()) {
+        Media::Json => serde_json::from_slice(blob.as_bytes()).ok().map(Content::Json),
+        Media::Text => std::str::from_utf8(blob.as_bytes()).ok().map(Content::Text),
+        Media::Bytes => None,
     }
-    let text = essence.starts_with("text/").then(|| std::str::from_utf8(blob.as_bytes()).ok())?;
-    text.map(Content::Text)
 }
 
 fn wrong<'e>(key: &'e str, problem: &Problem) -> Entry<'e> {

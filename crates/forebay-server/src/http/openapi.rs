@@ -46,10 +46,12 @@ const OF_VALUE: &[&str] = &[
     "Cache-Status",
     "Content-Encoding",
     "Content-Range",
+    "Content-Security-Policy",
     "ETag",
     "Forebay-Metadata",
     "Vary",
     "X-Cache",
+    "X-Content-Type-Options",
 ];
 
 /// The headers of an error, some of which only some have.
@@ -69,9 +71,12 @@ const REQUEST_ID: &str = "X-Request-Id";
 
 /// The errors of whatever is asked.
 const OF_ALL: &[(u16, &str)] = &[
+    (400, "bad_host"),
     (400, "no_tls"),
     (405, "method_not_allowed"),
+    (408, "body_late"),
     (500, "internal"),
+    (501, "transfer_refused"),
     (503, "bodies_full"),
     (503, "no_place"),
 ];
@@ -203,12 +208,20 @@ const OPERATIONS: &[Operation] = &[
         asks: &[
             CONDITIONS[0],
             CONDITIONS[1],
-            ("header", "Forebay-Metadata", "JSON that is kept with the value, at most 1,024 bytes"),
+            ("header", "Forebay-Metadata", "JSON that is kept with the value, at most 1,024 bytes of UTF-8"),
             ("query", "ttl", "after how long the value ends, such as 30s"),
             ("query", "expires_at", "when the value ends, as RFC 3339 writes it"),
         ],
         body: Content::Value,
-        answers: &[(204, "it is written", &["ETag"], Content::None)],
+        answers: &[
+            (
+                201,
+                "it is written, and there was none: told of a write with a condition",
+                &["ETag"],
+                Content::None,
+            ),
+            (204, "it is written", &["ETag"], Content::None),
+        ],
         errors: &[
             (400, "bad_key"),
             (400, "bad_metadata"),
@@ -259,7 +272,12 @@ const OPERATIONS: &[Operation] = &[
         summary: "The values of many keys; those that miss are loaded together",
         asks: NOTHING,
         body: Content::Json("Named"),
-        answers: &[(200, "an entry for each key", &["Cache-Control"], Content::Json("Entries"))],
+        answers: &[(
+            200,
+            "an entry for each key, but for those that found no room and are to be asked for again: `unread`",
+            &["Cache-Control"],
+            Content::Json("Entries"),
+        )],
         errors: &[(400, "bad_body"), (400, "no_body"), (413, "too_large")],
     },
     Operation {
@@ -273,7 +291,13 @@ const OPERATIONS: &[Operation] = &[
             (200, "the keys are gone", &[], Content::Json("Held")),
             (204, "all that begin so are gone", &[], Content::None),
         ],
-        errors: &[(400, "bad_body"), (400, "no_body"), (413, "too_large"), (503, "unconfirmed")],
+        errors: &[
+            (400, "bad_body"),
+            (400, "bad_key"),
+            (400, "no_body"),
+            (413, "too_large"),
+            (503, "unconfirmed"),
+        ],
     },
     Operation {
         method: "post",
@@ -286,7 +310,13 @@ const OPERATIONS: &[Operation] = &[
             (200, "the keys are stale", &[], Content::Json("Held")),
             (204, "all that begin so are stale", &[], Content::None),
         ],
-        errors: &[(400, "bad_body"), (400, "no_body"), (413, "too_large"), (503, "unconfirmed")],
+        errors: &[
+            (400, "bad_body"),
+            (400, "bad_key"),
+            (400, "no_body"),
+            (413, "too_large"),
+            (503, "unconfirmed"),
+        ],
     },
     Operation {
         method: "post",
@@ -441,7 +471,10 @@ fn schemas() -> Value {
         "Reach": object(&[], json!({"keys": texts(), "prefix": text()})),
         "Tags": object(&["tags"], json!({"tags": texts()})),
         "Held": object(&["held"], json!({"held": {"type": "integer"}})),
-        "Entries": object(&["entries"], json!({"entries": {"type": "array", "items": entry}})),
+        "Entries": object(
+            &["entries", "unread"],
+            json!({"entries": {"type": "array", "items": entry}, "unread": texts()}),
+        ),
         "Keys": object(
             &["keys", "cursor", "complete"],
             json!({

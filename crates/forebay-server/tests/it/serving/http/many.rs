@@ -226,3 +226,76 @@ async fn what_is_invalidated_is_loaded_anew() {
         }
     }
 }
+
+/// A slip in a key or in a prefix is told before anything is done: a client that was answered would believe that it is gone.
+#[tokio::test]
+async fn nothing_is_invalidated_where_one_key_is_none_of_the_namespace() {
+    let stage = held().await;
+    for verb in ["invalidate", "expire"] {
+        let path = format!("/v1/shop/tagged:{verb}");
+        for (body, named) in [
+            (r#"{"keys":["tagged:a","other:b","tagged:b"]}"#, "`other:b`"),
+            (r#"{"keys":["tagged"]}"#, "`tagged`"),
+            (r#"{"prefix":"other:"}"#, "`other:`"),
+            (r#"{"prefix":"taggedx"}"#, "`taggedx`"),
+        ] {
+            let refused = post(&stage, &path, body).await;
+            assert_eq!((refused.status, refused.problem().as_str()), (400, "bad_key"), "{body}");
+            let says = |what: &str| refused.body.contains(what);
+            assert!(says(named) && says("`tagged:{code}`"), "{body}: {}", refused.body);
+            assert_eq!(seen(&stage).await, ["HIT", "HIT"], "{body}");
+        }
+    }
+    assert_eq!(post(&stage, "/v1/shop/tagged:invalidate", r#"{"prefix":"tag"}"#).await.status, 204);
+    assert_eq!(seen(&stage).await, ["MISS", "MISS"], "some of its keys begin so");
+}
+
+#[tokio::test]
+async fn what_an_answer_has_no_room_for_is_asked_for_again() {
+    let stage = stage().await;
+    let names: Vec<String> = (0..5).map(|number| format!("paste:{number}")).collect();
+    for name in &names {
+        // A third more, in Base64.
+        let body = name.repeat((9 << 20) / name.len());
+        assert_eq!(put(&stage, &format!("/v1/shop/paste/{name}"), "", &body).await.status, 204);
+    }
+    let (mut left, mut came, mut answers) = (names.clone(), Vec::new(), 0);
+    while !left.is_empty() {
+        let answer = post(&stage, "/v1/shop/paste:get", &json!({ "keys": left }).to_string()).await;
+        assert!(answer.body.len() < 64 << 20, "{}", answer.body.len());
+        let found: Value = serde_json::from_str(&answer.body).unwrap();
+        for entry in found["entries"].as_array().unwrap() {
+            assert!(entry["base64"].is_string(), "{}", entry["key"]);
+            came.push(entry["key"].as_str().unwrap().to_owned());
+        }
+        left =
+            found["unread"].as_array().unwrap().iter().map(|key| key.as_str().unwrap().to_owned()).collect();
+        answers += 1;
+        assert!(answers < 6, "each brings some");
+    }
+    assert_eq!(came, names, "in their order, each once");
+    assert!(answers > 1);
+}
+
+/// A cursor outlives the process that gave it, and the mode of its namespace.
+#[tokio::test]
+async fn a_cursor_of_a_store_is_none_of_a_cache() {
+    let store = "[namespace.turned]\nkey = 'turn:{id}'\nttl = '1d'\nmode = 'store'\n";
+    let stages = [Stage::with(store).await, Stage::with(&store.replace("'store'", "'cache'")).await];
+    let mut paths = Vec::new();
+    for stage in &stages {
+        // A cursor of memory is as long as these keys.
+        for id in ["001", "002", "003"] {
+            assert_eq!(put(stage, &format!("/v1/shop/turned/turn:{id}"), "", "1").await.status, 204);
+        }
+        let page: Value = serde_json::from_str(&stage.get("/v1/shop/turned?limit=1").await.body).unwrap();
+        let path = format!("/v1/shop/turned?limit=1&cursor={}", page["cursor"].as_str().unwrap());
+        assert_eq!(stage.get(&path).await.status, 200);
+        paths.push(path);
+    }
+    for (stage, path) in stages.iter().zip(paths.iter().rev()) {
+        let refused = stage.get(path).await;
+        assert_eq!((refused.status, refused.problem().as_str()), (400, "bad_cursor"), "{refused:?}");
+        assert!(refused.body.contains("another mode"), "{}", refused.body);
+    }
+}

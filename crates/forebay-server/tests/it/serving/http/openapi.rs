@@ -35,9 +35,19 @@ const OF_ENGINE: [&str; 19] = [
     "too_large",
 ];
 
-/// Errors of the door, the listener and its places, for which there must be tokens, TLS, a crowd or a mistake: `access.rs`, `bodies.rs`,
+/// Errors of the door, the listener and its places, for which there must be tokens, TLS, a crowd or a mistake: `access.rs`, `bodies.rs`, `framing.rs`,
 /// `listeners.rs` and `tls.rs` drive them.
-const OF_LISTENER: [&str; 6] = ["unauthorized", "forbidden", "internal", "no_place", "bodies_full", "no_tls"];
+const OF_LISTENER: [&str; 9] = [
+    "unauthorized",
+    "forbidden",
+    "internal",
+    "no_place",
+    "bodies_full",
+    "no_tls",
+    "bad_host",
+    "body_late",
+    "transfer_refused",
+];
 
 struct Document {
     all: Value,
@@ -153,6 +163,7 @@ fn writes<'a>(text: &'a str, huge: &'a str) -> Vec<Asked<'a>> {
         ("write", "PUT", PASTE, METADATA, "{\"n\":1}"),
         ("write", "PUT", "/v1/shop/paste/paste:long?ttl=1h", "Content-Type: text/plain\r\n", text),
         ("write", "PUT", PASTE, "If-None-Match: *\r\n", "1"),
+        ("write", "PUT", "/v1/shop/paste/paste:new", "If-None-Match: *\r\n", "1"),
         ("write", "PUT", ITEM_A, "", "1"),
         ("write", "PUT", ITEM_A, "If-Match: *\r\n", "1"),
         ("write", "PUT", SUNK, METADATA, "1"),
@@ -233,6 +244,7 @@ fn invalidations(long: &str) -> Vec<Asked<'_>> {
     for (of, body) in [
         ("item", r#"{"keys":["item:a"]}"#),
         ("item", r#"{"prefix":"item:"}"#),
+        ("item", r#"{"prefix":"other:"}"#),
         ("item", "1"),
         ("item", long),
         ("none", "{}"),
