@@ -25,6 +25,14 @@ pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panick
     .await
 }
 
+/// What `work` comes to that waits for nothing.
+///
+/// # Errors
+/// When it panics.
+pub(crate) fn caught_now<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| Panicked)
+}
+
 /// Panics where a test asks for a command of this name: nothing that clients can ask for is known to.
 #[cfg(test)]
 pub(crate) fn planted(command: &[u8]) {

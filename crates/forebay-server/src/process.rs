@@ -22,6 +22,7 @@ use crate::assembly::{self, Assembled, Assembly, AssemblyError};
 use crate::configuration::Deployment;
 use crate::connections::Places;
 use crate::disks::Disks;
+use crate::http::Hits;
 use crate::http::bodies::{self, Budget};
 use crate::jobs::{self, Jobs};
 use crate::keyspaces::Keyspaces;
@@ -257,14 +258,17 @@ impl Front<'_> {
         let observed = Arc::new(observed);
         let counted = observed.http_connections();
         listeners.spawn(observe::watch(Arc::clone(&observed), stopped.clone()));
-        let router = http::router(keyspaces.clone(), engine.clone()).merge(routes);
+        let values = http::Served::new(keyspaces.clone(), engine.clone());
+        let hits = Hits::new(Arc::clone(&values), door.clone(), Arc::clone(&observed));
+        let router = http::router(values).merge(routes);
         // Judged first, and again as the body comes, so that who may not send one takes nothing of what all bodies have.
         let budget = Budget::new(server.bodies_bytes);
         let router =
             router.merge(observe::routes(&observed)).layer(from_fn_with_state(budget, bodies::within));
         let router = access::http::guard(router, door.clone());
         let router = router.layer(from_fn_with_state(observed, observe::observe));
-        listeners.spawn(http::serve(http, tls.cloned(), router, places, counted, clock, stopped.clone()));
+        let front = http::Front { router, hits: Arc::new(hits) };
+        listeners.spawn(http::serve(http, tls.cloned(), front, places, counted, clock, stopped.clone()));
         listeners.spawn(resp::serve(resp, tls.cloned(), service, stopped.clone()));
     }
 }

@@ -69,7 +69,8 @@ impl Pair {
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let tasks = Tasks::current().unwrap();
         tasks.spawn(resp::serve(listener, None, Arc::new(service), stopped));
-        let router = access::http::guard(http::router(keyspaces, first.0.clone()), door.clone());
+        let router =
+            access::http::guard(http::router(http::Served::new(keyspaces, first.0.clone())), door.clone());
         Self { clock, tier, row, first, other, router, door, client, _stop: stop, _tasks: tasks }
     }
 

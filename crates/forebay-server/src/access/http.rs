@@ -46,13 +46,9 @@ async fn judge(
     }
     // From before the first look, so that no change is missed.
     let watch = door.watch();
-    let open = door.open();
-    if open.is_some() && is_foreign(request.headers()) {
-        return foreign_host().into_response();
-    }
-    let access = open.or_else(|| door.show(None, bearer(request.headers())?));
-    let Some(access) = access else {
-        return unauthorized(bearer(request.headers()).map_or(Shown::Nothing, |_| Shown::Unknown));
+    let access = match asking(&door, request.headers()) {
+        Ok(access) => access,
+        Err(refused) => return refused,
     };
     let parameters = parameters.ok().filter(|_| request.uri().path().starts_with(OF_VALUES));
     let wanted = Wanted { parameters, method: request.method().clone() };
@@ -62,6 +58,22 @@ async fn judge(
     request.extensions_mut().insert(Arc::clone(&access));
     let mut judged = Judged { wanted, access: Some(access), watch };
     bodies::checked(request, next, move |_| judged.again()).await
+}
+
+/// What who sends these headers may do.
+fn asking(door: &Door, headers: &HeaderMap) -> Result<Arc<Access>, Response> {
+    let open = door.open();
+    if open.is_some() && is_foreign(headers) {
+        return Err(foreign_host().into_response());
+    }
+    let shown = bearer(headers);
+    let access = open.or_else(|| door.show(None, shown?));
+    access.ok_or_else(|| unauthorized(shown.map_or(Shown::Nothing, |_| Shown::Unknown)))
+}
+
+/// Whether who sends these headers may read the values of a namespace.
+pub(crate) fn may_read(door: &Door, headers: &HeaderMap, keyspace: &str, namespace: &str) -> bool {
+    asking(door, headers).is_ok_and(|access| access.allows(keyspace, namespace, Right::Read))
 }
 
 /// What a request wants to do.

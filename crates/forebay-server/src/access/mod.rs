@@ -13,7 +13,7 @@ mod digest;
 pub(crate) mod http;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use tokio::sync::watch;
 
@@ -172,7 +172,8 @@ impl Door {
 
     /// The rights of who shows nothing; `None` where that is not enough.
     pub(crate) fn open(&self) -> Option<Arc<Access>> {
-        self.0.borrow().0.is_empty().then(|| Arc::new(Access::everything()))
+        static EVERYTHING: LazyLock<Arc<Access>> = LazyLock::new(|| Arc::new(Access::everything()));
+        self.0.borrow().0.is_empty().then(|| Arc::clone(&EVERYTHING))
     }
 
     /// The rights of who shows `token`, which must be the one called `name` where that is said.

@@ -36,36 +36,106 @@ pub(super) struct Declared {
     pub(super) is_secure: bool,
 }
 
-/// The reply to a read that was asked for with the headers `asked`, by itself or `past_copies`, of a namespace that is `declared` so.
-///
-/// # Errors
-/// The problem to answer with where the request cannot be met, which nobody keeps.
-pub(super) async fn answer(
-    read: &Read,
-    declared: Declared,
-    past_copies: bool,
-    method: &Method,
-    asked: &HeaderMap,
-    forms: &Forms,
-) -> Result<Response, Problem> {
-    let mut response = match (&read.value, read.value.as_ref().and_then(|value| value.as_blob())) {
-        (_, Some(blob)) => value(blob, method, asked, forms).await?,
-        (Some(other), None) => return Err(Problem::other_kind(other.kind())),
-        (None, None) => Problem::absent().into_response(),
-    };
-    let headers = response.headers_mut();
-    let outcome = &read.outcome;
-    headers.insert(X_CACHE, HeaderValue::from_static(x_cache(outcome)));
-    headers.insert(header::AGE, HeaderValue::from(outcome.age.as_secs()));
-    let cache_control = declared.cache_control(outcome, asked.contains_key(header::AUTHORIZATION));
-    let cache_status = cache_status(outcome, past_copies);
-    for (name, text) in [(CACHE_STATUS, cache_status), (header::CACHE_CONTROL, cache_control)] {
-        // Both are ASCII.
-        if let Ok(text) = HeaderValue::try_from(text) {
-            headers.insert(name, text);
+/// A read, and how it was asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) read: &'a Read,
+    /// Of the namespace that was read.
+    pub(super) declared: Declared,
+    /// Whether the source's own answer was asked for.
+    pub(super) past_copies: bool,
+    pub(super) method: &'a Method,
+    pub(super) headers: &'a HeaderMap,
+}
+
+impl<'a> Asked<'a> {
+    /// The reply.
+    ///
+    /// # Errors
+    /// The problem to answer with where the request cannot be met, which nobody keeps.
+    pub(super) async fn answer(self, forms: &Forms) -> Result<Response, Problem> {
+        let chosen = self.choose()?;
+        let compressed = match chosen.to_compress() {
+            Some((blob, tag)) => forms.of(blob, tag).await,
+            None => None,
+        };
+        self.reply(chosen, compressed)
+    }
+
+    /// The same without a wait: a form of the value that is wanted is made on this thread.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer).
+    pub(super) fn answer_now(self, forms: &Forms) -> Result<Response, Problem> {
+        let chosen = self.choose()?;
+        let compressed = chosen.to_compress().and_then(|(blob, tag)| forms.at_once(blob, tag));
+        self.reply(chosen, compressed)
+    }
+
+    /// What is to be sent.
+    fn choose(self) -> Result<Chosen<'a>, Problem> {
+        let Some(value) = &self.read.value else { return Ok(Chosen::Absence) };
+        let Some(blob) = value.as_blob() else { return Err(Problem::other_kind(value.kind())) };
+        let tag = Tag::of(blob);
+        let compress = compress::is_wanted(blob, self.headers);
+        let preferred = if compress { Form::Compressed } else { Form::Identity };
+        match conditions::of_read(self.headers, tag, preferred) {
+            Verdict::Other => Err(Problem::precondition_failed()),
+            Verdict::Known(form) => Ok(Chosen::Known(blob, tag, form)),
+            Verdict::Send => Ok(Chosen::Value { blob, tag, compress }),
         }
     }
-    Ok(response)
+
+    fn reply(self, chosen: Chosen<'_>, compressed: Option<Bytes>) -> Result<Response, Problem> {
+        let mut response = match chosen {
+            Chosen::Absence => Problem::absent().into_response(),
+            Chosen::Known(blob, tag, form) => {
+                described(StatusCode::NOT_MODIFIED.into_response(), blob, tag, form)
+            }
+            Chosen::Value { blob, tag, .. } => {
+                let (mut response, form) = match compressed {
+                    Some(bytes) => (compressed_response(bytes), Form::Compressed),
+                    None => (sent(blob, tag, self.method, self.headers)?, Form::Identity),
+                };
+                // What a header cannot carry is left out, rather than the value.
+                let content_type = HeaderValue::from_str(blob.content_type()).ok();
+                response.headers_mut().extend(content_type.map(|text| (header::CONTENT_TYPE, text)));
+                described(response, blob, tag, form)
+            }
+        };
+        let (headers, outcome) = (response.headers_mut(), &self.read.outcome);
+        headers.insert(X_CACHE, HeaderValue::from_static(x_cache(outcome)));
+        headers.insert(header::AGE, HeaderValue::from(outcome.age.as_secs()));
+        let is_authorized = self.headers.contains_key(header::AUTHORIZATION);
+        let cache_control = self.declared.cache_control(outcome, is_authorized);
+        let cache_status = cache_status(outcome, self.past_copies);
+        for (name, text) in [(CACHE_STATUS, cache_status), (header::CACHE_CONTROL, cache_control)] {
+            // Both are ASCII.
+            if let Ok(text) = HeaderValue::try_from(text) {
+                headers.insert(name, text);
+            }
+        }
+        Ok(response)
+    }
+}
+
+/// What is to be sent of a read.
+enum Chosen<'a> {
+    /// That there is no value.
+    Absence,
+    /// That the value is the one that is known, in this form.
+    Known(&'a Blob, Tag, Form),
+    /// The value, compressed where that makes it smaller and is asked for.
+    Value { blob: &'a Blob, tag: Tag, compress: bool },
+}
+
+impl<'a> Chosen<'a> {
+    fn to_compress(&self) -> Option<(&'a Blob, Tag)> {
+        match *self {
+            Self::Value { blob, tag, compress: true } => Some((blob, tag)),
+            _ => None,
+        }
+    }
 }
 
 impl Declared {
@@ -97,37 +167,17 @@ fn max_age_s(outcome: &ReadOutcome) -> u64 {
     }
 }
 
-async fn value(blob: &Blob, method: &Method, asked: &HeaderMap, forms: &Forms) -> Result<Response, Problem> {
-    let tag = Tag::of(blob);
-    let varies = compress::is_worth(blob);
-    let compress = varies && !asked.contains_key(header::RANGE) && compress::is_accepted(asked);
-    let preferred = if compress { Form::Compressed } else { Form::Identity };
-    let (mut response, form) = match conditions::of_read(asked, tag, preferred) {
-        Verdict::Other => return Err(Problem::precondition_failed()),
-        Verdict::Known(form) => (StatusCode::NOT_MODIFIED.into_response(), form),
-        Verdict::Send => {
-            let compressed = if compress { forms.of(blob, tag).await } else { None };
-            let (mut response, form) = match compressed {
-                Some(bytes) => (compressed_response(bytes), Form::Compressed),
-                None => (sent(blob, tag, method, asked)?, Form::Identity),
-            };
-            let headers = response.headers_mut();
-            // What a header cannot carry is left out, rather than the value.
-            headers.extend(
-                HeaderValue::from_str(blob.content_type()).map(|text| (header::CONTENT_TYPE, text)).ok(),
-            );
-            (response, form)
-        }
-    };
+/// A reply with what is told of a value, of which it has `form`: also where that is known, for who keeps no headers with its copy and asks
+/// for them so.
+fn described(mut response: Response, blob: &Blob, tag: Tag, form: Form) -> Response {
     let headers = response.headers_mut();
     headers.extend(AS_IT_IS);
     headers.extend(tag.header(form).map(|tag| (header::ETAG, tag)));
-    // Also with what is known: who keeps no headers with its copy asks for them so.
     headers.extend(metadata::header(blob).map(|metadata| (FOREBAY_METADATA, metadata)));
-    if varies {
+    if compress::is_worth(blob) {
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
-    Ok(response)
+    response
 }
 
 fn compressed_response(bytes: Bytes) -> Response {

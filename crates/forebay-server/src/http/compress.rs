@@ -40,6 +40,16 @@ pub(super) fn is_worth(blob: &Blob) -> bool {
     blob.as_bytes().len() >= LEAST_BYTES && Media::of(blob.content_type()) != Media::Bytes
 }
 
+/// Whether who sends these headers is sent the compressed form of `blob`, if that is smaller: parts are those of the value as it is.
+pub(super) fn is_wanted(blob: &Blob, asked: &HeaderMap) -> bool {
+    is_worth(blob) && !asked.contains_key(header::RANGE) && is_accepted(asked)
+}
+
+/// Whether its compressed form is made where it is asked for, and not on another thread.
+pub(super) fn is_made_at_once(blob: &Blob) -> bool {
+    blob.as_bytes().len() <= AT_ONCE_BYTES_MAX
+}
+
 /// Whether `Accept-Encoding` prefers gzip to the value as it is (RFC 9110 §12.5.3).
 pub(super) fn is_accepted(asked: &HeaderMap) -> bool {
     let lines = asked.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
@@ -121,24 +131,34 @@ impl Drop for Making {
 impl Forms {
     /// The compressed form of `blob`, whose tag is `tag`; `None` where it is to be sent as it is.
     pub(super) async fn of(&self, blob: &Blob, tag: Tag) -> Option<Bytes> {
-        let making = {
-            let mut kept = self.0.lock();
-            if let Some(form) = kept.forms.get_mut(&tag) {
-                form.is_used = true;
-                return form.bytes.clone();
-            }
-            if kept.making.len() >= MAKING_MAX || !kept.making.insert(tag) {
-                return None;
-            }
-            Making { kept: Arc::clone(&self.0), tag }
-        };
-        if blob.as_bytes().len() <= AT_ONCE_BYTES_MAX {
-            making.make(blob)
-        } else {
-            let blob = blob.clone();
-            // One that panics leaves the value as it is.
-            tokio::task::spawn_blocking(move || making.make(&blob)).await.ok().flatten()
+        if is_made_at_once(blob) {
+            return self.at_once(blob, tag);
         }
+        let making = match self.find(tag) {
+            Ok(form) => return form,
+            Err(making) => making,
+        };
+        let blob = blob.clone();
+        // One that panics leaves the value as it is.
+        tokio::task::spawn_blocking(move || making.make(&blob)).await.ok().flatten()
+    }
+
+    /// The same, on this thread.
+    pub(super) fn at_once(&self, blob: &Blob, tag: Tag) -> Option<Bytes> {
+        self.find(tag).unwrap_or_else(|making| making.make(blob))
+    }
+
+    /// What is known of a form, or the place of who makes it.
+    fn find(&self, tag: Tag) -> Result<Option<Bytes>, Making> {
+        let mut kept = self.0.lock();
+        if let Some(form) = kept.forms.get_mut(&tag) {
+            form.is_used = true;
+            return Ok(form.bytes.clone());
+        }
+        if kept.making.len() >= MAKING_MAX || !kept.making.insert(tag) {
+            return Ok(None);
+        }
+        Err(Making { kept: Arc::clone(&self.0), tag })
     }
 }
 

@@ -29,6 +29,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service as _;
 
+use super::hit::Hits;
 use crate::connections::{self, Counted, Places};
 use crate::observe::request_id;
 use crate::problem::Problem;
@@ -79,14 +80,14 @@ fn unread(status: &str, headers: &str, problem: &Problem) -> Vec<u8> {
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
-    router: Router,
+    front: Front,
     places: Arc<Places>,
     counted: Arc<Counted>,
     clock: Clock,
     stop: Stop,
 ) {
     let connection = |stream: TcpStream, from| {
-        let (router, clock, mut stop, tls) = (router.clone(), clock.clone(), stop.clone(), tls.clone());
+        let (front, clock, mut stop, tls) = (front.clone(), clock.clone(), stop.clone(), tls.clone());
         let open = counted.enter();
         async move {
             // Counted until its end.
@@ -95,11 +96,11 @@ pub(crate) async fn serve(
             let _ = stream.set_nodelay(true);
             let Some(tls) = tls else {
                 let Some(stream) = begun(stream, &clock, &mut stop).await else { return };
-                return Box::pin(run(stream, READING_HEAD, from, router, clock, stop)).await;
+                return Box::pin(run(stream, READING_HEAD, from, front, clock, stop)).await;
             };
             let greeted = Box::pin(tls.greet(stream, Protocol::Http, no_tls, &mut stop)).await;
             let Some(stream) = greeted else { return };
-            Box::pin(run(stream, NOTHING_YET, from, router, clock, stop)).await;
+            Box::pin(run(stream, NOTHING_YET, from, front, clock, stop)).await;
         }
     };
     let refusal = || if tls.is_some() { tls::NO_PLACE.into() } else { no_place().into() };
@@ -112,13 +113,13 @@ async fn run(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     what: u8,
     from: SocketAddr,
-    router: Router,
+    front: Front,
     clock: Clock,
     mut stop: Stop,
 ) {
     let doing = Arc::new(Doing::default());
     doing.becomes(what, &clock);
-    let routes = Routes { router, from, doing: Arc::clone(&doing), clock: clock.clone() };
+    let routes = Routes { front, from, doing: Arc::clone(&doing), clock: clock.clone() };
     let stream = TokioIo::new(Watched::new(stream, Arc::clone(&doing), clock));
     let mut http = hyper::server::conn::http1::Builder::new();
     http.max_buf_size(BUFFER_BYTES).header_read_timeout(None);
@@ -191,9 +192,16 @@ impl Doing {
     }
 }
 
-/// The routes, for one connection.
+/// What connections are served by: what memory has at once, all else by its route.
+#[derive(Clone)]
+pub(crate) struct Front {
+    pub(crate) hits: Arc<Hits>,
+    pub(crate) router: Router,
+}
+
+/// The same for one connection.
 struct Routes {
-    router: Router,
+    front: Front,
     /// Who is at the other end.
     from: SocketAddr,
     doing: Arc<Doing>,
@@ -203,25 +211,45 @@ struct Routes {
 impl hyper::service::Service<Request<Incoming>> for Routes {
     type Response = Response<Told>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answering;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Answering {
         self.doing.becomes(ANSWERING, &self.clock);
-        let mut told = Told { body: None, doing: Arc::clone(&self.doing), clock: self.clock.clone() };
+        let told = Told { body: None, doing: Arc::clone(&self.doing), clock: self.clock.clone() };
+        if request.body().is_end_stream()
+            && let Some(response) = self.front.hits.answer(&request, self.from)
+        {
+            return Answering::Now(Some(response.map(|body| told.with(body))));
+        }
         let clock = &self.clock;
         let mut request = request.map(|body| match body.is_end_stream() {
             true => Body::empty(),
             false => Body::new(Paced::new(body, clock.clone())),
         });
         request.extensions_mut().insert(ConnectInfo(self.from));
-        let mut router = self.router.clone();
-        Box::pin(async move {
+        let mut router = self.front.router.clone();
+        Answering::Routed(Box::pin(async move {
             let response = router.call(request).await?;
-            Ok(response.map(|body| {
-                told.body = Some(body);
-                told
-            }))
-        })
+            Ok(response.map(|body| told.with(body)))
+        }))
+    }
+}
+
+/// An answer that is there, or on its way.
+enum Answering {
+    /// Until it is taken.
+    Now(Option<Response<Told>>),
+    Routed(Pin<Box<dyn Future<Output = Result<Response<Told>, Infallible>> + Send>>),
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Told>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Now(answer) => answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer))),
+            Self::Routed(answer) => answer.as_mut().poll(context),
+        }
     }
 }
 
@@ -230,6 +258,13 @@ struct Told {
     body: Option<Body>,
     doing: Arc<Doing>,
     clock: Clock,
+}
+
+impl Told {
+    fn with(mut self, body: Body) -> Self {
+        self.body = Some(body);
+        self
+    }
 }
 
 impl Drop for Told {

@@ -1,6 +1,7 @@
 //! Plain HTTP with proper caching headers: `/v1/{keyspace}/{namespace}/{key}`.
 //!
-//! `listener.rs` has the connections, `framing.rs` what is asked of every head, `bodies.rs` what is asked of bodies while they come. `find.rs` finds what a path names, `value.rs` reads and writes it, `answer.rs` makes the reply and its
+//! `listener.rs` has the connections, `framing.rs` what is asked of every head, `bodies.rs` what is asked of bodies while they come. `hit.rs` answers at once what memory has;
+//! `find.rs` finds what a path names, `value.rs` reads and writes it, `answer.rs` makes the reply and its
 //! headers from the engine's one outcome, with `conditions.rs` (entity tags), `range.rs` (parts) and `compress.rs` (forms of a value), `media.rs` reads content types;
 //! `life.rs` and `metadata.rs` are what a write says beside its value. `many.rs`, `list.rs` and `invalidate.rs` go over many keys,
 //! `openapi.rs` tells what is served. Errors are problem details (`../problem.rs`).
@@ -11,6 +12,7 @@ mod compress;
 mod conditions;
 mod find;
 pub(crate) mod framing;
+mod hit;
 mod invalidate;
 mod life;
 mod list;
@@ -30,7 +32,8 @@ use axum::routing::{get, post};
 use forebay::Forebay;
 
 use self::compress::Forms;
-pub(crate) use self::listener::serve;
+pub(crate) use self::hit::Hits;
+pub(crate) use self::listener::{Front, serve};
 use crate::keyspaces::Keyspaces;
 use crate::problem::Problem;
 
@@ -39,26 +42,34 @@ const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The longest body of a request that names keys or tags, in bytes.
 const JSON_BYTES_MAX: usize = 2 * 1024 * 1024;
 
+/// The route of one value.
+const OF_KEY: &str = "/v1/{keyspace}/{namespace}/{*key}";
+
 /// What every request is served from.
-struct Served {
+pub(crate) struct Served {
     keyspaces: Keyspaces,
     engine: Forebay,
     forms: Forms,
 }
 
+impl Served {
+    pub(crate) fn new(keyspaces: Keyspaces, engine: Forebay) -> Arc<Self> {
+        Arc::new(Self { keyspaces, engine, forms: Forms::default() })
+    }
+}
+
 /// The routes of the keyspaces.
-pub(crate) fn router(keyspaces: Keyspaces, engine: Forebay) -> Router {
+pub(crate) fn router(served: Arc<Served>) -> Router {
     let of_key =
         get(value::read).put(value::write).delete(value::delete).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-    let served = Served { keyspaces, engine, forms: Forms::default() };
     let limit = DefaultBodyLimit::max(JSON_BYTES_MAX);
     Router::new()
         .route("/health", get(async || "ok\n"))
         .route("/v1/openapi.json", get(openapi::serve))
         .route("/v1/{keyspace}", post(invalidate::in_keyspace).layer(limit))
         .route("/v1/{keyspace}/{namespace}", get(list::list).post(many::post).layer(limit))
-        .route("/v1/{keyspace}/{namespace}/{*key}", of_key)
+        .route(OF_KEY, of_key)
         .fallback(async || Problem::no_such_path())
         .method_not_allowed_fallback(async || Problem::no_such_method())
-        .with_state(Arc::new(served))
+        .with_state(served)
 }

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use forebay::{Blob, Error, Namespace, Value, Writes};
 
-use super::answer::{self, Declared};
+use super::answer::{Asked, Declared};
 use super::conditions::{self, Form, Tag};
 use super::find::{self, KeyPath};
 use super::life::{self, Life};
@@ -40,8 +40,9 @@ pub(super) async fn read(
         namespace.read(key.as_bytes()).await
     };
     let read = read.map_err(|error| Problem::engine(&error))?;
-    let of = Declared { writes: namespace.policy().writes, is_secure };
-    answer::answer(&read, of, past_copies, &method, &headers, &served.forms).await
+    let declared = Declared { writes: namespace.policy().writes, is_secure };
+    let asked = Asked { read: &read, declared, past_copies, method: &method, headers: &headers };
+    asked.answer(&served.forms).await
 }
 
 /// Gives the key the body as its value, where the namespace's writes go. Only a write with a condition looks at what is there, in the key's
@@ -158,7 +159,7 @@ async fn changed(
 }
 
 /// `Cache-Control: no-cache` in a request asks for the source's own answer.
-fn asks_for_the_truth(headers: &HeaderMap) -> bool {
+pub(super) fn asks_for_the_truth(headers: &HeaderMap) -> bool {
     headers
         .get_all(header::CACHE_CONTROL)
         .iter()

@@ -12,6 +12,7 @@ mod requests;
 mod routes;
 pub(crate) mod slow;
 mod stopwatch;
+mod under_way;
 
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub use self::origin::Origin;
 pub(crate) use self::origin::request_id;
 use self::requests::Requests;
 pub(crate) use self::routes::{observe, routes};
+use self::stopwatch::Stopwatch;
+pub(crate) use self::under_way::UnderWay;
 use crate::connections::Counted;
 use crate::jobs::Jobs;
 use crate::keyspaces::Keyspaces;
@@ -110,6 +113,11 @@ impl Observed {
             known: Known::default(),
             stop,
         }
+    }
+
+    /// Measures from now.
+    pub(crate) fn stopwatch(&self) -> Stopwatch {
+        Stopwatch::start(self.engine.clock())
     }
 
     /// Where HTTP connections are counted.

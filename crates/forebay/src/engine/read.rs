@@ -113,8 +113,19 @@ struct Wait {
 impl Core {
     /// Answers from memory where that needs no wait; counts the read.
     pub(super) fn read_now(self: &Arc<Self>, key: &[u8]) -> Option<Read> {
+        self.read_now_if(key, |_| true)
+    }
+
+    /// The same where what there is `fits`.
+    pub(super) fn read_now_if(
+        self: &Arc<Self>,
+        key: &[u8],
+        fits: impl FnOnce(Option<&Value>) -> bool,
+    ) -> Option<Read> {
         let now = self.clock.now();
-        self.answer_now(key, now, |held, freshness| Some(from_memory(held, now, freshness)))
+        self.answer_now(key, now, |held, freshness| {
+            fits(held.value()).then(|| from_memory(held, now, freshness))
+        })
     }
 
     /// What `answer` makes of what memory has, where that is an answer and needs no wait; counts the read.

@@ -39,6 +39,13 @@ impl<V> Namespace<V> {
         self.core.read_now(self.core.pattern.tail(key)?)
     }
 
+    /// As [`read_now`](Self::read_now), where there is a value that `fits`, which runs under a lock: it must be quick. Where there is none,
+    /// nothing is answered, and nothing is counted.
+    #[must_use]
+    pub fn read_value_now(&self, key: &[u8], fits: impl FnOnce(&Value) -> bool) -> Option<Read> {
+        self.core.read_now_if(self.core.pattern.tail(key)?, |value| value.is_some_and(fits))
+    }
+
     /// As [`read_now`](Self::read_now), without a reference to the value: `answer` is shown it, or that there is none, where it lies.
     /// It runs under a lock: it must be quick. Where it makes no answer, none was given and nothing is counted.
     #[inline]
