@@ -15,7 +15,7 @@ use forebay::rt::{Clock, Tasks};
 use forebay::tier::memory::EvictionPolicy;
 use forebay::tier::store::Durability;
 use forebay::{
-    BehindOptions, Blob, BreakerOptions, Forebay, Keyspace, Namespace, NamespaceBuilder, Policy, Writes,
+    BehindOptions, Blob, BreakerOptions, Forebay, Keyspace, Kind, Namespace, NamespaceBuilder, Policy, Writes,
 };
 use forebay_stores::database::{Database, DatabaseError};
 use forebay_stores::disk::DiskError;
@@ -433,7 +433,13 @@ const STORE_QUEUE: usize = 16_384;
 
 /// The engine's rules for a declared namespace.
 fn policy(declared: &configuration::Keyspace, namespace: &configuration::Namespace) -> Policy {
-    let unruled = Policy::new(namespace.ttl.longest());
+    let kind = namespace.kind.map(|kind| match kind {
+        configuration::Kind::Blob => Kind::Blob,
+        configuration::Kind::Hash => Kind::Hash,
+        configuration::Kind::SortedSet => Kind::SortedSet,
+        configuration::Kind::Counter => Kind::Counter,
+    });
+    let unruled = Policy { kind, ..Policy::new(namespace.ttl.longest()) };
     let idle = match namespace.ttl {
         Ttl::Sliding { idle, .. } => Some(idle),
         Ttl::Fixed(_) => None,
@@ -513,6 +519,7 @@ pub(crate) fn loads(deployment: &Deployment) -> bool {
 /// speed only.
 fn shape_of_copies(declared: &configuration::Keyspace, namespace: &configuration::Namespace) -> u32 {
     let configuration::Namespace { shape, key, kind, field, version, tags, source, .. } = namespace;
+    let kind = kind.unwrap_or(configuration::Kind::Blob);
     let mut hasher = std::hash::DefaultHasher::new();
     format!("{shape} {key} {kind:?} {field:?} {version:?} {tags:?} {source:?}").hash(&mut hasher);
     // What is shown as stars there counts as well.

@@ -69,7 +69,7 @@ impl Problem {
 
     /// The value is none that a path can answer with.
     pub(crate) fn other_kind(kind: Kind) -> Self {
-        let detail = format!("the value is of the kind {kind}: over HTTP only blobs are read");
+        let detail = format!("the value is of the kind {kind}: over HTTP only blobs and counters are read");
         Self::new(StatusCode::CONFLICT, "wrong_kind", detail)
     }
 
@@ -248,6 +248,7 @@ fn kind(error: &Error) -> (StatusCode, &'static str) {
         (Error::BreakerOpen { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "breaker_open"),
         (Error::Unconfirmed { .. }, _) => (StatusCode::SERVICE_UNAVAILABLE, "unconfirmed"),
         (Error::WritesRefused { .. }, _) => (StatusCode::FORBIDDEN, "writes_refused"),
+        (Error::Misfit { .. }, _) => (StatusCode::CONFLICT, "wrong_kind"),
         (Error::TooLarge { .. }, _) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
         (Error::Unfit { .. }, _) => (StatusCode::UNPROCESSABLE_ENTITY, "unfit"),
         (Error::SinkRefused { .. }, _) => (StatusCode::UNPROCESSABLE_ENTITY, "sink_refused"),

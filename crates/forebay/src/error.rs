@@ -161,6 +161,14 @@ pub enum Error {
         /// What the key holds.
         found: &'static str,
     },
+    /// The value is none of the kind that the namespace declares; nothing was done.
+    #[error("namespace `{namespace}`: {problem}")]
+    Misfit {
+        /// The namespace asked.
+        namespace: Arc<str>,
+        /// What is declared, what was to be written and what to write instead: a [`Misfit`](crate::namespace::kind::Misfit).
+        problem: Cause,
+    },
     /// A change relative to a copy would be lost when the copy is, or made twice.
     #[error(
         "namespace `{namespace}` takes no changes relative to what it holds, which is a copy: change the source, then \
@@ -343,6 +351,7 @@ impl Error {
             | Self::SinkRefused { .. }
             | Self::WholeOnly { .. }
             | Self::WrongKind { .. }
+            | Self::Misfit { .. }
             | Self::RelativeRefused { .. }
             | Self::Build { .. }
             | Self::NameTaken { .. }

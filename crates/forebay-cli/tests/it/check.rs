@@ -37,7 +37,7 @@ fn files_are_checked_together() {
 #[test]
 fn what_is_not_served_is_told_apart_from_what_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("forebay.toml"), format!("{GOOD}kind = \"hash\"\n")).unwrap();
+    std::fs::write(folder.path().join("forebay.toml"), format!("{GOOD}memory.max_age = \"1s\"\n")).unwrap();
     let output = run(folder.path(), &["check"]);
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
@@ -166,7 +166,7 @@ fn programs_are_told_every_error_with_its_place() {
     assert!(misspelt["message"].as_str().unwrap().contains("`tll`"), "{told}");
     assert!(misspelt["mend"].as_str().unwrap().contains("`ttl`"), "{told}");
 
-    let served = GOOD.replace("mode = \"cache\"", "mode = \"cache\"\nkind = \"hash\"");
+    let served = GOOD.replace("mode = \"cache\"", "mode = \"cache\"\nmemory.max_age = \"1s\"");
     std::fs::write(folder.path().join("later.toml"), served).unwrap();
     let output = run(folder.path(), &["check", "--json", "later.toml"]);
     assert_eq!((output.status.code(), json(&output)["errors"][0]["line"].as_u64()), (Some(1), Some(5)));

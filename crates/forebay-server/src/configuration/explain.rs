@@ -119,10 +119,9 @@ impl Explained<'_> {
             Mode::Store => "store",
         };
         let kind = match namespace.kind {
-            Kind::Blob => "blobs",
-            Kind::Hash => "hashes",
-            Kind::SortedSet => "sorted sets",
-            Kind::Counter => "counters",
+            Some(kind) => plural(kind),
+            None if namespace.source.is_some() => plural(Kind::Blob),
+            None => "values of any kind",
         };
         let (keyspace, db) = (&self.declaration.keyspace, self.declaration.db);
         let title = format!("{} — a {what} of {kind} in the keyspace {keyspace} (db {db})", namespace.name);
@@ -413,7 +412,22 @@ impl Explained<'_> {
             Writes::Behind => format!("is journaled and answered, and goes to {} later", self.sink()),
             Writes::Store => "written, durable as declared".into(),
         };
-        page.line("SET", &set);
+        // What is kept here is of the declared kind alone.
+        let kept = match namespace.writes {
+            Writes::Cache | Writes::Store => namespace.kind,
+            Writes::Refuse | Writes::Through | Writes::Behind => None,
+        };
+        match kept {
+            Some(kind @ (Kind::Hash | Kind::SortedSet)) => {
+                page.line("SET", &format!("refused (FBKIND): it holds {}", plural(kind)));
+                page.line(if kind == Kind::Hash { "HSET" } else { "ZADD" }, &set);
+            }
+            Some(Kind::Counter) => page.line("SET", &format!("of a 64-bit integer is {set}")),
+            Some(Kind::Blob) | None => page.line("SET", &set),
+        }
+        if let Some(kind) = kept {
+            page.line("other kinds", &format!("refused (FBKIND): what is written are {}", plural(kind)));
+        }
         let del = match (namespace.mode, &namespace.sink) {
             (Mode::Store, _) => "deletes the value".to_owned(),
             (Mode::Cache, Some(_)) => format!("deletes from {}, then here", self.sink()),
@@ -476,6 +490,15 @@ impl Explained<'_> {
                 &format!("{}: read and checked, but this version refuses to serve it", unserved.join(", ")),
             );
         }
+    }
+}
+
+fn plural(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Blob => "blobs",
+        Kind::Hash => "hashes",
+        Kind::SortedSet => "sorted sets",
+        Kind::Counter => "counters",
     }
 }
 

@@ -18,8 +18,6 @@ struct Unserved {
 /// Which values of an option are not served.
 enum Values {
     All,
-    /// All but this one, where no source is declared beside it.
-    SourcelessBut(&'static str),
     /// `true`.
     True,
     /// Addresses that begin like this.
@@ -31,7 +29,6 @@ const UNSERVED: &[Unserved] = &[
     Unserved { path: "database.*.url", values: Values::Beginning("mysql:") },
     Unserved { path: "database.*.feed", values: Values::True },
     Unserved { path: "environment.*.database.*.url", values: Values::Beginning("mysql:") },
-    Unserved { path: "namespace.*.kind", values: Values::SourcelessBut("blob") },
     Unserved { path: "namespace.*.aliases", values: Values::All },
     Unserved { path: "namespace.*.memory.max_age", values: Values::All },
 ];
@@ -85,19 +82,13 @@ pub(crate) fn page_note(section: &str, option: &str) -> Option<String> {
     Some(match &unserved.values {
         Values::All => "*Not served yet.*".into(),
         Values::True => "*`true` is not served yet.*".into(),
-        Values::SourcelessBut(value) => format!("*Without a source only `\"{value}\"` is served yet.*"),
         Values::Beginning(start) => format!("*`{start}` is not served yet.*"),
     })
 }
 
 fn in_table(table: &Table, steps: &[&str], unserved: &Unserved, found: &mut Vec<(Span, NotServed)>) {
     let Some((step, rest)) = steps.split_first() else { return };
-    let is_served_here = matches!(unserved.values, Values::SourcelessBut(_))
-        && rest.is_empty()
-        && table.section.option("source").is_some()
-        && table.has("source");
     if table.section.option(step).is_some()
-        && !is_served_here
         && let Some(entry) = table.get(step)
     {
         in_entry(entry, rest, unserved, found);
@@ -124,10 +115,6 @@ fn not_served(entry: &Entry, unserved: &Unserved) -> Option<(Span, NotServed)> {
     let (span, what, mend) = match (&unserved.values, &entry.value) {
         (Values::All, _) => (entry.key.clone(), format!("`{name}`"), leave_out),
         (Values::True, Value::Flag(true)) => (entry.span.clone(), format!("`{name} = true`"), leave_out),
-        (Values::SourcelessBut(served), Value::Choice(choice)) if choice != served => {
-            let what = format!("`{name} = \"{choice}\"`");
-            (entry.span.clone(), what, format!("write `{name} = \"{served}\"`"))
-        }
         (Values::Beginning(start), Value::Text(text)) if text.expose().starts_with(start) => {
             let mend = match name {
                 "shared.url" => "write `url = \"embedded\"` or `url = \"memory\"`",
@@ -143,21 +130,16 @@ fn not_served(entry: &Entry, unserved: &Unserved) -> Option<(Span, NotServed)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::{Kind, ROOT};
+    use super::super::options::ROOT;
     use super::*;
 
     #[test]
     fn every_line_names_an_option() {
         for unserved in UNSERVED {
-            let (mut section, mut last) = (&ROOT, None);
+            let mut section = &ROOT;
             for step in unserved.path.split('.').filter(|step| *step != "*") {
                 let option = section.option(step).unwrap_or_else(|| panic!("{}: {step}", unserved.path));
                 section = option.kind.section().unwrap_or(section);
-                last = Some(&option.kind);
-            }
-            let choices: &[&str] = if let Some(Kind::Choice(choices)) = last { choices } else { &[] };
-            if let Values::SourcelessBut(value) = &unserved.values {
-                assert!(choices.contains(value), "{}", unserved.path);
             }
             let (table, option) = unserved.path.rsplit_once('.').unwrap_or(("", unserved.path));
             assert!(page_note(&table.replace('*', "NAME"), option).is_some());

@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use forebay::{Blob, Freshness, Read, ReadOutcome, Tier, Why, Writes};
+use forebay::{Blob, Freshness, Read, ReadOutcome, Tier, Value, Why, Writes};
 
 use super::compress::{self, Forms};
 use super::conditions::{self, Form, Tag, Verdict};
@@ -48,7 +48,7 @@ pub(super) struct Asked<'a> {
     pub(super) headers: &'a HeaderMap,
 }
 
-impl<'a> Asked<'a> {
+impl Asked<'_> {
     /// The reply.
     ///
     /// # Errors
@@ -73,11 +73,11 @@ impl<'a> Asked<'a> {
     }
 
     /// What is to be sent.
-    fn choose(self) -> Result<Chosen<'a>, Problem> {
+    fn choose(self) -> Result<Chosen, Problem> {
         let Some(value) = &self.read.value else { return Ok(Chosen::Absence) };
-        let Some(blob) = value.as_blob() else { return Err(Problem::other_kind(value.kind())) };
-        let tag = Tag::of(blob);
-        let compress = compress::is_wanted(blob, self.headers);
+        let Some(blob) = value.to_blob() else { return Err(Problem::other_kind(value.kind())) };
+        let tag = Tag::of(&blob);
+        let compress = compress::is_wanted(&blob, self.headers);
         let preferred = if compress { Form::Compressed } else { Form::Identity };
         match conditions::of_read(self.headers, tag, preferred) {
             Verdict::Other => Err(Problem::precondition_failed()),
@@ -86,21 +86,21 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn reply(self, chosen: Chosen<'_>, compressed: Option<Bytes>) -> Result<Response, Problem> {
+    fn reply(self, chosen: Chosen, compressed: Option<Bytes>) -> Result<Response, Problem> {
         let mut response = match chosen {
             Chosen::Absence => Problem::absent().into_response(),
             Chosen::Known(blob, tag, form) => {
-                described(StatusCode::NOT_MODIFIED.into_response(), blob, tag, form)
+                described(StatusCode::NOT_MODIFIED.into_response(), &blob, tag, form)
             }
             Chosen::Value { blob, tag, .. } => {
                 let (mut response, form) = match compressed {
                     Some(bytes) => (compressed_response(bytes), Form::Compressed),
-                    None => (sent(blob, tag, self.method, self.headers)?, Form::Identity),
+                    None => (sent(&blob, tag, self.method, self.headers)?, Form::Identity),
                 };
                 // What a header cannot carry is left out, rather than the value.
                 let content_type = HeaderValue::from_str(blob.content_type()).ok();
                 response.headers_mut().extend(content_type.map(|text| (header::CONTENT_TYPE, text)));
-                described(response, blob, tag, form)
+                described(response, &blob, tag, form)
             }
         };
         let (headers, outcome) = (response.headers_mut(), &self.read.outcome);
@@ -120,19 +120,19 @@ impl<'a> Asked<'a> {
 }
 
 /// What is to be sent of a read.
-enum Chosen<'a> {
+enum Chosen {
     /// That there is no value.
     Absence,
     /// That the value is the one that is known, in this form.
-    Known(&'a Blob, Tag, Form),
+    Known(Blob, Tag, Form),
     /// The value, compressed where that makes it smaller and is asked for.
-    Value { blob: &'a Blob, tag: Tag, compress: bool },
+    Value { blob: Blob, tag: Tag, compress: bool },
 }
 
-impl<'a> Chosen<'a> {
-    fn to_compress(&self) -> Option<(&'a Blob, Tag)> {
-        match *self {
-            Self::Value { blob, tag, compress: true } => Some((blob, tag)),
+impl Chosen {
+    fn to_compress(&self) -> Option<(&Blob, Tag)> {
+        match self {
+            Self::Value { blob, tag, compress: true } => Some((blob, *tag)),
             _ => None,
         }
     }

@@ -123,7 +123,7 @@ pub(super) fn are_asked(asked: &HeaderMap) -> bool {
 /// # Errors
 /// The problem to answer with where it is not.
 pub(super) fn of_write(asked: &HeaderMap, there: Option<&Value>) -> Result<(), Problem> {
-    let tag = there.and_then(Value::as_blob).map(Tag::of);
+    let tag = there.and_then(Value::to_blob).as_ref().map(Tag::of);
     let is_asked_for = match there {
         None => !asked.contains_key(header::IF_MATCH),
         Some(_) => matches(asked, tag) && known(asked, tag, Form::Identity).is_none(),

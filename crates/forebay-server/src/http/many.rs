@@ -16,7 +16,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use forebay::{Blob, Error, Freshness, Listed, Namespace, Read};
+use forebay::{Blob, Error, Freshness, Listed, Namespace, Read, Value};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -139,7 +139,7 @@ async fn get(namespace: &Namespace<Blob>, keys: &[String]) -> Result<Response, P
             if !out.ends_with(b"[") {
                 out.push(b',');
             }
-            let read = if is_own(&key) { reads.next() } else { None };
+            let read = if is_own(&key) { reads.next().map(|read| read.map(as_bytes)) } else { None };
             let entry = match &read {
                 None => wrong(key, &Problem::bad_key(key, &namespace.pattern().to_string())),
                 Some(read) => entry(key, read),
@@ -177,6 +177,12 @@ async fn fitting(namespace: &Namespace<Blob>, keys: &[String], room: usize) -> u
 
 fn written(out: &mut Vec<u8>, what: &impl Serialize) -> Result<(), Problem> {
     serde_json::to_writer(out, what).map_err(|error| Problem::bad_body(&format!("the answer: {error}")))
+}
+
+/// What was read, a counter as the text of its number.
+fn as_bytes(read: Read) -> Read {
+    let value = read.value.map(|value| value.to_blob().map_or(value, Value::from));
+    Read { value, ..read }
 }
 
 fn entry<'e>(key: &'e str, read: &'e Result<Read, Error>) -> Entry<'e> {

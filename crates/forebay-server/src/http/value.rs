@@ -11,6 +11,7 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use forebay::namespace::kind;
 use forebay::{Blob, Error, Namespace, Value, Writes};
 
 use super::answer::{Asked, Declared};
@@ -66,15 +67,13 @@ pub(super) async fn write(
         None => Blob::opaque(&body),
     };
     let blob = metadata.map(|metadata| blob.with_metadata(metadata.as_bytes())).unwrap_or(blob);
-    // A sink may store something else than it was given.
-    let is_as_given = !matches!(namespace.policy().writes, Writes::Through | Writes::Behind);
-    let tag = is_as_given.then(|| Tag::of(&blob).header(Form::Identity)).flatten();
+    let (value, tag) = kept(namespace, blob);
     let key = key.as_bytes();
     let is_new = if conditions::are_asked(&headers) {
-        let was_there = changed(namespace, key, &headers, Some((&blob, ttl))).await?;
+        let was_there = changed(namespace, key, &headers, Some((&value, ttl))).await?;
         !was_there
     } else {
-        let set = namespace.set_key(key, Value::from(blob), ttl).await;
+        let set = namespace.set_key(key, value, ttl).await;
         set.map_err(|error| Problem::engine(&error))?;
         false
     };
@@ -82,6 +81,19 @@ pub(super) async fn write(
     let mut response = status.into_response();
     response.headers_mut().extend(tag.map(|tag| (header::ETAG, tag)));
     Ok(response)
+}
+
+/// What the namespace makes of a value that it is given, and the tag by which that will be known. A sink may store something else, and
+/// what is refused has none.
+fn kept(namespace: &Namespace<Blob>, blob: Blob) -> (Value, Option<HeaderValue>) {
+    let policy = namespace.policy();
+    let value = Value::from(blob);
+    if matches!(policy.writes, Writes::Through | Writes::Behind) {
+        return (value, None);
+    }
+    let kept = kind::fit(policy.kind, value.clone()).ok().and_then(|value| value.to_blob());
+    let tag = kept.and_then(|blob| Tag::of(&blob).header(Form::Identity));
+    (value, tag)
 }
 
 /// Whether a body is a whole value as it is: part of one would take the place of all of it (RFC 9110 §14.5), and of a coding nobody who
@@ -130,7 +142,7 @@ async fn changed(
     namespace: &Namespace<Blob>,
     key: &[u8],
     asked: &HeaderMap,
-    put: Option<(&Blob, Option<Duration>)>,
+    put: Option<(&Value, Option<Duration>)>,
 ) -> Result<bool, Problem> {
     if !namespace.takes_changes() {
         return Err(Problem::no_conditions(namespace.name()));
@@ -143,8 +155,8 @@ async fn changed(
             conditions::of_write(asked, slot.value())?;
             was_there = slot.value().is_some();
             match put {
-                Some((blob, ttl)) => {
-                    slot.replace(Value::from(blob.clone()));
+                Some((value, ttl)) => {
+                    slot.replace(value.clone());
                     ttl.map(|ttl| slot.ends_after(ttl));
                 }
                 None => drop(slot.value_mut().take()),

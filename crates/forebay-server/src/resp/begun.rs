@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use forebay::rt::Tasks;
-use forebay::{Blob, Error, KeysChange, Namespace, Slot, Writes};
+use forebay::{Blob, Error, KeysChange, Kind, Namespace, Slot, Writes};
 use tokio::sync::oneshot;
 
 use super::data::ending;
@@ -32,6 +32,8 @@ struct Part {
     keys: Vec<Bytes>,
     change: KeysChange,
     namespace: Arc<str>,
+    /// The kind that it declares.
+    kind: Option<Kind>,
     is_store: bool,
     db: u32,
     /// Those of the keys that the commit changes, and what it does with some of them.
@@ -65,6 +67,7 @@ impl Begun {
                 keys: own,
                 change,
                 namespace: namespace.name().into(),
+                kind: namespace.policy().kind,
                 is_store: namespace.policy().writes == Writes::Store,
                 db,
                 changed: Vec::new(),
@@ -78,8 +81,10 @@ impl Begun {
     /// What the keys have.
     pub(super) fn view(&mut self) -> View {
         let cells = self.parts.iter_mut().flat_map(|part| {
+            let kind = part.kind;
             let cell = |slot: &Slot| {
-                Cell::new(slot.value().cloned(), slot.left().and_then(|left| ending(Some(left))))
+                let left = slot.left().and_then(|left| ending(Some(left)));
+                Cell::new(slot.value().cloned(), left).of_kind(kind)
             };
             part.keys.iter().cloned().zip(part.change.slots().iter().map(cell)).collect::<Vec<_>>()
         });

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use forebay::namespace::kind;
 use forebay::value::counter;
 use forebay::{Blob, Error, Keyspace, Namespace, Read, Value, Writes};
 use forebay_wire::resp::{
@@ -121,7 +122,7 @@ async fn set_all(pairs: &[(Bytes, Bytes)], keyspace: &Keyspace) -> Result<(), Fa
     for (key, value) in pairs {
         let namespace = keyspace.find(key).ok_or(Refusal::NoNamespace)?;
         takes_writes(namespace)?;
-        writes.push((key, written(namespace, value), namespace));
+        writes.push((key, kept(namespace, written(namespace, value))?, namespace));
     }
     for (key, value, namespace) in writes {
         namespace.set_key(key, value, None).await?;
@@ -204,6 +205,14 @@ fn written(namespace: &Namespace<Blob>, bytes: &Bytes) -> Value {
         Writes::Through | Writes::Behind if is_json() => Blob::json(bytes),
         _ => Blob::opaque(bytes),
     })
+}
+
+/// `value` as it is kept: of the declared kind, unless a sink judges it.
+fn kept(namespace: &Namespace<Blob>, value: Value) -> Result<Value, Refusal> {
+    match namespace.policy().writes {
+        Writes::Through | Writes::Behind => Ok(value),
+        Writes::Refuse | Writes::Cache | Writes::Store => Ok(kind::fit(namespace.policy().kind, value)?),
+    }
 }
 
 /// Deletes `keys`, each where its namespace's writes go, or drops the copies of them; answers how many values that were. One that fails

@@ -7,12 +7,16 @@ use forebay_wire::resp::reply;
 use super::data::Failed;
 use super::values::Refusal;
 
+/// The code of a write of another kind than its namespace declares.
+pub(super) const MISFIT: &str = "FBKIND";
+
 /// Writes why a command was not carried out.
 pub(super) fn refuse(failed: &Failed, out: &mut BytesMut) {
     match failed {
         Failed::Refused(refusal) => reply::error(out, &refusal.to_string()),
         // In Redis' words, as its clients know them.
         Failed::Engine(Error::WrongKind { .. }) => reply::error(out, &Refusal::WrongKind.to_string()),
+        Failed::Engine(Error::Misfit { problem, .. }) => reply::error(out, &format!("{MISFIT} {problem}")),
         Failed::Engine(error) => {
             crate::problem::told(error);
             reply::error(out, &format!("{} {error}", code(error)));

@@ -271,6 +271,16 @@ impl Core {
         Ok(KeysChange { core: Arc::clone(self), turn, slots, by: 0 })
     }
 
+    /// A slot whose value is of the kind that the namespace declares. What was there and stays is not judged.
+    pub(super) fn fitted(&self, slot: Slot) -> Result<Slot, Error> {
+        let stays = |after: &Value| slot.before.value().is_some_and(|before| is_same(before, after));
+        if self.policy.kind.is_none() || slot.value().is_none_or(stays) {
+            return Ok(slot);
+        }
+        let after = slot.after.map(|value| self.fitting(value)).transpose()?;
+        Ok(Slot { after, ..slot })
+    }
+
     /// Counts how the writes of a change ended.
     pub(super) fn counted_writes<T>(
         &self,

@@ -44,7 +44,9 @@ impl Core {
         let position = self.groups.newest();
         let changed = self.as_shown(&slots).and_then(|()| {
             let slots = slots.into_iter().filter(|slot| !slot.is_unchanged());
-            let writes: Vec<(Slot, Held)> = slots.map(|slot| self.held_after(slot, position)).collect();
+            let slots = slots.map(|slot| self.fitted(slot)).collect::<Result<Vec<Slot>, Error>>()?;
+            let writes: Vec<(Slot, Held)> =
+                slots.into_iter().map(|slot| self.held_after(slot, position)).collect();
             let fits = |(slot, held): &(Slot, Held)| self.memory.fits(self.id, &slot.key, held);
             writes.iter().try_for_each(fits).map_err(|filled| self.not_kept(filled))?;
             Ok(writes)

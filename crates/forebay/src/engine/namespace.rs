@@ -28,7 +28,7 @@ use crate::source::{Loaded, Source};
 use crate::tier::memory::EvictionPolicy;
 use crate::tier::shared::Owner;
 use crate::tier::store::{Durability, Ends, Store};
-use crate::value::{AnyCodec, Blob, Codec, Hash, SortedSet, Tag, Version};
+use crate::value::{AnyCodec, Blob, Codec, Hash, Kind, SortedSet, Tag, Version};
 use crate::warming::Sketch;
 use crate::writes::{Behind, BehindOptions, Journal, Order, Sink};
 
@@ -299,6 +299,13 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
     #[must_use]
     pub fn writes(self, writes: Writes) -> Self {
         self.rule("writes", |policy| policy.writes = writes)
+    }
+
+    /// The kind of what clients write and this namespace keeps: in memory, or in its store. Another is refused with [`Error::Misfit`]; a number
+    /// that is written as text becomes a counter where those are declared. What goes to a sink is the sink's to judge. Default: any.
+    #[must_use]
+    pub fn kind(self, kind: Kind) -> Self {
+        self.rule("kind", |policy| policy.kind = Some(kind))
     }
 
     /// Where missing keys are loaded from. Without one the namespace holds what is put into it until its TTL.

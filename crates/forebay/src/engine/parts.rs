@@ -85,6 +85,7 @@ impl Core {
             Writes::Behind => return Err(self.whole_only()),
             Writes::Cache => {}
         }
+        self.takes(Kind::Hash).inspect_err(|error| self.counters.wrote(error.into()))?;
         self.may_exist(key);
         let field = Bytes::copy_from_slice(field);
         let behind = self.source.is_some();
@@ -114,7 +115,11 @@ impl Core {
             self.counters.wrote(WriteOutcome::Refused);
             return Err(Error::RelativeRefused { namespace: Arc::clone(&self.name) });
         }
-        self.change_held(key, |held| Ok(change(held)))
+        self.change_held(key, |held| {
+            let result = change(held);
+            *held = held.take().map(|value| self.fitting(value)).transpose()?;
+            Ok(result)
+        })
     }
 
     /// Changes what is held and fresh for `key` under the lock of its entry, which lives as long as it did. What `change` refuses

@@ -293,6 +293,7 @@ impl Core {
         if slot.is_unchanged() {
             return Ok(None);
         }
+        let slot = self.fitted(slot)?;
         let (end, seen) = (slot.end, slot.before.life());
         let Slot { key, before, after, .. } = slot;
         let after = after.filter(|value| !is_empty(value));

@@ -7,10 +7,11 @@ use super::core::{Core, tells_absence};
 use super::text::Held;
 use crate::error::Error;
 use crate::log::{Group, Reach, Record, Verb};
+use crate::namespace::kind::{self, Misfit};
 use crate::namespace::{Life, Writes};
 use crate::observe::{ReachKind, What, WriteOutcome};
 use crate::tier::memory::{self, Filled};
-use crate::value::{Extras, Position, Value, length};
+use crate::value::{Extras, Kind, Position, Value, length};
 use crate::{invalidation, writes};
 
 /// How many keys are looked at before the next are looked for.
@@ -24,6 +25,7 @@ impl Core {
             Writes::Through | Writes::Behind | Writes::Store => return Err(self.sink_first()),
             Writes::Cache => {}
         }
+        let value = self.fitting(value).inspect_err(|error| self.counters.wrote(error.into()))?;
         let position = self.groups.newest();
         let began = self.clock.now();
         let Life { fresh_until, useless_from } = self.policy.written(began, ttl);
@@ -301,5 +303,25 @@ impl Core {
                 String::from_utf8_lossy(self.pattern.literal_prefix())
             ),
         }
+    }
+
+    /// `value` as one of the kind that the namespace declares.
+    ///
+    /// # Errors
+    /// [`Error::Misfit`].
+    pub(super) fn fitting(&self, value: Value) -> Result<Value, Error> {
+        kind::fit(self.policy.kind, value).map_err(|misfit| self.misfit(misfit))
+    }
+
+    /// Whether values of `kind` may be written.
+    ///
+    /// # Errors
+    /// [`Error::Misfit`].
+    pub(super) fn takes(&self, kind: Kind) -> Result<(), Error> {
+        kind::takes(self.policy.kind, kind).map_err(|misfit| self.misfit(misfit))
+    }
+
+    fn misfit(&self, misfit: Misfit) -> Error {
+        Error::Misfit { namespace: Arc::clone(&self.name), problem: Arc::new(misfit) }
     }
 }

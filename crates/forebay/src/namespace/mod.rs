@@ -1,5 +1,6 @@
 //! What one namespace declares: the pattern of its keys, the rules for its values, their tags.
 
+pub mod kind;
 mod overlap;
 pub mod pattern;
 mod policy;

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::rt::Tick;
+use crate::value::Kind;
 
 /// The rules of one namespace. Every stale window is zero unless declared.
 #[derive(Clone, Debug)]
@@ -47,6 +48,9 @@ pub struct Policy {
     pub shape: u32,
     /// What a write by a client does.
     pub writes: Writes,
+    /// The kind of what clients write and this namespace keeps, in memory or its store; others are refused. What a source gives is not
+    /// judged, nor what goes to a sink, which judges for itself. Default: any.
+    pub kind: Option<Kind>,
 }
 
 /// When a failing source is left alone, and for how long.
@@ -121,6 +125,7 @@ impl Policy {
             queue: QUEUE,
             shape: 0,
             writes: Writes::Refuse,
+            kind: None,
         }
     }
 

@@ -111,6 +111,16 @@ impl Value {
         Self::Native { value: Arc::new(value), weight_bytes: u32::try_from(weight_bytes).unwrap_or(u32::MAX) }
     }
 
+    /// What front ends serve as bytes: a blob as it is, a counter as the text of its number; `None` of every other kind.
+    #[must_use]
+    pub fn to_blob(&self) -> Option<Blob> {
+        match self {
+            Self::Blob(blob) => Some(blob.clone()),
+            Self::Counter(number) => Some(Blob::new(counter::print(*number), "text/plain")),
+            Self::Native { .. } | Self::Hash(_) | Self::SortedSet(_) => None,
+        }
+    }
+
     /// Loads what a reader of the whole, or of a field, needs first of what the value refers to; something of it.
     #[inline]
     pub(crate) fn touch(&self, field: Option<&[u8]>) -> usize {

@@ -32,8 +32,8 @@ pub struct Namespace {
     pub name: String,
     /// The pattern of its keys.
     pub key: Pattern,
-    /// What a value is.
-    pub kind: Kind,
+    /// What a value is; where it is not said, a blob of a source, and anything where none is.
+    pub kind: Option<Kind>,
     /// The pattern of a hash's field names.
     pub field: Option<Pattern>,
     /// Whether its source or it has the truth.
@@ -254,7 +254,7 @@ pub(super) fn namespace(
     rules::times(table, ttl, findings);
     rules::kind(table, findings);
     check_field(table, key.as_ref(), field.as_ref(), findings);
-    let names = KeyNames { key: key.as_ref(), field: field.as_ref(), kind };
+    let names = KeyNames { key: key.as_ref(), field: field.as_ref(), kind: kind.unwrap_or(Kind::Blob) };
     let source =
         table.table("source").map(|raw| source(raw, &names, table.get("version"), context, findings));
     let aliases = aliases(table, key.as_ref(), findings);
@@ -302,12 +302,12 @@ pub(super) fn namespace(
     })
 }
 
-fn kind(table: &Table) -> Kind {
-    match table.choice("kind") {
-        Some("hash") => Kind::Hash,
-        Some("sorted_set") => Kind::SortedSet,
-        Some("counter") => Kind::Counter,
-        _ => Kind::Blob,
+fn kind(table: &Table) -> Option<Kind> {
+    match table.choice("kind")? {
+        "hash" => Some(Kind::Hash),
+        "sorted_set" => Some(Kind::SortedSet),
+        "counter" => Some(Kind::Counter),
+        _ => Some(Kind::Blob),
     }
 }
 

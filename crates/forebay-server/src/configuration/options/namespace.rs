@@ -20,8 +20,8 @@ pub(crate) static NAMESPACE: Section = Section {
         Opt {
             name: "kind",
             kind: Kind::Choice(&["blob", "hash", "sorted_set", "counter"]),
-            default: "`\"blob\"`",
-            effect: "What a value is.",
+            default: "`\"blob\"` of a source, else any",
+            effect: "What a value is. A client's write of another kind is refused where this namespace keeps it: in its store, or as a copy.",
         },
         Opt {
             name: "field",

@@ -16,8 +16,11 @@ pub(crate) mod tests;
 mod view;
 
 use bytes::BytesMut;
+use forebay::namespace::kind::Misfit;
 use forebay::value::Kind;
 use forebay_wire::resp::{CommandError, Data, Version, reply};
+
+use super::refuse::MISFIT;
 
 pub(super) use key::ttl_asked;
 pub(super) use view::{Cell, Ends, View};
@@ -28,6 +31,9 @@ pub(super) enum Refusal {
     /// Another kind of value is there.
     #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
     WrongKind,
+    /// It would be of another kind than the namespace declares.
+    #[error("{MISFIT} {0}")]
+    Misfit(#[from] Misfit),
     /// No namespace has the key.
     #[error("ERR no namespace of this keyspace takes this key: declare one whose `key` pattern matches it")]
     NoNamespace,
@@ -189,6 +195,19 @@ impl<'o> Answer<'o> {
             self.bulk(name.as_ref());
             tell(self, *what);
         }
+    }
+
+    /// Names alone or, with `tell`, as [`pairs`](Self::pairs).
+    pub(super) fn names<M: AsRef<[u8]>, T: Copy>(
+        &mut self,
+        names: &[(M, T)],
+        tell: Option<impl Fn(&mut Self, T)>,
+    ) {
+        if let Some(tell) = tell {
+            return self.pairs(names, tell);
+        }
+        self.array(names.len());
+        names.iter().for_each(|(name, _)| self.bulk(name.as_ref()));
     }
 
     pub(super) fn map(&mut self, len: usize) {

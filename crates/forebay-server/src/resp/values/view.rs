@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
+use forebay::namespace::kind;
 use forebay::value::{Hash, Kind, SortedSet, Value, counter};
 
 use super::Refusal;
@@ -24,6 +25,8 @@ pub(in crate::resp) struct Cell {
     value: Option<Value>,
     /// The kind of a value that is there, where only that was asked for.
     seen: Option<Kind>,
+    /// What is written is to be of this kind, where one is declared.
+    declared: Option<Kind>,
     /// How long what was there at first has left; `None` where it does not end.
     left: Option<Duration>,
     ends: Ends,
@@ -57,6 +60,11 @@ impl Cell {
         Self { has_namespace: true, seen: kind, left, ..Self::default() }
     }
 
+    /// The same, of a namespace that declares this kind.
+    pub(in crate::resp) fn of_kind(self, declared: Option<Kind>) -> Self {
+        Self { declared, ..self }
+    }
+
     /// Whether what is there now has replaced what was there at first, or came after that was taken away.
     pub(in crate::resp) fn is_new(&self) -> bool {
         self.is_new
@@ -80,8 +88,9 @@ impl Cell {
         self.value().map(Value::kind).or(self.seen)
     }
 
-    /// What is there, to be changed; `new` where nothing is.
-    fn value_or(&mut self, new: impl FnOnce() -> Value) -> Result<&mut Value, Refusal> {
+    /// What is there, to be changed as a value of this kind; `new` where nothing is.
+    fn value_or(&mut self, kind: Kind, new: impl FnOnce() -> Value) -> Result<&mut Value, Refusal> {
+        kind::takes(self.declared, kind)?;
         let cell = self.touched()?;
         if cell.value().is_none() {
             cell.clear();
@@ -196,19 +205,21 @@ impl View {
     /// The hash that the key has, to be changed; an empty one where nothing is there. Left empty, it does not exist.
     pub(super) fn hash_mut(&mut self, key: &[u8]) -> Result<&mut Hash, Refusal> {
         let none: [(&[u8], Bytes); 0] = [];
-        let value = self.cell_mut(key)?.value_or(|| Hash::whole(none).into())?;
+        let value = self.cell_mut(key)?.value_or(Kind::Hash, || Hash::whole(none).into())?;
         value.hash_mut().ok_or(Refusal::WrongKind)
     }
 
     /// The sorted set that the key has, to be changed; an empty one where nothing is there. Left empty, it does not exist.
     pub(super) fn sorted_set_mut(&mut self, key: &[u8]) -> Result<&mut SortedSet, Refusal> {
-        let value = self.cell_mut(key)?.value_or(|| SortedSet::new().into())?;
+        let value = self.cell_mut(key)?.value_or(Kind::SortedSet, || SortedSet::new().into())?;
         value.sorted_set_mut().ok_or(Refusal::WrongKind)
     }
 
     /// Writes a value that ends when the one before did, as `APPEND` does.
     pub(super) fn change(&mut self, key: &[u8], value: Value) -> Result<(), Refusal> {
-        let cell = self.cell_mut(key)?.touched()?;
+        let cell = self.cell_mut(key)?;
+        let value = kind::fit(cell.declared, value)?;
+        let cell = cell.touched()?;
         if cell.value().is_none() {
             cell.clear();
         }
@@ -218,7 +229,9 @@ impl View {
 
     /// Writes a value that ends when its namespace says, as `SET` does.
     pub(super) fn replace(&mut self, key: &[u8], value: Value) -> Result<(), Refusal> {
-        let cell = self.cell_mut(key)?.touched()?;
+        let cell = self.cell_mut(key)?;
+        let value = kind::fit(cell.declared, value)?;
+        let cell = cell.touched()?;
         (cell.value, cell.ends, cell.is_new) = (Some(value), Ends::Anew, true);
         Ok(())
     }
@@ -227,7 +240,9 @@ impl View {
     pub(super) fn copy(&mut self, from: &[u8], to: &[u8]) -> Result<(), Refusal> {
         let Some(cell) = self.cell(from) else { return Ok(()) };
         let (value, ends) = (cell.value().cloned(), cell.lasting());
-        let cell = self.cell_mut(to)?.touched()?;
+        let cell = self.cell_mut(to)?;
+        let value = value.map(|value| kind::fit(cell.declared, value)).transpose()?;
+        let cell = cell.touched()?;
         (cell.value, cell.ends, cell.is_new) = (value, ends, true);
         Ok(())
     }

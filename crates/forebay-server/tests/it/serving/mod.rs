@@ -9,6 +9,7 @@ mod declared;
 mod dependencies;
 mod http;
 mod jobs;
+mod kinds;
 mod libraries;
 mod listeners;
 mod observe;

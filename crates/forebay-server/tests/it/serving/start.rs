@@ -128,11 +128,12 @@ async fn a_data_folder_that_is_a_file_is_told() {
 
 #[tokio::test]
 async fn what_is_not_served_is_told() {
-    let namespace = "[namespace.item]\nkey = 'item:{code}'\nttl = '1s'\nmode = 'cache'\nkind = 'counter'\n";
+    let namespace =
+        "[namespace.item]\nkey = 'item:{code}'\nttl = '1s'\nmode = 'cache'\nmemory.max_age = '1s'\n";
     let error = failure(ANY, ANY, namespace).await;
     let message = error.to_string();
     assert!(matches!(error, StartError::Assembly(AssemblyError::NotServed(_))), "{message}");
-    assert!(message.contains("`kind = \"counter\"` is part of the language but not served"), "{message}");
+    assert!(message.contains("`memory.max_age` is part of the language but not served"), "{message}");
 }
 
 #[tokio::test]
