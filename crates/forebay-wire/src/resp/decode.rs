@@ -27,12 +27,13 @@ const COUNT_MAX: i64 = 2_147_483_647;
 /// The largest argument length that is a length at all, whatever the limits: Redis' 512 MiB.
 const LENGTH_MAX: i64 = 512 * 1024 * 1024;
 
-/// What a client may send. They are checked as soon as a length is announced, before its bytes arrive.
+/// What a client may send. They are checked as soon as a length is announced, before its bytes arrive; of an inline command, which announces
+/// none, when its line has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The most words in a request sent as an array, the command's name among them.
+    /// The most words in a request, the command's name among them.
     pub args_max: usize,
-    /// The longest single argument of an array, in bytes.
+    /// The longest single argument, in bytes.
     pub arg_bytes_max: usize,
     /// The longest line, in bytes without its line end: an inline command, or the header of a length. For
     /// headers, values below 16 act as 16.
@@ -71,7 +72,7 @@ pub enum ProtocolError {
     /// The count after `*` is not a number, or is more than [`Limits::args_max`].
     #[error("ERR Protocol error: invalid multibulk length")]
     InvalidCount,
-    /// The count after `*` is more than a client may send before it has authenticated.
+    /// The count after `*`, or of the words on a line, is more than a client may send before it has authenticated.
     #[error("ERR Protocol error: unauthenticated multibulk length")]
     UnauthenticatedCount,
     /// The line after `*` does not end within [`Limits::line_bytes_max`].
@@ -86,7 +87,7 @@ pub enum ProtocolError {
     /// The length after `$` is not a number, is negative, or is more than [`Limits::arg_bytes_max`].
     #[error("ERR Protocol error: invalid bulk length")]
     InvalidLength,
-    /// The length after `$` is more than a client may send before it has authenticated.
+    /// The length after `$`, or of a word on a line, is more than a client may send before it has authenticated.
     #[error("ERR Protocol error: unauthenticated bulk length")]
     UnauthenticatedLength,
     /// The line after `$` does not end within [`Limits::line_bytes_max`].
@@ -187,10 +188,24 @@ fn read_count(buf: &BytesMut, limits: &Limits, state: &mut State) -> Result<Opti
             usize::try_from(count.ok_or(ProtocolError::InvalidCount)?).unwrap_or(0)
         }
     };
+    allow_count(count, limits).map(|()| Some(count))
+}
+
+/// Whether a request may have so many arguments.
+fn allow_count(count: usize, limits: &Limits) -> Result<(), ProtocolError> {
     match count <= limits.args_max {
-        true => Ok(Some(count)),
+        true => Ok(()),
         false if limits.authenticated => Err(ProtocolError::InvalidCount),
         false => Err(ProtocolError::UnauthenticatedCount),
+    }
+}
+
+/// Whether an argument may have so many bytes.
+fn allow_length(len: usize, limits: &Limits) -> Result<(), ProtocolError> {
+    match len <= limits.arg_bytes_max {
+        true => Ok(()),
+        false if limits.authenticated => Err(ProtocolError::InvalidLength),
+        false => Err(ProtocolError::UnauthenticatedLength),
     }
 }
 
@@ -236,12 +251,7 @@ fn read_length(buf: &BytesMut, limits: &Limits, state: &mut State) -> Result<Opt
             len.and_then(|len| usize::try_from(len).ok()).ok_or(ProtocolError::InvalidLength)?
         }
     };
-    if len > limits.arg_bytes_max {
-        return Err(match limits.authenticated {
-            true => ProtocolError::InvalidLength,
-            false => ProtocolError::UnauthenticatedLength,
-        });
-    }
+    allow_length(len, limits)?;
     if state.at.saturating_add(len).saturating_add(2) > limits.request_bytes_max {
         return Err(ProtocolError::RequestTooLong);
     }
@@ -323,6 +333,8 @@ fn read_inline(buf: &mut BytesMut, limits: &Limits, state: &mut State) -> Result
     }
     let line = buf.get(..newline).unwrap_or_default();
     let (words, spans) = inline::split(line).ok_or(ProtocolError::UnbalancedQuotes)?;
+    allow_count(spans.len(), limits)?;
+    spans.iter().try_for_each(|span| allow_length(span.len(), limits))?;
     let blank = spans.is_empty();
     let request = Request::new(Bytes::from(words), spans);
     if [&b"post"[..], b"host:"].iter().any(|name| request.name().eq_ignore_ascii_case(name)) {

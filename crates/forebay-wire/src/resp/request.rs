@@ -24,6 +24,10 @@ impl Span {
         Some(Self { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? })
     }
 
+    pub(super) fn len(self) -> usize {
+        usize::try_from(self.end.saturating_sub(self.start)).unwrap_or(usize::MAX)
+    }
+
     fn range(self) -> Option<std::ops::Range<usize>> {
         Some(usize::try_from(self.start).ok()?..usize::try_from(self.end).ok()?)
     }

@@ -48,6 +48,8 @@ fn ten_words_of_16_kib_need_no_authentication() {
     let request = resp::decode(&mut buf, &Limits::UNAUTHENTICATED, &mut State::default()).unwrap().unwrap();
     assert!(request.args().eq(&words));
     assert!(buf.is_empty());
+    let line = format!("{}\n", "a".repeat(16 * 1024));
+    assert_eq!(corpus::requests(&[line.as_bytes()], &Limits::UNAUTHENTICATED), line.trim_end());
 }
 
 #[test]
