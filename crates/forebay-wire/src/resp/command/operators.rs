@@ -105,6 +105,11 @@ pub enum Jobs {
     Help,
 }
 
+/// What commands about warmings cost.
+const OF_WARMINGS: &str = "O(N) for N namespaces that are warmed; the loads are in the background";
+/// What commands about dead letters cost.
+const OF_LETTERS: &str = "O(N) for N dead letters of the keyspace";
+
 pub(in crate::resp) static FB_STATS: CommandSpec =
     CommandSpec::row(Group::Server, "FB.STATS", -1, Access::Observe, |call| {
         Ok(Command::Operators(OperatorsCommand::Stats { namespace: at_most_one(call, 1)? }))
@@ -140,41 +145,29 @@ pub(in crate::resp) static FB_WARM: CommandSpec =
         .does("Holds the commands about loading what is declared to be warm")
         .costs("Depends on the sub-command")
         .holds(&[
-            of_warming(
+            row(
                 "FB.WARM|START",
                 -2,
                 "[namespace]",
                 "Begins to load what the keyspace declares to be warm, or one namespace of it; answers how far that is",
                 |call| warm(WarmCommand::Start { namespace: at_most_one(call, 2)? }),
-            ),
-            of_warming(
+            ).costs(OF_WARMINGS),
+            row(
                 "FB.WARM|STATUS",
                 -2,
                 "[namespace]",
                 "Tells how far the warmings are that were asked for",
                 |call| warm(WarmCommand::Status { namespace: at_most_one(call, 2)? }),
-            ),
-            of_warming(
+            ).costs(OF_WARMINGS),
+            row(
                 "FB.WARM|STOP",
                 -2,
                 "[namespace]",
                 "Has warmings that were asked for load no more; answers how far they are",
                 |call| warm(WarmCommand::Stop { namespace: at_most_one(call, 2)? }),
-            ),
-            of_warming("FB.WARM|HELP", 2, "", "Lists the sub-commands of FB.WARM", |_| warm(WarmCommand::Help)),
+            ).costs(OF_WARMINGS),
+            row("FB.WARM|HELP", 2, "", "Lists the sub-commands of FB.WARM", |_| warm(WarmCommand::Help)).costs(OF_WARMINGS),
         ]);
-
-/// A row for a sub-command of FB.WARM.
-const fn of_warming(
-    name: &'static str,
-    arity: i32,
-    arguments: &'static str,
-    summary: &'static str,
-    parse: Parse,
-) -> CommandSpec {
-    row(name, arity, arguments, summary, parse)
-        .costs("O(N) for N namespaces that are warmed; the loads are in the background")
-}
 
 fn warm(asked: WarmCommand) -> Result<Command, CommandError> {
     Ok(Command::Operators(OperatorsCommand::Warm(asked)))
@@ -196,34 +189,39 @@ pub(in crate::resp) static FB_DEADLETTERS: CommandSpec =
                 "[namespace]",
                 "Lists the dead letters of the keyspace, or of one namespace",
                 list,
-            ),
+            )
+            .costs(OF_LETTERS),
             row(
                 "FB.DEADLETTERS|SHOW",
                 3,
                 "id",
                 "Answers a dead letter and the value that it would write",
                 |call| about_letters(DeadLetters::Show { id: call.bytes(2)? }),
-            ),
+            )
+            .costs(OF_LETTERS),
             row(
                 "FB.DEADLETTERS|REPLAY",
                 -3,
                 "id [id ...]",
                 "Gives dead letters to the sink again; answers how many that were",
                 |call| about_letters(DeadLetters::Replay { ids: call.rest(2) }),
-            ),
+            )
+            .costs(OF_LETTERS),
             row(
                 "FB.DEADLETTERS|DROP",
                 -3,
                 "id [id ...]",
                 "Gives dead letters up for good; answers how many that were",
                 |call| about_letters(DeadLetters::Drop { ids: call.rest(2) }),
-            ),
+            )
+            .costs(OF_LETTERS),
             row("FB.DEADLETTERS|HELP", 2, "", "Lists the sub-commands of FB.DEADLETTERS", |_| {
                 about_letters(DeadLetters::Help)
-            }),
+            })
+            .costs(OF_LETTERS),
         ]);
 
-/// A row for a sub-command, of FB.DEADLETTERS where nothing else is said.
+/// A row for a sub-command, without what it costs.
 const fn row(
     name: &'static str,
     arity: i32,
@@ -236,7 +234,6 @@ const fn row(
         .since("0.1.0")
         .words(arguments)
         .does(summary)
-        .costs("O(N) for N dead letters of the keyspace")
 }
 
 fn list(call: &Call<'_>) -> Result<Command, CommandError> {
@@ -261,11 +258,11 @@ pub(in crate::resp) static FB_JOBS: CommandSpec =
         .does("Holds the commands about work that is done by the clock")
         .costs("Depends on the sub-command")
         .holds(&[
-            of_jobs("FB.JOBS|LIST", 2, "", "Lists the jobs of the keyspace, and how they stand", |_| {
+            row("FB.JOBS|LIST", 2, "", "Lists the jobs of the keyspace, and how they stand", |_| {
                 jobs_asked(Jobs::List)
             })
             .costs("O(N) for N jobs of the keyspace"),
-            of_jobs(
+            row(
                 "FB.JOBS|RUN",
                 3,
                 "name",
@@ -273,7 +270,7 @@ pub(in crate::resp) static FB_JOBS: CommandSpec =
                 |call| jobs_asked(Jobs::Run { name: call.bytes(2)? }),
             )
             .costs("What the job does"),
-            of_jobs(
+            row(
                 "FB.JOBS|HISTORY",
                 -3,
                 "name [count]",
@@ -281,26 +278,11 @@ pub(in crate::resp) static FB_JOBS: CommandSpec =
                 history,
             )
             .costs("O(N) for N runs"),
-            of_jobs("FB.JOBS|HELP", 2, "", "Lists the sub-commands of FB.JOBS", |_| {
+            row("FB.JOBS|HELP", 2, "", "Lists the sub-commands of FB.JOBS", |_| {
                 jobs_asked(Jobs::Help)
             })
             .costs("O(1)"),
         ]);
-
-/// A row for a sub-command of FB.JOBS.
-const fn of_jobs(
-    name: &'static str,
-    arity: i32,
-    arguments: &'static str,
-    summary: &'static str,
-    parse: Parse,
-) -> CommandSpec {
-    CommandSpec::row(Group::Server, name, arity, Access::Operate, parse)
-        .flags(&[Flag::NoScript])
-        .since("0.1.0")
-        .words(arguments)
-        .does(summary)
-}
 
 fn history(call: &Call<'_>) -> Result<Command, CommandError> {
     let count = match call.len() {
