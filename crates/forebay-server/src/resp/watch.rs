@@ -1,7 +1,7 @@
 //! Keys that connections watch until their next EXEC: whether a command has changed one of them meanwhile.
 //!
 //! Commands tell the keys that they change. What changes a value otherwise (its end, another front end, another instance) shows in the
-//! value itself, of which a fingerprint is kept that EXEC compares (`transaction.rs`). So a watched key costs its text and some bytes,
+//! value itself, of which a fingerprint is kept that EXEC compares (`transaction/`). So a watched key costs its text and some bytes,
 //! however large its value.
 
 use std::collections::HashMap;
