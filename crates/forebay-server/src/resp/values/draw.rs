@@ -1,9 +1,27 @@
-//! Entries drawn by chance.
+//! Entries drawn by chance: `HRANDFIELD`, `ZRANDMEMBER`.
 
 use std::collections::BTreeSet;
 
+use super::Answer;
+
+/// Answers entries of a collection of `len`: as many as `count` says, or one outside of an array. `tell` answers what stands with each,
+/// where that is asked for.
+pub(super) fn answer<'c, T: Copy>(
+    count: Option<i64>,
+    len: usize,
+    nth: impl Fn(usize) -> Option<(&'c [u8], T)>,
+    tell: Option<impl Fn(&mut Answer<'_>, T)>,
+    answer: &mut Answer<'_>,
+) {
+    let drawn: Vec<_> = places(count.unwrap_or(1), len).into_iter().filter_map(nth).collect();
+    match count {
+        None => answer.maybe(drawn.first().map(|(name, _)| *name)),
+        Some(_) => answer.names(&drawn, tell),
+    }
+}
+
 /// Places of `count` of the `len` entries of a collection, all different, or, for a negative count, of as many that may be the same.
-pub(super) fn places(count: i64, len: usize) -> Vec<usize> {
+fn places(count: i64, len: usize) -> Vec<usize> {
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     if len == 0 {
         return Vec::new();

@@ -38,7 +38,10 @@ pub(super) fn run(command: &HashCommand, view: &mut View, answer: &mut Answer<'_
             answer.count(value_of(view.hash(key)?, field).map_or(0, <[u8]>::len));
         }
         HashCommand::RandField { key, count, with_values } => {
-            draw_fields(view.hash(key)?, *count, *with_values, answer);
+            let hash = view.hash(key)?;
+            let nth = |place| hash?.nth(place);
+            let tell = |answer: &mut Answer<'_>, value: &Bytes| answer.bulk(value);
+            draw::answer(*count, hash.map_or(0, Hash::known_len), nth, with_values.then_some(tell), answer);
         }
         HashCommand::Scan { key, cursor, options } => match view.hash(key)? {
             None => scan::nothing(answer),
@@ -101,23 +104,6 @@ fn delete(key: &[u8], fields: &[Bytes], view: &mut View) -> Result<usize, Refusa
     }
     let hash = view.hash_mut(key)?;
     Ok(fields.iter().filter(|field| matches!(hash.remove(field), FieldState::Known(_))).count())
-}
-
-fn draw_fields(hash: Option<&Hash>, count: Option<i64>, with_values: bool, answer: &mut Answer<'_>) {
-    let drawn = draw::places(count.unwrap_or(1), hash.map_or(0, Hash::known_len));
-    let mut drawn = drawn.into_iter().filter_map(|place| hash?.nth(place));
-    let Some(count) = count else {
-        return answer.maybe(drawn.next().map(|(field, _)| field));
-    };
-    let drawn: Vec<_> = drawn.collect();
-    debug_assert!(count < 0 || drawn.len() <= usize::try_from(count).unwrap_or(usize::MAX));
-    match with_values {
-        true => answer.pairs(&drawn, |answer, value| answer.bulk(value)),
-        false => {
-            answer.array(drawn.len());
-            drawn.iter().for_each(|(field, _)| answer.bulk(field));
-        }
-    }
 }
 
 fn step(hash: &Hash, cursor: u64, options: &ScanOptions, answer: &mut Answer<'_>) {

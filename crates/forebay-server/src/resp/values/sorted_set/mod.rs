@@ -45,7 +45,10 @@ pub(super) fn run(
             change::pop_of_several(keys, *end, *count, view, answer)?;
         }
         SortedSetCommand::RandMember { key, count, with_scores } => {
-            draw_members(view.sorted_set(key)?, *count, *with_scores, answer);
+            let set = view.sorted_set(key)?;
+            let nth = |place| set?.nth(place);
+            let tell = |answer: &mut Answer<'_>, score: Score| answer.double(score.get());
+            draw::answer(*count, set.map_or(0, SortedSet::len), nth, with_scores.then_some(tell), answer);
         }
         SortedSetCommand::Combine(combined) => combine::answer(combined, view, answer)?,
         SortedSetCommand::CombineStore { to, of } => {
@@ -105,15 +108,6 @@ fn store(to: &[u8], set: SortedSet, view: &mut View, answer: &mut Answer<'_>) ->
     Ok(())
 }
 
-fn draw_members(set: Option<&SortedSet>, count: Option<i64>, with_scores: bool, answer: &mut Answer<'_>) {
-    let drawn = draw::places(count.unwrap_or(1), set.map_or(0, SortedSet::len));
-    let drawn: Vec<_> = drawn.into_iter().filter_map(|place| set?.nth(place)).collect();
-    match count {
-        None => answer.maybe(drawn.first().map(|(member, _)| *member)),
-        Some(_) => answer.members(&drawn, with_scores),
-    }
-}
-
 fn step(set: &SortedSet, cursor: u64, options: &ScanOptions, answer: &mut Answer<'_>) {
     let page = set.scan(cursor, options.count);
     // A score is a string here in RESP3 too.
@@ -123,10 +117,7 @@ fn step(set: &SortedSet, cursor: u64, options: &ScanOptions, answer: &mut Answer
 impl Answer<'_> {
     /// Members, with their scores where they are asked for.
     fn members<M: AsRef<[u8]>>(&mut self, members: &[(M, Score)], with_scores: bool) {
-        if with_scores {
-            return self.pairs(members, |answer, score| answer.double(score.get()));
-        }
-        self.array(members.len());
-        members.iter().for_each(|(member, _)| self.bulk(member.as_ref()));
+        let tell = |answer: &mut Answer<'_>, score: Score| answer.double(score.get());
+        self.names(members, with_scores.then_some(tell));
     }
 }
