@@ -9,7 +9,8 @@ use bytes::Bytes;
 use forebay::rt::{Clock, Mutex, MutexGuard, Tick};
 use forebay::tier::shared::Owner;
 use forebay::tier::store::{
-    Change, Described, Durability, Ends, Reply, Store, StoreError, StoreLimits, Stored, StoredValue, What,
+    Change, Count, Described, Durability, Ends, Reply, Store, StoreError, StoreLimits, Stored, StoredValue,
+    What,
 };
 use forebay::value::{Blob, Hash, Score, SortedSet};
 
@@ -324,6 +325,16 @@ impl Store for SimulatedStore {
         });
         let keys = held.map(|(key, _)| key).take(limit).collect();
         Box::pin(async move { Ok(keys) })
+    }
+
+    fn count<'a>(&'a self, of: &'a Owner) -> Reply<'a, Count> {
+        let now = self.clock.now();
+        let held = self.disk.held(of).into_values().filter(|entry| !entry.is_over(now));
+        let count = held.fold(Count::default(), |count, entry| Count {
+            keys: count.keys + 1,
+            ending: count.ending + u64::from(entry.at_most.is_some() || entry.unused.is_some()),
+        });
+        Box::pin(async move { Ok(count) })
     }
 
     fn append<'a>(&'a self, of: &'a Owner, changes: Vec<Change>, durability: Durability) -> Reply<'a, ()> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay::tier::shared::Owner;
-use forebay::tier::store::{Change, Described, Durability, Ends, Store, StoreError, StoredValue, What};
+use forebay::tier::store::{Change, Count, Described, Durability, Ends, Store, StoreError, StoredValue, What};
 use forebay::value::{Blob, Hash, Kind, MemberChange, Score, SortedSet};
 
 use super::Later;
@@ -44,6 +44,7 @@ pub async fn check_store<M: Future<Output = StoreSubject>>(make: impl Fn() -> M)
     uses_prolong_what_ends_unused(make().await).await;
     keys_are_listed_in_their_order(make().await).await;
     what_is_cleared_is_gone_and_nothing_else(make().await).await;
+    what_comes_and_goes_is_counted(make().await).await;
     limits_are_told_truly(make().await).await;
     what_was_appended_outlives_a_restart(make().await).await;
 }
@@ -295,6 +296,37 @@ async fn what_is_cleared_is_gone_and_nothing_else(StoreSubject { store, .. }: St
     put(&store, "x", fields(&[("b", "2")]), Ends::Never).await;
     is(&store, "x", Some(r#"{"b": "2"}"#)).await;
     assert_eq!(told(&store, &others, "x").await.as_deref(), Some("text/plain kept"));
+}
+
+async fn what_comes_and_goes_is_counted(StoreSubject { mut store, restart, .. }: StoreSubject) {
+    let counted = async |store: &Arc<dyn Store>, of: &str| {
+        let Count { keys, ending } = store.count(&owner(of)).await.unwrap();
+        (keys, ending)
+    };
+    put(&store, "before", blob("x"), Ends::Never).await;
+    assert_eq!(counted(&store, "things").await, (1, 0));
+    put(&store, "a", fields(&[("f", "v")]), Ends::After(secs(100))).await;
+    put(&store, "b", blob("x"), Ends::Unused(secs(100), secs(200))).await;
+    assert_eq!(counted(&store, "things").await, (3, 2));
+    // What is written again, used or changed in part is counted once.
+    put(&store, "before", blob("y"), Ends::Never).await;
+    put(&store, "a", What::Fields(vec![("g".into(), Some("w".into()))]), Ends::AsBefore).await;
+    put(&store, "b", What::Stays, Ends::Used(secs(50))).await;
+    assert_eq!(counted(&store, "things").await, (3, 2));
+    put(&store, "a", What::Stays, Ends::Never).await;
+    assert_eq!(counted(&store, "things").await, (3, 1));
+    put(&store, "b", What::Delete, Ends::Never).await;
+    put(&store, "nothing", What::Delete, Ends::Never).await;
+    assert_eq!((counted(&store, "things").await, counted(&store, "others").await), ((2, 0), (0, 0)));
+    if let Some(restart) = restart {
+        drop(store);
+        store = restart().await;
+        assert_eq!(counted(&store, "things").await, (2, 0), "after a restart");
+    }
+    store.clear(&owner("things"), ALWAYS).await.unwrap();
+    assert_eq!(counted(&store, "things").await, (0, 0));
+    put(&store, "after", blob("x"), Ends::After(secs(100))).await;
+    assert_eq!(counted(&store, "things").await, (1, 1));
 }
 
 async fn limits_are_told_truly(StoreSubject { store, .. }: StoreSubject) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use forebay::rt::{Clock, Mutex};
 use forebay::tier::shared::Owner;
-use forebay::tier::store::{Change, Durability, Ends, Store, StoreError, StoredValue, What};
+use forebay::tier::store::{Change, Count, Durability, Ends, Store, StoreError, StoredValue, What};
 use forebay::value::{Blob, Hash};
 use forebay::{Forebay, Namespace, Value};
 use forebay_simulated::conformance::{StoreSubject, check_store};
@@ -113,6 +113,46 @@ async fn what_is_gone_leaves_nothing_on_the_disk() {
     store.clear(&owner(), Durability::None).await.unwrap();
     // What stays is the number of the epoch, and that of collections.
     swept_to(&disk, &clock, [2, 0]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_count_that_is_under_way_misses_nothing_and_counts_nothing_twice() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::simulated());
+    let disk = disk(folder.path(), "boot").await;
+    let store = open(&disk, &clock);
+    let key = |number: usize| format!("{number:05}");
+    let changes = |numbers: std::ops::Range<usize>, what: What| {
+        let change =
+            |number| Change { key: key(number).into_bytes().into(), what: what.clone(), ends: Ends::Never };
+        numbers.map(change).collect::<Vec<Change>>()
+    };
+    let value = || What::Put(StoredValue::Counter(1));
+    store.append(&owner(), changes(0..5_000, value()), Durability::None).await.unwrap();
+    // Many pages; before and behind where they are, values come and go.
+    let counting = {
+        let store = Arc::clone(&store);
+        async move { store.count(&owner()).await }
+    };
+    let counting = tokio::spawn(counting);
+    for number in 0..200 {
+        let (front, back) = (number * 2, 4_999 - number * 2);
+        store.append(&owner(), changes(front..front + 1, What::Delete), Durability::None).await.unwrap();
+        store.append(&owner(), changes(back..back + 1, What::Delete), Durability::None).await.unwrap();
+        let new = 5_000 + number;
+        store.append(&owner(), changes(new..new + 1, value()), Durability::None).await.unwrap();
+    }
+    counting.await.unwrap().unwrap();
+    let listed = store.list(&owner(), b"", None, 100_000).await.unwrap().len();
+    assert_eq!(listed, 4_800);
+    assert_eq!(store.count(&owner()).await.unwrap().keys, 4_800);
+    put(&store, "ends", StoredValue::Counter(1), Ends::After(Duration::from_secs(5))).await;
+    assert_eq!(store.count(&owner()).await.unwrap(), Count { keys: 4_801, ending: 1 });
+    clock.advance(Duration::from_secs(5));
+    assert_eq!(store.count(&owner()).await.unwrap(), Count { keys: 4_800, ending: 0 }, "it is not swept yet");
+    swept_to(&disk, &clock, [4_800, 0]).await;
+    assert_eq!(store.count(&owner()).await.unwrap(), Count { keys: 4_800, ending: 0 });
+    drop(store);
+    disk.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -7,14 +7,20 @@ use std::time::Duration;
 use super::change::{Before, ends_in};
 use super::core::Core;
 use super::handle::Namespace;
+use super::store::Stored;
 use crate::error::Error;
 use crate::namespace::Life;
-use crate::rt::Tick;
+use crate::rt::{Tick, let_go};
 use crate::tier::memory::Held;
+use crate::tier::store::Count;
 use crate::value::{Kind, Value, length};
 
 /// How many keys one call lists.
 const PAGE: usize = 1024;
+/// What lasts longer does not end.
+const FOR_EVER: Duration = Duration::from_secs(100_000 * 365 * 24 * 60 * 60);
+/// After how many looks at places of memory others are let in.
+const LOOKS: u64 = 128;
 /// Among fewer keys of a store one is drawn.
 const FEW: usize = 128;
 
@@ -42,24 +48,27 @@ impl<V> Namespace<V> {
         }
     }
 
-    /// How many keys there are: of a store all of them, which lists them, else those that memory holds. What comes or goes meanwhile may be
-    /// counted or not.
+    /// How many keys there are, and how many of them end: of a store all of them, by the count that it keeps, else those that memory
+    /// holds, each of which is looked at, with others let in between. What comes or goes meanwhile may be counted or not.
     ///
     /// # Errors
     /// [`Error::StoreFailed`] where the store could not be read.
-    pub async fn count_keys(&self) -> Result<u64, Error> {
-        if self.core.store.is_some() {
-            return self.core.count_stored().await;
+    pub async fn count_keys(&self) -> Result<Count, Error> {
+        if let Some(stored) = &self.core.store {
+            return self.core.count_stored(stored).await;
         }
-        let (mut count, mut cursor) = (0, 0);
+        let (mut count, mut cursor) = (Count::default(), 0);
         loop {
             let (keys, next) = self.scan(cursor, PAGE);
-            count +=
-                length(keys.iter().filter(|key| self.peek(key).is_some_and(|held| !held.absent)).count());
+            for held in keys.iter().filter_map(|key| self.peek(key)).filter(|held| !held.absent) {
+                count.keys += 1;
+                count.ending += u64::from(held.fresh_for < FOR_EVER);
+            }
             if next == 0 {
                 return Ok(count);
             }
             cursor = next;
+            let_go().await;
         }
     }
 
@@ -74,7 +83,7 @@ impl<V> Namespace<V> {
             return self.core.random_stored().await;
         }
         for mut cursor in [self.core.memory.random_cursor(), 0] {
-            loop {
+            for looks in 1_u64.. {
                 let (keys, next) = self.scan(cursor, 1);
                 let is_there = |key: &Vec<u8>| self.peek(key).is_some_and(|held| !held.absent);
                 if let Some(key) = keys.into_iter().find(is_there) {
@@ -84,6 +93,9 @@ impl<V> Namespace<V> {
                     break;
                 }
                 cursor = next;
+                if looks.is_multiple_of(LOOKS) {
+                    let_go().await;
+                }
             }
         }
         Ok(None)
@@ -111,11 +123,15 @@ impl Core {
         }
     }
 
-    async fn count_stored(&self) -> Result<u64, Error> {
-        let (mut count, mut after) = (0, None);
+    async fn count_stored(&self, stored: &Stored) -> Result<Count, Error> {
+        if let Ok(count) = stored.store.count(&self.owner).await {
+            return Ok(count);
+        }
+        // A store that takes nothing more keeps no count; what it has can be listed, and is not told how long it lasts.
+        let (mut count, mut after) = (Count::default(), None);
         loop {
             let mut keys = self.stored_keys(b"", after.as_deref(), PAGE).await?;
-            count += length(keys.len());
+            count.keys += length(keys.len());
             if keys.len() < PAGE {
                 return Ok(count);
             }

@@ -138,6 +138,15 @@ pub enum Ends {
     Used(Duration),
 }
 
+/// How many values there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// All of them.
+    pub keys: u64,
+    /// Those among them that end by themselves.
+    pub ending: u64,
+}
+
 /// What a store takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreLimits {
@@ -249,6 +258,13 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&'a [u8]>,
         limit: usize,
     ) -> Reply<'a, Vec<Box<[u8]>>>;
+
+    /// How many values there are, without a look at each where that can be: who asks again and again is told by what has come and gone
+    /// since. Of very many that have ended at once some may be counted for a while.
+    ///
+    /// # Errors
+    /// When it cannot be read, or keeps no count any more, since a write of it failed.
+    fn count<'a>(&'a self, of: &'a Owner) -> Reply<'a, Count>;
 
     /// Takes `changes`, all of them at once; waits where it has no room for them yet, and until they are as durable as asked.
     ///

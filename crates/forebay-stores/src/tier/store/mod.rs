@@ -9,8 +9,9 @@
 //! On disk there are times of day. The machine is asked for the time once, when the store is opened; from then on its own clock counts.
 //!
 //! `rows.rs` says where things lie and how they are written, `steps.rs` how they are changed, `load.rs` how they are read,
-//! `sweep.rs` what is done in the background.
+//! `counts.rs` how many there are, `sweep.rs` what is done in the background.
 
+mod counts;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod load;
@@ -24,10 +25,12 @@ use forebay::rt::atomic::{AtomicBool, AtomicU64, Ordering};
 use forebay::rt::{Clock, Tasks};
 use forebay::tier::shared::Owner;
 use forebay::tier::store::{
-    Change, Described, Durability, Reply, Store, StoreError, StoreLimits, Stored, StoredValue, What,
+    Change, Count, Described, Durability, Reply, Store, StoreError, StoreLimits, Stored, StoredValue, What,
 };
 
 use crate::disk::{self, Changes, Disk, DiskError, Machine, View};
+
+use self::counts::Counts;
 
 /// The most keys in one call.
 const BATCH_KEYS_MAX: usize = 16_384;
@@ -67,6 +70,7 @@ struct Shared {
     clock: Clock,
     /// The time of day at tick zero of the clock.
     unix_ms_at_zero: u64,
+    counts: Counts,
     /// Up to this second the index of ends was swept.
     swept_to: AtomicU64,
     /// A write has failed, so that nothing more is taken.
@@ -86,6 +90,7 @@ impl EmbeddedStore {
         let shared = Arc::new(Shared {
             unix_ms_at_zero: unix_ms.saturating_sub(now.as_ms()),
             clock: options.clock,
+            counts: Counts::default(),
             swept_to: AtomicU64::new(0),
             is_poisoned: AtomicBool::new(false),
             disk,
@@ -113,6 +118,7 @@ impl EmbeddedStore {
         // The engine changes the key no further before it knows, and bounds its caller's wait itself.
         let changed = self.shared.disk.change_for_sure(bytes, durability, step).await;
         changed.map_err(|error| {
+            self.shared.counts.forget();
             if matches!(error, DiskError::Poisoned { .. }) {
                 self.shared.is_poisoned.store(true, Ordering::Release);
             }
@@ -165,6 +171,19 @@ impl Store for EmbeddedStore {
         Box::pin(
             self.read(move |view, now_ms| load::list(view, &owner, &prefix, after.as_deref(), limit, now_ms)),
         )
+    }
+
+    fn count<'a>(&'a self, of: &'a Owner) -> Reply<'a, Count> {
+        Box::pin(async move {
+            loop {
+                let (owner, shared) = (of.clone(), Arc::clone(&self.shared));
+                let step = move |changes: &mut Changes<'_>| shared.count(changes, &owner);
+                let page = self.shared.disk.change(0, disk::Durability::OsWritten, step).await;
+                if let Some(count) = page.map_err(not_read)? {
+                    return Ok(count);
+                }
+            }
+        })
     }
 
     fn append<'a>(&'a self, of: &'a Owner, changes: Vec<Change>, durability: Durability) -> Reply<'a, ()> {

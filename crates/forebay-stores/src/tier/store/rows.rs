@@ -265,6 +265,17 @@ fn owned(row: u8, owner: &Owner) -> BytesMut {
     at
 }
 
+/// How the rows of an owner's values begin in every epoch.
+pub(super) fn owned_values(owner: &Owner) -> Bytes {
+    owned(VALUE_ROW, owner).freeze()
+}
+
+/// The epoch of the value at `at`, whose owner's values begin with `owned`.
+pub(super) fn epoch_of_value(at: &[u8], owned: &[u8]) -> Option<u64> {
+    let (epoch, _) = at.strip_prefix(owned)?.split_first_chunk::<NUMBER_BYTES>()?;
+    Some(u64::from_be_bytes(*epoch))
+}
+
 /// How the rows of an owner's values begin in an epoch.
 pub(super) fn values(owner: &Owner, epoch: u64) -> BytesMut {
     let mut at = owned(VALUE_ROW, owner);

@@ -7,6 +7,7 @@ use forebay::tier::store::{Change, Ends, StoredValue, What};
 use crate::disk::{Changes, DiskError, Space};
 
 use super::Shared;
+use super::counts::Counted;
 use super::rows::{self, Content, Generation, Head, NEVER_MS};
 
 impl Shared {
@@ -55,19 +56,35 @@ impl Shared {
         let head = content.map(|content| ended(change, there, content, now_ms));
         if is_damaged {
             rows.delete(Space::Stores, rows::used(&at))?;
+            self.counts.changed(&at, Counted::Lasting, Counted::Nothing);
             if head.is_none() {
                 return rows.delete(Space::Stores, at);
             }
         }
-        replace(rows, &at, old.as_ref(), head.as_ref())
+        self.replace(rows, &at, old.as_ref(), head.as_ref())
+    }
+
+    /// As [`replace`], and counts what came and went.
+    pub(super) fn replace(
+        &self,
+        rows: &mut Changes<'_>,
+        at: &Bytes,
+        old: Option<&Head>,
+        new: Option<&Head>,
+    ) -> Result<(), DiskError> {
+        replace(rows, at, old, new)?;
+        self.counts.changed(at, Counted::of(old), Counted::of(new));
+        Ok(())
     }
 
     /// A step: deletes all that `owner` has.
     pub(super) fn clear(&self, rows: &mut Changes<'_>, owner: &Owner) -> Result<(), DiskError> {
         let epoch = current_epoch(rows, owner)?;
         rows.put(Space::Stores, rows::cleared(owner, epoch), Bytes::new())?;
-        let next = epoch.saturating_add(1).to_le_bytes();
-        rows.put(Space::Stores, rows::epoch(owner), Bytes::copy_from_slice(&next))
+        let next = epoch.saturating_add(1);
+        rows.put(Space::Stores, rows::epoch(owner), Bytes::copy_from_slice(&next.to_le_bytes()))?;
+        self.counts.cleared(owner, next);
+        Ok(())
     }
 }
 
@@ -104,7 +121,7 @@ fn next_generation(rows: &mut Changes<'_>) -> Result<Generation, DiskError> {
 }
 
 /// The epoch that an owner's values are of.
-fn current_epoch(rows: &Changes<'_>, owner: &Owner) -> Result<u64, DiskError> {
+pub(super) fn current_epoch(rows: &Changes<'_>, owner: &Owner) -> Result<u64, DiskError> {
     let at = rows::epoch(owner);
     rows::number(rows.get(Space::Stores, &at)?, &at)
 }
@@ -123,7 +140,7 @@ fn set_part(
 }
 
 /// Puts `new` in the place of `old`, with its rows of uses and in the index of ends; what `old` had parts of is garbage where `new` has not.
-pub(super) fn replace(
+fn replace(
     rows: &mut Changes<'_>,
     at: &Bytes,
     old: Option<&Head>,

@@ -13,7 +13,6 @@ use crate::disk::{Changes, DiskError, Durability, Page, Scan, Space};
 
 use super::Shared;
 use super::rows::{self, Head, NEVER_MS};
-use super::steps::replace;
 use crate::tier::Upkeep;
 
 /// How often it looks what there is to do.
@@ -49,7 +48,8 @@ async fn repeat(weak: &Weak<Shared>, step: Step) -> Result<(), DiskError> {
         let Some(shared) = weak.upgrade() else { return Ok(()) };
         let of = Arc::clone(&shared);
         let step = move |changes: &mut Changes<'_>| step(&of, changes);
-        if !shared.disk.change(STEP_ROWS * 128, Durability::OsWritten, step).await? {
+        let changed = shared.disk.change(STEP_ROWS * 128, Durability::OsWritten, step).await;
+        if !changed.inspect_err(|_| shared.counts.forget())? {
             return Ok(());
         }
     }
@@ -77,7 +77,7 @@ impl Shared {
                 head => head?,
             };
             if let Some(head) = head.filter(|head| head.is_over(now_ms)) {
-                replace(changes, &at, Some(&head), None)?;
+                self.replace(changes, &at, Some(&head), None)?;
             }
             changes.delete(Space::StoreExpiry, row.clone())?;
             self.swept_to.store(second, Ordering::Release);
@@ -97,7 +97,7 @@ impl Shared {
         for (at, found) in &page.rows {
             let head = found.clone().and_then(|found| Head::read(found, at));
             let head = head.map_or_else(|error| skipped(&error), Some);
-            replace(changes, at, head.as_ref(), None)?;
+            self.replace(changes, at, head.as_ref(), None)?;
             changes.delete(Space::Stores, at.clone())?;
             if head.is_none_or(|head| head.unused_ms != NEVER_MS) {
                 changes.delete(Space::Stores, rows::used(at))?;

@@ -1,0 +1,180 @@
+//! How many values each owner has, kept as they come and go once somebody has asked.
+//!
+//! Nobody asks, and nothing is kept. Who asks first has the owner's values looked through, a page in a step of the disk's writer: what
+//! changes up to where that has come is added or taken away, what changes behind it is met there. So no page has to be read twice, and
+//! from the end of it on the count is exact: one number for each step that the writer takes. A count is never written. It is forgotten
+//! where a step fails, of which nobody knows what it had told, and with the process; the next who asks has it made anew.
+//!
+//! What has ended is not counted, but for what is beyond [`ENDED_MAX`] values that wait to be swept away.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use bytes::Bytes;
+use forebay::rt::Mutex;
+use forebay::rt::atomic::{AtomicBool, Ordering};
+use forebay::tier::shared::Owner;
+use forebay::tier::store::Count;
+
+use crate::disk::{Changes, DiskError, Scan, Space};
+
+use super::Shared;
+use super::rows::{self, Head, NEVER_MS};
+use super::steps::current_epoch;
+
+/// The most rows that one step looks at.
+const STEP_ROWS: usize = 1_024;
+
+/// The most values that have ended, and are not swept away yet, which a count leaves out.
+const ENDED_MAX: usize = 4_096;
+
+/// The counts of a store.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Whether any is kept: who changes values looks no further otherwise.
+    are_kept: AtomicBool,
+    /// By how the rows of the owner's values begin, of whatever epoch.
+    by_owner: Mutex<BTreeMap<Bytes, Counting>>,
+}
+
+/// The count of one owner, as far as it has come.
+#[derive(Debug)]
+struct Counting {
+    epoch: u64,
+    count: Count,
+    /// The last row that was looked at; `None` once it is the count of all.
+    to: Option<Bytes>,
+}
+
+/// What is at the place of a value, as far as counts go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    Nothing,
+    /// A value that never ends, or one that is damaged.
+    Lasting,
+    Ending,
+}
+
+impl Counted {
+    pub(super) fn of(head: Option<&Head>) -> Self {
+        match head.map(Head::ends_ms) {
+            None => Self::Nothing,
+            Some(NEVER_MS) => Self::Lasting,
+            Some(_) => Self::Ending,
+        }
+    }
+
+    fn add_to(self, count: &mut Count) {
+        count.keys += u64::from(self != Self::Nothing);
+        count.ending += u64::from(self == Self::Ending);
+    }
+
+    fn take_from(self, count: &mut Count) {
+        count.keys = count.keys.saturating_sub(u64::from(self != Self::Nothing));
+        count.ending = count.ending.saturating_sub(u64::from(self == Self::Ending));
+    }
+}
+
+impl Counts {
+    /// Within a step: at `at` there is `is` from now on, where `was` was.
+    pub(super) fn changed(&self, at: &[u8], was: Counted, is: Counted) {
+        if was == is || !self.are_kept.load(Ordering::Acquire) {
+            return;
+        }
+        let mut by_owner = self.by_owner.lock();
+        // No owner's rows begin like those of another: the last that is not behind `at` is the one, or none is.
+        let before = by_owner.range_mut::<[u8], _>((Bound::Unbounded, Bound::Included(at))).next_back();
+        let Some((owner, counting)) = before.filter(|(owner, _)| at.starts_with(owner)) else { return };
+        let is_of_epoch = rows::epoch_of_value(at, owner) == Some(counting.epoch);
+        if is_of_epoch && counting.to.as_ref().is_none_or(|to| at <= &to[..]) {
+            was.take_from(&mut counting.count);
+            is.add_to(&mut counting.count);
+        }
+    }
+
+    /// Within a step: all that `owner` had is gone, and `epoch` begins.
+    pub(super) fn cleared(&self, owner: &Owner, epoch: u64) {
+        if let Some(counting) = self.by_owner.lock().get_mut(&rows::owned_values(owner)) {
+            *counting = Counting { epoch, count: Count::default(), to: None };
+        }
+    }
+
+    /// Keeps nothing any more, until somebody asks again.
+    pub(super) fn forget(&self) {
+        if self.are_kept.swap(false, Ordering::AcqRel) {
+            self.by_owner.lock().clear();
+        }
+    }
+}
+
+impl Shared {
+    /// A step: looks at a page of what `owner` has; the count of what has not ended, once that was the last.
+    pub(super) fn count(&self, changes: &Changes<'_>, owner: &Owner) -> Result<Option<Count>, DiskError> {
+        let Some(Count { keys, ending }) = self.count_page(changes, owner)? else { return Ok(None) };
+        let ended = self.unswept(changes, owner)?;
+        Ok(Some(Count { keys: keys.saturating_sub(ended), ending: ending.saturating_sub(ended) }))
+    }
+
+    /// How many values of `owner` have ended and are there still.
+    fn unswept(&self, changes: &Changes<'_>, owner: &Owner) -> Result<u64, DiskError> {
+        let (of, epoch, now_ms) = (rows::owned_values(owner), current_epoch(changes, owner)?, self.now_ms());
+        let from = self.swept_to.load(Ordering::Acquire);
+        let after = (from > 0).then(|| Bytes::copy_from_slice(&from.to_be_bytes()));
+        let scan = Scan { space: Space::StoreExpiry, prefix: Bytes::new(), after, limit: ENDED_MAX };
+        let mut ended = 0;
+        for (row, _) in changes.scan_past_damage(&scan)?.rows {
+            let Some((second, at)) = rows::of_end(&row) else { continue };
+            if second > now_ms / 1000 + 1 {
+                break;
+            }
+            if rows::epoch_of_value(&at, &of) != Some(epoch) {
+                continue;
+            }
+            match Head::find(&at, |at| changes.get(Space::Stores, at)) {
+                Ok(head) => ended += u64::from(head.is_some_and(|head| head.is_over(now_ms))),
+                // It is taken for one that does not end.
+                Err(DiskError::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ended)
+    }
+
+    fn count_page(&self, changes: &Changes<'_>, owner: &Owner) -> Result<Option<Count>, DiskError> {
+        let (key, epoch) = (rows::owned_values(owner), current_epoch(changes, owner)?);
+        let prefix = rows::values(owner, epoch).freeze();
+        let after = match self.counts.by_owner.lock().get(&key).filter(|it| it.epoch == epoch) {
+            Some(Counting { count, to: None, .. }) => return Ok(Some(*count)),
+            Some(Counting { to, .. }) => to.clone(),
+            None => None,
+        };
+        let page = changes.scan_past_damage(&Scan {
+            space: Space::Stores,
+            prefix: prefix.clone(),
+            after: after.clone(),
+            limit: STEP_ROWS,
+        })?;
+        let mut seen = Count::default();
+        for (at, row) in &page.rows {
+            let head = row.clone().and_then(|row| Head::read(row, at));
+            let counted = match head.and_then(|head| head.used(at, |at| changes.get(Space::Stores, at))) {
+                Ok(head) => Counted::of(Some(&head)),
+                Err(DiskError::Damaged { .. }) => Counted::Lasting,
+                Err(error) => return Err(error),
+            };
+            counted.add_to(&mut seen);
+        }
+        let mut by_owner = self.counts.by_owner.lock();
+        let new = || Counting { epoch, count: Count::default(), to: Some(prefix) };
+        let counting = by_owner.entry(key).or_insert_with(new);
+        if after.is_none() {
+            counting.count = Count::default();
+        }
+        counting.epoch = epoch;
+        counting.count.keys += seen.keys;
+        counting.count.ending += seen.ending;
+        counting.to = page.rows.last().filter(|_| page.more).map(|(at, _)| at.clone());
+        self.counts.are_kept.store(true, Ordering::Release);
+        Ok(counting.to.is_none().then_some(counting.count))
+    }
+}
