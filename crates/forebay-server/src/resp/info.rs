@@ -8,14 +8,14 @@ use bytes::Bytes;
 use forebay::Namespace;
 use forebay::tier::memory::MemoryTier;
 
-use super::Service;
+use super::{Service, counted};
 
 /// The Redis that clients are told they speak to: they ask before they use what came with a version, and redis-py keeps copies with
 /// 7.4 and later alone (`docs/decisions/0032-clients-are-told-redis.md`).
 pub(super) const REDIS_VERSION: &str = "7.4.0";
 
 /// The text of `INFO`: the sections asked for, or all.
-pub(super) fn info(service: &Service, asked: &[Bytes]) -> String {
+pub(super) async fn info(service: &Service, asked: &[Bytes]) -> String {
     let wanted = |section: &str| {
         let all = ["all", "default", "everything"];
         asked.is_empty()
@@ -40,7 +40,8 @@ pub(super) fn info(service: &Service, asked: &[Bytes]) -> String {
         ("Stats", stats(service)),
         ("Replication", "role:master\r\nconnected_slaves:0\r\n".to_owned()),
         ("Cluster", "cluster_enabled:0\r\n".to_owned()),
-        ("Keyspace", keyspaces(service)),
+        ("Declared", declared(service)),
+        ("Keyspace", if wanted("Keyspace") { counted::lines(service).await } else { String::new() }),
     ];
     for (name, lines) in sections.iter().filter(|(name, _)| wanted(name)) {
         // Writing to a String cannot fail.
@@ -122,9 +123,10 @@ fn stats(service: &Service) -> String {
     )
 }
 
-fn keyspaces(service: &Service) -> String {
+/// What is declared under each number.
+fn declared(service: &Service) -> String {
     let line = |(db, keyspace): (u32, &Arc<forebay::Keyspace>)| {
-        format!("db{db}:name={},namespaces={}\r\n", keyspace.name(), keyspace.namespaces().len())
+        format!("keyspace{db}:name={},namespaces={}\r\n", keyspace.name(), keyspace.namespaces().len())
     };
     service.keyspaces.now().all().map(line).collect()
 }

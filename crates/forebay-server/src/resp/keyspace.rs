@@ -1,19 +1,19 @@
 //! Commands on all keys of a keyspace: SCAN, KEYS, RANDOMKEY, DBSIZE, FLUSHDB, FLUSHALL, SWAPDB.
 //!
-//! The keys are those that stores have and those of which a copy is held; nothing is loaded. All of it costs as much as there are keys,
-//! or are asked for: nothing counts them.
+//! The keys are those that stores have and those of which a copy is held; nothing is loaded. What goes through keys costs as
+//! much as there are, or are asked for, and lets others in; how many there are is `counted.rs`'s.
 
 use bytes::BytesMut;
 use forebay::Keyspace;
 use forebay_wire::resp::{KeyspaceCommand, Scan, glob, reply};
 
-use super::Service;
 use super::data::Failed;
 use super::execute::whole;
 use super::refuse::refuse;
 use super::session::Session;
 use super::values::{Refusal, kind_name};
 use super::walk::Walk;
+use super::{Service, counted};
 
 /// The most keys that one `SCAN` looks at; `COUNT` may ask for more and gets less.
 const SCAN_MAX: u64 = 1_000;
@@ -34,7 +34,13 @@ pub(super) async fn carry_out(
         KeyspaceCommand::Scan(asked) => scan(&asked, service, keyspace, out).await,
         KeyspaceCommand::Keys { pattern } => keys(&pattern, keyspace, out).await,
         KeyspaceCommand::RandomKey => random_key(keyspace, session, out).await,
-        KeyspaceCommand::DbSize => count(keyspace, out).await,
+        KeyspaceCommand::DbSize => match counted::exactly(keyspace).await {
+            Ok(count) => {
+                reply::integer(out, whole(count.keys));
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        },
         KeyspaceCommand::FlushDb => flush([keyspace.as_ref()], service, out).await,
         KeyspaceCommand::FlushAll => {
             let all: Vec<&Keyspace> = session.served.now().all().map(|(_, keyspace)| &**keyspace).collect();
@@ -135,15 +141,6 @@ async fn random_key(keyspace: &Keyspace, session: &Session, out: &mut BytesMut) 
     Ok(())
 }
 
-async fn count(keyspace: &Keyspace, out: &mut BytesMut) -> Result<(), Failed> {
-    let mut count = 0_u64;
-    for namespace in keyspace.namespaces() {
-        count = count.saturating_add(namespace.count_keys().await?);
-    }
-    reply::integer(out, whole(count));
-    Ok(())
-}
-
 /// Deletes what stores have, and drops copies. Where a namespace fails the others are emptied all the same.
 async fn flush(
     keyspaces: impl IntoIterator<Item = &Keyspace>,
@@ -163,4 +160,43 @@ async fn flush(
         reply::ok(out);
     }
     failed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use forebay::{Blob, Forebay, secs};
+
+    use super::*;
+
+    /// How often `work` lets others in before it is done.
+    fn pauses<T>(work: impl Future<Output = T>) -> usize {
+        let (mut work, mut context, mut pauses) = (pin!(work), Context::from_waker(Waker::noop()), 0);
+        while let Poll::Pending = work.as_mut().poll(&mut context) {
+            pauses += 1;
+        }
+        pauses
+    }
+
+    #[tokio::test]
+    async fn what_goes_through_many_keys_lets_others_in() {
+        let engine = Forebay::new().unwrap();
+        let namespace = |name: &str| {
+            let namespace = engine.namespace::<Blob>(name).key(&format!("{name}:{{number}}"));
+            namespace.ttl(secs(600)).build().unwrap()
+        };
+        let (held, none) = (namespace("held"), namespace("none"));
+        for number in 0..10_000 {
+            held.write(format!("held:{number}").as_bytes(), Blob::opaque("x").into(), None).unwrap();
+        }
+        let mut keyspace = Keyspace::new("default");
+        keyspace.add(held).unwrap();
+        let mut out = BytesMut::new();
+        assert!(pauses(keys(b"*", &keyspace, &mut out)) >= 9, "KEYS");
+        assert!(pauses(counted::exactly(&keyspace)) >= 9, "DBSIZE");
+        // A namespace without keys in a memory with many of another's.
+        assert!(pauses(none.random_key()) >= 1, "RANDOMKEY");
+    }
 }

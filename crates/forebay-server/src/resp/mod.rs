@@ -10,6 +10,7 @@ mod cached;
 mod client;
 mod clients;
 mod connection;
+mod counted;
 mod data;
 mod execute;
 mod freshness;
@@ -85,6 +86,7 @@ pub(crate) struct Service {
     counted_before: Mutex<Counted>,
     /// Connections that found no place.
     refused: Refused,
+    copy_counts: counted::CopyCounts,
     /// The budget of memory, in bytes.
     memory_bytes: u64,
     clock: Clock,
@@ -128,6 +130,7 @@ impl Service {
             watches: Arc::default(),
             counted_before: Mutex::default(),
             refused: Refused::default(),
+            copy_counts: counted::CopyCounts::default(),
             memory_bytes,
             clock,
             started,

@@ -18,7 +18,7 @@ pub(super) async fn carry_out(
 ) {
     match asked {
         ServerCommand::Info { sections } => {
-            reply::verbatim(out, session.version, *b"txt", info(service, &sections).as_bytes());
+            reply::verbatim(out, session.version, *b"txt", info(service, &sections).await.as_bytes());
         }
         ServerCommand::Time => {
             let now = now();

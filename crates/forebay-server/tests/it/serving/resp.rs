@@ -281,9 +281,32 @@ async fn select_picks_an_environment_with_its_own_data() {
     assert_eq!(client.say("SELECT 0").await, "OK");
     assert_eq!(client.say("GET note:a").await, A);
     assert_eq!(
-        client.say("INFO keyspace").await,
-        "# Keyspace\r\ndb0:name=shop,namespaces=5\r\ndb3:name=shop-preview,namespaces=5\r\n"
+        client.say("INFO declared").await,
+        "# Declared\r\nkeyspace0:name=shop,namespaces=5\r\nkeyspace3:name=shop-preview,namespaces=5\r\n"
     );
+}
+
+#[tokio::test]
+async fn info_counts_keys_as_redis_does() {
+    let stage = Stage::new().await;
+    let mut client = stage.resp().await;
+    assert_eq!(client.say("INFO keyspace").await, "# Keyspace\r\n", "none are told of");
+    for line in ["SET a 1", "SET b 1 EX 1000", "HSET c f v"] {
+        client.say(line).await;
+    }
+    // Stores are counted exactly, copies a second ago.
+    assert_eq!(client.say("INFO keyspace").await, "# Keyspace\r\ndb0:keys=3,expires=1,avg_ttl=0\r\n");
+    assert_eq!(client.say("PERSIST b").await, "1");
+    assert_eq!(client.say("DEL a").await, "1");
+    assert_eq!(client.say("INFO keyspace").await, "# Keyspace\r\ndb0:keys=2,expires=0,avg_ttl=0\r\n");
+    assert_eq!(client.say("SET scratch:a 1").await, "OK");
+    assert_eq!(client.say("GET item:a").await, A);
+    assert_eq!(client.say("DBSIZE").await, "4", "with copies");
+    let both = "# Keyspace\r\ndb0:keys=4,expires=2,avg_ttl=0\r\n";
+    soon(async { while client.say("INFO keyspace").await != both {} }).await;
+    assert_eq!(client.say("FLUSHDB").await, "OK");
+    assert_eq!(client.say("DBSIZE").await, "0", "what was made invalid is no key");
+    soon(async { while client.say("INFO keyspace").await != "# Keyspace\r\n" {} }).await;
 }
 
 #[tokio::test]
@@ -335,7 +358,17 @@ async fn info_tells_the_sections_asked_for() {
     for all in ["INFO", "INFO all", "INFO DEFAULT", "INFO everything"] {
         assert_eq!(
             sections(&client.say(all).await),
-            ["Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "Cluster", "Keyspace"],
+            [
+                "Server",
+                "Clients",
+                "Memory",
+                "Persistence",
+                "Stats",
+                "Replication",
+                "Cluster",
+                "Declared",
+                "Keyspace"
+            ],
             "{all}"
         );
     }
