@@ -249,7 +249,12 @@ async fn read(
             cells.push((key.clone(), Cell::new(value, ending(Some(outcome.fresh_for)))));
         }
     }
-    Ok(values::run(data, &mut View::new(cells), answer)?)
+    let mut view = View::new(cells);
+    match data {
+        Data::String(StringCommand::Lcs(asked)) => values::lcs::run_in_turns(asked, &view, answer).await?,
+        data => values::run(data, &mut view, answer)?,
+    }
+    Ok(())
 }
 
 /// The fields of the one hash that `data` reads, where it reads no others.

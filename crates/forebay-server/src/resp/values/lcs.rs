@@ -3,6 +3,8 @@
 //! Of the many subsequences that may be longest, the one is answered that Redis answers: found from the ends of both, a step back in
 //! the second string where both ways are as good.
 
+use std::borrow::Cow;
+
 use forebay_wire::resp::{Lcs, LcsAnswer};
 
 use super::{Answer, Refusal, View};
@@ -10,11 +12,43 @@ use super::{Answer, Refusal, View};
 /// The most places of the table: 64 MiB, and some hundredths of a second.
 const PLACES_MAX: usize = 16 << 20;
 
+/// Places of the table that are filled before others are let in.
+const PLACES_A_TURN: usize = 1 << 18;
+
+/// Compares at once, within a transaction: nobody may come between its commands.
 pub(super) fn run(asked: &Lcs, view: &View, answer: &mut Answer<'_>) -> Result<(), Refusal> {
-    let text = |key| view.string(key).map_err(|_| Refusal::NotStrings).map(Option::unwrap_or_default);
-    let (first, second) = (text(&asked.first)?, text(&asked.second)?);
+    let (first, second) = texts(asked, view)?;
     let wanted = asked.answer.clone()?;
-    let table = Table::new(&first, &second).ok_or(Refusal::LcsTooLarge)?;
+    let mut table = Table::new(&first, &second).ok_or(Refusal::LcsTooLarge)?;
+    while table.grow(PLACES_A_TURN) {}
+    tell(&wanted, &table, answer);
+    Ok(())
+}
+
+/// The same, with others let in while the table is filled.
+pub(in crate::resp) async fn run_in_turns(
+    asked: &Lcs,
+    view: &View,
+    answer: &mut Answer<'_>,
+) -> Result<(), Refusal> {
+    let (first, second) = texts(asked, view)?;
+    let wanted = asked.answer.clone()?;
+    let mut table = Table::new(&first, &second).ok_or(Refusal::LcsTooLarge)?;
+    while table.grow(PLACES_A_TURN) {
+        tokio::task::yield_now().await;
+    }
+    tell(&wanted, &table, answer);
+    Ok(())
+}
+
+/// The two strings.
+fn texts<'v>(asked: &Lcs, view: &'v View) -> Result<(Cow<'v, [u8]>, Cow<'v, [u8]>), Refusal> {
+    let text = |key| view.string(key).map_err(|_| Refusal::NotStrings).map(Option::unwrap_or_default);
+    Ok((text(&asked.first)?, text(&asked.second)?))
+}
+
+fn tell(wanted: &LcsAnswer, table: &Table<'_>, answer: &mut Answer<'_>) {
+    let (first, second) = (table.first, table.second);
     let len = table.at(first.len(), second.len());
     match wanted {
         LcsAnswer::Len => answer.integer(len.into()),
@@ -24,19 +58,19 @@ pub(super) fn run(asked: &Lcs, view: &View, answer: &mut Answer<'_>) -> Result<(
             answer.bulk(&parts.collect::<Vec<_>>().concat());
         }
         LcsAnswer::Matches { min_len, with_len } => {
-            let is_long = |part: &Part| u64::try_from(part.len).is_ok_and(|len| len >= min_len);
+            let is_long = |part: &Part| u64::try_from(part.len).is_ok_and(|len| len >= *min_len);
             let parts: Vec<Part> = table.parts().into_iter().filter(is_long).collect();
             answer.map(2);
             answer.bulk(b"matches");
             answer.array(parts.len());
             for Part { first, second, len } in parts {
-                answer.array(2 + usize::from(with_len));
+                answer.array(2 + usize::from(*with_len));
                 for start in [first, second] {
                     answer.array(2);
                     answer.count(start);
                     answer.count(start + len.saturating_sub(1));
                 }
-                if with_len {
+                if *with_len {
                     answer.count(len);
                 }
             }
@@ -44,7 +78,6 @@ pub(super) fn run(asked: &Lcs, view: &View, answer: &mut Answer<'_>) -> Result<(
             answer.integer(len.into());
         }
     }
-    Ok(())
 }
 
 /// A part that both strings have.
@@ -65,7 +98,7 @@ struct Table<'t> {
 }
 
 impl<'t> Table<'t> {
-    /// `None` where it would be too large.
+    /// Without more than its first row; `None` where it would be too large.
     fn new(first: &'t [u8], second: &'t [u8]) -> Option<Self> {
         let places = first.len().checked_add(1)?.checked_mul(second.len().checked_add(1)?)?;
         if places > PLACES_MAX {
@@ -73,7 +106,16 @@ impl<'t> Table<'t> {
         }
         let mut lens = Vec::with_capacity(places);
         lens.resize(second.len() + 1, 0);
-        for byte in first {
+        Some(Self { first, second, lens })
+    }
+
+    /// Fills so many places, a row at least; whether there are more.
+    fn grow(&mut self, places: usize) -> bool {
+        let Self { first, second, lens } = self;
+        let width = second.len() + 1;
+        let rows_there = lens.len() / width;
+        let rows = (places / width).max(1);
+        for byte in first.iter().skip(rows_there.saturating_sub(1)).take(rows) {
             let above = lens.len() - second.len() - 1;
             let (mut before, mut diagonal) = (0, 0);
             lens.push(0);
@@ -84,7 +126,7 @@ impl<'t> Table<'t> {
                 lens.push(before);
             }
         }
-        Some(Self { first, second, lens })
+        lens.len() / width <= first.len()
     }
 
     /// How long it is of the first so many bytes of each.
@@ -113,5 +155,40 @@ impl<'t> Table<'t> {
             }
         }
         parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use bytes::{Bytes, BytesMut};
+    use forebay::Blob;
+    use forebay_wire::resp::Version;
+
+    use super::*;
+    use crate::resp::values::Cell;
+
+    #[test]
+    fn long_strings_are_compared_in_turns() {
+        let text = |seed: usize| (0..4_000).map(|at| b"abc"[(at * at + seed) % 3]).collect::<Vec<u8>>();
+        let cell = |seed| Cell::new(Some(Blob::opaque(text(seed)).into()), None);
+        let keys = [Bytes::from_static(b"a"), Bytes::from_static(b"b")];
+        let [first, second] = keys.clone();
+        let view = View::new([(keys[0].clone(), cell(0)), (keys[1].clone(), cell(1))]);
+        let asked = Lcs { first, second, answer: Ok(LcsAnswer::Len) };
+        let (mut at_once, mut in_turns) = (BytesMut::new(), BytesMut::new());
+        run(&asked, &view, &mut Answer::new(&mut at_once, Version::Resp2)).unwrap();
+        let mut answer = Answer::new(&mut in_turns, Version::Resp2);
+        let mut pauses = 0;
+        {
+            let mut work = pin!(run_in_turns(&asked, &view, &mut answer));
+            while let Poll::Pending = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                pauses += 1;
+            }
+        }
+        assert_eq!(at_once, in_turns);
+        assert!(pauses >= 50, "{pauses} pauses");
     }
 }

@@ -7,7 +7,7 @@
 mod draw;
 mod hash;
 mod key;
-mod lcs;
+pub(super) mod lcs;
 mod scan;
 mod sorted_set;
 mod string;
