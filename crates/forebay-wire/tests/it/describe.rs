@@ -96,6 +96,9 @@ fn keys_are_told_with_what_is_done_with_each() {
     for (command, told) in [
         ("mget a b", "[[a [+RO +access]] [b [+RO +access]]]"),
         ("zunionstore d 2 a b", "[[d [+OW +update]] [a [+RO +access]] [b [+RO +access]]]"),
+        ("rename a b", "[[a [+RW +access +delete]] [b [+OW +update]]]"),
+        ("renamenx a b", "[[a [+RW +access +delete]] [b [+OW +insert]]]"),
+        ("copy a b", "[[a [+RO +access]] [b [+OW +update]]]"),
         ("ping a", "-ERR The command has no key arguments"),
     ] {
         let (told, asked) = (told.to_owned(), format!("COMMAND GETKEYSANDFLAGS {command}"));

@@ -253,6 +253,7 @@ pub(in crate::resp) static RENAME: CommandSpec = writes("RENAME", 3, Keys::two(K
     asked(KeyCommand::Rename { from: call.bytes(1)?, to: call.bytes(2)? })
 })
 .flags(&[Flag::Write])
+.key_flags(&[&["RW", "access", "delete"], &["OW", "update"]])
 .since("1.0.0")
 .words("key newkey")
 .does("Gives a value another key, in place of what is there");
@@ -260,12 +261,14 @@ pub(in crate::resp) static RENAME: CommandSpec = writes("RENAME", 3, Keys::two(K
 pub(in crate::resp) static RENAMENX: CommandSpec = writes("RENAMENX", 3, Keys::two(KeyUse::Write), |call| {
     asked(KeyCommand::RenameNx { from: call.bytes(1)?, to: call.bytes(2)? })
 })
+.key_flags(&[&["RW", "access", "delete"], &["OW", "insert"]])
 .since("3.2.0")
 .words("key newkey")
 .does("Gives a value another key that has none");
 
 pub(in crate::resp) static COPY: CommandSpec = writes("COPY", -3, Keys::two(KeyUse::Write), copy)
     .flags(&[Flag::Write, Flag::DenyOom])
+    .key_flags(&[&["RO", "access"], &["OW", "update"]])
     .since("6.2.0")
     .words("source destination [REPLACE]")
     .does("Writes a value, and when it ends, under another key too");
