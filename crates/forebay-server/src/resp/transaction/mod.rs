@@ -25,7 +25,8 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use forebay::{Error, Keyspace, Value};
 use forebay_wire::resp::{
-    Command, CommandError, CommandSpec, Flag, KeyUse, Request, TransactionCommand, reply,
+    Command, CommandError, CommandSpec, Data, Flag, HashCommand, KeyCommand, KeyUse, Request,
+    TransactionCommand, reply,
 };
 
 use self::stage::{Places, Stage};
@@ -124,6 +125,14 @@ impl Waiting {
     /// Whether it answers what is in values.
     fn reads(&self) -> bool {
         self.spec.keys.usage == KeyUse::Read
+    }
+
+    /// Whether it answers if something is there, which a namespace may have loaded for that.
+    fn asks_existence(&self) -> bool {
+        matches!(
+            &self.asked,
+            Ok(Command::Data(Data::Key(KeyCommand::Exists { .. }) | Data::Hash(HashCommand::Exists { .. })))
+        )
     }
 }
 

@@ -61,7 +61,12 @@ impl Places {
             for key in waiting.keys() {
                 match keyspace.find(&key) {
                     Some(namespace) if namespace.takes_changes() => keys.changed.push(key),
-                    Some(_) if waiting.reads() => keys.cached.push(key),
+                    Some(namespace)
+                        if waiting.reads()
+                            || waiting.asks_existence() && served.loads_exists(db, namespace.name()) =>
+                    {
+                        keys.cached.push(key);
+                    }
                     Some(_) | None => {}
                 }
             }

@@ -75,6 +75,20 @@ async fn who_asks_whether_something_exists_has_it_loaded_where_that_is_declared(
         assert_eq!(client.say(&format!("HEXISTS {name}:a 2")).await, "0");
         assert_eq!(client.say(&format!("EXISTS {name}:b {name}:none")).await, known);
     }
+    // Within a transaction too, and before it has the keys of stores that others may wait for.
+    let stage =
+        Stage::with(&format!("{}{}", namespace("held", ""), namespace("loaded", "exists = 'load'\n"))).await;
+    let mut client = stage.resp().await;
+    for (name, known) in [("held", "0"), ("loaded", "1")] {
+        for line in ["MULTI", "SET key 1"] {
+            client.say(line).await;
+        }
+        for line in ["HEXISTS NAME:a 1", "HEXISTS NAME:a 2", "EXISTS NAME:b NAME:none", "EXISTS NAME:b key"] {
+            assert_eq!(client.say(&line.replace("NAME", name)).await, "QUEUED");
+        }
+        let mixed = "!ERR within a transaction, a command may not name keys of stores together with keys of caches: split it";
+        assert_eq!(client.say("EXEC").await, format!("[OK {known} 0 {known} {mixed}]"), "{name}");
+    }
 }
 
 #[tokio::test]
