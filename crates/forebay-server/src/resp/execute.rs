@@ -29,13 +29,14 @@ pub(super) async fn execute(
     if !session.silence.begin() {
         return answer(request, service, session, replies).await;
     }
+    let is_skipped = !session.silence.off;
     // Messages are no replies: those that wait are not dropped with them.
     session.write_waiting(&mut replies.out);
     let mut unsent = Replies::dropped();
     answer(request, service, session, &mut unsent).await?;
     replies.out.extend_from_slice(&session.aside.split());
-    // The command that ends the silence is itself answered.
-    if !session.silence.is_kept() {
+    // The command that ends the silence is itself answered; not a RESET that is skipped, as in Redis.
+    if !session.silence.is_kept() && !(is_skipped && session.command == "RESET") {
         replies.out.extend_from_slice(&unsent.out);
     }
     Ok(())
@@ -53,6 +54,14 @@ async fn answer(
     session.tally.count(resolved.as_ref().ok().map(|spec| spec.name), &service.asked);
     let spec = match resolved {
         Ok(spec) => spec,
+        // An EXEC ends its transaction however it is written.
+        Err(error) if request.name().eq_ignore_ascii_case(b"EXEC") => {
+            (session.queue, session.watch) = (None, None);
+            let why = error.to_string();
+            let why = why.strip_prefix("ERR ").unwrap_or(&why);
+            reply::error(&mut replies.out, &format!("EXECABORT Transaction discarded because of: {why}"));
+            return Ok(());
+        }
         Err(error) => {
             session.queue.iter_mut().for_each(Queue::spoil);
             reply::error(&mut replies.out, &error.to_string());

@@ -248,7 +248,10 @@ pub(super) async fn carry_out(
         }
         PubSubCommand::Publish { channel, message } => match To::Channels.checked(&channel) {
             Ok(()) => {
-                count(out, service.channels.publish(&channel, &message).await);
+                let sent = service.channels.publish(&channel, &message).await;
+                // A message of its own comes before the reply, as in Redis, whether or not that is wanted.
+                session.write_waiting(told);
+                count(out, sent);
                 Ok(())
             }
             refused => refused,

@@ -96,6 +96,9 @@ async fn commands_are_answered_as_asked() {
     client.send(&super::request(&["CLIENT", "REPLY", "OFF"])).await;
     assert_eq!(client.say("RESET").await, "RESET");
     assert_eq!(client.say("GET a").await, "2");
+    client.send(&super::request(&["CLIENT", "REPLY", "SKIP"])).await;
+    client.send(&super::request(&["RESET"])).await;
+    assert_eq!(client.say("GET a").await, "2", "a RESET can be skipped");
 }
 
 #[tokio::test]

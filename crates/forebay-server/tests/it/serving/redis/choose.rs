@@ -46,6 +46,17 @@ impl Choose {
         self.0.i64(range)
     }
 
+    /// What `make` makes.
+    pub(super) fn call(&mut self, make: fn(&mut fastrand::Rng) -> Vec<String>) -> Vec<String> {
+        make(&mut self.0)
+    }
+
+    /// Bytes that are no text and no number.
+    pub(super) fn bytes(&mut self) -> Bytes {
+        let any = (0..self.0.usize(..12)).map(|_| self.0.u8(..));
+        std::iter::once(0xff).chain(any).collect::<Vec<u8>>().into()
+    }
+
     /// One of few keys.
     pub(super) fn key(&mut self) -> &'static str {
         self.of(&["a", "b", "c", "d", "e"])

@@ -3,10 +3,18 @@
 use forebay_wire::resp;
 
 use super::choose::{Choose, Words, words};
-use super::{Group, Make};
+use super::{Group, Make, Makers, compare};
 
-pub(super) const GROUP: Group =
-    Group { name: "keys", of: Some(resp::Group::Generic), db: 9, commands: COMMANDS, states: STATES };
+pub(super) const GROUP: Group = Group {
+    name: "keys",
+    of: Some(resp::Group::Generic),
+    db: 9,
+    first: &[],
+    makers: Makers::Each { commands: COMMANDS, states: STATES },
+    // What empties a keyspace does not wait for the keys of a transaction.
+    may_wait: false,
+    compare,
+};
 
 const COMMANDS: &[(&str, Make)] = &[
     ("DEL", |c| words(&format!("DEL {}", c.keys().join(" ")))),

@@ -1,8 +1,8 @@
 //! The same commands, sent to a real Redis and to a store: both must answer the same, byte for byte.
 //!
 //! Each group of commands has a file with makers of commands, and is run in streams that chance makes from a seed: over few keys, so
-//! that kinds, ends and values meet; one command after the other, pipelined, and byte by byte; in both versions of the protocol. Each
-//! command is sent [`rounds`] times in a stream. Where we answer differently on purpose, the shapes of such commands are named with a
+//! that kinds, ends and values meet; one command after the other, pipelined, in transactions, and byte by byte; in both versions of
+//! the protocol. Each command is sent [`rounds`] times in a stream. Where we answer differently on purpose, the shapes of such commands are named with a
 //! reason in `skips.txt`, each with an example that must still differ (`skips.rs`).
 //!
 //! To add a group: a file with its `GROUP`, and a test of it here. Each group has a database of its own in Redis.
@@ -10,7 +10,9 @@
 mod channels;
 mod choose;
 mod collections;
+mod connection;
 mod keys;
+mod mixed;
 mod skips;
 mod streams;
 mod strings;
@@ -29,6 +31,8 @@ use super::{Resp, declaration, deployment, soon, start};
 
 /// How often each command is sent in a stream, beside the other tests; `cargo xtask same` sends it more often.
 const ROUNDS: usize = 50;
+/// How many commands go together, in a pipeline or a transaction.
+const TOGETHER: usize = 20;
 
 /// Makes one command.
 type Make = fn(&mut Choose) -> Words;
@@ -40,10 +44,54 @@ struct Group {
     of: Option<resp::Group>,
     /// Its database in Redis.
     db: u32,
-    /// A maker for each command, by the name that the command table has for it.
-    commands: &'static [(&'static str, Make)],
-    /// What lets values of all kinds be there; sent between the commands.
-    states: &'static [Make],
+    /// What is there at first.
+    first: &'static [&'static str],
+    makers: Makers,
+    /// Whether its commands may wait for `EXEC`, and are tried so too.
+    may_wait: bool,
+    /// Whether two replies to a command are the same.
+    compare: fn(&Words, &Said, &Said) -> Verdict,
+}
+
+/// How the commands of a group are made.
+enum Makers {
+    /// Each by its own.
+    Each {
+        /// By the name that the command table has for it.
+        commands: &'static [(&'static str, Make)],
+        /// What lets values of all kinds be there; sent between the commands.
+        states: &'static [Make],
+    },
+    /// So many by one, each as often as the others.
+    Any(usize, Make),
+}
+
+impl Makers {
+    /// How many commands there are.
+    fn len(&self) -> usize {
+        match self {
+            Self::Each { commands, .. } => commands.len(),
+            Self::Any(len, _) => *len,
+        }
+    }
+
+    /// Commands in which each comes once, or so.
+    fn round(&self, choose: &mut Choose) -> Vec<Words> {
+        match self {
+            Self::Any(len, make) => (0..*len).map(|_| make(choose)).collect(),
+            Self::Each { commands, states } => {
+                let mut made = Vec::new();
+                for index in choose.order(commands.len()) {
+                    if !states.is_empty() && choose.one_in(2) {
+                        let state = choose.of(states);
+                        made.push(state(choose));
+                    }
+                    made.push(commands[index].1(choose));
+                }
+                made
+            }
+        }
+    }
 }
 
 /// How requests reach the servers.
@@ -53,8 +101,17 @@ enum Sending {
     OneByOne,
     /// Many in one write.
     Pipelined,
+    /// Many in one write, between `MULTI` and `EXEC`.
+    Together,
     /// Each byte in a write of its own.
     ByteByByte,
+}
+
+impl Sending {
+    /// The same for commands that may not wait for `EXEC`.
+    fn at_once(self) -> Self {
+        if self == Self::Together { Self::OneByOne } else { self }
+    }
 }
 
 /// A reply, and the bytes it came in.
@@ -62,6 +119,17 @@ enum Sending {
 struct Said {
     reply: Reply,
     bytes: Bytes,
+}
+
+impl Said {
+    /// One that stands within another, of which the bytes are not known: two that read alike count as the same.
+    fn within(reply: &Reply) -> Self {
+        Self { reply: reply.clone(), bytes: format!("{reply:?}").into() }
+    }
+}
+
+fn is_queued(reply: &Reply) -> bool {
+    matches!(reply, Reply::Simple(text) if text.as_ref() == b"QUEUED")
 }
 
 /// A Redis and a Forebay that declares nothing, so that all keys live in its default store; asked the same.
@@ -98,6 +166,27 @@ impl Both {
         theirs.into_iter().zip(ours).collect()
     }
 
+    /// The same within a transaction: what each of them says to each of `commands` that waited.
+    async fn say_together(&mut self, commands: &[Words]) -> Vec<(Words, Said, Said)> {
+        let mut all = vec![words("MULTI")];
+        all.extend_from_slice(commands);
+        all.push(words("EXEC"));
+        let mut said = self.say(&all, Sending::Together).await;
+        let (theirs, ours) = said.pop().unwrap();
+        let queued: Vec<bool> = said.iter().skip(1).map(|(theirs, _)| is_queued(&theirs.reply)).collect();
+        for ((theirs, ours), command) in said.iter().zip(&all) {
+            assert_eq!(theirs.bytes, ours.bytes, "{} does not wait as in Redis", shown(command));
+        }
+        let (Reply::Array(theirs), Reply::Array(ours)) = (&theirs.reply, &ours.reply) else {
+            assert_eq!(theirs.bytes, ours.bytes, "EXEC");
+            return Vec::new();
+        };
+        assert_eq!(theirs.len(), ours.len(), "EXEC");
+        let waited = commands.iter().zip(queued).filter(|(_, queued)| *queued).map(|(command, _)| command);
+        let pairs = theirs.iter().map(Said::within).zip(ours.iter().map(Said::within));
+        waited.cloned().zip(pairs).map(|(command, (theirs, ours))| (command, theirs, ours)).collect()
+    }
+
     async fn say_one(&mut self, command: &Words) -> (Said, Said) {
         self.say(std::slice::from_ref(command), Sending::OneByOne).await.remove(0)
     }
@@ -115,7 +204,7 @@ async fn all(client: &mut Resp, commands: &[Words], sending: Sending) -> Vec<Sai
     for command in commands {
         encode_request(&mut bytes, command);
         match sending {
-            Sending::Pipelined => continue,
+            Sending::Pipelined | Sending::Together => continue,
             Sending::OneByOne => client.send(&bytes).await,
             Sending::ByteByByte => {
                 for byte in &bytes {
@@ -127,7 +216,7 @@ async fn all(client: &mut Resp, commands: &[Words], sending: Sending) -> Vec<Sai
         bytes.clear();
         said.push(next(client).await);
     }
-    if sending == Sending::Pipelined {
+    if matches!(sending, Sending::Pipelined | Sending::Together) {
         client.send(&bytes).await;
         while said.len() < commands.len() {
             said.push(next(client).await);
@@ -210,16 +299,24 @@ fn seed() -> u64 {
     std::env::var("FOREBAY_SAME_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap())
 }
 
+/// How streams are sent: in which version of the protocol, and how many tenths of the rounds.
+const WAYS: [(Sending, u8, usize); 4] = [
+    (Sending::OneByOne, 2, 3),
+    (Sending::Pipelined, 3, 3),
+    (Sending::Together, 2, 3),
+    (Sending::ByteByByte, 3, 1),
+];
+
 /// Sends streams of a group's commands to both, and fails where they answer differently.
 async fn check(group: &Group) {
     let seed = seed();
-    let ways = [(Sending::OneByOne, 2, 4), (Sending::Pipelined, 3, 5), (Sending::ByteByByte, 2, 1)];
-    for (way, (sending, version, tenths)) in ways.into_iter().enumerate() {
+    for (way, (sending, version, tenths)) in WAYS.into_iter().enumerate() {
         let seed = seed.wrapping_add(u64::try_from(way).unwrap());
         let rounds = (rounds() * tenths / 10).max(1);
+        let sending = if group.may_wait { sending } else { sending.at_once() };
         Box::pin(stream(group, sending, version, rounds, seed)).await;
     }
-    tell(group.name, group.commands.len(), seed);
+    tell(group.name, group.makers.len(), seed);
 }
 
 /// Tells what was sent, and that the answers were the same.
@@ -230,25 +327,31 @@ fn tell(name: &str, commands: usize, seed: u64) {
 
 async fn stream(group: &Group, sending: Sending, version: u8, rounds: usize, seed: u64) {
     let mut both = Both::new(group.db, version).await;
+    for line in group.first {
+        both.say_one(&words(line)).await;
+    }
     let mut choose = Choose::new(seed);
     let mut past: Vec<(Words, Said)> = Vec::new();
     for round in 0..rounds {
-        let mut commands = Vec::new();
-        for index in choose.order(group.commands.len()) {
-            if choose.one_in(2) {
-                let state = choose.of(group.states);
-                commands.push(state(&mut choose));
-            }
-            commands.push(group.commands[index].1(&mut choose));
-        }
-        for commands in commands.chunks(40) {
-            let said = both.say(commands, sending).await;
+        for commands in group.makers.round(&mut choose).chunks(TOGETHER) {
+            let said = match sending {
+                Sending::Together => both.say_together(commands).await,
+                _ => {
+                    let said = both.say(commands, sending).await.into_iter();
+                    commands
+                        .iter()
+                        .cloned()
+                        .zip(said)
+                        .map(|(of, (theirs, ours))| (of, theirs, ours))
+                        .collect()
+                }
+            };
             // Keys of which the values may differ until both have forgotten them.
             let mut apart: BTreeSet<Bytes> = BTreeSet::new();
-            for (command, (theirs, ours)) in commands.iter().zip(said) {
-                let verdict = compare(command, &theirs, &ours);
+            for (command, theirs, ours) in said {
+                let verdict = (group.compare)(&command, &theirs, &ours);
                 let skipped =
-                    both.skips.allows(command) || command[1..].iter().any(|word| apart.contains(word));
+                    both.skips.allows(&command) || command[1..].iter().any(|word| apart.contains(word));
                 past.push((command.clone(), theirs.clone()));
                 match verdict {
                     Verdict::Same => {}
@@ -256,10 +359,10 @@ async fn stream(group: &Group, sending: Sending, version: u8, rounds: usize, see
                     Verdict::Different if skipped => apart.extend(command[1..].iter().cloned()),
                     Verdict::Different => panic!(
                         "{} differs in round {round} of seed {seed}, sent {sending:?} in RESP{version}\n  Redis: {:?}\n  ours:  {:?}\n{}",
-                        shown(command),
+                        shown(&command),
                         theirs.bytes,
                         ours.bytes,
-                        story(&past, command),
+                        story(&past, &command),
                     ),
                 }
             }
@@ -283,7 +386,8 @@ fn story(past: &[(Words, Said)], command: &Words) -> String {
 /// Every command of the table's group has a maker.
 fn is_whole(group: &Group) {
     let Some(of) = group.of else { return };
-    let made: BTreeSet<&str> = group.commands.iter().map(|(name, _)| *name).collect();
+    let Makers::Each { commands, .. } = &group.makers else { return };
+    let made: BTreeSet<&str> = commands.iter().map(|(name, _)| *name).collect();
     let rows = resp::commands().filter(|spec| spec.group == of);
     let names = rows.flat_map(|spec| match spec.subcommands {
         [] => vec![spec.name],
@@ -309,6 +413,27 @@ async fn keys_are_as_in_redis() {
 }
 
 #[tokio::test]
+async fn hashes_are_as_in_redis() {
+    check(&collections::HASHES).await;
+}
+
+#[tokio::test]
+async fn sorted_sets_are_as_in_redis() {
+    check(&collections::SORTED_SETS).await;
+}
+
+#[tokio::test]
+async fn transactions_of_mixed_kinds_are_as_in_redis() {
+    check(&mixed::GROUP).await;
+}
+
+#[tokio::test]
+async fn connections_are_as_in_redis() {
+    connection::each_alone().await;
+    check(&connection::GROUP).await;
+}
+
+#[tokio::test]
 async fn values_end_as_in_redis() {
     let mut both = Both::new(10, 2).await;
     for line in [
@@ -329,17 +454,69 @@ async fn values_end_as_in_redis() {
         "SET j 2 KEEPTTL",
         "SET k 1 PX 40",
         "SET k 2",
+        "HSET ha f 1 g 2",
+        "PEXPIRE ha 40",
+        "HSET ha h 3",
+        "HINCRBY ha f 1",
+        "HSET hb f 1",
+        "PEXPIRE hb 40",
+        "RENAME hb hc",
+        "COPY hc hd",
+        "HSET he f 1",
+        "PEXPIRE he 40",
+        "PERSIST he",
+        "HSET hf f 1",
+        "PEXPIRE hf 40",
+        "HDEL hf f",
+        "HSET hf g 2",
+        "ZADD za 1 m 2 n",
+        "PEXPIRE za 40",
+        "ZADD za 3 o",
+        "ZINCRBY za 1 m",
+        "ZUNIONSTORE zb 1 za",
+        "ZADD zc 1 m",
+        "PEXPIRE zc 40",
+        "ZREM zc m",
+        "ZADD zc 2 n",
+        "ZADD zd 1 m",
+        "PEXPIRE zd 40",
+        "ZRANGESTORE zd za 0 -1",
+        "ZPOPMIN za",
     ] {
         let (theirs, ours) = both.say_one(&words(line)).await;
         assert_eq!(theirs.bytes, ours.bytes, "{line}");
     }
     // Each is asked until the last of those that end has ended there.
     for client in [&mut both.redis, &mut both.ours] {
-        let ended = async { while client.say("EXISTS a b c g h i j").await != "0" {} };
+        let ended = async { while client.say("EXISTS a b c g h i j ha hc hd za").await != "0" {} };
         soon(ended).await;
     }
-    for line in ["MGET a b c d e f g h i j k", "TTL a", "TTL d", "PTTL h", "EXISTS i j", "GETDEL c", "DBSIZE"]
-    {
+    for line in [
+        "MGET a b c d e f g h i j k",
+        "TTL a",
+        "TTL d",
+        "PTTL h",
+        "EXISTS i j",
+        "GETDEL c",
+        "HLEN ha",
+        "HGETALL hc",
+        "HGET hd f",
+        "HGETALL he",
+        "TTL hf",
+        "HGETALL hf",
+        "ZCARD za",
+        "ZRANGE zb 0 -1 WITHSCORES",
+        "TTL zb",
+        "ZRANGE zc 0 -1",
+        "TTL zc",
+        "ZRANGE zd 0 -1",
+        "TTL zd",
+        "HSET ha z 1",
+        "TTL ha",
+        "ZADD za 9 z",
+        "TTL za",
+        "DBSIZE",
+    ] {
         let (theirs, ours) = both.say_one(&words(line)).await;
         assert_eq!(theirs.bytes, ours.bytes, "{line}");
     }

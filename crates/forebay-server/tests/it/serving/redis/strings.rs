@@ -4,10 +4,17 @@ use bytes::Bytes;
 use forebay_wire::resp;
 
 use super::choose::{Choose, Words, words};
-use super::{Group, Make};
+use super::{Group, Make, Makers, compare};
 
-pub(super) const GROUP: Group =
-    Group { name: "strings", of: Some(resp::Group::String), db: 8, commands: COMMANDS, states: STATES };
+pub(super) const GROUP: Group = Group {
+    name: "strings",
+    of: Some(resp::Group::String),
+    db: 8,
+    first: &[],
+    makers: Makers::Each { commands: COMMANDS, states: STATES },
+    may_wait: true,
+    compare,
+};
 
 const COMMANDS: &[(&str, Make)] = &[
     ("GET", |c| c.with_key("GET", "")),

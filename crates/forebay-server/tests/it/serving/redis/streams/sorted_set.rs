@@ -5,7 +5,7 @@ use fastrand::Rng;
 
 use super::{Alike, misspelt, one, rarely, words};
 
-const COMMANDS: &[&str] = &[
+pub(in super::super) const COMMANDS: &[&str] = &[
     "zadd",
     "zincrby",
     "zrem",
