@@ -80,9 +80,26 @@ fn a_cache_that_may_be_stale() {
 }
 
 #[test]
+fn a_store_of_one_kind() {
+    let store = |kind: &str| {
+        let text = format!(
+            "keyspace = 'shop'\n[namespace.own]\nkey = 'own:{{id}}'\nmode = 'store'\nttl = '1d'\nkind = '{kind}'\n"
+        );
+        let explained = explain(&parse(&text).unwrap(), "own").unwrap();
+        let about = |line: &&str| {
+            ["own —", "SET ", "HSET ", "ZADD ", "other kinds"]
+                .iter()
+                .any(|start| line.trim_start().starts_with(start))
+        };
+        explained.lines().filter(about).map(str::to_owned).collect::<Vec<String>>().join("\n")
+    };
+    expect![[r#""#]].assert_eq(&["hash", "sorted_set", "counter", "blob"].map(store).join("\n"));
+}
+
+#[test]
 fn a_store() {
     expect![[r#"
-        sessions — a store of blobs in the keyspace shop (db 0)
+        sessions — a store of values of any kind in the keyspace shop (db 0)
 
           key           session:{session_id}
           loaded from   nowhere: it is itself the truth
@@ -142,7 +159,7 @@ fn a_cache_that_every_use_renews() {
 fn a_cache_of_what_clients_write_tells_its_tags() {
     let text = "keyspace = 'shop'\n[namespace.list]\nkey = 'list:{page}'\nmode = 'cache'\nttl = '1m'\ntags = ['lists']\n";
     expect![[r#"
-        list — a cache of blobs in the keyspace shop (db 0)
+        list — a cache of values of any kind in the keyspace shop (db 0)
 
           key           list:{page}
           loaded from   nowhere: it holds what clients write
