@@ -188,7 +188,7 @@ impl Common {
     /// The same of several records. Once the tier does not answer it is asked no more: the rest is told later too.
     pub(super) async fn tell_many(&self, records: &[Record]) -> Result<(), Error> {
         let Some(shared) = &self.shared else {
-            records.iter().for_each(|record| self.apply(record, self.log.number(1)));
+            records.iter().for_each(|record| self.apply(record, self.log.number(1), true));
             return Ok(());
         };
         let mut left = records;
@@ -198,7 +198,9 @@ impl Common {
             let told = shared.tier.invalidate(now).await;
             match told.map(|place| (place, self.groups.place(place))) {
                 Ok((place, Some(at))) => {
-                    now.iter().for_each(|record| self.apply(record, at));
+                    for (record, own) in now.iter().zip(Shared::positions(at, now.len())) {
+                        self.apply(record, at, shared.count(own));
+                    }
                     shared.told(place, at, now.len());
                     left = later;
                 }
@@ -216,8 +218,8 @@ impl Common {
     }
 
     /// Applies a record that stands at `at` in the log, to every namespace of the name that it tells: one that was built again may
-    /// have loads of the one before it beside it.
-    pub(super) fn apply(&self, record: &Record, at: Position) {
+    /// have loads of the one before it beside it. It is counted, and remembered of its key, where it `counts`: it may be applied again.
+    pub(super) fn apply(&self, record: &Record, at: Position, counts: bool) {
         let Record { keyspace, reach, verb } = record;
         let keyspace_id = self.keyspaces.lock().get(keyspace).copied();
         let named = |namespace: &Arc<str>| self.named(keyspace, namespace);
@@ -225,11 +227,11 @@ impl Common {
         let cores;
         let groups: Vec<Group<'_>> = match reach {
             Reach::Key { namespace, key } => {
-                named(namespace).iter().for_each(|core| core.heed_key(key, *verb, at));
+                named(namespace).iter().for_each(|core| core.heed_key(key, *verb, at, counts));
                 Vec::new()
             }
             Reach::Field { namespace, key, field } => {
-                named(namespace).iter().for_each(|core| core.heed_field(key, field, at));
+                named(namespace).iter().for_each(|core| core.heed_field(key, field, at, counts));
                 Vec::new()
             }
             Reach::Tag(tag) => keyspace_id.map(|keyspace| Group::Tag { keyspace, tag }).into_iter().collect(),

@@ -54,13 +54,13 @@ impl Core {
     }
 
     /// Heeds a record about a field of `key`, whole, at `at` in the log.
-    pub(super) fn heed_field(&self, key: &[u8], field: &Bytes, at: Position) {
+    pub(super) fn heed_field(&self, key: &[u8], field: &Bytes, at: Position, counts: bool) {
         let Some(key) = self.pattern.tail(key) else { return };
         self.may_exist(key);
         self.flights.touch_before(key, field, at);
         self.forget_field(key, field, Some(at));
         self.flights.touch_before(key, field, at);
-        self.told(key, Verb::Invalidate, at);
+        self.told_again(key, Verb::Invalidate, at, counts);
     }
 
     /// What is held from `before` a position forgets the field, or loses it where nothing is behind the namespace. An absence of the

@@ -5,7 +5,7 @@
 //! invalidation within that time). Records that the tier could not be told are kept, bounded, and told by the follower. One that
 //! the tier refuses is told again by itself, now and then: neither the others wait for it nor the reading of the log.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -51,9 +51,17 @@ pub(super) struct Shared {
     heeded: Notify,
     /// The newest place of a record of this engine's own.
     told: Mutex<Cursor>,
-    /// Records of its own that are applied and were not read yet: to apply them again would cost what was loaded after them.
-    own: Mutex<BTreeSet<Position>>,
+    /// Records ahead of what is applied that have been counted, by who told the tier of them or by the follower that read them first.
+    /// Who told of them has applied those that are [`Own::Applied`]: to apply them again would cost what was loaded after them.
+    own: Mutex<BTreeMap<Position, Own>>,
     undelivered: Mutex<Undelivered>,
+}
+
+/// How far a record is that was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Own {
+    Counted,
+    Applied,
 }
 
 /// Records that the tier may not have been told.
@@ -203,15 +211,35 @@ impl Shared {
         self.clock.timeout(wait, caught_up).await.is_ok()
     }
 
+    /// Notes that the record at `at` is counted; whether it was not before. A record of this engine's own may be read before the
+    /// answer comes that says where it stands.
+    pub(super) fn count(&self, at: Position) -> bool {
+        let mut own = self.own.lock();
+        if *self.applied.lock() >= at || own.contains_key(&at) {
+            return false;
+        }
+        if own.len() < OWN_MAX {
+            own.insert(at, Own::Counted);
+        }
+        true
+    }
+
+    /// The positions of `count` records that stand side by side, of which `last` is the last.
+    pub(super) fn positions(last: Position, count: usize) -> impl Iterator<Item = Position> {
+        let first = (last.number() + 1).saturating_sub(length(count));
+        (first..=last.number()).map(Position::new)
+    }
+
     /// Notes the place of the last of `count` records of this engine's own, which stand side by side and are applied; `at` is its
     /// place among this instance's positions.
     pub(super) fn told(&self, place: Cursor, at: Position, count: usize) {
         let applied = *self.applied.lock();
         let mut own = self.own.lock();
-        let first = (at.number() + 1).saturating_sub(length(count));
-        let ahead = (first..=at.number()).map(Position::new).filter(|at| *at > applied);
-        let room = OWN_MAX.saturating_sub(own.len());
-        own.extend(ahead.take(room));
+        for at in Self::positions(at, count).filter(|at| *at > applied) {
+            if own.len() < OWN_MAX || own.contains_key(&at) {
+                own.insert(at, Own::Applied);
+            }
+        }
         drop(own);
         let mut told = self.told.lock();
         if (place.epoch, place.position) > (told.epoch, told.position) {
@@ -283,8 +311,12 @@ impl Shared {
             Ok(place) => {
                 // Of an epoch that has ended by now: it is told again.
                 let at = common.groups.place(place).ok_or(())?;
+                // They were counted when they were done here.
+                for at in Self::positions(at, delivery.records.len()) {
+                    self.count(at);
+                }
                 for record in &delivery.records {
-                    common.apply(record, at);
+                    common.apply(record, at, false);
                 }
                 self.told(place, at, delivery.records.len());
                 self.undelivered.lock().delivered(&delivery);
@@ -370,16 +402,17 @@ impl Shared {
         }
         for (position, record) in &batch.records {
             if let Some(at) = common.groups.place(Cursor { epoch, position: *position })
-                && !self.own.lock().remove(&at)
+                && self.own.lock().get(&at) != Some(&Own::Applied)
             {
-                common.apply(record, at);
+                let is_first = self.count(at);
+                common.apply(record, at, is_first);
             }
         }
         if let Some(end) = common.groups.place(batch.cursor()) {
             let mut applied = self.applied.lock();
             *applied = end.max(*applied);
             drop(applied);
-            self.own.lock().retain(|at| *at > end);
+            self.own.lock().retain(|at, _| *at > end);
             self.heeded.notify_waiters();
         }
     }

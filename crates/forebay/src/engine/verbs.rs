@@ -83,6 +83,14 @@ impl Core {
         );
     }
 
+    /// The same of a record that may have been heeded before: only where it `counts`. Who listens is told each time.
+    pub(super) fn told_again(&self, key: &[u8], verb: Verb, position: Position, counts: bool) {
+        match counts {
+            true => self.told(key, verb, position),
+            false => self.tell_changed(key, 0),
+        }
+    }
+
     pub(super) fn end_after(&self, key: &[u8], ttl: Duration) -> bool {
         if self.store.is_some() {
             // The store has to be told, and waited for: `live_for` does.
@@ -203,12 +211,12 @@ impl Core {
     }
 
     /// Heeds a record about a key, whole, at `at` in the log.
-    pub(super) fn heed_key(&self, key: &[u8], verb: Verb, at: Position) {
+    pub(super) fn heed_key(&self, key: &[u8], verb: Verb, at: Position, counts: bool) {
         let Some(key) = self.pattern.tail(key) else { return };
         self.may_exist(key);
         let expired_at = (verb == Verb::Expire).then(|| self.clock.now());
         invalidation::heed_key(&self.memory, &self.flights, self.id, key, at, expired_at);
-        self.told(key, verb, at);
+        self.told_again(key, verb, at, counts);
     }
 
     /// Heeds a record that has no place in the log yet: what is held of what it takes in goes, and so does whatever is being

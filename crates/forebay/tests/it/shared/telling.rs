@@ -293,3 +293,25 @@ async fn records_that_the_tier_refuses_are_bounded() {
         })
         .await;
 }
+
+/// The follower may read a record of the instance's own before the answer comes that says where it stands.
+#[tokio::test]
+async fn an_invalidation_counts_once_whoever_comes_to_its_record_first() {
+    for seed in 0..20 {
+        let cluster = Cluster::new(seed);
+        let (a, b) = (cluster.instance(1), cluster.instance(2));
+        cluster
+            .run(async {
+                cluster.pass(ms(10)).await;
+                for _ in 0..20 {
+                    a.invalidate("x").await.unwrap();
+                    a.rows.expire(("g", "x")).await.unwrap();
+                }
+                cluster.pass(ms(1_000)).await;
+                for instance in [&a, &b] {
+                    assert_eq!(instance.rows.counts().invalidations_key, 40, "seed {seed}");
+                }
+            })
+            .await;
+    }
+}
