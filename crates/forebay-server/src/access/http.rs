@@ -22,8 +22,10 @@ use super::{Access, Door, Right, Watch};
 use crate::http::bodies;
 use crate::problem::Problem;
 
-/// Answered to everybody: a balancer that asks has no token.
-const OPEN: [&str; 1] = ["/health"];
+/// Answered to everybody: who probes, such as a kubelet or a balancer, has no token.
+const LIVE: &str = "/health";
+/// Answered to everybody too, by whether it serves alone; how it is is for who may read everything.
+const READY: &str = "/health/ready";
 /// Paths under it name their keyspace and their namespace.
 const OF_VALUES: &str = "/v1/";
 /// Whose page asks, as browsers say (Fetch Metadata).
@@ -41,7 +43,15 @@ async fn judge(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if OPEN.contains(&request.uri().path()) {
+    if request.uri().path() == LIVE {
+        return next.run(request).await;
+    }
+    if request.uri().path() == READY {
+        let access = door.open().filter(|_| !is_foreign(request.headers()));
+        let access = access.or_else(|| door.show(None, bearer(request.headers())?));
+        if let Some(access) = access.filter(|access| access.allows_all(Right::Read)) {
+            request.extensions_mut().insert(access);
+        }
         return next.run(request).await;
     }
     // From before the first look, so that no change is missed.

@@ -81,7 +81,7 @@ const OF_ALL: &[(u16, &str)] = &[
     (503, "no_place"),
 ];
 
-/// The errors of whoever may not ask it. Only `/health` is open to everybody.
+/// The errors of whoever may not ask it. Only `/health` and `/health/ready` are open to everybody.
 const OF_ACCESS: &[(u16, &str)] = &[(401, "unauthorized"), (403, "forbidden"), (403, "foreign_host")];
 
 /// The errors of whoever asks for a namespace.
@@ -151,7 +151,7 @@ const OPERATIONS: &[Operation] = &[
         method: "get",
         path: "/health/ready",
         id: "ready",
-        summary: "How the process is, and what is wrong since when",
+        summary: "How the process is, and, for who may read everything, what is wrong since when",
         asks: NOTHING,
         body: Content::None,
         answers: &[
@@ -350,7 +350,7 @@ impl Operation {
             "invalidate_tags" | "expire_tags" => (NOT_FOUND.get(..2).unwrap_or_default(), &[][..], &[][..]),
             _ => (NOT_FOUND, &[][..], &[][..]),
         };
-        let access = if self.id == "health" { &[][..] } else { OF_ACCESS };
+        let access = if matches!(self.id, "health" | "ready") { &[][..] } else { OF_ACCESS };
         let mut errors = [self.errors, finds, loads, writes, access, OF_ALL].concat();
         errors.sort_unstable();
         errors.dedup();
@@ -465,7 +465,7 @@ fn schemas() -> Value {
                 "request_id": text(),
             }),
         ),
-        "Health": object(&["state", "troubles"], json!({"state": text(), "troubles": {"type": "array", "items": trouble}})),
+        "Health": object(&["state"], json!({"state": text(), "troubles": {"type": "array", "items": trouble}})),
         "Document": {"type": "object"},
         "Named": object(&["keys"], json!({"keys": texts()})),
         "Reach": object(&[], json!({"keys": texts(), "prefix": text()})),

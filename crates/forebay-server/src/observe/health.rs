@@ -4,14 +4,16 @@
 //! requests to an instance that is `degraded`. It is out of service (503) only where it stops, or where a store, which is the truth,
 //! has failed. It guarantees that what is told names nothing that a source or a database said: that is in the log.
 //!
-//! What cannot be told by a look is asked for once a second by [`watch`]; nothing else is asked when somebody wants to know.
+//! Who asks waits for nothing but a lock: neither for a disk nor for a database, either of which may hang. What cannot be told by a look is asked for once a second by [`watch`]; nothing else is asked when somebody wants to know.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
 use forebay::rt::{Clock, Mutex, Tick};
 use forebay::{Blob, Namespace, Phase};
+use forebay_stores::database::{DatabaseError, Ping};
 use forebay_stores::journal::JournalState;
 use jiff::Timestamp;
 
@@ -23,13 +25,14 @@ use crate::time::now as unix_now;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The longest that a database is waited for.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
-/// Writes that wait for longer are told.
+/// Writes that wait for longer are told, and databases whose connections are all at work for longer.
 const LONG: Duration = Duration::from_secs(30);
 
 /// What is not as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum What {
     DatabaseUnreachable,
+    DatabaseBusy,
     SourceFailing,
     BreakerOpen,
     MemorySuspect,
@@ -47,6 +50,7 @@ impl What {
     const fn as_str(self) -> &'static str {
         match self {
             Self::DatabaseUnreachable => "database_unreachable",
+            Self::DatabaseBusy => "database_busy",
             Self::SourceFailing => "source_failing",
             Self::BreakerOpen => "breaker_open",
             Self::MemorySuspect => "memory_suspect",
@@ -81,10 +85,28 @@ pub(super) struct Trouble {
 /// What is known from looking again and again.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// Databases that did not answer when they were asked last.
-    unreachable: Mutex<BTreeMap<Of, Tick>>,
+    /// Databases that did not answer when they were asked last, or could not be asked since.
+    databases: Mutex<BTreeMap<Of, Unwell>>,
     /// When it was first seen that something is wrong that does not tell by itself since when it is.
     seen: Mutex<BTreeMap<(What, Of), Tick>>,
+}
+
+/// What is wrong with a database, and since when.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unwell {
+    /// It did not answer when it was asked last.
+    unreachable: Option<Tick>,
+    /// It cannot be asked: all its connections are at work.
+    busy: Option<Tick>,
+}
+
+/// What a look at a database came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Answered,
+    Silent,
+    /// All its connections are at work, so that nothing is known beyond what was known before.
+    NotAsked,
 }
 
 /// How the process is at one moment.
@@ -97,12 +119,10 @@ pub(super) struct Health {
 
 impl Health {
     /// How `observed` is now.
-    pub(super) async fn of(observed: &Observed) -> Self {
+    pub(super) fn of(observed: &Observed) -> Self {
         let now = observed.engine.clock().now();
         let mut troubles = Vec::new();
-        for (of, since) in observed.known.unreachable.lock().iter() {
-            troubles.push(Trouble { what: What::DatabaseUnreachable, of: of.clone(), since: *since });
-        }
+        observed.known.of_databases(now, &mut troubles);
         if let Some(since) = observed.engine.suspect_since() {
             troubles.push(Trouble { what: What::MemorySuspect, of: Of::default(), since });
         }
@@ -128,7 +148,7 @@ impl Health {
                 of_namespace(&name, namespace, now, &mut troubles);
             }
         }
-        troubles.extend(observed.known.since(timeless(observed).await, now));
+        troubles.extend(observed.known.since(timeless(observed), now));
         troubles
             .sort_by(|one, other| (one.since, one.what, &one.of).cmp(&(other.since, other.what, &other.of)));
         Self { is_stopping: observed.stop.is_asked(), troubles, now }
@@ -137,6 +157,16 @@ impl Health {
     /// Whether requests may be sent to it.
     pub(super) fn serves(&self) -> bool {
         !self.is_stopping && !self.troubles.iter().any(|trouble| trouble.what == What::StoreFailed)
+    }
+
+    /// In JSON what anybody may know: whether requests may be sent to it.
+    pub(super) fn told_strangers(&self) -> serde_json::Value {
+        let state = match (self.is_stopping, self.serves()) {
+            (true, _) => "stopping",
+            (_, true) => "ready",
+            (_, false) => "failed",
+        };
+        serde_json::json!({ "state": state })
     }
 
     /// In JSON: `state`, and what is wrong, the longest first.
@@ -201,16 +231,50 @@ impl Known {
     /// Forgets databases that are none of `databases` any more.
     fn keep(&self, databases: &[DatabaseOf]) {
         let is_kept = |of: &Of| databases.iter().any(|one| *of == Of::database(one));
-        self.unreachable.lock().retain(|of, _| is_kept(of));
+        self.databases.lock().retain(|of, _| is_kept(of));
     }
 
-    /// Notes whether a database answered; whether that is news.
-    fn answered(&self, of: Of, does: bool, now: Tick) -> bool {
-        let mut unreachable = self.unreachable.lock();
-        match (does, unreachable.contains_key(&of)) {
-            (true, true) => unreachable.remove(&of).is_some(),
-            (false, false) => unreachable.insert(of, now).is_none(),
-            _ => false,
+    /// Notes what a look at a database came to; whether it is news that it answers, or that it does not.
+    fn asked(&self, of: Of, asked: Asked, now: Tick) -> bool {
+        let mut databases = self.databases.lock();
+        let mut entry = match databases.entry(of) {
+            Entry::Occupied(entry) => entry,
+            Entry::Vacant(_) if asked == Asked::Answered => return false,
+            Entry::Vacant(entry) => entry.insert_entry(Unwell::default()),
+        };
+        let unwell = entry.get_mut();
+        match asked {
+            Asked::Answered => entry.remove().unreachable.is_some(),
+            Asked::Silent => {
+                unwell.busy = None;
+                unwell.unreachable.replace(unwell.unreachable.unwrap_or(now)).is_none()
+            }
+            Asked::NotAsked => {
+                unwell.busy.get_or_insert(now);
+                false
+            }
+        }
+    }
+
+    /// What is wrong with databases.
+    fn of_databases(&self, now: Tick, troubles: &mut Vec<Trouble>) {
+        for (of, unwell) in self.databases.lock().iter() {
+            let busy = unwell.busy.filter(|since| now.since(*since) >= LONG);
+            for (what, since) in [(What::DatabaseUnreachable, unwell.unreachable), (What::DatabaseBusy, busy)]
+            {
+                troubles.extend(since.map(|since| Trouble { what, of: of.clone(), since }));
+            }
+        }
+    }
+}
+
+impl Asked {
+    /// What a database said, where it said it in time.
+    fn of<Late>(asked: &Result<Result<Ping, DatabaseError>, Late>) -> Self {
+        match asked {
+            Ok(Ok(Ping::Answered)) => Self::Answered,
+            Ok(Ok(Ping::Busy)) => Self::NotAsked,
+            Ok(Err(_)) | Err(_) => Self::Silent,
         }
     }
 }
@@ -222,11 +286,11 @@ pub(crate) fn rfc3339(unix: Duration) -> String {
 }
 
 /// What is wrong that does not tell since when it is.
-async fn timeless(observed: &Observed) -> Vec<(What, Of)> {
+fn timeless(observed: &Observed) -> Vec<(What, Of)> {
     let mut wrong = Vec::new();
     let served = observed.keyspaces.now();
     for disk in &served.disks {
-        if disk.disk.stats().await.is_poisoned {
+        if disk.disk.stats().is_poisoned {
             let (what, keyspace) = match disk.what {
                 "copies" => (What::CopiesFailed, None),
                 _ => (What::StoreFailed, Some(Arc::clone(&disk.keyspace))),
@@ -258,9 +322,8 @@ fn of_namespace(keyspace: &Arc<str>, namespace: &Namespace<Blob>, now: Tick, tro
     if pending.writes > 0 && pending.oldest >= LONG {
         add(What::WritesWaiting, now.before(pending.oldest));
     }
-    if pending.dead_letters > 0 {
-        let oldest = namespace.dead_letters().iter().map(|letter| letter.age).max();
-        add(What::DeadLetters, now.before(oldest.unwrap_or_default()));
+    if let Some(oldest) = namespace.oldest_dead_letter() {
+        add(What::DeadLetters, now.before(oldest));
     }
 }
 
@@ -276,7 +339,7 @@ pub(crate) async fn watch(observed: Arc<Observed>, mut stop: Stop) {
             }
             drop(served);
             // Since when something is wrong is known the better, the sooner it is seen.
-            observed.known.since(timeless(&observed).await, clock.now());
+            observed.known.since(timeless(&observed), clock.now());
             clock.sleep(LOOK_EVERY).await;
         };
         tokio::select! {
@@ -289,11 +352,11 @@ pub(crate) async fn watch(observed: Arc<Observed>, mut stop: Stop) {
 /// Asks a database whether it answers. The log has one line when it does no longer, and one when it does again.
 async fn ask(database: &DatabaseOf, known: &Known, clock: &Clock) {
     let asked = clock.timeout(ANSWERS_WITHIN, database.database.ping()).await;
-    let is_news = known.answered(Of::database(database), matches!(asked, Ok(Ok(()))), clock.now());
+    let is_news = known.asked(Of::database(database), Asked::of(&asked), clock.now());
     let (keyspace, database) = (&database.keyspace, &database.name);
     match asked {
         _ if !is_news => {}
-        Ok(Ok(())) => tracing::info!(%keyspace, %database, "the database answers again"),
+        Ok(Ok(_)) => tracing::info!(%keyspace, %database, "the database answers again"),
         Ok(Err(cause)) => {
             tracing::warn!(%keyspace, %database, %cause, "the database does not answer; what is held goes on being served");
         }
@@ -322,10 +385,35 @@ mod tests {
 
     #[test]
     fn a_database_is_news_when_it_changes() {
+        use Asked::{Answered, NotAsked, Silent};
         let known = Known::default();
-        let told = [true, false, false, true, true]
-            .map(|does| known.answered(Of::default(), does, Tick::from_ms(1)));
-        assert_eq!(told, [false, true, false, true, false]);
+        let told = [Answered, Silent, NotAsked, Silent, Answered, NotAsked, Answered]
+            .map(|asked| known.asked(Of::default(), asked, Tick::from_ms(1)));
+        assert_eq!(told, [false, true, false, false, true, false, false]);
+    }
+
+    #[test]
+    fn a_database_that_cannot_be_asked_keeps_its_verdict_and_is_told_as_busy() {
+        let known = Known::default();
+        let told = |now| {
+            let mut troubles = Vec::new();
+            known.of_databases(Tick::from_ms(now), &mut troubles);
+            troubles.into_iter().map(|trouble| (trouble.what, trouble.since.as_ms())).collect::<Vec<_>>()
+        };
+        for (now, asked, troubles) in [
+            (1_000, Asked::Silent, &[(What::DatabaseUnreachable, 1_000)][..]),
+            (2_000, Asked::NotAsked, &[(What::DatabaseUnreachable, 1_000)]),
+            (31_999, Asked::NotAsked, &[(What::DatabaseUnreachable, 1_000)]),
+            (32_000, Asked::NotAsked, &[(What::DatabaseUnreachable, 1_000), (What::DatabaseBusy, 2_000)]),
+            (33_000, Asked::Silent, &[(What::DatabaseUnreachable, 1_000)]),
+            (34_000, Asked::Answered, &[]),
+            (35_000, Asked::NotAsked, &[]),
+            (65_000, Asked::NotAsked, &[(What::DatabaseBusy, 35_000)]),
+            (66_000, Asked::Answered, &[]),
+        ] {
+            known.asked(Of::default(), asked, Tick::from_ms(now));
+            assert_eq!(told(now), troubles, "at {now}");
+        }
     }
 
     #[test]

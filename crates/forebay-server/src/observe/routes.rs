@@ -7,11 +7,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 
 use super::health::Health;
 use super::metrics::{Form, View, told};
 use super::{Observed, UnderWay};
+use crate::access::Access;
 use crate::http::framing;
 use crate::panics::{Panicked, caught};
 use crate::problem::Problem;
@@ -39,10 +40,11 @@ pub(crate) async fn observe(State(observed): State<Arc<Observed>>, request: Requ
     under_way.answered(answer)
 }
 
-async fn ready(State(observed): State<Arc<Observed>>) -> Response {
-    let health = Health::of(&observed).await;
+async fn ready(State(observed): State<Arc<Observed>>, known: Option<Extension<Arc<Access>>>) -> Response {
+    let health = Health::of(&observed);
     let status = if health.serves() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, [(header::CACHE_CONTROL, "no-store")], Json(health.told())).into_response()
+    let told = known.map_or_else(|| health.told_strangers(), |_| health.told());
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(told)).into_response()
 }
 
 async fn metrics(State(observed): State<Arc<Observed>>, headers: HeaderMap) -> Response {

@@ -34,16 +34,25 @@ impl Database {
     }
 }
 
+/// What came of asking a database whether it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ping {
+    /// It answered.
+    Answered,
+    /// It was not asked, since all its connections are at work: whether it answers is not known.
+    Busy,
+}
+
 impl Database {
-    /// Whether it answers; waits for a free connection as long as is declared. Nothing is asked where all its connections are at work:
-    /// whether it answers is for who works to find out.
+    /// Whether it answers; waits for a free connection as long as is declared. It is not asked where all its connections are at work,
+    /// since the question would wait for these and not for the database.
     ///
     /// # Errors
     /// What it said, or what kept it from saying anything.
-    pub async fn ping(&self) -> Result<(), DatabaseError> {
+    pub async fn ping(&self) -> Result<Ping, DatabaseError> {
         let Connections { active, max, .. } = self.connections();
         if active >= max {
-            return Ok(());
+            return Ok(Ping::Busy);
         }
         let mut asked = Ok(());
         for _ in 0..TRIES {
@@ -55,7 +64,8 @@ impl Database {
                 break;
             }
         }
-        Ok(asked?)
+        asked?;
+        Ok(Ping::Answered)
     }
 }
 

@@ -23,7 +23,7 @@ use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::Semaphore;
 
-pub use connections::Connections;
+pub use connections::{Connections, Ping};
 pub use postgres::Url;
 
 /// How a database is reached and how its pool behaves.

@@ -139,8 +139,6 @@ pub struct DiskStats {
     pub groups: u64,
     /// Syncs.
     pub syncs: u64,
-    /// What its files take, in bytes; of a disk in memory, keys and contents.
-    pub bytes: u64,
     /// Nothing more is written, since a write has failed.
     pub is_poisoned: bool,
 }
@@ -399,21 +397,28 @@ impl Disk {
         restored.await.unwrap_or(Err(DiskError::Closed))
     }
 
-    /// What it has done since it was opened.
-    pub async fn stats(&self) -> DiskStats {
-        let bytes = match &self.0.backing {
-            Backing::Memory(rows) => rows.lock().bytes(),
-            Backing::Folder(threads) => {
-                let [readers, _] = &*threads.pools;
-                readers.run(|store| Ok(store.bytes())).await.unwrap_or(0)
-            }
-        };
+    /// What it has done since it was opened; waits for nothing.
+    #[must_use]
+    pub fn stats(&self) -> DiskStats {
         let status = &self.0.status;
         DiskStats {
             groups: status.groups.load(Ordering::Relaxed),
             syncs: status.syncs.load(Ordering::Relaxed),
-            bytes,
             is_poisoned: status.poisoned.load(Ordering::Acquire),
+        }
+    }
+
+    /// What its files take, in bytes; of a disk in memory, keys and contents.
+    ///
+    /// # Errors
+    /// [`DiskError::Timeout`], [`DiskError::Closed`].
+    pub async fn bytes(&self) -> Result<u64, DiskError> {
+        match &self.0.backing {
+            Backing::Memory(rows) => Ok(rows.lock().bytes()),
+            Backing::Folder(threads) => {
+                let [readers, _] = &*threads.pools;
+                threads.in_time(readers.run(|store| Ok(store.bytes()))).await
+            }
         }
     }
 
@@ -599,7 +604,7 @@ mod tests {
         let mut batch = Batch::new();
         batch.put(Space::Stores, "a", "1");
         disk.write(batch, Durability::Interval(Duration::from_secs(3_600))).await.unwrap();
-        let synced = disk.stats().await.syncs;
+        let synced = disk.stats().syncs;
         let (tasks, (go, wait)) = (Tasks::current().unwrap(), sync_channel(1));
         let (busy, backed) = (disk.clone(), disk.clone());
         let (place, (told, outcome)) = (to.path().join("one"), tokio::sync::oneshot::channel());
@@ -615,7 +620,7 @@ mod tests {
         let (closing, (closed, ended)) = (disk.clone(), tokio::sync::oneshot::channel());
         tasks.spawn(async move { closed.send(closing.close().await).unwrap() });
         let is_synced = async {
-            while disk.stats().await.syncs < synced + 2 || !disk.0.status.closed.load(Ordering::Acquire) {
+            while disk.stats().syncs < synced + 2 || !disk.0.status.closed.load(Ordering::Acquire) {
                 tokio::task::yield_now().await;
             }
         };

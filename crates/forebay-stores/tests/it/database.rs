@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use forebay_stores::database::{Address, Database, DatabaseError, DatabaseOptions, Migration};
+use forebay_stores::database::{Address, Database, DatabaseError, DatabaseOptions, Migration, Ping};
 
 use crate::{open, options};
 
@@ -83,4 +83,15 @@ async fn a_log_that_was_left_is_read_and_not_written_back() {
     sqlx::query("insert into a values (2)").execute(pool).await.expect_err("it was opened to be read");
     pool.close().await;
     assert!(bytes() == before, "the log was written back");
+}
+
+/// Whether it answers is not known, and a question would wait for who works.
+#[tokio::test]
+async fn a_database_at_work_is_not_asked_whether_it_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&DatabaseOptions { pool_max: 1, ..options(&folder) }).await.unwrap();
+    assert_eq!(database.ping().await.unwrap(), Ping::Answered);
+    let at_work = database.sqlite().unwrap().acquire().await.unwrap();
+    assert_eq!(database.ping().await.unwrap(), Ping::Busy);
+    drop(at_work);
 }

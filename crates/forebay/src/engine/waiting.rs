@@ -65,6 +65,13 @@ impl<V> Namespace<V> {
         told.collect()
     }
 
+    /// How long ago the oldest dead letter was parked; `None` where there is none. Unlike [`dead_letters`](Self::dead_letters) it copies
+    /// none of them.
+    #[must_use]
+    pub fn oldest_dead_letter(&self) -> Option<Duration> {
+        self.core.behind.as_ref()?.oldest_parked(self.core.clock.now())
+    }
+
     /// The dead letter of this operation id; `None` where it is none.
     #[must_use]
     pub fn dead_letter(&self, id: OperationId) -> Option<DeadLetter> {

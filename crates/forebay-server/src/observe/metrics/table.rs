@@ -324,10 +324,10 @@ pub(super) static METRICS: &[Metric] = &[
         "forebay_disk_bytes",
         Gauge,
         &["disk", "keyspace"],
-        "What the files of a disk take: that of copies, or that of the stores of a keyspace",
+        "What the files of a disk take: that of copies, or that of the stores of a keyspace; nothing where it does not say so within 500 ms",
         |view, family| {
-            for disk in &view.disks {
-                family.sample(&[disk.what, &disk.keyspace], Number::Whole(disk.stats.bytes));
+            for (disk, bytes) in view.disks.iter().filter_map(|disk| Some((disk, disk.bytes?))) {
+                family.sample(&[disk.what, &disk.keyspace], Number::Whole(bytes));
             }
         },
     ),

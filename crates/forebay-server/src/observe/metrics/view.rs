@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay::observe::{Distribution, Histograms};
 use forebay::tier::memory::MemoryTier;
@@ -12,6 +13,9 @@ use forebay_stores::disk::DiskStats;
 use super::super::Observed;
 use super::super::requests::Operation;
 use crate::jobs::Told;
+
+/// How long a disk is waited for: one that hangs costs its own size and not the whole scrape.
+const DISK_WITHIN: Duration = Duration::from_millis(500);
 
 /// What can be seen of a process.
 #[derive(Debug)]
@@ -75,6 +79,8 @@ pub(super) struct DiskView {
     pub(super) keyspace: Arc<str>,
     pub(super) what: &'static str,
     pub(super) stats: DiskStats,
+    /// What its files take; nothing where it does not say so in time.
+    pub(super) bytes: Option<u64>,
 }
 
 /// What the system tells of the process; nothing where it tells nothing.
@@ -92,7 +98,9 @@ impl View {
         let mut disks = Vec::new();
         for disk in &served.disks {
             let keyspace = Arc::clone(&disk.keyspace);
-            disks.push(DiskView { keyspace, what: disk.what, stats: disk.disk.stats().await });
+            let bytes = observed.engine.clock().timeout(DISK_WITHIN, disk.disk.bytes()).await;
+            let bytes = bytes.ok().and_then(Result::ok);
+            disks.push(DiskView { keyspace, what: disk.what, stats: disk.disk.stats(), bytes });
         }
         let system = System::now().await;
         let engine = &observed.engine;

@@ -310,6 +310,24 @@ async fn http_asks_for_a_token_and_gives_its_rights() {
     for authorization in ["Basic admin-secret", "Bearer", "Beareradmin-secret", "admin-secret"] {
         let headers = format!("Authorization: {authorization}\r\n");
         assert_eq!(stage.ask("GET", path, &headers).await.status, 401, "{authorization}");
+/// Whoever probes has no token: it is told by the status, and what is wrong is for who may read everything.
+#[tokio::test]
+async fn strangers_are_told_whether_it_serves_and_nothing_else() {
+    let stage = stage().await;
+    stage.sql("drop table doomed").await;
+    assert!(client(&stage, "admin").await.say("GET broken:a").await.starts_with('!'));
+    let bare = stage.get("/health/ready").await;
+    assert_eq!((bare.status, bare.body.as_str()), (200, r#"{"state":"ready"}"#));
+    for name in ["nonsense", "reader", "note"] {
+        let told = get(&stage, name, "/health/ready").await;
+        assert_eq!((told.status, told.body), (200, bare.body.clone()), "{name}");
+    }
+    let told = get(&stage, "admin", "/health/ready").await;
+    assert_eq!(told.status, 200);
+    assert!(told.body.contains(r#""state":"degraded""#) && told.body.contains("source_failing"), "{told:?}");
+    assert_eq!(get(&stage, "reader", "/metrics").await.status, 403);
+}
+
     }
     assert_eq!(stage.ask("GET", path, "Authorization: bEaReR  reader-secret \r\n").await.status, 200);
     for (name, path, status) in [

@@ -62,32 +62,32 @@ async fn what_was_written_is_there_after_a_clean_end() {
 async fn one_sync_serves_all_who_wait_and_an_interval_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let disk = open(folder.path()).await;
-    let before = disk.stats().await.syncs;
+    let before = disk.stats().syncs;
     let mut writes = JoinSet::new();
     for number in 0..200 {
         let disk = disk.clone();
         writes.spawn(async move { put(&disk, &format!("{number:03}"), "x", Durability::Always).await });
     }
     writes.join_all().await;
-    let syncs = disk.stats().await.syncs - before;
+    let syncs = disk.stats().syncs - before;
     assert!((1..=100).contains(&syncs), "{syncs} syncs for 200 writes");
 
-    let before = disk.stats().await;
+    let before = disk.stats();
     put(&disk, "k", "v", Durability::OsWritten).await;
-    assert_eq!(disk.stats().await.syncs, before.syncs);
+    assert_eq!(disk.stats().syncs, before.syncs);
     put(&disk, "k", "w", Durability::Interval(Duration::from_millis(20))).await;
-    assert_eq!(disk.stats().await.syncs, before.syncs, "it was answered after the sync");
-    while disk.stats().await.syncs == before.syncs {
+    assert_eq!(disk.stats().syncs, before.syncs, "it was answered after the sync");
+    while disk.stats().syncs == before.syncs {
         tokio::task::yield_now().await;
     }
-    assert_eq!(disk.stats().await.syncs, before.syncs + 1);
+    assert_eq!(disk.stats().syncs, before.syncs + 1);
 }
 
 #[tokio::test]
 async fn an_interval_is_kept_where_writes_come_without_a_pause() {
     let folder = tempfile::tempdir().unwrap();
     let disk = open(folder.path()).await;
-    let before = disk.stats().await.syncs;
+    let before = disk.stats().syncs;
     let (go, wait) = std::sync::mpsc::sync_channel(1);
     let mut writes = JoinSet::new();
     let first = disk.clone();
@@ -112,7 +112,7 @@ async fn an_interval_is_kept_where_writes_come_without_a_pause() {
     }
     go.send(()).unwrap();
     writes.join_all().await;
-    let syncs = disk.stats().await.syncs - before;
+    let syncs = disk.stats().syncs - before;
     assert!(syncs >= 3, "{syncs}");
 }
 
@@ -331,4 +331,45 @@ async fn rows_that_are_too_large_are_refused_and_nothing_of_their_batch_is_done(
         assert_eq!(disk.get(Space::Stores, "small").await.unwrap(), None);
         put(&disk, "small", "3", Durability::Always).await;
     }
+}
+
+#[tokio::test]
+async fn a_disk_whose_readers_hang_is_told_of_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = DiskOptions { answer_within: Duration::from_millis(50), ..DiskOptions::default() };
+    let disk = Disk::open(folder.path(), options).await.unwrap();
+    assert!(disk.bytes().await.unwrap() > 0);
+    // More than there are readers.
+    let mut reads = JoinSet::new();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Arc::new(std::sync::Mutex::new(wait));
+    for _ in 0..64 {
+        let (disk, wait) = (disk.clone(), Arc::clone(&wait));
+        reads.spawn(async move {
+            disk.read(move |_| {
+                // Ends once nobody can say so any more.
+                let _ = wait.lock().unwrap().recv();
+                Ok(())
+            })
+            .await
+        });
+    }
+    let is_told = async {
+        // Until every reader has begun one of these.
+        loop {
+            match disk.bytes().await {
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) => return error,
+            }
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(10), is_told).await.expect("it is waited for");
+    assert!(matches!(told, DiskError::Timeout { .. }), "{told:?}");
+    assert!(!disk.stats().is_poisoned);
+    drop(go);
+    while let Some(read) = reads.join_next().await {
+        // Those that hung were given up.
+        let _ = read.unwrap();
+    }
+    disk.close().await.unwrap();
 }

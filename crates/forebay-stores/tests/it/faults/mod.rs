@@ -87,7 +87,7 @@ async fn writing_child() {
     }
     let rows = disk.scan(all_of(Space::Stores)).await.unwrap().rows;
     assert!(rows.len() >= acknowledged, "reads go on");
-    assert_eq!(disk.stats().await.is_poisoned, is_poisoned);
+    assert_eq!(disk.stats().is_poisoned, is_poisoned);
     let closed = disk.close().await;
     assert!(!is_poisoned || closed.is_err(), "it closed as if all were well");
     say("ended");

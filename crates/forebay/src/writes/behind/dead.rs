@@ -41,6 +41,15 @@ impl Lines {
         parked
     }
 
+    /// How long ago the dead letter was parked that was parked first.
+    pub(super) fn oldest_dead(&self, now: Tick) -> Option<Duration> {
+        let age = |key| {
+            let Line { stand: Stand::Dead(dead), .. } = self.by_key.get(key)? else { return None };
+            Some(dead.since.age(now))
+        };
+        self.dead.values().filter_map(age).max()
+    }
+
     fn dead(&mut self, id: OperationId) -> Option<(Arc<[u8]>, &mut Line)> {
         let key = self.dead.get(&id)?;
         Some((Arc::clone(key), self.by_key.get_mut(key)?))

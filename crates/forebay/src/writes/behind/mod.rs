@@ -273,6 +273,11 @@ impl Behind {
         self.state.lock().lines.parked(now)
     }
 
+    /// How long ago the dead letter was parked that was parked first.
+    pub(crate) fn oldest_parked(&self, now: Tick) -> Option<Duration> {
+        self.state.lock().lines.oldest_dead(now)
+    }
+
     /// Takes up a dead letter, to replay or drop it; `None` where it is none, or somebody else does.
     pub(crate) fn take_up(&self, id: OperationId) -> Option<TakenUp<'_>> {
         let key = self.state.lock().lines.take_up(id)?;

@@ -845,3 +845,19 @@ async fn no_thread_reads_less_than_was_acknowledged() {
     assert_eq!(bank.row("a"), Some(WRITES.to_string()));
     stage.check().await;
 }
+
+#[tokio::test]
+async fn the_oldest_dead_letter_is_told_without_the_others() {
+    let stage = behind();
+    assert_eq!(stage.things.oldest_dead_letter(), None);
+    stage.park("b").await;
+    let first = stage.things.dead_letters().remove(0).id;
+    stage.pass(Duration::from_secs(7)).await;
+    stage.set("a", "bad").await.unwrap();
+    stage.pass(LINGER).await;
+    let ages: Vec<_> = stage.things.dead_letters().iter().map(|letter| letter.age).collect();
+    assert_eq!(ages, [Duration::from_secs(7) + LINGER, Duration::ZERO]);
+    assert_eq!(stage.things.oldest_dead_letter(), Some(ages[0]));
+    assert!(stage.things.drop_dead_letter(first).await.unwrap());
+    assert_eq!(stage.things.oldest_dead_letter(), Some(Duration::ZERO));
+}
