@@ -160,6 +160,10 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`DiskError::Damaged`] names the record; [`DiskError::Unreadable`].
     pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, DiskError> {
+        if key.len() > KEY_BYTES_MAX {
+            // No row has it, and a store may panic that is asked for it.
+            return Ok(None);
+        }
         for over in self.over.iter().rev().flatten() {
             if let Some(value) = over.get(space, key) {
                 return Ok(value.clone());
@@ -184,8 +188,14 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`DiskError::Unreadable`].
     pub fn scan_past_damage(&self, scan: &Scan) -> Result<Page<Result<Bytes, DiskError>>, DiskError> {
+        if scan.prefix.len() > KEY_BYTES_MAX {
+            return Ok(Page { rows: Vec::new(), more: false });
+        }
         let from = match &scan.after {
-            Some(after) if after[..] >= scan.prefix[..] => Bound::Excluded(&after[..]),
+            // No row has a longer key, so that those after its beginning are those after the whole.
+            Some(after) if after[..] >= scan.prefix[..] => {
+                Bound::Excluded(after.get(..KEY_BYTES_MAX).unwrap_or(after))
+            }
             _ => Bound::Included(&scan.prefix[..]),
         };
         let mut over: BTreeMap<&Bytes, &Option<Bytes>> = BTreeMap::new();

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay_stores::disk::{Batch, Changes, Disk, DiskError, DiskOptions, Durability, Machine, Scan, Space};
+use forebay_stores::disk::{
+    Batch, Changes, Disk, DiskError, DiskOptions, Durability, KEY_BYTES_MAX, Machine, Scan, Space,
+};
 use tokio::task::JoinSet;
 
 pub async fn open(folder: &Path) -> Disk {
@@ -372,4 +374,34 @@ async fn a_disk_whose_readers_hang_is_told_of_in_time() {
         let _ = read.unwrap();
     }
     disk.close().await.unwrap();
+}
+
+/// No row has a key beyond the limit: it is not written, and nothing is found there, however long it is.
+#[tokio::test]
+async fn keys_beyond_the_limit_are_refused_and_never_found() {
+    let folder = tempfile::tempdir().unwrap();
+    for disk in [Disk::memory(), open(folder.path()).await] {
+        let longest = "k".repeat(KEY_BYTES_MAX);
+        put(&disk, "a", "1", Durability::OsWritten).await;
+        put(&disk, &longest, "longest", Durability::OsWritten).await;
+        put(&disk, "z", "2", Durability::OsWritten).await;
+        assert_eq!(text(&disk, &longest).await.as_deref(), Some("longest"));
+        for more in [1, 5_535, 5_536, 100_000] {
+            let long = format!("{longest}{}", "k".repeat(more));
+            let mut batch = Batch::new();
+            batch.put(Space::Stores, long.clone(), "no");
+            let refused = disk.write(batch, Durability::OsWritten).await;
+            assert!(matches!(refused, Err(DiskError::Refused { .. })), "{more}: {refused:?}");
+            assert_eq!(text(&disk, &long).await, None, "{more}");
+            let found =
+                disk.scan(Scan { prefix: long.clone().into(), ..all_of(Space::Stores) }).await.unwrap();
+            assert!(found.rows.is_empty() && !found.more, "{more}");
+            let after = Scan { after: Some(long.into()), ..all_of(Space::Stores) };
+            let found = disk.scan(after).await.unwrap().rows;
+            assert_eq!(found, [(Bytes::from("z"), Bytes::from("2"))], "{more}");
+            let before = Scan { after: Some("j".repeat(100_000).into()), ..all_of(Space::Stores) };
+            assert_eq!(disk.scan(before).await.unwrap().rows.len(), 2, "{more}");
+        }
+        disk.close().await.unwrap();
+    }
 }
