@@ -120,6 +120,7 @@ fn tell(keyspace: &str, namespace: &str, pending: &PendingWrites, reason: &str, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::log::tests::Lines;
 
     #[test]
     fn each_episode_is_told_once() {
@@ -143,21 +144,6 @@ mod tests {
         }
     }
 
-    /// The lines of a log.
-    #[derive(Clone, Default)]
-    struct Lines(Arc<forebay::rt::Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
     /// Two keyspaces may have namespaces of one name.
     #[test]
     fn each_line_names_keyspace_and_namespace() {
@@ -168,7 +154,7 @@ mod tests {
         for news in [News::Waiting, News::CaughtUp, News::DeadLetters] {
             tell("shop", "price", &PendingWrites::default(), "no such row", news);
         }
-        let told = String::from_utf8(lines.0.lock().clone()).unwrap();
+        let told = lines.text();
         assert_eq!(told.lines().count(), 3, "{told}");
         for line in told.lines() {
             assert!(line.contains("keyspace=\"shop\" namespace=\"price\""), "{line}");

@@ -1,14 +1,16 @@
 //! The log: lines for people, or JSON for machines, each with whose doing it tells of.
 //!
 //! It guarantees one line an event, and that a line written while a request or a connection is served names it, without a span that
-//! every request would pay for. What may be told is for those to see to who tell: no url, password or header is ever a field.
+//! every request would pay for. Nothing that is told begins a line of its own, or moves a terminal's cursor: characters that
+//! would are escaped, as a driver's or a client's words may have them. What may be told is for those to see to who tell: no url, password or header is ever a field.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
+use tracing::field::{Field, Visit};
 use tracing::{Dispatch, Event, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
-use tracing_subscriber::fmt::format::{DefaultFields, Format, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -53,7 +55,7 @@ where
     let filter = parsed.map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_coloured).with_writer(writer);
     Ok(match form {
-        Form::Text => lines.fmt_fields(TextFields(DefaultFields::new())).into(),
+        Form::Text => lines.fmt_fields(TextFields).into(),
         Form::Json => lines
             .fmt_fields(JsonFields::new())
             .event_format(Named(tracing_subscriber::fmt::format().json().flatten_event(true)))
@@ -67,15 +69,64 @@ pub fn install(log: Dispatch) {
 }
 
 /// The fields of a line of text, and behind them whose doing it is.
-struct TextFields(DefaultFields);
+struct TextFields;
 
 impl<'w> FormatFields<'w> for TextFields {
-    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
-        self.0.format_fields(writer.by_ref(), fields)?;
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut text = Text { writer, written: Ok(()), is_first: true };
+        fields.record(&mut text);
+        text.written?;
         match Origin::current() {
-            Some(origin) => write!(writer, " {}={origin}", origin.kind()),
+            Some(origin) => write!(text.writer, " {}={origin}", origin.kind()),
             None => Ok(()),
         }
+    }
+}
+
+/// Fields as they are written one after the other, the message first.
+struct Text<'w> {
+    writer: Writer<'w>,
+    written: fmt::Result,
+    is_first: bool,
+}
+
+impl Text<'_> {
+    fn write(&mut self, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+        if !std::mem::take(&mut self.is_first) {
+            self.writer.write_char(' ')?;
+        }
+        match (field.name(), self.writer.has_ansi_escapes()) {
+            ("message", _) => {}
+            (name, true) => write!(self.writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m")?,
+            (name, false) => write!(self.writer, "{name}=")?,
+        }
+        write!(Escaped(&mut self.writer), "{value:?}")
+    }
+}
+
+impl Visit for Text<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if self.written.is_ok() {
+            self.written = self.write(field, value);
+        }
+    }
+}
+
+/// Writes what is given to it with its control characters escaped.
+struct Escaped<'a, 'w>(&'a mut Writer<'w>);
+
+impl fmt::Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split_inclusive(char::is_control) {
+            match part.chars().next_back().filter(|last| last.is_control()) {
+                Some(control) => {
+                    self.0.write_str(part.strip_suffix(control).unwrap_or_default())?;
+                    write!(self.0, "{}", control.escape_default())?;
+                }
+                None => self.0.write_str(part)?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -105,16 +156,22 @@ where
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
     use forebay::rt::Mutex;
 
     use super::*;
 
-    /// What was written.
+    /// What was written to a log.
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().clone()).unwrap()
+        }
+    }
 
     impl std::io::Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -136,7 +193,7 @@ mod tests {
         tracing::info!(count = 1, "nobody's");
         Origin::Request("r-1".into()).serve(async { tracing::warn!(why = "a \"b\"", "told") }).await;
         Origin::Connection(7).serve(async { tracing::info!("told") }).await;
-        let text = String::from_utf8(lines.0.lock().clone()).unwrap();
+        let text = lines.text();
         text.lines().map(str::to_owned).collect()
     }
 
@@ -147,6 +204,29 @@ mod tests {
         assert!(lines[0].ends_with("nobody's count=1"), "{lines:?}");
         assert!(lines[1].ends_with("told why=\"a \\\"b\\\"\" request=r-1"), "{lines:?}");
         assert!(lines[2].ends_with("told connection=7"), "{lines:?}");
+    }
+
+    /// A database may have been told by whoever writes to it what to say.
+    #[test]
+    fn what_others_have_said_begins_no_line_of_its_own() {
+        let said = "no\n2026-01-01 WARN it is all well\r\u{1b}[2J\u{9b}1m\u{7f}\0 f\u{fc}r";
+        for is_coloured in [false, true] {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            let log = to(Form::Text, "info", is_coloured, move || writer.clone()).unwrap();
+            let _here = tracing::dispatcher::set_default(&log);
+            let error = std::io::Error::other(said);
+            tracing::warn!(%error, cause = ?error, text = said, by = &error as &dyn std::error::Error, "told: {said}");
+            let text = lines.text();
+            assert_eq!(text.matches('\n').count(), 1, "{text:?}");
+            let escaped = r"no\n2026-01-01 WARN it is all well\r\u{1b}[2J\u{9b}1m\u{7f}\u{0} f\u{fc}r";
+            let escaped = escaped.replace(r"\u{fc}", "\u{fc}");
+            assert!(text.contains(&format!("told: {escaped} ")), "{text:?}");
+            let own = |control: char| control == '\n' || is_coloured && control == '\u{1b}';
+            assert!(text.chars().all(|each| !each.is_control() || own(each)), "{text:?}");
+            assert_eq!(text.contains("\u{1b}["), is_coloured);
+            assert!(!text.contains("\u{1b}[2J"), "{text:?}");
+        }
     }
 
     #[tokio::test]
