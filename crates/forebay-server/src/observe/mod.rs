@@ -11,7 +11,7 @@ mod origin;
 mod requests;
 mod routes;
 pub(crate) mod slow;
-mod stopwatch;
+pub(crate) mod stopwatch;
 mod under_way;
 
 use std::sync::Arc;

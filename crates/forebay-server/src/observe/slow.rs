@@ -1,8 +1,8 @@
 //! The slow log: the last requests that took longer than is declared, over RESP and over HTTP.
 //!
 //! Entries are as Redis has them (<https://redis.io/docs/latest/commands/slowlog/>): at most 32 words each, of at most 128 bytes, and
-//! nothing of what may be a password. It is bounded, the oldest entries make room, and what was not slow costs one comparison. A
-//! command's time is measured by the engine's clock, to the millisecond: asking a finer one at every command would slow a hit.
+//! nothing of what may be a password. It is bounded, the oldest entries make room, and what was not slow costs one comparison. Times are
+//! in microseconds. What memory answers at once is not measured: asking a clock for each would slow it.
 
 use std::collections::VecDeque;
 use std::time::Duration;

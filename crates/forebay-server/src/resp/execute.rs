@@ -89,7 +89,7 @@ async fn answer(
         reply::error(&mut replies.out, &refusal);
         return Ok(());
     }
-    let began = service.clock.now();
+    let began = slowlog::Began::now(service);
     let done = match asked {
         Ok(command) => {
             // Before it looks: who changes what it reads tells it from then on.

@@ -11,13 +11,35 @@ use super::execute::whole;
 use super::session::Session;
 use super::time::now;
 use crate::observe::slow::{Slow, cut};
+use crate::observe::stopwatch::{Stopwatch, us};
+
+/// How far the engine's clock ticks.
+const TICK: Duration = Duration::from_millis(1);
 
 /// What stands in the place of words that may be secret.
 const HIDDEN: &[u8] = b"(redacted)";
 
-/// Keeps `request`, which the connection has just been answered, if it was slow; it began at `began`.
-pub(super) fn look(began: Tick, request: &Request, service: &Service, session: &Session) {
-    let took = service.clock.now().since(began);
+/// When a command began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Began {
+    /// By the engine's clock, which is cheap to ask once more.
+    tick: Tick,
+    exact: Stopwatch,
+}
+
+impl Began {
+    pub(super) fn now(service: &Service) -> Self {
+        Self { tick: service.clock.now(), exact: Stopwatch::aside() }
+    }
+}
+
+/// Keeps `request`, which the connection has just been answered, if it was slow.
+pub(super) fn look(began: Began, request: &Request, service: &Service, session: &Session) {
+    // Between two of its ticks lies up to one more than it has counted.
+    if !service.slow.is_slow(service.clock.now().since(began.tick) + TICK) {
+        return;
+    }
+    let took = began.exact.elapsed();
     if service.slow.is_slow(took) {
         keep(took, request, service, session);
     }
@@ -31,8 +53,7 @@ fn keep(took: Duration, request: &Request, service: &Service, session: &Session)
         true => cut([request.get(0).unwrap_or_default(), HIDDEN].into_iter()),
         false => cut(request.args()),
     };
-    let took_ms = whole(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-    tracing::info!(command = spec.display_name(), took_ms, "a slow command");
+    tracing::info!(command = spec.display_name(), took_us = us(took), "a slow command");
     let (from, name) = (session.connected.address().to_string(), session.name.clone());
     service.slow.keep(Slow { id: 0, at: now(), took, words, from, name });
 }
@@ -57,8 +78,7 @@ pub(super) fn carry_out(asked: Slowlog, service: &Service, out: &mut BytesMut) {
 
 fn entry_of(entry: &Slow, out: &mut BytesMut) {
     reply::array(out, 6);
-    let took_us = u64::try_from(entry.took.as_micros()).unwrap_or(u64::MAX);
-    for number in [entry.id, entry.at.as_secs(), took_us] {
+    for number in [entry.id, entry.at.as_secs(), us(entry.took)] {
         reply::integer(out, whole(number));
     }
     reply::array(out, entry.words.len());

@@ -338,18 +338,25 @@ async fn the_log_names_who_asked_and_tells_no_secret() {
 /// The words of the slow entries, the newest first, with the names of their clients.
 async fn slow(client: &mut super::Resp) -> Vec<(String, String)> {
     let Reply::Array(entries) = client.call(&["SLOWLOG", "GET", "-1"]).await else { panic!("no array") };
-    let told = entries.iter().map(|entry| {
-        let Reply::Array(parts) = entry else { panic!("{entry:?}") };
-        let [Reply::Integer(_), Reply::Integer(at), Reply::Integer(_), Reply::Array(words), from, name] =
-            &parts[..]
-        else {
-            panic!("{parts:?}")
-        };
-        assert!(*at > 1_700_000_000, "{entry:?}");
-        let words: Vec<_> = words.iter().map(super::shown).collect();
-        assert!(super::shown(from).starts_with("127.0.0.1:"), "{entry:?}");
-        (words.join(" "), super::shown(name))
-    });
+    let told =
+        entries.iter().map(|entry| {
+            let Reply::Array(parts) = entry else { panic!("{entry:?}") };
+            let [
+                Reply::Integer(_),
+                Reply::Integer(at),
+                Reply::Integer(took_us),
+                Reply::Array(words),
+                from,
+                name,
+            ] = &parts[..]
+            else {
+                panic!("{parts:?}")
+            };
+            assert!(*at > 1_700_000_000 && *took_us > 0, "{entry:?}");
+            let words: Vec<_> = words.iter().map(super::shown).collect();
+            assert!(super::shown(from).starts_with("127.0.0.1:"), "{entry:?}");
+            (words.join(" "), super::shown(name))
+        });
     told.collect()
 }
 
@@ -399,6 +406,20 @@ async fn what_is_quick_is_not_kept() {
     client.say("DEBUG SLEEP 0.02").await;
     client.say("PING").await;
     assert_eq!(slow(&mut client).await.pop(), Some(("DEBUG SLEEP 0.02".to_owned(), String::new())));
+    // Such times are none of whole milliseconds, except by chance.
+    for _ in 0..8 {
+        client.say("DEBUG SLEEP 0.011").await;
+    }
+    let Reply::Array(entries) = client.call(&["SLOWLOG", "GET", "8"]).await else { panic!("no array") };
+    let took_us = |entry: &Reply| match entry {
+        Reply::Array(parts) => match parts[2] {
+            Reply::Integer(took_us) => took_us,
+            _ => panic!("{parts:?}"),
+        },
+        _ => panic!("{entry:?}"),
+    };
+    let took_us: Vec<_> = entries.iter().map(took_us).collect();
+    assert!(took_us.iter().all(|us| *us >= 11_000) && took_us.iter().any(|us| us % 1000 != 0), "{took_us:?}");
 }
 
 /// A request that waits is under way.
