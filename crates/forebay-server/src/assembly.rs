@@ -153,7 +153,7 @@ pub async fn assemble(
 ) -> Result<Assembly, AssemblyError> {
     is_served(deployment)?;
     jobs::have_functions(deployment, apps).map_err(AssemblyError::Unfit)?;
-    writable(&deployment.server.data)?;
+    writable(&deployment.server.data).await?;
     let mut disks = Disks::default();
     let engine = Forebay::builder().memory_budget_bytes(deployment.memory.budget_bytes).clock(clock.clone());
     let engine = if deployment.shared.is_embedded() && loads(deployment) {
@@ -211,7 +211,7 @@ impl Assembly {
         clock: &Clock,
     ) -> Result<(), AssemblyError> {
         for declared in &deployment.keyspaces {
-            writable(&declared.data)?;
+            writable(&declared.data).await?;
             let app = app_of(declared, deployment, apps);
             let databases = open_databases(declared, None, app.is_some()).await?;
             if let Some(app) = app {
@@ -570,10 +570,12 @@ pub(crate) fn app_of<'a>(
 }
 
 /// Makes `folder` and sees that it can be written.
-pub(crate) fn writable(folder: &Path) -> Result<(), AssemblyError> {
+pub(crate) async fn writable(folder: &Path) -> Result<(), AssemblyError> {
     let probe = folder.join(".forebay-can-write");
-    std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&probe, b""))
-        .and_then(|()| std::fs::remove_file(&probe))
-        .map_err(|source| AssemblyError::Folder { folder: folder.to_path_buf(), source })
+    let tried = async {
+        tokio::fs::create_dir_all(folder).await?;
+        tokio::fs::write(&probe, b"").await?;
+        tokio::fs::remove_file(&probe).await
+    };
+    tried.await.map_err(|source| AssemblyError::Folder { folder: folder.to_path_buf(), source })
 }

@@ -21,7 +21,7 @@ use crate::app::{App, Progress};
 use crate::assembly::{self, Assembled, Assembly, AssemblyError};
 use crate::configuration::Deployment;
 use crate::connections::Places;
-use crate::disks::Disks;
+use crate::disks::{Disks, Mark};
 use crate::http::Hits;
 use crate::http::bodies::{self, Budget};
 use crate::jobs::{self, Jobs};
@@ -99,6 +99,8 @@ pub struct Process {
     jobs: Jobs,
     engine: Forebay,
     disks: Disks,
+    /// What was open before a reload that has not ended, or was given up.
+    unused_since: Option<Mark>,
     apps: Vec<App>,
     /// The apps' tasks, which end with the process.
     app_tasks: Tasks,
@@ -132,9 +134,8 @@ pub async fn start_by(
     let tls = secured(deployment, &clock).await?;
     let http = take(server.http, "HTTP", "http")?;
     let resp = take(server.resp, "RESP", "resp")?;
-    let app_tasks = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
-    let listeners = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
-    let warm_tasks = Tasks::current().ok_or(forebay::Error::NoRuntime)?;
+    let tasks = || Tasks::current().ok_or(forebay::Error::NoRuntime);
+    let (app_tasks, listeners, warm_tasks) = (tasks()?, tasks()?, tasks()?);
     let Assembly { keyspaces: assembled, engine, disks, routes, notes } =
         Box::pin(assembly::assemble(deployment, apps, &app_tasks, &progress, clock)).await?;
 
@@ -186,6 +187,7 @@ pub async fn start_by(
         jobs,
         engine,
         disks,
+        unused_since: None,
         apps,
         app_tasks,
         reloads,
@@ -291,14 +293,15 @@ impl Process {
     pub async fn stop(self) -> bool {
         let Self { stop, listeners, warmer, jobs, engine, disks, app_tasks, assembled, keyspaces, .. } = self;
         stop.stop();
-        let drained = Clock::system().timeout(DRAIN, listeners.idle()).await.is_ok();
+        let clock = engine.clock().clone();
+        let drained = clock.timeout(DRAIN, listeners.idle()).await.is_ok();
         drop(listeners);
         jobs.interrupt().await;
         warmer.remember().await;
         drop((warmer, jobs, app_tasks, assembled, keyspaces));
         if !disks.is_empty() {
             // Writes whose clients have gone away get a moment too, before their disk is closed.
-            let _ = Clock::system().timeout(LAST_WRITES, engine.idle()).await;
+            let _ = clock.timeout(LAST_WRITES, engine.idle()).await;
         }
         drop(engine);
         disks.close().await;

@@ -83,7 +83,7 @@ impl From<AssemblyError> for ReloadError {
 impl Process {
     /// Puts `deployment` in service in place of the one that is; what is different then.
     ///
-    /// Given up before it has ended, it has changed nothing that is served.
+    /// Given up before it has ended, it has changed nothing that is served; what it had opened is closed by the next one, or by the stop.
     ///
     /// # Errors
     /// Whatever keeps all of it from being served: then nothing has changed.
@@ -96,13 +96,25 @@ impl Process {
             Some(declared) => Some(Certificate::read(declared).await?),
             None => None,
         };
-        let mark = self.disks.mark();
+        self.close_unused().await;
+        // Stays while it is assembled, for whoever comes after one that was given up.
+        self.unused_since = Some(self.disks.mark());
         match Box::pin(self.assemble(&deployment)).await {
-            Ok(assembled) => Ok(self.swap(deployment, certificate, assembled)),
+            Ok(assembled) => {
+                self.unused_since = None;
+                Ok(self.swap(deployment, certificate, assembled))
+            }
             Err(error) => {
-                self.disks.close_since(mark).await;
+                self.close_unused().await;
                 Err(error.into())
             }
+        }
+    }
+
+    /// Closes what was opened for a deployment that has not come into service.
+    async fn close_unused(&mut self) {
+        if let Some(mark) = self.unused_since.take() {
+            self.disks.close_since(mark).await;
         }
     }
 
@@ -113,7 +125,7 @@ impl Process {
         for declared in &deployment.keyspaces {
             let before = self.assembled.iter().find(|before| before.declared.name == declared.name);
             if before.is_none() {
-                assembly::writable(&declared.data)?;
+                assembly::writable(&declared.data).await?;
             }
             let databases = assembly::open_databases(declared, before, false).await?;
             if let Some(declaration) = deployment.declaration_of(declared) {

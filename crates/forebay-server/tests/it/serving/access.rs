@@ -285,6 +285,19 @@ async fn keyspaces_are_kept_apart() {
 }
 
 #[tokio::test]
+async fn jobs_are_for_who_may_do_everything() {
+    let stage = stage().await;
+    for line in ["FB.JOBS LIST", "FB.JOBS RUN nightly", "FB.JOBS HISTORY nightly", "FB.JOBS HELP"] {
+        for name in ["writer", "reader", "note", "preview"] {
+            let told = client(&stage, name).await.say(line).await;
+            assert!(told.starts_with("!NOPERM"), "{name} {line}: {told}");
+        }
+        let told = client(&stage, "admin").await.say(line).await;
+        assert!(!told.starts_with("!NOPERM"), "{line}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn nobody_changes_rights_within_a_transaction() {
     let stage = stage().await;
     let mut note = client(&stage, "note").await;
@@ -297,19 +310,6 @@ async fn nobody_changes_rights_within_a_transaction() {
     }
 }
 
-#[tokio::test]
-async fn http_asks_for_a_token_and_gives_its_rights() {
-    let stage = stage().await;
-    assert_eq!(stage.get("/health").await.status, 200);
-    let path = "/v1/shop/item/item:a";
-    let bare = stage.get(path).await;
-    assert_eq!((bare.status, bare.problem().as_str()), (401, "unauthorized"));
-    assert_eq!(bare.header("www-authenticate"), "Bearer realm=\"forebay\"");
-    let wrong = stage.ask("GET", path, "Authorization: Bearer nonsense\r\n").await;
-    assert_eq!(wrong.header("www-authenticate"), "Bearer realm=\"forebay\", error=\"invalid_token\"");
-    for authorization in ["Basic admin-secret", "Bearer", "Beareradmin-secret", "admin-secret"] {
-        let headers = format!("Authorization: {authorization}\r\n");
-        assert_eq!(stage.ask("GET", path, &headers).await.status, 401, "{authorization}");
 /// Whoever probes has no token: it is told by the status, and what is wrong is for who may read everything.
 #[tokio::test]
 async fn strangers_are_told_whether_it_serves_and_nothing_else() {
@@ -328,6 +328,19 @@ async fn strangers_are_told_whether_it_serves_and_nothing_else() {
     assert_eq!(get(&stage, "reader", "/metrics").await.status, 403);
 }
 
+#[tokio::test]
+async fn http_asks_for_a_token_and_gives_its_rights() {
+    let stage = stage().await;
+    assert_eq!(stage.get("/health").await.status, 200);
+    let path = "/v1/shop/item/item:a";
+    let bare = stage.get(path).await;
+    assert_eq!((bare.status, bare.problem().as_str()), (401, "unauthorized"));
+    assert_eq!(bare.header("www-authenticate"), "Bearer realm=\"forebay\"");
+    let wrong = stage.ask("GET", path, "Authorization: Bearer nonsense\r\n").await;
+    assert_eq!(wrong.header("www-authenticate"), "Bearer realm=\"forebay\", error=\"invalid_token\"");
+    for authorization in ["Basic admin-secret", "Bearer", "Beareradmin-secret", "admin-secret"] {
+        let headers = format!("Authorization: {authorization}\r\n");
+        assert_eq!(stage.ask("GET", path, &headers).await.status, 401, "{authorization}");
     }
     assert_eq!(stage.ask("GET", path, "Authorization: bEaReR  reader-secret \r\n").await.status, 200);
     for (name, path, status) in [

@@ -299,6 +299,79 @@ async fn a_run_that_a_killed_process_had_under_way_is_told_as_interrupted() {
 }
 
 #[tokio::test]
+async fn a_run_that_does_not_end_within_the_ten_seconds_of_a_stop_is_interrupted_and_recorded() {
+    let jobs =
+        format!("[job.endless]\n{MINUTELY}run = 'endless'\n[job.patient]\n{MINUTELY}run = 'patient'\n");
+    let mut stage = Clockwork::new(&jobs).await;
+    stage.at(NOON_MS + MINUTE_MS).await;
+    assert_eq!(stage.client.say("FB.JOBS LIST").await.matches("state running").count(), 2);
+    let Clockwork { process, client, clock, wall, folder } = stage;
+    drop(client);
+    let mut stopped = std::pin::pin!(process.stop());
+    let began = clock.now();
+    let drained = soon(async {
+        loop {
+            tokio::select! {
+                biased;
+                drained = &mut stopped => return drained,
+                () = tokio::task::yield_now() => {}
+            }
+            clock.advance(Duration::from_millis(10));
+            wall.set(NOON_MS + MINUTE_MS + u64::try_from(clock.now().since(began).as_millis()).unwrap());
+        }
+    });
+    assert!(!drained.await, "it was waited for without an end");
+
+    let mut stage = Clockwork::on(folder, &jobs, NOON_MS + MINUTE_MS + 30_000).await;
+    let runs = stage.history("endless", 1).await;
+    assert!(runs[0].starts_with("interrupted by schedule due 2026-11-20T12:01:00Z"), "{runs:?}");
+    assert!(runs[0].contains("detail the process ended") && runs[0].contains("took_ms 100"), "{runs:?}");
+    let runs = stage.history("patient", 1).await;
+    assert!(runs[0].starts_with("ok by schedule") && runs[0].contains("detail ended well"), "{runs:?}");
+}
+
+#[tokio::test]
+async fn a_statement_is_carried_out_on_postgresql() {
+    let url = super::postgres::fresh().await;
+    let database = Database::open(&DatabaseOptions::postgres(url.parse().unwrap(), 1)).await.unwrap();
+    let carry_out =
+        async |sql: &'static str| sqlx::raw_sql(sql).execute(database.postgres().unwrap()).await.unwrap();
+    carry_out("create table items (code text primary key, price integer check (price < 3)); insert into items values ('a', 1), ('b', 0)").await;
+    let folder = tempfile::tempdir().unwrap();
+    let rest = format!(
+        "{ITEM}[job.raise]\nschedule = '@hourly'\nsql = {{ database = 'main', statement = 'update items set price = price + 1' }}\n"
+    );
+    let text = declaration(folder.path(), "127.0.0.1:0", "127.0.0.1:0", &rest);
+    let text = text.replace(&format!("sqlite:{}/main.db", folder.path().display()), &url);
+    let process = super::start(&deployment("forebay.toml", &text), &[]).await.unwrap();
+    let mut client = Resp::connect(process.resp).await;
+    let mut run = async || client.say("FB.JOBS RUN raise").await;
+    let told = soon(async {
+        loop {
+            let told = run().await;
+            // It is looked at for the first time a moment after the ports are open.
+            if !told.contains("no such job") {
+                return told;
+            }
+        }
+    });
+    let told = told.await;
+    assert!(told.contains("outcome ok by hand") && told.contains("detail 2 rows"), "{told}");
+    assert_eq!(client.say("GET item:a").await, r#"{"code":"a","price":2}"#);
+
+    // One row may not be raised again: all of it is undone, and told without what the rows hold.
+    let told = client.say("FB.JOBS RUN raise").await;
+    assert!(told.contains("outcome failed") && told.contains("items_price_check"), "{told}");
+    assert_eq!(client.say("FB.FRESH item:b").await, r#"{"code":"b","price":1}"#);
+    carry_out("alter table items drop constraint items_price_check").await;
+    assert!(client.say("FB.JOBS RUN raise").await.contains("outcome ok"));
+    // What it has changed is not served from a copy.
+    assert_eq!(client.say("MGET item:a item:b").await, r#"[{"code":"a","price":3} {"code":"b","price":2}]"#);
+    drop(client);
+    assert!(soon(process.stop()).await);
+}
+
+#[tokio::test]
 async fn a_wall_clock_that_jumps_begins_no_run_twice() {
     let mut stage = Clockwork::new(&format!("[job.unlucky]\n{MINUTELY}run = 'fails'\n")).await;
     stage.at(NOON_MS + MINUTE_MS).await;

@@ -125,6 +125,31 @@ const BEHIND: &str = "[namespace.later]\nkey = 'later:{code}'\nttl = '60s'\nwrit
     sink.sql = { database = 'main', write = 'insert into items (code, price) values {rows} \
     on conflict (code) do update set price = excluded.price' }\n";
 
+/// What it had opened is nobody's: the next one can open it.
+#[tokio::test]
+async fn a_reload_that_is_given_up_keeps_nothing_from_the_next() {
+    let mut stage = Stage::new().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let hanging = format!(
+        "{NAMESPACES}{BEHIND}[environment.preview]\ndb = 3\ndatabase.main.url = 'postgres://nobody@{address}/none'\n"
+    );
+    let text = declaration(stage.folder.path(), "127.0.0.1:0", "127.0.0.1:0", &hanging);
+    for _ in 0..2 {
+        let reload = stage.process.reload(deployment("forebay.toml", &text));
+        // By then all of the keyspace before it has been opened.
+        tokio::select! {
+            reloaded = reload => panic!("{reloaded:?}"),
+            asked = soon(silent.accept()) => drop(asked.unwrap()),
+        }
+    }
+    assert_eq!(stage.reloaded(&format!("{NAMESPACES}{BEHIND}")).await, "added shop/later");
+    let mut client = stage.resp().await;
+    assert_eq!(client.say("SET later:a {\"price\":7}").await, "OK");
+    assert_eq!(client.say("GET later:a").await, r#"{"price":7}"#);
+    assert!(soon(stage.process.stop()).await);
+}
+
 #[tokio::test]
 async fn what_cannot_be_served_is_refused_and_the_old_declaration_serves() {
     let served = format!("{NAMESPACES}{STORED}{BEHIND}");
