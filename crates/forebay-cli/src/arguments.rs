@@ -31,7 +31,8 @@ Examples:
   forebay dead-letters list                   see which writes could not be applied, and why
   forebay jobs list                           see what is done by the clock, and how it went
 
-Exit codes: 0 done; 1 it cannot be done, and the message says why; 2 the arguments are wrong; 3 there is no such key.";
+Exit codes: 0 done; 1 it cannot be done, and the message says why; 2 the arguments are wrong; 3 there is no such key;
+130 and 143: ended at once, by Ctrl-C or SIGTERM again.";
 
 /// A read-through data tier: declare what each key means, read it at cache speed.
 #[derive(Debug, Parser)]
@@ -174,9 +175,9 @@ pub(crate) struct At {
     pub(crate) resp: Option<Address>,
     #[command(flatten)]
     pub(crate) tls: Ca,
-    /// The number of the keyspace
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    pub(crate) db: u16,
+    /// The number of the keyspace; where it is not said, the one that the token is for, else 0
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) db: Option<u16>,
     /// A token that allows it, where the process asks for one; others see arguments, so better by the variable
     #[arg(long, value_name = "TOKEN", env = "FOREBAY_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,

@@ -1,7 +1,6 @@
 //! `forebay backup` and `forebay restore`: what stores hold, copied from a data folder and back to one. Where a server has the folder, that
 //! one is asked for the backup, and goes on serving.
 
-use std::future::Future;
 use std::path::{Path, PathBuf};
 
 use forebay_server::disks::{self, BackupError};
@@ -10,15 +9,17 @@ use serde_json::json;
 
 use crate::arguments::{Backup, Restore};
 use crate::client::Client;
-use crate::{Failure, check, say};
+use crate::{Failure, check, runtime, say};
 
 /// Writes a backup.
 pub(crate) fn backup(asked: &Backup) -> Result<(), Failure> {
     let data = match &asked.data {
         Some(data) => data.clone(),
-        None => declared_data(asked.at.db)?,
+        // Its address is all that need be known of it: neither its folder nor what a declaration keeps secret.
+        None if asked.at.resp.is_some() => return by_its_server(asked, None),
+        None => declared_data(asked.at.db.unwrap_or_default())?,
     };
-    match waited_for(disks::backup(&data, &asked.to)) {
+    match runtime()?.block_on(disks::backup(&data, &asked.to)) {
         Ok(done) => tell(&asked.to, (done.rows, done.bytes), &data.display(), asked.json),
         Err(BackupError::InUse { folder, holder }) => {
             let why = |Failure(failure)| {
@@ -27,40 +28,44 @@ pub(crate) fn backup(asked: &Backup) -> Result<(), Failure> {
                     folder.display()
                 )
             };
-            return by_its_server(asked, &data).map_err(|failure| Failure(why(failure)));
+            by_its_server(asked, Some(&data)).map_err(|failure| Failure(why(failure)))
         }
-        Err(error) => return Err(Failure::new(&error)),
+        Err(error) => Err(Failure::new(&error)),
     }
-    Ok(())
 }
 
-/// Has the process that serves write the backup.
-fn by_its_server(asked: &Backup, data: &Path) -> Result<(), Failure> {
-    let (to, data) = (whole(&asked.to)?, whole(data)?);
-    let Reply::Map(done) = Client::connect(&asked.at)?.call_long(&["FB.BACKUP", &to, &data])? else {
+/// Has the process that serves write the backup, of the stores in `data` where that is said.
+fn by_its_server(asked: &Backup, data: Option<&Path>) -> Result<(), Failure> {
+    let words = ["FB.BACKUP".to_owned(), whole(&asked.to)?].into_iter();
+    let words: Vec<String> = words.chain(data.map(whole).transpose()?).collect();
+    let Reply::Map(done) = Client::connect(&asked.at)?.call_long(&words)? else {
         return Err(Failure::unknown_answer());
     };
     let number = |at: usize| match done.get(at) {
         Some((_, Reply::Integer(number))) => u64::try_from(*number).unwrap_or_default(),
         _ => 0,
     };
-    tell(&asked.to, (number(0), number(1)), &"the server that has them", asked.json);
-    Ok(())
+    tell(&asked.to, (number(0), number(1)), &"the server that has them", asked.json)
 }
 
-fn tell(to: &Path, (rows, bytes): (u64, u64), from: &dyn std::fmt::Display, as_json: bool) {
+fn tell(
+    to: &Path,
+    (rows, bytes): (u64, u64),
+    from: &dyn std::fmt::Display,
+    as_json: bool,
+) -> Result<(), Failure> {
     if as_json {
-        say(&json!({ "to": to.display().to_string(), "rows": rows, "bytes": bytes }).to_string());
+        say(&json!({ "to": to.display().to_string(), "rows": rows, "bytes": bytes }).to_string())
     } else {
-        say(&format!("{} has {rows} rows of {bytes} bytes from {from}", to.display()));
+        say(&format!("{} has {rows} rows of {bytes} bytes from {from}", to.display()))
     }
 }
 
 /// Brings a backup back.
 pub(crate) fn restore(asked: &Restore) -> Result<(), Failure> {
-    let done = waited_for(disks::restore(&asked.from, &asked.to)).map_err(|error| Failure::new(&error))?;
-    tell(&asked.to, (done.rows, done.bytes), &asked.from.display(), asked.json);
-    Ok(())
+    let done = runtime()?.block_on(disks::restore(&asked.from, &asked.to));
+    let done = done.map_err(|error| Failure::new(&error))?;
+    tell(&asked.to, (done.rows, done.bytes), &asked.from.display(), asked.json)
 }
 
 /// The data folder of the keyspace of this number, of the declaration that would be served here.
@@ -78,9 +83,4 @@ fn declared_data(db: u16) -> Result<PathBuf, Failure> {
 fn whole(path: &Path) -> Result<String, Failure> {
     let path = std::path::absolute(path).map_err(|error| Failure::new(&error))?;
     path.into_os_string().into_string().map_err(|_| Failure("name a folder whose name is text".into()))
-}
-
-fn waited_for<T>(work: impl Future<Output = Result<T, BackupError>>) -> Result<T, BackupError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(BackupError::NoRuntime)?.block_on(work)
 }

@@ -17,8 +17,8 @@ use serde_json::json;
 
 use self::connection::{Answer, Asks, Connection};
 use crate::arguments::Bench;
-use crate::connect::{Address, Place};
-use crate::{Failure, say, say_error};
+use crate::connect::Place;
+use crate::{Failure, runtime_of_threads, say, say_error};
 
 /// What stands in a key or path for a number.
 const NUMBER: &str = "{n}";
@@ -26,6 +26,7 @@ const NUMBER: &str = "{n}";
 /// A load.
 #[derive(Debug)]
 struct Load {
+    place: Place,
     address: SocketAddr,
     asks: Asks,
     clients: u32,
@@ -61,16 +62,14 @@ fn now() -> Instant {
 pub(crate) fn bench(asked: &Bench) -> Result<ExitCode, Failure> {
     let load = load(asked)?;
     let tally = Arc::new(Tally::default());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new(&error))?;
     let load = Arc::new(load);
-    runtime.block_on(put(&load, &tally))?;
+    runtime_of_threads()?.block_on(put(&load, &tally))?;
     let took = load.began.elapsed();
     let answered = tally.answered();
     if asked.json {
-        say(&object(&load, &tally, took).to_string());
+        say(&object(&load, &tally, took).to_string())?;
     } else {
-        say(&lines(&load, &tally, took));
+        say(&lines(&load, &tally, took))?;
     }
     let failed = tally.failed.lock().take();
     if let Some(why) = &failed {
@@ -81,18 +80,18 @@ pub(crate) fn bench(asked: &Bench) -> Result<ExitCode, Failure> {
 
 fn load(asked: &Bench) -> Result<Load, Failure> {
     let at = &asked.at;
-    let place = |said: Option<&Address>, of| Place::find(said, at.tls.ca.as_deref(), of)?.without_tls();
-    let (address, asks) = match &asked.path {
+    let (place, asks) = match &asked.path {
         Some(path) => {
-            let address = place(asked.http.as_ref(), |server| server.http)?;
-            (address, Asks::http(address, path, at.token.as_deref(), asked.keys)?)
+            let place = Place::find(asked.http.as_ref(), at.tls.ca.as_deref(), |server| server.http)?;
+            let asks = Asks::http(&place.address, path, at.token.as_deref(), asked.keys)?;
+            (place, asks)
         }
         None => {
-            let address = place(at.resp.as_ref(), |server| server.resp)?;
-            let key = asked.key.clone().unwrap_or_default();
-            (address, Asks::resp(key, asked, at))
+            let place = Place::find(at.resp.as_ref(), at.tls.ca.as_deref(), |server| server.resp)?;
+            (place, Asks::resp(asked.key.clone().unwrap_or_default(), asked, at))
         }
     };
+    let address = place.resolved()?;
     let is_here = |ip: IpAddr| ip.to_canonical().is_loopback();
     if !is_here(address.ip()) && !asked.elsewhere {
         return Err(Failure(format!(
@@ -101,6 +100,7 @@ fn load(asked: &Bench) -> Result<Load, Failure> {
     }
     let batches = |rate: u32| Duration::from_secs(1).saturating_mul(asked.pipeline * asked.clients) / rate;
     Ok(Load {
+        place,
         address,
         asks,
         clients: asked.clients,
@@ -114,7 +114,7 @@ fn load(asked: &Bench) -> Result<Load, Failure> {
 /// Has all clients ask until the end.
 async fn put(load: &Arc<Load>, tally: &Arc<Tally>) -> Result<(), Failure> {
     // One that cannot be connected is told before anything is counted.
-    drop(Connection::open(load.address, &load.asks).await?);
+    drop(Connection::open(&load.place, load.address, &load.asks).await?);
     let tasks = Tasks::current().ok_or_else(|| Failure::new(&forebay::Error::NoRuntime))?;
     for number in 0..load.clients {
         let (load, tally) = (Arc::clone(load), Arc::clone(tally));
@@ -130,7 +130,7 @@ async fn put(load: &Arc<Load>, tally: &Arc<Tally>) -> Result<(), Failure> {
 
 /// What one client asks for.
 async fn asked_by_one(load: &Load, tally: &Tally, number: u32) -> Result<(), Failure> {
-    let mut connection = Connection::open(load.address, &load.asks).await?;
+    let mut connection = Connection::open(&load.place, load.address, &load.asks).await?;
     let mut random = fastrand::Rng::with_seed(number.into());
     let clock = Clock::system();
     let end = load.began + load.span;

@@ -11,7 +11,7 @@ use forebay_server::{connect, jobs, tls};
 use serde_json::{Value, json};
 
 use crate::arguments::{Check, DEFAULT_FILE, Explain, files_or_default};
-use crate::{Failure, apps, say};
+use crate::{Failure, apps, runtime, say};
 
 /// Checks every declaration named, each by itself and all together.
 pub(crate) fn check(asked: &Check) -> Result<ExitCode, Failure> {
@@ -28,7 +28,7 @@ pub(crate) fn check(asked: &Check) -> Result<ExitCode, Failure> {
         }
         (Err(Unchecked::Failed(failure)), _) => return Err(failure),
     };
-    say(&told);
+    say(&told)?;
     Ok(code)
 }
 
@@ -78,9 +78,7 @@ fn checked(asked: &Check) -> Result<Deployment, Unchecked> {
 
 /// Reads what connections are to be secured with, and prepares every query against its database.
 fn connected(deployment: &Deployment) -> Result<(), Unchecked> {
-    let failed = |why: String| Unchecked::Failed(Failure(why));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| failed(format!("cannot connect: {error}")))?;
+    let runtime = runtime().map_err(Unchecked::Failed)?;
     if let Some(declared) = &deployment.server.tls {
         runtime.block_on(tls::check(declared)).map_err(|error| Unchecked::Failed(Failure::new(&error)))?;
     }
@@ -149,11 +147,10 @@ pub(crate) fn explain(asked: &Explain) -> Result<(), Failure> {
             "title": explained.title,
             "said": said,
         });
-        say(&object.to_string());
+        say(&object.to_string())
     } else {
-        say(explained.to_string().trim_end());
+        say(explained.to_string().trim_end())
     }
-    Ok(())
 }
 
 fn text_of(file: &Path) -> Result<String, Failure> {

@@ -39,7 +39,10 @@ impl Client {
             Some(token) => client.call(&["HELLO", "3", "AUTH", "default", token])?,
             None => client.call(&["HELLO", "3"])?,
         };
-        client.call(&["SELECT", &at.db.to_string()])?;
+        // Unasked: a token of one keyspace begins there, and may pick no other.
+        if let Some(db) = at.db {
+            client.call(&["SELECT", &db.to_string()])?;
+        }
         Ok(client)
     }
 
@@ -60,18 +63,28 @@ impl Client {
 
     /// What one command is answered that may take any time, such as a backup of large stores: it is waited for as long as the process
     /// answers others.
-    pub(crate) fn call_long(&mut self, words: &[&str]) -> Result<Reply, Failure> {
+    pub(crate) fn call_long<A: AsRef<[u8]>>(&mut self, words: &[A]) -> Result<Reply, Failure> {
         self.ask(words)?;
         loop {
             match self.answer() {
                 Ok(reply) => return reply,
                 Err(Silence::Lost(failure)) => return Err(failure),
                 Err(Silence::Late) => {
-                    let other =
-                        Self::open(self.place.clone(), self.limits).and_then(|mut it| it.call(&["PING"]));
+                    let other = Self::open(self.place.clone(), self.limits).and_then(|mut it| it.is_alive());
                     other.map_err(|Failure(why)| Failure(format!("{}; {why}", self.late(words).0)))?;
                 }
             }
+        }
+    }
+
+    /// Sees that the process answers at all: that it asks for a token is an answer too.
+    fn is_alive(&mut self) -> Result<(), Failure> {
+        let ping = ["PING"];
+        self.ask(&ping)?;
+        match self.answer() {
+            Ok(Ok(_) | Err(_)) => Ok(()),
+            Err(Silence::Late) => Err(self.late(&ping)),
+            Err(Silence::Lost(failure)) => Err(failure),
         }
     }
 
@@ -128,13 +141,13 @@ pub(crate) fn text(reply: &Reply) -> String {
 }
 
 /// What a map tells, as the members of an object.
-pub(crate) fn object(fields: &[(Reply, Reply)]) -> Value {
+pub(crate) fn object(fields: &[(Reply, Reply)]) -> Map<String, Value> {
     let value = |reply: &Reply| match reply {
         Reply::Integer(number) => json!(number),
         Reply::Null => Value::Null,
         other => json!(text(other)),
     };
-    fields.iter().map(|(name, reply)| (text(name), value(reply))).collect::<Map<_, _>>().into()
+    fields.iter().map(|(name, reply)| (text(name), value(reply))).collect()
 }
 
 #[cfg(test)]
@@ -181,7 +194,9 @@ mod tests {
     #[test]
     fn what_takes_long_is_waited_for_as_long_as_the_server_answers_others() {
         let (address, serving) = serve(4, |number, stream| match number {
-            1 | 2 => stream.write_all(b"+PONG\r\n").unwrap(),
+            1 => stream.write_all(b"+PONG\r\n").unwrap(),
+            // Who asks for a token answers as well.
+            2 => stream.write_all(b"-NOAUTH Authentication required.\r\n").unwrap(),
             _ => {}
         });
         let mut client = Client::open(place(address), SHORT).unwrap();

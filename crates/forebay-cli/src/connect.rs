@@ -21,6 +21,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned,
 };
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
 
 use crate::{Failure, check};
 
@@ -92,6 +94,11 @@ pub(crate) trait Stream: Read + Write + Send {}
 
 impl<S: Read + Write + Send> Stream for S {}
 
+/// A connection of many that are asked beside one another.
+pub(crate) trait AsyncStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> AsyncStream for S {}
+
 impl Place {
     /// At the address that an argument says, with the authorities of `--ca`; where none is said, as ./forebay.toml tells by `of`.
     pub(crate) fn find(
@@ -115,18 +122,35 @@ impl Place {
         Ok(Self { address, tls })
     }
 
-    /// Its address, for who speaks without TLS.
-    pub(crate) fn without_tls(&self) -> Result<SocketAddr, Failure> {
-        let Self { address, tls } = self;
-        if tls.is_some() {
-            return Err(Failure(format!(
-                "{address} is spoken to within TLS, which this command does not do"
-            )));
-        }
+    /// The first address of its name.
+    pub(crate) fn resolved(&self) -> Result<SocketAddr, Failure> {
+        let address = &self.address;
         let mut found = (address.host.as_str(), address.port)
             .to_socket_addrs()
             .map_err(|error| Failure(format!("cannot find {address}: {error}")))?;
         found.next().ok_or_else(|| Failure(format!("the name of {address} has no address")))
+    }
+
+    /// Makes the handshake over a connection of many that are asked beside one another; without TLS there is none.
+    pub(crate) async fn greeted(
+        &self,
+        stream: tokio::net::TcpStream,
+    ) -> Result<Box<dyn AsyncStream>, Failure> {
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let connected = TlsConnector::from(Arc::clone(tls)).connect(self.name()?, stream).await;
+        Ok(Box::new(connected.map_err(|error| self.no_greeting(&error))?))
+    }
+
+    /// The name that its certificate must be of.
+    fn name(&self) -> Result<ServerName<'static>, Failure> {
+        ServerName::try_from(self.address.host.clone()).map_err(|error| self.no_greeting(&error))
+    }
+
+    fn no_greeting(&self, why: &dyn fmt::Display) -> Failure {
+        let address = &self.address;
+        Failure(format!(
+            "no secure connection to {address} ({why}): see that TLS is spoken there, and name by --ca the authority of its certificate"
+        ))
     }
 
     /// Connects to it; `option` is what names its address.
@@ -161,17 +185,11 @@ impl Place {
 
     /// Makes the handshake, so that what is wrong with it is told as that.
     fn greet(&self, stream: TcpStream, tls: Arc<ClientConfig>) -> Result<Box<dyn Stream>, Failure> {
-        let address = &self.address;
-        let failed = |why: &dyn fmt::Display| {
-            Failure(format!(
-                "no secure connection to {address} ({why}): see that TLS is spoken there, and name by --ca the authority of its certificate"
-            ))
-        };
-        let name = ServerName::try_from(address.host.clone()).map_err(|error| failed(&error))?;
-        let connection = ClientConnection::new(tls, name).map_err(|error| failed(&error))?;
+        let connection = ClientConnection::new(tls, self.name()?);
+        let connection = connection.map_err(|error| self.no_greeting(&error))?;
         let mut stream = StreamOwned::new(connection, stream);
         while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock).map_err(|error| failed(&error))?;
+            stream.conn.complete_io(&mut stream.sock).map_err(|error| self.no_greeting(&error))?;
         }
         Ok(Box::new(stream))
     }

@@ -15,25 +15,22 @@ pub(crate) fn dead_letters(asked: &DeadLetters) -> Result<(), Failure> {
         DeadLetters::List { namespace, json, at } => {
             let letters = listed(&mut Client::connect(at)?, namespace.as_deref())?;
             if letters.is_empty() && !json {
-                say("no dead letters");
+                say("no dead letters")?;
             }
-            let told = |letter: &Vec<_>| if *json { object(letter).to_string() } else { line(letter) };
-            letters.iter().for_each(|letter| say(&told(letter)));
-            Ok(())
+            let told = |letter: &Vec<_>| {
+                if *json { Value::Object(object(letter)).to_string() } else { line(letter) }
+            };
+            letters.iter().try_for_each(|letter| say(&told(letter)))
         }
         DeadLetters::Show { id, json, at } => {
             match Client::connect(at)?.call(&["FB.DEADLETTERS", "SHOW", id])? {
-                Reply::Map(fields) if *json => {
-                    say(&object(&fields).to_string());
-                    Ok(())
-                }
+                Reply::Map(fields) if *json => say(&Value::Object(object(&fields)).to_string()),
                 Reply::Map(fields) => {
-                    for (name, value) in &fields {
-                        say(&format!("{:<10} {}", text(name), text(value)));
-                    }
-                    Ok(())
+                    let line = |(name, value): &_| format!("{:<10} {}", text(name), text(value));
+                    fields.iter().try_for_each(|field| say(&line(field)))
                 }
-                _ => Err(none(id)),
+                Reply::Null => Err(none(id)),
+                _ => Err(Failure::unknown_answer()),
             }
         }
         DeadLetters::Replay(chosen) => decide(chosen, "REPLAY", ("replayed", "go to the sink again")),
@@ -66,9 +63,9 @@ fn decide(chosen: &Chosen, verb: &str, done: (&str, &str)) -> Result<(), Failure
     }
     let (member, words) = done;
     if chosen.json {
-        say(&Value::Object(Map::from_iter([(member.to_owned(), json!(count))])).to_string());
+        say(&Value::Object(Map::from_iter([(member.to_owned(), json!(count))])).to_string())?;
     } else {
-        say(&format!("{count} {words}"));
+        say(&format!("{count} {words}"))?;
     }
     failed
 }
@@ -80,12 +77,12 @@ fn none(id: &str) -> Failure {
 /// The fields of every dead letter.
 fn listed(client: &mut Client, namespace: Option<&str>) -> Result<Vec<Vec<(Reply, Reply)>>, Failure> {
     let words: Vec<&str> = ["FB.DEADLETTERS", "LIST"].into_iter().chain(namespace).collect();
-    let Reply::Array(letters) = client.call(&words)? else { return Ok(Vec::new()) };
+    let Reply::Array(letters) = client.call(&words)? else { return Err(Failure::unknown_answer()) };
     let fields = |letter| match letter {
-        Reply::Map(fields) => Some(fields),
-        _ => None,
+        Reply::Map(fields) => Ok(fields),
+        _ => Err(Failure::unknown_answer()),
     };
-    Ok(letters.into_iter().filter_map(fields).collect())
+    letters.into_iter().map(fields).collect()
 }
 
 /// One line of the list.

@@ -13,7 +13,7 @@ use std::path::Path;
 use forebay_server::configuration::{Declaration, Environment, ProcessEnvironment, Style};
 
 use crate::arguments::Init;
-use crate::{Failure, say};
+use crate::{Failure, runtime, say};
 use schema::{Column, Part, Table};
 
 /// What a file or the name of a table is called where nothing of it can stand in a declaration.
@@ -22,9 +22,7 @@ const NAMELESS: &str = "main";
 /// Proposes a declaration.
 pub(crate) fn init(asked: &Init) -> Result<(), Failure> {
     let from = Place::of(&asked.database)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new(&error))?;
-    let tables = runtime.block_on(from.tables(&asked.schema))?;
+    let tables = runtime()?.block_on(from.tables(&asked.schema))?;
     let text = proposal(&from, &tables);
     let name = asked.to.as_deref().unwrap_or(Path::new("proposal")).display().to_string();
     if let Err(report) = Declaration::parse(&name, &text, &Proposed) {
@@ -32,8 +30,7 @@ pub(crate) fn init(asked: &Init) -> Result<(), Failure> {
         return Err(Failure(format!("{}\n{said}", report.render(Style::Plain))));
     }
     let Some(file) = &asked.to else {
-        say(text.trim_end());
-        return Ok(());
+        return say(text.trim_end());
     };
     let mut made = std::fs::File::create_new(file).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => {
@@ -44,8 +41,7 @@ pub(crate) fn init(asked: &Init) -> Result<(), Failure> {
     made.write_all(text.as_bytes()).map_err(|error| Failure(format!("cannot write {name}: {error}")))?;
     say(&format!(
         "{name} is proposed: read it, decide what its comments ask, then `forebay check --connect {name}`"
-    ));
-    Ok(())
+    ))
 }
 
 /// The variable that a proposal takes a password from.

@@ -18,11 +18,10 @@ pub(crate) fn invalidate(asked: &Invalidate) -> Result<(), Failure> {
         return Err(Failure::unknown_answer());
     };
     if asked.json {
-        say(&json!({ "held": held }).to_string());
+        say(&json!({ "held": held }).to_string())
     } else {
-        say(&format!("invalidated; {held} of {} were held", asked.keys.len()));
+        say(&format!("invalidated; {held} of {} were held", asked.keys.len()))
     }
-    Ok(())
 }
 
 /// What RESP has no command for.
@@ -46,23 +45,25 @@ fn over_http(asked: &Invalidate) -> Result<(), Failure> {
     };
     http.ask("POST", &path, &body.to_string())?;
     // How many there were is not counted.
-    say(if asked.json { r#"{"held":null}"# } else { "invalidated" });
-    Ok(())
+    say(if asked.json { r#"{"held":null}"# } else { "invalidated" })
 }
 
-/// The name of the keyspace of the number that is asked for.
+/// The name of the keyspace of the number that is asked for, or else of the one that a connection begins in.
 fn keyspace(asked: &Invalidate) -> Result<String, Failure> {
-    let told = Client::connect(&asked.at)?.call(&["INFO", "keyspace"]);
-    let told = told.map_err(|Failure(why)| {
-        Failure(format!("the keyspace's name cannot be asked for ({why}): say it by --keyspace"))
-    })?;
-    let text = match &told {
-        Reply::Bulk(text) | Reply::Verbatim { text, .. } => String::from_utf8_lossy(text),
-        _ => return Err(Failure::unknown_answer()),
+    let mut client = Client::connect(&asked.at)?;
+    let mut ask = |words: &[&str]| match client.call(words) {
+        Ok(Reply::Bulk(text) | Reply::Verbatim { text, .. }) => {
+            Ok(String::from_utf8_lossy(&text).into_owned())
+        }
+        Ok(_) => Err(Failure::unknown_answer()),
+        Err(Failure(why)) => {
+            Err(Failure(format!("the keyspace's name cannot be asked for ({why}): say it by --keyspace")))
+        }
     };
-    let begin = format!("db{}:name=", asked.at.db);
+    let own = ask(&["CLIENT", "INFO"])?;
+    let db = own.split_whitespace().find_map(|field| field.strip_prefix("db=")).unwrap_or_default();
+    let (begin, text) = (format!("db{db}:name="), ask(&["INFO", "keyspace"])?);
     let name = text.lines().find_map(|line| line.strip_prefix(&begin)?.split(',').next());
-    name.map(ToOwned::to_owned).ok_or_else(|| {
-        Failure(format!("no keyspace has the number {}: name it by --keyspace or --db", asked.at.db))
-    })
+    name.map(ToOwned::to_owned)
+        .ok_or_else(|| Failure(format!("no keyspace has the number {db}: name it by --keyspace or --db")))
 }

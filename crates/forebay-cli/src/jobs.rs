@@ -4,10 +4,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use forebay_wire::resp::Reply;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::arguments::Jobs;
-use crate::client::Client;
+use crate::client::{Client, object};
 use crate::{Failure, say};
 
 /// The fields of a job, or of one of its runs.
@@ -18,24 +18,24 @@ pub(crate) fn jobs(asked: &Jobs) -> Result<ExitCode, Failure> {
     match asked {
         Jobs::List { json, at } => {
             let jobs = all(Client::connect(at)?.call(&["FB.JOBS", "LIST"])?)?;
-            tell(&jobs, *json, "no jobs", job);
+            tell(&jobs, *json, "no jobs", job)?;
             Ok(ExitCode::SUCCESS)
         }
         Jobs::History { name, count, json, at } => {
             let count = count.to_string();
             let runs = all(Client::connect(at)?.call(&["FB.JOBS", "HISTORY", name, &count])?)?;
-            tell(&runs, *json, "no runs yet", run);
+            tell(&runs, *json, "no runs yet", run)?;
             Ok(ExitCode::SUCCESS)
         }
         Jobs::Run { name, json, at } => {
             let ended = fields(Client::connect(at)?.call(&["FB.JOBS", "RUN", name])?)?;
             let outcome = text(&ended, "outcome");
             if *json {
-                say(&Value::Object(ended).to_string());
+                say(&Value::Object(ended).to_string())?;
             } else if outcome == "started" {
-                say(&format!("started; `forebay jobs history {name}` tells how it ends"));
+                say(&format!("started; `forebay jobs history {name}` tells how it ends"))?;
             } else {
-                say(&run(&ended));
+                say(&run(&ended))?;
             }
             let is_well = matches!(outcome.as_str(), "ok" | "started");
             Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -44,13 +44,12 @@ pub(crate) fn jobs(asked: &Jobs) -> Result<ExitCode, Failure> {
 }
 
 /// Prints all of them, a line each.
-fn tell(all: &[Fields], json: bool, none: &str, line: fn(&Fields) -> String) {
+fn tell(all: &[Fields], json: bool, none: &str, line: fn(&Fields) -> String) -> Result<(), Failure> {
     if all.is_empty() && !json {
-        say(none);
+        say(none)?;
     }
-    for one in all {
-        say(&if json { Value::Object(one.clone()).to_string() } else { line(one) });
-    }
+    let told = |one: &Fields| if json { Value::Object(one.clone()).to_string() } else { line(one) };
+    all.iter().try_for_each(|one| say(&told(one)))
 }
 
 /// One line about a job.
@@ -85,11 +84,5 @@ fn all(reply: Reply) -> Result<Vec<Fields>, Failure> {
 
 fn fields(reply: Reply) -> Result<Fields, Failure> {
     let Reply::Map(fields) = reply else { return Err(Failure::unknown_answer()) };
-    let plain = |reply: &Reply| match reply {
-        Reply::Simple(bytes) | Reply::Bulk(bytes) => json!(String::from_utf8_lossy(bytes)),
-        Reply::Integer(number) => json!(number),
-        _ => Value::Null,
-    };
-    let named = |(name, value): &(Reply, Reply)| Some((plain(name).as_str()?.to_owned(), plain(value)));
-    Ok(fields.iter().filter_map(named).collect())
+    Ok(object(&fields))
 }

@@ -4,7 +4,7 @@
 //! what is no text stands as `base64`.
 
 use std::collections::BTreeSet;
-use std::io::{IsTerminal as _, Read, Write as _};
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -15,8 +15,8 @@ use forebay_wire::resp::Reply;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::{Del, Get, List, Put, Why};
-use crate::client::Client;
-use crate::{Failure, NO_SUCH_KEY, printed, say, say_error};
+use crate::client::{Client, object};
+use crate::{Failure, NO_SUCH_KEY, printed, read_all, say, say_error};
 
 /// The longest value that is written, in bytes: no server takes a longer one.
 const VALUE_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -36,7 +36,7 @@ pub(crate) fn get(asked: &Get) -> Result<ExitCode, Failure> {
             Some(value) => object.extend([member("value", value)]),
             None => object.extend([("value".to_owned(), Value::Null)]),
         }
-        say(&Value::Object(object).to_string());
+        say(&Value::Object(object).to_string())?;
     } else {
         match &value {
             Some(value) => raw(value)?,
@@ -65,12 +65,13 @@ fn member(name: &str, bytes: &[u8]) -> (String, Value) {
 /// Writes a value.
 pub(crate) fn put(asked: &Put) -> Result<(), Failure> {
     let value = match (&asked.file, asked.value.as_deref()) {
-        (Some(file), _) if file.as_path() == Path::new("-") => read("standard input", std::io::stdin())?,
-        (None, Some("-")) => read("standard input", std::io::stdin())?,
+        (Some(file), _) if file.as_path() == Path::new("-") => standard_input()?,
+        (None, Some("-")) => standard_input()?,
         (Some(file), _) => {
             let name = file.display().to_string();
             let opened = std::fs::File::open(file);
-            read(&name, opened.map_err(|error| Failure(format!("cannot read {name}: {error}")))?)?
+            let opened = opened.map_err(|error| Failure(format!("cannot read {name}: {error}")))?;
+            read_all(&name, opened, VALUE_BYTES_MAX)?
         }
         (None, value) => value.unwrap_or_default().as_bytes().to_vec(),
     };
@@ -81,22 +82,14 @@ pub(crate) fn put(asked: &Put) -> Result<(), Failure> {
     }
     Client::connect(&asked.at)?.call(&words)?;
     if asked.json {
-        say(&json!({ "key": asked.key, "bytes": value.len() }).to_string());
+        say(&json!({ "key": asked.key, "bytes": value.len() }).to_string())
     } else {
-        say(&format!("{} has {} bytes", asked.key, value.len()));
+        say(&format!("{} has {} bytes", asked.key, value.len()))
     }
-    Ok(())
 }
 
-fn read(name: &str, from: impl Read) -> Result<Vec<u8>, Failure> {
-    let mut value = Vec::new();
-    let read = from.take(VALUE_BYTES_MAX + 1).read_to_end(&mut value);
-    read.map_err(|error| Failure(format!("cannot read {name}: {error}")))?;
-    if u64::try_from(value.len()).is_ok_and(|len| len <= VALUE_BYTES_MAX) {
-        Ok(value)
-    } else {
-        Err(Failure(format!("{name} has more than {VALUE_BYTES_MAX} bytes, which no key takes: divide it")))
-    }
+fn standard_input() -> Result<Vec<u8>, Failure> {
+    read_all("standard input", std::io::stdin(), VALUE_BYTES_MAX)
 }
 
 /// Deletes keys.
@@ -106,11 +99,10 @@ pub(crate) fn del(asked: &Del) -> Result<(), Failure> {
         return Err(Failure::unknown_answer());
     };
     if asked.json {
-        say(&json!({ "held": held }).to_string());
+        say(&json!({ "held": held }).to_string())
     } else {
-        say(&format!("deleted; {held} of {} were there", asked.keys.len()));
+        say(&format!("deleted; {held} of {} were there", asked.keys.len()))
     }
-    Ok(())
 }
 
 /// Lists keys, each once.
@@ -190,33 +182,17 @@ pub(crate) fn why(asked: &Why) -> Result<ExitCode, Failure> {
         Reply::Null => Vec::new(),
         _ => return Err(Failure::unknown_answer()),
     };
-    let fields: Map<String, Value> = fields.iter().map(|(name, value)| (text(name), known(value))).collect();
+    let fields = object(&fields);
     let is_held = fields.get("held").is_some_and(|held| held == "value");
     if asked.json {
-        say(&Value::Object(fields).to_string());
+        say(&Value::Object(fields).to_string())?;
     } else if fields.is_empty() {
         say_error(&format!("{} is a key of no namespace", asked.key));
     } else {
         for (name, value) in &fields {
-            say(&format!(
-                "{name:<14} {}",
-                value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
-            ));
+            let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+            say(&format!("{name:<14} {value}"))?;
         }
     }
     Ok(if is_held { ExitCode::SUCCESS } else { ExitCode::from(NO_SUCH_KEY) })
-}
-
-fn text(reply: &Reply) -> String {
-    match reply {
-        Reply::Simple(bytes) | Reply::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        _ => String::new(),
-    }
-}
-
-fn known(reply: &Reply) -> Value {
-    match reply {
-        Reply::Integer(number) => json!(number),
-        other => json!(text(other)),
-    }
 }

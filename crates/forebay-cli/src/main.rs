@@ -1,7 +1,8 @@
 //! The `forebay` command: it reads its arguments, hands declarations and apps to the server, and says what came of it.
 //!
 //! Results go to standard output, everything about how it went to standard error. Exit codes: 0 done, 1 what was asked
-//! cannot be done (the message says why and what to do), 2 the arguments are wrong, 3 there is no such key.
+//! cannot be done (the message says why and what to do), 2 the arguments are wrong, 3 there is no such key, 130 and 143 ended at once by
+//! a second Ctrl-C or SIGTERM.
 
 mod apps;
 mod arguments;
@@ -26,10 +27,11 @@ mod token;
 mod warm;
 mod watched;
 
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tokio::runtime::Runtime;
 
 use arguments::{Arguments, Command};
 
@@ -51,8 +53,8 @@ fn main() -> ExitCode {
 /// Does what is asked; how that ended, where it could be done.
 fn carry_out(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Serve(serve) => serve::serve(&serve),
-        Command::Demo(listen) => serve::demo(&listen),
+        Command::Serve(serve) => return serve::serve(&serve),
+        Command::Demo(listen) => return serve::demo(&listen),
         Command::Check(check) => return check::check(&check),
         Command::Init(asked) => init::init(&asked),
         Command::Explain(explain) => check::explain(&explain),
@@ -95,9 +97,10 @@ impl Failure {
     }
 }
 
-/// Prints a result. Where nobody reads it any more, as behind `| head`, that is the reader's choice.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+/// Prints a result. Where nobody reads it any more, as behind `| head`, that is the reader's choice; where it cannot be written, as on a
+/// full disk, the command has failed.
+fn say(text: &str) -> Result<(), Failure> {
+    printed(writeln!(std::io::stdout().lock(), "{text}")).map(drop)
 }
 
 /// Whether what was printed was read. Where nobody reads any more, as behind `| head`, that is the reader's choice and no failure.
@@ -117,7 +120,36 @@ fn say_error(text: &str) {
 }
 
 /// Prints what is no result.
-#[expect(clippy::print_stderr, reason = "this is the command's one door to standard error")]
 fn say_aside(text: &str) {
-    eprintln!("{text}");
+    // Where standard error is closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// A runtime for what a command has to wait for.
+fn runtime() -> Result<Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(no_threads)
+}
+
+/// A runtime of many threads, for what serves or puts a load on who serves.
+fn runtime_of_threads() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(no_threads)
+}
+
+fn no_threads(error: std::io::Error) -> Failure {
+    Failure(format!("cannot start threads: {error}"))
+}
+
+/// All that `from` has, which is called `name`.
+fn read_all(name: &str, from: impl Read, bytes_max: u64) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = from.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(|error| Failure(format!("cannot read {name}: {error}")))?;
+    if u64::try_from(bytes.len()).is_ok_and(|len| len <= bytes_max) {
+        Ok(bytes)
+    } else {
+        Err(Failure(format!(
+            "{name} has more than {bytes_max} bytes, the most that is taken: nothing was done"
+        )))
+    }
 }

@@ -57,7 +57,11 @@ impl Shown {
         if told.get(what) != Some(&tenth) {
             told.insert(what.to_owned(), tenth);
             let line = format!("{what}: {done} of {total}");
-            if self.is_aside { say_aside(&line) } else { say(&line) }
+            match self.is_aside {
+                true => say_aside(&line),
+                // That nobody can read how far the work has come keeps it from nothing.
+                false => drop(say(&line)),
+            }
         }
     }
 }

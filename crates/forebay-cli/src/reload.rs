@@ -26,9 +26,8 @@ pub(crate) fn reload(asked: &Reload) -> Result<(), Failure> {
     }
     if asked.json {
         let Reloaded { added, changed, removed } = reloaded;
-        say(&json!({ "added": added, "changed": changed, "removed": removed }).to_string());
+        say(&json!({ "added": added, "changed": changed, "removed": removed }).to_string())
     } else {
-        say(&format!("reloaded: {reloaded}"));
+        say(&format!("reloaded: {reloaded}"))
     }
-    Ok(())
 }

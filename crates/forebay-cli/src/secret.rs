@@ -1,28 +1,25 @@
 //! `forebay secret`: keys, and secrets encrypted with them.
 
-use std::io::Read as _;
-
 use forebay_server::configuration::secrets;
 
 use crate::arguments::Secret;
-use crate::{Failure, say};
+use crate::{Failure, read_all, say};
 
 /// The longest secret that is read, in bytes.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
 pub(crate) fn secret(asked: &Secret) -> Result<(), Failure> {
     match asked {
-        Secret::Key => say(&secrets::new_key().map_err(|error| Failure::new(&error))?),
+        Secret::Key => say(&secrets::new_key().map_err(|error| Failure::new(&error))?)?,
         Secret::Encrypt => {
             let key = key()?;
-            let mut text = String::new();
-            std::io::stdin()
-                .take(SECRET_BYTES_MAX)
-                .read_to_string(&mut text)
-                .map_err(|error| Failure(format!("cannot read the secret on standard input: {error}")))?;
+            let bytes = read_all("the secret on standard input", std::io::stdin(), SECRET_BYTES_MAX)?;
+            let text = String::from_utf8(bytes);
+            let text =
+                text.map_err(|_| Failure("the secret on standard input is no text in UTF-8".into()))?;
             let text = text.strip_suffix('\n').unwrap_or(&text);
             let encrypted = secrets::encrypt(&key, text).map_err(|error| Failure::new(&error))?;
-            say(&format!("${{enc:{encrypted}}}"));
+            say(&format!("${{enc:{encrypted}}}"))?;
         }
     }
     Ok(())

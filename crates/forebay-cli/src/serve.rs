@@ -5,6 +5,7 @@
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use forebay_server::app::App;
@@ -17,10 +18,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::arguments::{Listen, LogForm, Serve};
 use crate::progress::Shown;
 use crate::watched::Watched;
-use crate::{Failure, apps, check, say};
+use crate::{Failure, apps, check, runtime_of_threads, say, say_aside, say_error};
+
+/// How it ends at once, as shells tell of who ended by a signal: 128 and its number.
+const INTERRUPTED: u8 = 130;
+const TERMINATED: u8 = 143;
 
 /// Serves declarations and apps until it is told to stop.
-pub(crate) fn serve(asked: &Serve) -> Result<(), Failure> {
+pub(crate) fn serve(asked: &Serve) -> Result<ExitCode, Failure> {
     if asked.config.is_empty() && asked.app.is_empty() {
         let mend = "name a declaration (`--config forebay.toml`) or an app (`--app stocks`)";
         return Err(Failure(format!(
@@ -31,24 +36,20 @@ pub(crate) fn serve(asked: &Serve) -> Result<(), Failure> {
 }
 
 /// Serves the demonstration until it is told to stop.
-pub(crate) fn demo(listen: &Listen) -> Result<(), Failure> {
+pub(crate) fn demo(listen: &Listen) -> Result<ExitCode, Failure> {
     let app = apps::demonstration();
-    say(&format!("The demonstration: {}.", app.summary));
+    say(&format!("The demonstration: {}.", app.summary))?;
     run(&Serve { listen: listen.clone(), ..Serve::default() }, vec![app])
 }
 
-fn run(asked: &Serve, apps: Vec<App>) -> Result<(), Failure> {
+fn run(asked: &Serve, apps: Vec<App>) -> Result<ExitCode, Failure> {
     // From before they are read for the first time, so that no change is missed.
     let mut watched = Watched::new(&watched_files(asked, None))?;
     let deployment = declared(asked, &apps)?;
     watched.turn_to(&watched_files(asked, Some(&deployment)))?;
     log_to_stderr(asked.listen.log.unwrap_or_default())?;
     tell_panics();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure(format!("cannot start threads: {error}")))?;
-    runtime.block_on(until_stopped(asked, &deployment, &apps, watched))
+    runtime_of_threads()?.block_on(until_stopped(asked, &deployment, &apps, watched))
 }
 
 /// What the files and apps that are asked for declare now.
@@ -72,11 +73,20 @@ async fn reload(process: &mut Process, watched: &mut Watched, asked: &Serve, app
     }
 }
 
-/// How a reload ended, for who reads the output.
-fn told(reloaded: &Answer) -> String {
-    match reloaded {
-        Ok(reloaded) => format!("Reloaded: {reloaded}."),
-        Err(why) => format!("Not reloaded, what was declared before stays in service: {}", why.trim_end()),
+/// Tells how a reload ended. That it cannot be told ends nothing: the process serves.
+fn tell(reloaded: &Answer) {
+    let told = match reloaded {
+        Ok(reloaded) => say(&format!("Reloaded: {reloaded}.")),
+        Err(why) => {
+            say_aside(&format!(
+                "Not reloaded, what was declared before stays in service: {}",
+                why.trim_end()
+            ));
+            Ok(())
+        }
+    };
+    if let Err(Failure(why)) = told {
+        say_error(&why);
     }
 }
 
@@ -95,7 +105,7 @@ async fn until_stopped(
     deployment: &Deployment,
     apps: &[App],
     mut watched: Watched,
-) -> Result<(), Failure> {
+) -> Result<ExitCode, Failure> {
     // Before anything is open, so that no signal finds the process with its default of dying at once.
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::new(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Failure::new(&error))?;
@@ -104,10 +114,13 @@ async fn until_stopped(
         started = process::start(deployment, apps, Arc::new(Shown::default())) => {
             started.map_err(|error| Failure::new(&error))?
         }
-        _ = terminate.recv() => return Ok(()),
-        _ = interrupt.recv() => return Ok(()),
+        _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+        _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
     };
-    welcome(deployment, apps, &process);
+    // That it cannot be told ends nothing: the process serves.
+    if let Err(Failure(why)) = welcome(deployment, apps, &process) {
+        say_error(&why);
+    }
     let mut asked_reloads = process.asked_reloads();
     loop {
         let asked_for = tokio::select! {
@@ -122,7 +135,7 @@ async fn until_stopped(
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         };
-        say(&told(&reloaded));
+        tell(&reloaded);
         if let Some(client) = asked_for {
             client.answer(reloaded);
         }
@@ -130,31 +143,31 @@ async fn until_stopped(
     let drained = tokio::select! {
         drained = process.stop() => drained,
         // Asked twice: at once.
-        _ = terminate.recv() => return Ok(()),
-        _ = interrupt.recv() => return Ok(()),
+        _ = terminate.recv() => return Ok(ExitCode::from(TERMINATED)),
+        _ = interrupt.recv() => return Ok(ExitCode::from(INTERRUPTED)),
     };
     if drained {
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     Err(Failure("some requests took longer than the ten seconds given to end, and were cut".into()))
 }
 
 /// Says where it serves and what is worth typing.
-fn welcome(deployment: &Deployment, apps: &[App], process: &Process) {
+fn welcome(deployment: &Deployment, apps: &[App], process: &Process) -> Result<(), Failure> {
     for note in &process.notes {
-        say(note);
+        say(note)?;
     }
     let (resp, http) = (process.resp, process.http);
     match process.is_secure() {
-        true => say(&format!("\nRESP  rediss://{resp}\nHTTP  https://{http}")),
-        false => say(&format!("\nRESP  {resp}\nHTTP  http://{http}")),
+        true => say(&format!("\nRESP  rediss://{resp}\nHTTP  https://{http}"))?,
+        false => say(&format!("\nRESP  {resp}\nHTTP  http://{http}"))?,
     }
     let data = &deployment.server.data;
-    say(&format!("data  {}", data.canonicalize().unwrap_or_else(|_| data.clone()).display()));
+    say(&format!("data  {}", data.canonicalize().unwrap_or_else(|_| data.clone()).display()))?;
     // What is worth typing is written for clients without TLS.
     let apps = if process.is_secure() { &[] } else { apps };
     if apps.iter().any(|app| !app.tries.is_empty()) {
-        say("\nTry, in another terminal:");
+        say("\nTry, in another terminal:")?;
     }
     let binary = std::env::current_exe().ok();
     let binary = binary.as_ref().map_or("forebay".into(), |path| path.to_string_lossy());
@@ -164,9 +177,9 @@ fn welcome(deployment: &Deployment, apps: &[App], process: &Process) {
             .replace("{resp}", &process.resp.port().to_string())
             .replace("{http}", &process.http.port().to_string())
             .replace("{forebay}", &binary);
-        say(&format!("  {command}\n      {}", one.shows));
+        say(&format!("  {command}\n      {}", one.shows))?;
     }
-    say("\nCtrl-C ends it.");
+    say("\nCtrl-C ends it.")
 }
 
 /// Has a panic told by its place alone: its message may hold what a client sent, or what a database said.

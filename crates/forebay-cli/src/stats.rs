@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::arguments::Stats;
 use crate::http::Http;
-use crate::{Failure, printed};
+use crate::{Failure, printed, runtime};
 
 /// How long is waited before it is told again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -50,8 +50,7 @@ struct Counted {
 pub(crate) fn stats(asked: &Stats) -> Result<(), Failure> {
     let http =
         Http { address: asked.http.as_ref(), ca: asked.tls.ca.as_deref(), token: asked.token.as_deref() };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new(&error))?;
+    let runtime = runtime()?;
     let mut before = None;
     loop {
         let counted = Counted::read(&http.ask("GET", "/metrics", "")?);

@@ -13,9 +13,9 @@ pub(crate) fn token(asked: &Token) -> Result<(), Failure> {
     }
     let token = new_token().map_err(|error| Failure::new(&error))?;
     let hash = Digest::of(token.as_bytes());
+    // Shown once: where it cannot be printed it is lost, and the command says so.
     say(&format!(
         "token  {token}\n\nIt is shown this once; hand it to who is to use it. The declaration keeps its hash alone:\n\n\
          [token.{name}]\nhash = \"{hash}\"\nmay = [\"read\"]"
-    ));
-    Ok(())
+    ))
 }

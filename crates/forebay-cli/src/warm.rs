@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::arguments::Warm;
 use crate::client::{Client, text};
 use crate::progress::Shown;
-use crate::{Failure, say, say_error};
+use crate::{Failure, runtime, say, say_error};
 
 /// How long it is left alone before it is looked at again.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -31,11 +31,9 @@ struct Told {
 
 /// Has it begun, and waits until it is over.
 pub(crate) fn warm(asked: &Warm) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new(&error))?;
-    let told = runtime.block_on(until_over(asked))?;
+    let told = runtime()?.block_on(until_over(asked))?;
     for told in &told {
-        say(&if asked.json { told.object() } else { told.line() });
+        say(&if asked.json { told.object() } else { told.line() })?;
     }
     let is_whole = told.iter().all(|told| told.state == "done" && told.failed == 0);
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -61,9 +61,6 @@ pub enum BackupError {
         /// Who has it, and since when.
         holder: String,
     },
-    /// There is no runtime to work on.
-    #[error("cannot start: {0}")]
-    NoRuntime(#[source] std::io::Error),
     /// What the disk said, and what to do.
     #[error(transparent)]
     Disk(DiskError),

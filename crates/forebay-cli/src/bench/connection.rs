@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use super::NUMBER;
 use crate::Failure;
 use crate::arguments::{At, Bench};
+use crate::connect::{Address, AsyncStream, Place};
 
 /// The longest to connect, and to wait for a byte of an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,18 +56,21 @@ pub(super) enum Answer {
 impl Asks {
     pub(super) fn resp(key: String, asked: &Bench, at: &At) -> Self {
         let mut hello = BytesMut::new();
-        let mut hellos = 1;
+        let mut hellos = 0;
         if let Some(token) = &at.token {
             encode_request(&mut hello, ["AUTH", token]);
             hellos += 1;
         }
-        encode_request(&mut hello, ["SELECT", &at.db.to_string()]);
+        if let Some(db) = at.db {
+            encode_request(&mut hello, ["SELECT", &db.to_string()]);
+            hellos += 1;
+        }
         let value = vec![b'x'; usize::try_from(asked.bytes).unwrap_or_default()];
         Self::Resp { hello, hellos, key, keys: asked.keys, sets: asked.sets, value }
     }
 
     pub(super) fn http(
-        address: SocketAddr,
+        address: &Address,
         path: &str,
         token: Option<&str>,
         keys: u32,
@@ -115,7 +119,7 @@ impl Asks {
 
 /// A client's connection.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn AsyncStream>,
     address: SocketAddr,
     input: BytesMut,
     output: BytesMut,
@@ -124,7 +128,8 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) async fn open(address: SocketAddr, asks: &Asks) -> Result<Self, Failure> {
+    /// Connects to `place`, at that of its addresses.
+    pub(super) async fn open(place: &Place, address: SocketAddr, asks: &Asks) -> Result<Self, Failure> {
         let clock = Clock::system();
         let nobody = |error: &dyn std::fmt::Display| {
             Failure(format!("nobody serves at {address} ({error}): start the server, or name its address"))
@@ -132,6 +137,7 @@ impl Connection {
         let stream = clock.timeout(PATIENCE, TcpStream::connect(address)).await;
         let stream = stream.map_err(|late| nobody(&late))?.map_err(|error| nobody(&error))?;
         stream.set_nodelay(true).map_err(|error| nobody(&error))?;
+        let stream = clock.timeout(PATIENCE, place.greeted(stream)).await.map_err(|late| nobody(&late))??;
         let (input, output, state) = (BytesMut::new(), BytesMut::new(), ReplyState::default());
         let mut connection = Self { stream, address, input, output, state, clock };
         if let Asks::Resp { hello, hellos, .. } = asks {
@@ -161,6 +167,9 @@ impl Connection {
 
     async fn send(&mut self) -> Result<(), Failure> {
         let sent = self.clock.timeout(PATIENCE, self.stream.write_all_buf(&mut self.output)).await;
+        sent.map_err(|late| lost(self.address, &late))?.map_err(|error| lost(self.address, &error))?;
+        // Within TLS a record may not have gone out yet.
+        let sent = self.clock.timeout(PATIENCE, self.stream.flush()).await;
         sent.map_err(|late| lost(self.address, &late))?.map_err(|error| lost(self.address, &error))
     }
 

@@ -1,5 +1,6 @@
 //! What operators do about a process that serves: backups of its stores, and dead letters.
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Output;
 
@@ -85,7 +86,10 @@ async fn a_backup_is_written_while_a_server_has_the_stores() {
     let said = shop.told(&running, "backup monday");
     assert!(said.starts_with("monday has ") && said.ends_with("from the server that has them"), "{said}");
     assert!(shop.refused(&running, "backup monday").contains("FBBACKUPFAILED"));
-    assert!(shop.refused(&running, "backup tuesday --db 7").contains("no keyspace has the number 7"));
+    assert!(shop.refused(&running, "backup tuesday --db 7").contains("DB index is out of range"));
+    assert!(
+        shop.refused(&running, "backup tuesday --data nowhere").contains("there are no stores in nowhere")
+    );
     std::fs::create_dir(shop.path().join("other")).unwrap();
     let folder = format!("{}/", shop.path().display());
     let refused = running.resp(&format!("FB.BACKUP {folder}tuesday {folder}other"));
@@ -106,11 +110,52 @@ async fn a_backup_is_written_while_a_server_has_the_stores() {
 async fn a_server_that_is_not_found_is_told_with_where_it_was_looked_for() {
     let shop = Shop::new().await;
     let running = shop.serve();
-    let output = run(shop.path(), &["backup", "monday", "--resp", "127.0.0.1:1"]);
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("is in use by") && said.contains("nobody serves at 127.0.0.1:1"), "{said}");
+    for (words, told) in [
+        (&["backup", "monday", "--resp", "127.0.0.1:1"][..], "nobody serves at 127.0.0.1:1"),
+        (&["backup", "monday", "--resp", "127.0.0.1:1", "--data", "data"], "is in use by"),
+    ] {
+        let output = run(shop.path(), words);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(told) && said.contains("nobody serves at 127.0.0.1:1"), "{said}");
+    }
     drop(running);
+}
+
+/// A client of a server at an address that is said need not be able to read what the declaration keeps secret.
+#[tokio::test]
+async fn a_client_needs_no_secrets_of_the_declaration() {
+    let shop = Shop::new().await;
+    let running = shop.serve();
+    let secret = DECLARED.replace("sqlite:main.db", "${env:NO_SUCH_SECRET}");
+    std::fs::write(shop.path().join("forebay.toml"), secret).unwrap();
+    assert!(shop.told(&running, "backup monday").starts_with("monday has "));
+    assert!(shop.told(&running, "put note:1 one").starts_with("note:1 has 3 bytes"));
+    assert_eq!(shop.told(&running, "dead-letters list"), "no dead letters");
+    let unsaid = run(shop.path(), &["backup", "tuesday"]);
+    assert!(stderr(&unsaid).contains("NO_SUCH_SECRET"), "{}", stderr(&unsaid));
+}
+
+/// Another server, or one of another version.
+#[test]
+fn an_answer_that_is_not_known_is_told_as_that() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let asked = [&["dead-letters", "list"][..], &["dead-letters", "show", "1"], &["jobs", "list"], &["warm"]];
+    let serving = std::thread::spawn(move || {
+        for _ in asked {
+            let (mut stream, mut request) = (listener.accept().unwrap().0, [0; 1024]);
+            while stream.read(&mut request).unwrap_or(0) > 0 {
+                stream.write_all(b"+OK\r\n").unwrap();
+            }
+        }
+    });
+    for words in asked {
+        let output = run(Path::new("."), &[words, &["--resp", &address]].concat());
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {}", stdout(&output));
+        assert!(stderr(&output).contains("is it of another version?"), "{words:?}: {}", stderr(&output));
+    }
+    serving.join().unwrap();
 }
 
 #[tokio::test]

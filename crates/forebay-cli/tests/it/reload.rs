@@ -28,7 +28,7 @@ fn a_changed_file_is_taken_over_and_a_bad_one_refused() {
 
     // Written by half.
     write(folder.path(), "keyspace = \"shop\"\n[namespace.a]\nkey = \"a:{id");
-    let said = running.says("-->");
+    let said = running.complains("-->");
     assert!(said.contains("Not reloaded, what was declared before stays in service"), "{said}");
     assert!(said.contains("forebay.toml:3"), "{said}");
     assert_eq!(running.get("a:1").as_deref(), Some("kept"));
@@ -40,8 +40,8 @@ fn a_changed_file_is_taken_over_and_a_bad_one_refused() {
     assert_eq!(running.get("a:1").as_deref(), Some("kept"), "what did not change was lost");
 
     write(folder.path(), &format!("{}[server]\ndata = \"elsewhere\"\n", declare(&["a"])));
-    running.says("`[server] data` cannot change while the process runs");
-    running.says("= help: restart to change it");
+    running.complains("`[server] data` cannot change while the process runs");
+    running.complains("= help: restart to change it");
     assert_eq!(running.get("a:1").as_deref(), Some("kept"));
     assert_eq!(running.stop().0, Some(0));
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// The longest that anything local may take before a test gives up on it.
@@ -36,6 +37,8 @@ pub fn stderr(output: &Output) -> String {
 pub struct Running {
     child: Child,
     out: BufReader<ChildStdout>,
+    /// The lines of its standard error, which are read as they come, so that it never waits for that.
+    aside: Receiver<String>,
     /// Everything it printed until its ports were open.
     pub said: String,
     pub resp: u16,
@@ -49,10 +52,14 @@ impl Running {
             .args(arguments)
             .args(["--http", "127.0.0.1:0", "--resp", "127.0.0.1:0"])
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
+        let (tell, aside) = channel();
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        // It ends with the process.
+        std::thread::spawn(move || errors.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
         let mut said = String::new();
         while !said.contains("Ctrl-C ends it.") {
             let mut line = String::new();
@@ -60,7 +67,7 @@ impl Running {
             said.push_str(&line);
         }
         let (resp, http) = (port(&said, "RESP "), port(&said, "HTTP "));
-        Self { child, out, said, resp, http }
+        Self { child, out, aside, said, resp, http }
     }
 
     /// What one HTTP request is answered: head and body.
@@ -104,6 +111,24 @@ impl Running {
                 return said;
             }
         }
+    }
+
+    /// What it prints on standard error from here on, up to the line that has `text`.
+    pub fn complains(&mut self, text: &str) -> String {
+        let mut said = String::new();
+        loop {
+            let line = self.aside.recv().unwrap_or_else(|_| panic!("it ended; it complained:\n{said}"));
+            said.push_str(&line);
+            said.push('\n');
+            if line.contains(text) {
+                return said;
+            }
+        }
+    }
+
+    /// Waits for its end: its exit code.
+    pub fn ended(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
     }
 
     /// Sends it a signal, such as `-HUP`.

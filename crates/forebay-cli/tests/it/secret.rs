@@ -45,3 +45,19 @@ fn without_a_key_it_says_how_to_make_one() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("forebay secret key"), "{}", stderr(&output));
 }
+
+#[test]
+fn a_secret_that_is_too_long_is_refused_and_not_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = stdout(&run(folder.path(), &["secret", "key"])).trim().to_owned();
+    for (bytes, code) in [(64 * 1024, 0), (64 * 1024 + 1, 1)] {
+        std::fs::write(folder.path().join("secret"), "x".repeat(bytes)).unwrap();
+        let mut command = forebay(folder.path());
+        command.args(["secret", "encrypt"]).env("FOREBAY_SECRET_KEY", &key);
+        let output =
+            command.stdin(std::fs::File::open(folder.path().join("secret")).unwrap()).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        assert_eq!(stdout(&output).is_empty(), code == 1);
+        assert_eq!(stderr(&output).contains("has more than 65536 bytes"), code == 1, "{}", stderr(&output));
+    }
+}

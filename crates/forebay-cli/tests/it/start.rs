@@ -1,8 +1,9 @@
 //! What keeps it from starting: one clear line and a non-zero exit.
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 
-use crate::running::{run, stderr};
+use crate::running::{Running, run, stderr};
 
 /// The one line of an error, after seeing that it is one, that it exits with 1, and that it ends in a way out.
 fn refused(folder: &std::path::Path, arguments: &[&str]) -> String {
@@ -93,4 +94,21 @@ fn there_must_be_something_to_serve() {
 fn wrong_arguments_exit_with_two() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(run(folder.path(), &["serve", "--nope"]).status.code(), Some(2));
+}
+
+/// Whoever asks twice does not wait for requests that are under way.
+#[test]
+fn a_second_signal_ends_it_at_once_and_is_told_by_the_exit_code() {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("forebay.toml"), "keyspace = \"shop\"\n").unwrap();
+        let running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
+        let mut slow = TcpStream::connect(("127.0.0.1", running.resp)).unwrap();
+        slow.write_all(b"PING\r\nDEBUG SLEEP 60\r\n").unwrap();
+        slow.read_exact(&mut [0; 7]).unwrap();
+        running.signal(signal);
+        while TcpStream::connect(("127.0.0.1", running.resp)).is_ok() {}
+        running.signal(signal);
+        assert_eq!(running.ended(), Some(code), "{signal}");
+    }
 }

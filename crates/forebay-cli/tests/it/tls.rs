@@ -73,6 +73,31 @@ fn the_commands_reach_a_server_that_speaks_tls() {
 }
 
 #[test]
+fn a_load_is_put_on_a_server_that_speaks_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    declare(folder.path(), "");
+    place(folder.path(), "certificate.pem", "server.pem");
+    place(folder.path(), "key.pem", "key.pem");
+    place(folder.path(), "authority.pem", "ca.pem");
+    let running = Running::start(folder.path(), &["serve", "--no-watch", "--config", "forebay.toml"]);
+    let resp = format!("rediss://localhost:{}", running.resp);
+    let http = format!("https://localhost:{}", running.http);
+    let told = run(folder.path(), &["put", "memo:a", "hello", "--resp", &resp, "--ca", "ca.pem"]);
+    assert_eq!(told.status.code(), Some(0), "{}", stderr(&told));
+    let at = ["bench", "--seconds", "1", "--clients", "2", "--json", "--resp", &resp, "--http", &http];
+    for asked in [["--key", "memo:a"], ["--path", "/v1/shop/memo/memo:a"]] {
+        let told = run(folder.path(), &[&at[..], &asked, &["--ca", "ca.pem"]].concat());
+        assert_eq!(told.status.code(), Some(0), "{}", stderr(&told));
+        let said = stdout(&told);
+        let count = |name: &str, number| said.contains(&format!("\"{name}\":{number},"));
+        assert!(count("missing", 0) && count("refused", 0) && !count("found", 0), "{said}");
+        let told = run(folder.path(), &[&at[..], &asked].concat());
+        assert!(stderr(&told).contains("no secure connection to localhost"), "{}", stderr(&told));
+    }
+    assert_eq!(running.stop().0, Some(0));
+}
+
+#[test]
 fn a_renewed_certificate_is_taken_over_and_a_bad_one_refused() {
     let folder = tempfile::tempdir().unwrap();
     declare(folder.path(), "");
@@ -80,7 +105,7 @@ fn a_renewed_certificate_is_taken_over_and_a_bad_one_refused() {
     place(folder.path(), "key.pem", "key.pem");
     let mut running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
     place(folder.path(), "renewed.pem", "server.pem");
-    let said = running.says("does not belong to the first certificate");
+    let said = running.complains("does not belong to the first certificate");
     assert!(said.contains("Not reloaded, what was declared before stays in service"), "{said}");
     place(folder.path(), "renewed-key.pem", "key.pem");
     running.says("Reloaded: changed the certificate.");

@@ -39,3 +39,56 @@ fn nobody_else_is_let_in_without_tokens() {
         assert!(stderr(&output).contains("no tokens are declared"), "{}", stderr(&output));
     }
 }
+
+/// It is shown once: where it could not be, whoever asked must not take it for made.
+#[test]
+fn a_token_that_cannot_be_printed_is_told_as_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = forebay(folder.path()).args(["token", "new"]).stdout(full()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("not all could be printed"), "{}", stderr(&output));
+    // Nor is anything else lost where there is nobody to tell.
+    let output =
+        forebay(folder.path()).args(["token", "new"]).stdout(full()).stderr(full()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    // Who reads no more has read enough.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = forebay(folder.path()).args(["token", "new"]).stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
+}
+
+#[test]
+fn a_token_of_another_keyspace_begins_in_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = stdout(&run(folder.path(), &["token", "new", "--name", "preview"]));
+    let (first, lines) = said.split_once('\n').unwrap();
+    let token = first.strip_prefix("token  ").unwrap();
+    let lines = lines.split_once("[token.preview]").unwrap().1.replace("[\"read\"]", "[\"read\", \"write\"]");
+    let declaration = format!(
+        "keyspace = \"shop\"\n[namespace.memo]\nkey = \"memo:{{name}}\"\nmode = \"cache\"\nttl = \"1h\"\ntags = [\"all\"]\n\
+         [environment.preview]\ndb = 3\n[token.preview]{lines}keyspace = \"shop-preview\"\n"
+    );
+    std::fs::write(folder.path().join("forebay.toml"), declaration).unwrap();
+    let running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
+    let (resp, http) = (format!("127.0.0.1:{}", running.resp), format!("127.0.0.1:{}", running.http));
+    let ask = |words: &[&str]| {
+        let output = forebay(folder.path())
+            .args(words)
+            .args(["--resp", &resp])
+            .env("FOREBAY_TOKEN", token)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    ask(&["put", "memo:a", "one"]);
+    assert_eq!(ask(&["get", "memo:a", "--db", "3"]), "one");
+    ask(&["bench", "--key", "memo:a", "--seconds", "1", "--clients", "1"]);
+    assert_eq!(ask(&["invalidate", "--tag", "all", "--http", &http]), "invalidated\n");
+    let mut other = forebay(folder.path());
+    other.args(["get", "memo:a", "--resp", &resp, "--db", "0"]).env("FOREBAY_TOKEN", token);
+    assert_eq!(other.output().unwrap().status.code(), Some(1));
+    assert_eq!(running.stop().0, Some(0));
+}
