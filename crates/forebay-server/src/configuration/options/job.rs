@@ -1,9 +1,6 @@
 //! Options of a job: when it runs, what becomes of missed runs, and the one thing that it does.
 
-use super::{Kind, Opt, Section, TextKind, between, days, millis};
-
-const NONE: &str = "none";
-const REQUIRED: &str = "must be given";
+use super::{Kind, NONE, Opt, REQUIRED, Section, TextKind, between, days, millis};
 
 pub(super) static JOB: Section = Section {
     path: "job.NAME",

@@ -13,6 +13,11 @@ pub(crate) use process::ROOT;
 
 use super::units::{show_duration, show_size};
 
+/// What holds where an option is left out that has no default.
+const NONE: &str = "none";
+/// That it may not be left out.
+const REQUIRED: &str = "must be given";
+
 /// A table of options.
 #[derive(Debug)]
 pub(crate) struct Section {

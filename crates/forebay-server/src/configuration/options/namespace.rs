@@ -1,9 +1,7 @@
 //! Options of a namespace.
 
-use super::{Kind, Limits, Opt, Section, TextKind, between, days, millis};
+use super::{Kind, Limits, NONE, Opt, REQUIRED, Section, TextKind, between, days, millis};
 
-const NONE: &str = "none";
-const REQUIRED: &str = "must be given";
 const PER_SECOND: std::time::Duration = millis(1_000);
 
 pub(crate) static NAMESPACE: Section = Section {

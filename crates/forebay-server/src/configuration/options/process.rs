@@ -2,11 +2,9 @@
 
 use super::job::JOB;
 use super::namespace::NAMESPACE;
-use super::{Kind, Opt, Section, TextKind, between, days, millis};
+use super::{Kind, NONE, Opt, REQUIRED, Section, TextKind, between, days, millis};
 
 const MIB: u64 = 1 << 20;
-const NONE: &str = "none";
-const REQUIRED: &str = "must be given";
 
 /// The whole language.
 pub(crate) static ROOT: Section = Section {
