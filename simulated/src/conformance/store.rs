@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay::tier::shared::Owner;
-use forebay::tier::store::{Change, Count, Described, Durability, Ends, Store, StoreError, StoredValue, What};
+use forebay::tier::store::{
+    Change, Count, Described, Durability, Ends, Store, StoreError, StoredValue, What,
+};
 use forebay::value::{Blob, Hash, Kind, MemberChange, Score, SortedSet};
 
 use super::Later;

@@ -101,11 +101,17 @@ fn wrong_arguments_exit_with_two() {
 fn a_second_signal_ends_it_at_once_and_is_told_by_the_exit_code() {
     for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("forebay.toml"), "keyspace = \"shop\"\n").unwrap();
+        let declared =
+            "keyspace = \"shop\"\n[namespace.memo]\nkey = \"memo:{name}\"\nmode = \"cache\"\nttl = \"1h\"\n";
+        std::fs::write(folder.path().join("forebay.toml"), declared).unwrap();
         let running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
-        let mut slow = TcpStream::connect(("127.0.0.1", running.resp)).unwrap();
-        slow.write_all(b"PING\r\nDEBUG SLEEP 60\r\n").unwrap();
-        slow.read_exact(&mut [0; 7]).unwrap();
+        let mut slow = TcpStream::connect(("127.0.0.1", running.http)).unwrap();
+        let head = "PUT /v1/shop/memo/memo:a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
+        slow.write_all(head.as_bytes()).unwrap();
+        // Its body is waited for.
+        let mut told = [0; 12];
+        slow.read_exact(&mut told).unwrap();
+        assert_eq!(&told, b"HTTP/1.1 100");
         running.signal(signal);
         while TcpStream::connect(("127.0.0.1", running.resp)).is_ok() {}
         running.signal(signal);

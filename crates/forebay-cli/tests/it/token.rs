@@ -86,7 +86,10 @@ fn a_token_of_another_keyspace_begins_in_its_own() {
     ask(&["put", "memo:a", "one"]);
     assert_eq!(ask(&["get", "memo:a", "--db", "3"]), "one");
     ask(&["bench", "--key", "memo:a", "--seconds", "1", "--clients", "1"]);
-    assert_eq!(ask(&["invalidate", "--tag", "all", "--http", &http]), "invalidated\n");
+    assert_eq!(
+        ask(&["invalidate", "--tag", "all", "--keyspace", "shop-preview", "--http", &http]),
+        "invalidated\n"
+    );
     let mut other = forebay(folder.path());
     other.args(["get", "memo:a", "--resp", &resp, "--db", "0"]).env("FOREBAY_TOKEN", token);
     assert_eq!(other.output().unwrap().status.code(), Some(1));

@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use forebay::{Blob, Freshness, Read, ReadOutcome, Tier, Value, Why, Writes};
+use forebay::{Blob, Freshness, Read, ReadOutcome, Tier, Why, Writes};
 
 use super::compress::{self, Forms};
 use super::conditions::{self, Form, Tag, Verdict};

@@ -14,12 +14,13 @@ mod told;
 mod work;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use forebay::rt::{Clock, Elapsed, Mutex, Tasks, Tick};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use self::due::{Due, WAITING_MAX};
 use self::record::{Begun, Record, ms};
@@ -67,7 +68,7 @@ struct Known {
     file: PathBuf,
     state: Mutex<State>,
     /// One record is written at a time; whoever waits writes the newest.
-    writing: tokio::sync::Semaphore,
+    writing: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -269,7 +270,7 @@ impl Known {
         if let Some(run) = state.interrupted("the process before ended first", now) {
             tell(id, &run);
         }
-        Self { file, state: Mutex::new(state), writing: tokio::sync::Semaphore::new(1) }
+        Self { file, state: Mutex::new(state), writing: Arc::new(Semaphore::new(1)) }
     }
 
     /// Sees to what is due; whether anything was.
@@ -293,9 +294,14 @@ impl Known {
 
     /// Writes down what is recorded. Where that fails the job goes on.
     async fn write(&self, id: &Id) {
-        let Ok(_turn) = self.writing.acquire().await else { return };
-        let record = self.state.lock().record.clone();
-        if let Err(error) = record.write(&self.file).await {
+        let Ok(turn) = Arc::clone(&self.writing).acquire_owned().await else { return };
+        let (record, file) = (self.state.lock().record.clone(), self.file.clone());
+        // To its end, whoever goes away meanwhile: the file would be that of an older record after a newer one's.
+        let written = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            record.write(&file)
+        });
+        if let Err(error) = written.await.unwrap_or_else(|lost| Err(io::Error::other(lost))) {
             let (keyspace, job, file) = (&id.0, &id.1, self.file.display());
             tracing::warn!(%keyspace, %job, %file, %error, "what is recorded of the job is not kept over a restart");
         }

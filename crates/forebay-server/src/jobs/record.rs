@@ -4,12 +4,12 @@
 //! process had under way is found by the next, and told as interrupted. A record that cannot be read costs the history, never the job.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt as _;
+
 
 use super::schedule::Schedule;
 
@@ -189,18 +189,18 @@ impl Record {
         Ok(Some(record))
     }
 
-    /// Writes it to `file`, whole or not at all, and waits until it is on the disk.
-    pub(super) async fn write(&self, file: &Path) -> io::Result<()> {
+    /// Writes it to `file`, whole or not at all, and waits until it is on the disk: not for a thread of the runtime.
+    pub(super) fn write(&self, file: &Path) -> io::Result<()> {
         let bytes = serde_json::to_vec(self)?;
         if let Some(folder) = file.parent() {
-            tokio::fs::create_dir_all(folder).await?;
+            std::fs::create_dir_all(folder)?;
         }
         let new = file.with_extension("new");
-        let mut written = tokio::fs::File::create(&new).await?;
-        written.write_all(&bytes).await?;
-        written.sync_all().await?;
+        let mut written = std::fs::File::create(&new)?;
+        written.write_all(&bytes)?;
+        written.sync_all()?;
         drop(written);
-        tokio::fs::rename(&new, file).await
+        std::fs::rename(&new, file)
     }
 }
 
@@ -266,7 +266,7 @@ mod tests {
         record.begun = Some(Begun { due_unix_ms: Some(8), started_unix_ms: 9, by: By::Hand });
         record.waiting_unix_s.push_back(1_700_000_060);
         record.add(run(Outcome::TimedOut, "took longer than 5m"));
-        record.write(&file).await.unwrap();
+        record.write(&file).unwrap();
         assert_eq!(Record::read(&file).await.unwrap(), Some(record));
         let form = r#"{"version":1,"schedule":"0 3 * * *","zone":"UTC","seen_unix_s":1700000000,"begun":{"due_unix_ms":8,"started_unix_ms":9,"by":"hand"},"waiting_unix_s":[1700000060],"runs":[{"due_unix_ms":5,"started_unix_ms":6,"took_ms":7,"by":"schedule","outcome":"timed_out","detail":"took longer than 5m","count":1}]}"#;
         assert_eq!(std::fs::read_to_string(&file).unwrap(), form);

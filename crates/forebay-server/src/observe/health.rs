@@ -102,7 +102,7 @@ struct Unwell {
 
 /// What a look at a database came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
+enum Look {
     Answered,
     Silent,
     /// All its connections are at work, so that nothing is known beyond what was known before.
@@ -235,21 +235,21 @@ impl Known {
     }
 
     /// Notes what a look at a database came to; whether it is news that it answers, or that it does not.
-    fn asked(&self, of: Of, asked: Asked, now: Tick) -> bool {
+    fn asked(&self, of: Of, asked: Look, now: Tick) -> bool {
         let mut databases = self.databases.lock();
         let mut entry = match databases.entry(of) {
             Entry::Occupied(entry) => entry,
-            Entry::Vacant(_) if asked == Asked::Answered => return false,
+            Entry::Vacant(_) if asked == Look::Answered => return false,
             Entry::Vacant(entry) => entry.insert_entry(Unwell::default()),
         };
         let unwell = entry.get_mut();
         match asked {
-            Asked::Answered => entry.remove().unreachable.is_some(),
-            Asked::Silent => {
+            Look::Answered => entry.remove().unreachable.is_some(),
+            Look::Silent => {
                 unwell.busy = None;
                 unwell.unreachable.replace(unwell.unreachable.unwrap_or(now)).is_none()
             }
-            Asked::NotAsked => {
+            Look::NotAsked => {
                 unwell.busy.get_or_insert(now);
                 false
             }
@@ -268,7 +268,7 @@ impl Known {
     }
 }
 
-impl Asked {
+impl Look {
     /// What a database said, where it said it in time.
     fn of<Late>(asked: &Result<Result<Ping, DatabaseError>, Late>) -> Self {
         match asked {
@@ -352,7 +352,7 @@ pub(crate) async fn watch(observed: Arc<Observed>, mut stop: Stop) {
 /// Asks a database whether it answers. The log has one line when it does no longer, and one when it does again.
 async fn ask(database: &DatabaseOf, known: &Known, clock: &Clock) {
     let asked = clock.timeout(ANSWERS_WITHIN, database.database.ping()).await;
-    let is_news = known.asked(Of::database(database), Asked::of(&asked), clock.now());
+    let is_news = known.asked(Of::database(database), Look::of(&asked), clock.now());
     let (keyspace, database) = (&database.keyspace, &database.name);
     match asked {
         _ if !is_news => {}
@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_database_is_news_when_it_changes() {
-        use Asked::{Answered, NotAsked, Silent};
+        use Look::{Answered, NotAsked, Silent};
         let known = Known::default();
         let told = [Answered, Silent, NotAsked, Silent, Answered, NotAsked, Answered]
             .map(|asked| known.asked(Of::default(), asked, Tick::from_ms(1)));
@@ -401,15 +401,15 @@ mod tests {
             troubles.into_iter().map(|trouble| (trouble.what, trouble.since.as_ms())).collect::<Vec<_>>()
         };
         for (now, asked, troubles) in [
-            (1_000, Asked::Silent, &[(What::DatabaseUnreachable, 1_000)][..]),
-            (2_000, Asked::NotAsked, &[(What::DatabaseUnreachable, 1_000)]),
-            (31_999, Asked::NotAsked, &[(What::DatabaseUnreachable, 1_000)]),
-            (32_000, Asked::NotAsked, &[(What::DatabaseUnreachable, 1_000), (What::DatabaseBusy, 2_000)]),
-            (33_000, Asked::Silent, &[(What::DatabaseUnreachable, 1_000)]),
-            (34_000, Asked::Answered, &[]),
-            (35_000, Asked::NotAsked, &[]),
-            (65_000, Asked::NotAsked, &[(What::DatabaseBusy, 35_000)]),
-            (66_000, Asked::Answered, &[]),
+            (1_000, Look::Silent, &[(What::DatabaseUnreachable, 1_000)][..]),
+            (2_000, Look::NotAsked, &[(What::DatabaseUnreachable, 1_000)]),
+            (31_999, Look::NotAsked, &[(What::DatabaseUnreachable, 1_000)]),
+            (32_000, Look::NotAsked, &[(What::DatabaseUnreachable, 1_000), (What::DatabaseBusy, 2_000)]),
+            (33_000, Look::Silent, &[(What::DatabaseUnreachable, 1_000)]),
+            (34_000, Look::Answered, &[]),
+            (35_000, Look::NotAsked, &[]),
+            (65_000, Look::NotAsked, &[(What::DatabaseBusy, 35_000)]),
+            (66_000, Look::Answered, &[]),
         ] {
             known.asked(Of::default(), asked, Tick::from_ms(now));
             assert_eq!(told(now), troubles, "at {now}");

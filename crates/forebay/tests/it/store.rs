@@ -10,7 +10,9 @@ use bytes::Bytes;
 use forebay::feed::Rows;
 use forebay::rt::Clock;
 use forebay::tier::shared::Owner;
-use forebay::tier::store::{Change, Described, Durability, Reply, Store, StoreError, StoreLimits, Stored};
+use forebay::tier::store::{
+    Change, Count, Described, Durability, Reply, Store, StoreError, StoreLimits, Stored,
+};
 use forebay::value::{Codec, Hash, MemberChange, Score, SortedSet, Version, counter};
 use forebay::{Blob, Error, Forebay, Namespace, Value, Writes, secs};
 use forebay_simulated::{SimulatedDisk, SimulatedStore, SimulatedTier, StoreFaults};
@@ -554,6 +556,10 @@ impl Store for Closed {
         limit: usize,
     ) -> Reply<'a, Vec<Box<[u8]>>> {
         self.0.list(of, prefix, after, limit)
+    }
+
+    fn count<'a>(&'a self, of: &'a Owner) -> Reply<'a, Count> {
+        self.0.count(of)
     }
 
     fn append<'a>(&'a self, of: &'a Owner, changes: Vec<Change>, durability: Durability) -> Reply<'a, ()> {

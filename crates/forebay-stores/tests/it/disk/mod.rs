@@ -343,14 +343,14 @@ async fn a_disk_whose_readers_hang_is_told_of_in_time() {
     assert!(disk.bytes().await.unwrap() > 0);
     // More than there are readers.
     let mut reads = JoinSet::new();
-    let (go, wait) = std::sync::mpsc::channel::<()>();
-    let wait = Arc::new(std::sync::Mutex::new(wait));
+    let (go, wait) = std::sync::mpsc::sync_channel::<()>(1);
+    let wait = Arc::new(forebay::rt::Mutex::new(wait));
     for _ in 0..64 {
         let (disk, wait) = (disk.clone(), Arc::clone(&wait));
         reads.spawn(async move {
             disk.read(move |_| {
                 // Ends once nobody can say so any more.
-                let _ = wait.lock().unwrap().recv();
+                let _ = wait.lock().recv();
                 Ok(())
             })
             .await
@@ -365,7 +365,10 @@ async fn a_disk_whose_readers_hang_is_told_of_in_time() {
             }
         }
     };
-    let told = tokio::time::timeout(Duration::from_secs(10), is_told).await.expect("it is waited for");
+    let told = forebay::rt::Clock::system()
+        .timeout(Duration::from_secs(10), is_told)
+        .await
+        .expect("it is waited for");
     assert!(matches!(told, DiskError::Timeout { .. }), "{told:?}");
     assert!(!disk.stats().is_poisoned);
     drop(go);
