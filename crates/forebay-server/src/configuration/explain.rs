@@ -419,14 +419,14 @@ impl Explained<'_> {
         };
         match kept {
             Some(kind @ (Kind::Hash | Kind::SortedSet)) => {
-                page.line("SET", &format!("refused (FBKIND): it holds {}", plural(kind)));
+                page.line("SET", &format!("refused (FBKIND): values are {}", plural(kind)));
                 page.line(if kind == Kind::Hash { "HSET" } else { "ZADD" }, &set);
             }
             Some(Kind::Counter) => page.line("SET", &format!("of a 64-bit integer is {set}")),
             Some(Kind::Blob) | None => page.line("SET", &set),
         }
         if let Some(kind) = kept {
-            page.line("other kinds", &format!("refused (FBKIND): what is written are {}", plural(kind)));
+            page.line("other kinds", &format!("refused (FBKIND): values are {}", plural(kind)));
         }
         let del = match (namespace.mode, &namespace.sink) {
             (Mode::Store, _) => "deletes the value".to_owned(),

@@ -36,7 +36,8 @@ pub(super) async fn execute(
     answer(request, service, session, &mut unsent).await?;
     replies.out.extend_from_slice(&session.aside.split());
     // The command that ends the silence is itself answered; not a RESET that is skipped, as in Redis.
-    if !session.silence.is_kept() && !(is_skipped && session.command == "RESET") {
+    let is_kept = session.silence.is_kept() || is_skipped && session.command == "RESET";
+    if !is_kept {
         replies.out.extend_from_slice(&unsent.out);
     }
     Ok(())
@@ -54,17 +55,8 @@ async fn answer(
     session.tally.count(resolved.as_ref().ok().map(|spec| spec.name), &service.asked);
     let spec = match resolved {
         Ok(spec) => spec,
-        // An EXEC ends its transaction however it is written.
-        Err(error) if request.name().eq_ignore_ascii_case(b"EXEC") => {
-            (session.queue, session.watch) = (None, None);
-            let why = error.to_string();
-            let why = why.strip_prefix("ERR ").unwrap_or(&why);
-            reply::error(&mut replies.out, &format!("EXECABORT Transaction discarded because of: {why}"));
-            return Ok(());
-        }
         Err(error) => {
-            session.queue.iter_mut().for_each(Queue::spoil);
-            reply::error(&mut replies.out, &error.to_string());
+            unresolved(&error.to_string(), request, session, &mut replies.out);
             return Ok(());
         }
     };
@@ -114,6 +106,17 @@ async fn answer(
         tracked.command_ended();
     }
     done
+}
+
+/// Answers what is no command, or has not as many words as one. An EXEC ends its transaction however it is written.
+fn unresolved(why: &str, request: &Request, session: &mut Session, out: &mut BytesMut) {
+    if request.name().eq_ignore_ascii_case(b"EXEC") {
+        (session.queue, session.watch) = (None, None);
+        let why = why.strip_prefix("ERR ").unwrap_or(why);
+        return reply::error(out, &format!("EXECABORT Transaction discarded because of: {why}"));
+    }
+    session.queue.iter_mut().for_each(Queue::spoil);
+    reply::error(out, why);
 }
 
 /// Whether a command may go on: the connection has the right to it, before and after it has waited for a pause to end. A refusal is

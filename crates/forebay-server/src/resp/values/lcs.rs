@@ -41,8 +41,10 @@ pub(in crate::resp) async fn run_in_turns(
     Ok(())
 }
 
+type Text<'v> = Cow<'v, [u8]>;
+
 /// The two strings.
-fn texts<'v>(asked: &Lcs, view: &'v View) -> Result<(Cow<'v, [u8]>, Cow<'v, [u8]>), Refusal> {
+fn texts<'v>(asked: &Lcs, view: &'v View) -> Result<(Text<'v>, Text<'v>), Refusal> {
     let text = |key| view.string(key).map_err(|_| Refusal::NotStrings).map(Option::unwrap_or_default);
     Ok((text(&asked.first)?, text(&asked.second)?))
 }

@@ -93,7 +93,22 @@ fn a_store_of_one_kind() {
         };
         explained.lines().filter(about).map(str::to_owned).collect::<Vec<String>>().join("\n")
     };
-    expect![[r#""#]].assert_eq(&["hash", "sorted_set", "counter", "blob"].map(store).join("\n"));
+    expect![[r#"
+        own — a store of hashes in the keyspace shop (db 0)
+          SET           refused (FBKIND): values are hashes
+          HSET          written, durable as declared
+          other kinds   refused (FBKIND): values are hashes
+        own — a store of sorted sets in the keyspace shop (db 0)
+          SET           refused (FBKIND): values are sorted sets
+          ZADD          written, durable as declared
+          other kinds   refused (FBKIND): values are sorted sets
+        own — a store of counters in the keyspace shop (db 0)
+          SET           of a 64-bit integer is written, durable as declared
+          other kinds   refused (FBKIND): values are counters
+        own — a store of blobs in the keyspace shop (db 0)
+          SET           written, durable as declared
+          other kinds   refused (FBKIND): values are blobs"#]]
+    .assert_eq(&["hash", "sorted_set", "counter", "blob"].map(store).join("\n"));
 }
 
 #[test]

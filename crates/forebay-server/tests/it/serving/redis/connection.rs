@@ -115,14 +115,21 @@ fn call(choose: &mut Choose) -> Words {
     words(choose.of(LINES))
 }
 
-/// What a server says of itself when it is greeted is its own.
+/// What a server says of itself when it is greeted is its own, also where that waited for `EXEC`.
 fn same(command: &Words, theirs: &Said, ours: &Said) -> Verdict {
-    let is_greeting = command[0].eq_ignore_ascii_case(b"HELLO");
-    match (&theirs.reply, &ours.reply) {
-        (Reply::Map(_), Reply::Map(_)) if is_greeting => Verdict::Same,
-        (Reply::Array(theirs), Reply::Array(ours)) if is_greeting && theirs.len() == ours.len() => {
-            Verdict::Same
-        }
+    match told(&theirs.reply) == told(&ours.reply) {
+        true if theirs.bytes.first() == ours.bytes.first() => Verdict::Same,
         _ => compare(command, theirs, ours),
+    }
+}
+
+/// A reply as text, in which all greetings are alike.
+fn told(reply: &Reply) -> String {
+    let is_server = |reply: &Reply| *reply == Reply::Bulk("server".into());
+    match reply {
+        Reply::Map(entries) if entries.first().is_some_and(|(name, _)| is_server(name)) => "greeting".into(),
+        Reply::Array(list) if list.first().is_some_and(is_server) => "greeting".into(),
+        Reply::Array(list) => format!("[{}]", list.iter().map(told).collect::<Vec<_>>().join(" ")),
+        other => format!("{other:?}"),
     }
 }

@@ -72,7 +72,6 @@ const LINES: &[&str] = &[
     "nosuch K",
     "get",
     "hset K f",
-    "object encoding K",
     "watch K",
     "multi",
 ];
