@@ -165,7 +165,7 @@ async fn flush(
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
+    use std::task::{Context, Waker};
 
     use forebay::{Blob, Forebay, secs};
 
@@ -174,7 +174,7 @@ mod tests {
     /// How often `work` lets others in before it is done.
     fn pauses<T>(work: impl Future<Output = T>) -> usize {
         let (mut work, mut context, mut pauses) = (pin!(work), Context::from_waker(Waker::noop()), 0);
-        while let Poll::Pending = work.as_mut().poll(&mut context) {
+        while work.as_mut().poll(&mut context).is_pending() {
             pauses += 1;
         }
         pauses

@@ -163,7 +163,7 @@ impl<'t> Table<'t> {
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
+    use std::task::{Context, Waker};
 
     use bytes::{Bytes, BytesMut};
     use forebay::Blob;
@@ -186,7 +186,7 @@ mod tests {
         let mut pauses = 0;
         {
             let mut work = pin!(run_in_turns(&asked, &view, &mut answer));
-            while let Poll::Pending = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            while work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
                 pauses += 1;
             }
         }
