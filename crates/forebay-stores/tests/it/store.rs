@@ -129,19 +129,18 @@ async fn a_count_that_is_under_way_misses_nothing_and_counts_nothing_twice() {
     let value = || What::Put(StoredValue::Counter(1));
     store.append(&owner(), changes(0..5_000, value()), Durability::None).await.unwrap();
     // Many pages; before and behind where they are, values come and go.
-    let counting = {
-        let store = Arc::clone(&store);
-        async move { store.count(&owner()).await }
+    let of = owner();
+    let writing = async {
+        for number in 0..200 {
+            let (front, back) = (number * 2, 4_999 - number * 2);
+            store.append(&owner(), changes(front..front + 1, What::Delete), Durability::None).await.unwrap();
+            store.append(&owner(), changes(back..back + 1, What::Delete), Durability::None).await.unwrap();
+            let new = 5_000 + number;
+            store.append(&owner(), changes(new..new + 1, value()), Durability::None).await.unwrap();
+        }
     };
-    let counting = tokio::spawn(counting);
-    for number in 0..200 {
-        let (front, back) = (number * 2, 4_999 - number * 2);
-        store.append(&owner(), changes(front..front + 1, What::Delete), Durability::None).await.unwrap();
-        store.append(&owner(), changes(back..back + 1, What::Delete), Durability::None).await.unwrap();
-        let new = 5_000 + number;
-        store.append(&owner(), changes(new..new + 1, value()), Durability::None).await.unwrap();
-    }
-    counting.await.unwrap().unwrap();
+    let (counted, ()) = tokio::join!(store.count(&of), writing);
+    counted.unwrap();
     let listed = store.list(&owner(), b"", None, 100_000).await.unwrap().len();
     assert_eq!(listed, 4_800);
     assert_eq!(store.count(&owner()).await.unwrap().keys, 4_800);
