@@ -14,7 +14,7 @@ use super::answer::{Asked, Declared};
 use super::{OF_KEY, Served, compress, find, framing, value};
 use crate::access::{self, Door};
 use crate::observe::{Observed, UnderWay};
-use crate::panics::{Panicked, caught_now};
+use crate::panics::caught_now;
 use crate::problem::Problem;
 
 /// Answers what memory has.
@@ -30,10 +30,9 @@ impl Hits {
         Self { served, door, observed }
     }
 
-    /// The answer to a request that came `from` there, where memory has it. A panic costs the request in which it happens.
+    /// The answer to a request that came `from` there, where memory has it. Where it panics, the routes see what comes of the request.
     pub(super) fn answer<B>(&self, request: &Request<B>, from: SocketAddr) -> Option<Response> {
-        let asked = caught_now(|| self.look(request, from));
-        asked.unwrap_or_else(|Panicked| Some(Problem::internal().into_response()))
+        caught_now(|| self.look(request, from)).unwrap_or_default()
     }
 
     fn look<B>(&self, request: &Request<B>, from: SocketAddr) -> Option<Response> {

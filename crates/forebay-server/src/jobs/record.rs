@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-
 use super::schedule::Schedule;
 
 /// The most runs that are kept of a job.

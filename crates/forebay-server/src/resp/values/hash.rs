@@ -59,13 +59,7 @@ pub(super) fn run(command: &HashCommand, view: &mut View, answer: &mut Answer<'_
             }
             answer.count(usize::from(is_new));
         }
-        HashCommand::IncrBy { key, field, by } => {
-            let before = value_of(view.hash(key)?, field).unwrap_or(b"0");
-            let before = counter::parse(before).map_err(|_| Refusal::FieldNotAnInteger)?;
-            let after = counter::add(before, *by).map_err(|_| Refusal::Overflow)?;
-            view.hash_mut(key)?.set(field, Bytes::copy_from_slice(&counter::print(after)));
-            answer.integer(after);
-        }
+        HashCommand::IncrBy { key, field, by } => answer.integer(add(key, field, *by, view)?),
         HashCommand::IncrByFloat { key, field, by } => {
             let before = value_of(view.hash(key)?, field).unwrap_or(b"0");
             let after = counter::add_decimal(before, by.as_bytes()).map_err(|error| match error {
@@ -78,6 +72,15 @@ pub(super) fn run(command: &HashCommand, view: &mut View, answer: &mut Answer<'_
         HashCommand::Del { key, fields } => answer.count(delete(key, fields, view)?),
     }
     Ok(())
+}
+
+/// What a field has after `by` is added to it.
+fn add(key: &[u8], field: &[u8], by: i64, view: &mut View) -> Result<i64, Refusal> {
+    let before = value_of(view.hash(key)?, field).unwrap_or(b"0");
+    let before = counter::parse(before).map_err(|_| Refusal::FieldNotAnInteger)?;
+    let after = counter::add(before, by).map_err(|_| Refusal::Overflow)?;
+    view.hash_mut(key)?.set(field, Bytes::copy_from_slice(&counter::print(after)));
+    Ok(after)
 }
 
 fn value_of<'h>(hash: Option<&'h Hash>, field: &[u8]) -> Option<&'h [u8]> {

@@ -443,3 +443,33 @@ async fn a_statement_that_its_database_refuses_keeps_from_starting() {
     let refused = super::start(&deployment, &[]).await.unwrap_err().to_string();
     assert!(refused.contains("job `bad` of keyspace `shop`: no such table: itms"), "{refused}");
 }
+#[tokio::test]
+async fn a_run_that_does_not_end_within_the_ten_seconds_of_a_stop_is_interrupted_and_recorded() {
+    let jobs =
+        format!("[job.endless]\n{MINUTELY}run = 'endless'\n[job.patient]\n{MINUTELY}run = 'patient'\n");
+    let mut stage = Clockwork::new(&jobs).await;
+    stage.at(NOON_MS + MINUTE_MS).await;
+    assert_eq!(stage.client.say("FB.JOBS LIST").await.matches("state running").count(), 2);
+    let Clockwork { process, client, clock, wall, folder } = stage;
+    drop(client);
+    let mut stopped = std::pin::pin!(process.stop());
+    wall.set(NOON_MS + MINUTE_MS + 10_000);
+    let drained = soon(async {
+        loop {
+            tokio::select! {
+                biased;
+                drained = &mut stopped => return drained,
+                () = tokio::task::yield_now() => {}
+            }
+            clock.advance(Duration::from_millis(10));
+        }
+    });
+    assert!(!drained.await, "it was waited for without an end");
+
+    let mut stage = Clockwork::on(folder, &jobs, NOON_MS + MINUTE_MS + 30_000).await;
+    let runs = stage.history("endless", 1).await;
+    assert!(runs[0].starts_with("interrupted by schedule due 2026-11-20T12:01:00Z"), "{runs:?}");
+    assert!(runs[0].contains("detail the process ended") && runs[0].contains("took_ms 10000"), "{runs:?}");
+    let runs = stage.history("patient", 1).await;
+    assert!(runs[0].starts_with("ok by schedule") && runs[0].contains("detail ended well"), "{runs:?}");
+}
