@@ -185,7 +185,7 @@ pub(crate) struct At {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Backup {
-    /// Where the backup is to be: a folder that is empty or not there
+    /// Where the backup is to be: a folder that is empty or not there, on the machine of the server that is asked for it
     pub(crate) to: PathBuf,
     /// The server's data folder; where it is not said, that of ./forebay.toml, else ./data
     #[arg(long, value_name = "DIR")]

@@ -34,18 +34,30 @@ pub(crate) fn backup(asked: &Backup) -> Result<(), Failure> {
     }
 }
 
-/// Has the process that serves write the backup, of the stores in `data` where that is said.
+/// Has the process that serves write the backup to its own machine's disk, of the stores in `data` where that is said.
 fn by_its_server(asked: &Backup, data: Option<&Path>) -> Result<(), Failure> {
+    let mut client = Client::connect(&asked.at)?;
+    let from = match client.place().is_here()? {
+        true => "the server that has them".to_owned(),
+        // A folder of this machine would mean another one there.
+        false if asked.to.is_relative() => {
+            let (address, to) = (&client.place().address, asked.to.display());
+            return Err(Failure(format!(
+                "{address} is another machine, and writes the backup to its own disk: say {to} from its root"
+            )));
+        }
+        false => format!("{0}, on the disk of {0}", client.place().address),
+    };
     let words = ["FB.BACKUP".to_owned(), whole(&asked.to)?].into_iter();
     let words: Vec<String> = words.chain(data.map(whole).transpose()?).collect();
-    let Reply::Map(done) = Client::connect(&asked.at)?.call_long(&words)? else {
+    let Reply::Map(done) = client.call_long(&words)? else {
         return Err(Failure::unknown_answer());
     };
     let number = |at: usize| match done.get(at) {
         Some((_, Reply::Integer(number))) => u64::try_from(*number).unwrap_or_default(),
         _ => 0,
     };
-    tell(&asked.to, (number(0), number(1)), &"the server that has them", asked.json)
+    tell(&asked.to, (number(0), number(1)), &from, asked.json)
 }
 
 fn tell(

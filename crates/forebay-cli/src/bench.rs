@@ -5,7 +5,7 @@
 
 mod connection;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,8 +92,7 @@ fn load(asked: &Bench) -> Result<Load, Failure> {
         }
     };
     let address = place.resolved()?;
-    let is_here = |ip: IpAddr| ip.to_canonical().is_loopback();
-    if !is_here(address.ip()) && !asked.elsewhere {
+    if !place.is_here()? && !asked.elsewhere {
         return Err(Failure(format!(
             "{address} is not this machine, and a load may harm what others do there: say --elsewhere where that is meant"
         )));

@@ -46,6 +46,11 @@ impl Client {
         Ok(client)
     }
 
+    /// Where it is connected to.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
     fn open(place: Place, limits: Limits) -> Result<Self, Failure> {
         let stream = place.connect(limits, "--resp")?;
         Ok(Self { stream, place, limits, input: BytesMut::new(), state: ReplyState::default() })

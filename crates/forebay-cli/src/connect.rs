@@ -131,6 +131,11 @@ impl Place {
         found.next().ok_or_else(|| Failure(format!("the name of {address} has no address")))
     }
 
+    /// Whether it is on this machine.
+    pub(crate) fn is_here(&self) -> Result<bool, Failure> {
+        Ok(self.resolved()?.ip().to_canonical().is_loopback())
+    }
+
     /// Makes the handshake over a connection of many that are asked beside one another; without TLS there is none.
     pub(crate) async fn greeted(
         &self,

@@ -49,7 +49,11 @@ fn run(asked: &Serve, apps: Vec<App>) -> Result<ExitCode, Failure> {
     watched.turn_to(&watched_files(asked, Some(&deployment)))?;
     log_to_stderr(asked.listen.log.unwrap_or_default())?;
     tell_panics();
-    runtime_of_threads()?.block_on(until_stopped(asked, &deployment, &apps, watched))
+    let runtime = runtime_of_threads()?;
+    let ended = runtime.block_on(until_stopped(asked, &deployment, &apps, watched));
+    // What is stopped is closed by now; who asked twice does not wait for a disk, or for the answer to a name, that hangs.
+    runtime.shutdown_background();
+    ended
 }
 
 /// What the files and apps that are asked for declare now.

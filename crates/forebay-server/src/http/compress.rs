@@ -20,12 +20,11 @@ use forebay::Blob;
 use forebay::rt::Mutex;
 
 use super::conditions::Tag;
+use super::hit::AT_ONCE_BYTES_MAX;
 use super::media::Media;
 
 /// Values shorter than this are sent as they are.
 const LEAST_BYTES: usize = 1024;
-/// Values longer than this are compressed on other threads than those that serve.
-const AT_ONCE_BYTES_MAX: usize = 32 * 1024;
 /// What the forms that are kept take, in bytes.
 const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What one of them takes beside its bytes, about.
@@ -43,11 +42,6 @@ pub(super) fn is_worth(blob: &Blob) -> bool {
 /// Whether who sends these headers is sent the compressed form of `blob`, if that is smaller: parts are those of the value as it is.
 pub(super) fn is_wanted(blob: &Blob, asked: &HeaderMap) -> bool {
     is_worth(blob) && !asked.contains_key(header::RANGE) && is_accepted(asked)
-}
-
-/// Whether its compressed form is made where it is asked for, and not on another thread.
-pub(super) fn is_made_at_once(blob: &Blob) -> bool {
-    blob.as_bytes().len() <= AT_ONCE_BYTES_MAX
 }
 
 /// Whether `Accept-Encoding` prefers gzip to the value as it is (RFC 9110 §12.5.3).
@@ -129,9 +123,9 @@ impl Drop for Making {
 }
 
 impl Forms {
-    /// The compressed form of `blob`, whose tag is `tag`; `None` where it is to be sent as it is.
+    /// The compressed form of `blob`, whose tag is `tag`; `None` where it is to be sent as it is. One that takes long is made on another thread.
     pub(super) async fn of(&self, blob: &Blob, tag: Tag) -> Option<Bytes> {
-        if is_made_at_once(blob) {
+        if blob.as_bytes().len() <= AT_ONCE_BYTES_MAX {
             return self.at_once(blob, tag);
         }
         let making = match self.find(tag) {

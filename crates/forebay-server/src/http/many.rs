@@ -172,7 +172,8 @@ async fn fitting(namespace: &Namespace<Blob>, keys: &[String], room: usize) -> u
         left = rest.unwrap_or_default();
         rest.is_some()
     };
-    if listed.is_empty() { keys.len() } else { listed.iter().take_while(fits).count() }
+    // Where nothing is known of them, one by one.
+    if listed.is_empty() { keys.len().min(1) } else { listed.iter().take_while(fits).count() }
 }
 
 fn written(out: &mut Vec<u8>, what: &impl Serialize) -> Result<(), Problem> {

@@ -1,10 +1,10 @@
 //! Plain HTTP with proper caching headers: `/v1/{keyspace}/{namespace}/{key}`.
 //!
-//! `listener.rs` has the connections, `framing.rs` what is asked of every head, `bodies.rs` what is asked of bodies while they come. `hit.rs` answers at once what memory has;
-//! `find.rs` finds what a path names, `value.rs` reads and writes it, `answer.rs` makes the reply and its
-//! headers from the engine's one outcome, with `conditions.rs` (entity tags), `range.rs` (parts) and `compress.rs` (forms of a value), `media.rs` reads content types;
-//! `life.rs` and `metadata.rs` are what a write says beside its value. `many.rs`, `list.rs` and `invalidate.rs` go over many keys,
-//! `openapi.rs` tells what is served. Errors are problem details (`../problem.rs`).
+//! `listener.rs` has the connections, `framing.rs` what is asked of every head, `bodies.rs` what is asked of bodies while they come;
+//! `hit.rs` answers at once what memory has. `find.rs` finds what a path names, `value.rs` reads and writes it, `answer.rs` makes the
+//! reply and its headers from the engine's one outcome, with `conditions.rs` (entity tags), `range.rs` (parts), `compress.rs` (forms of a
+//! value) and `media.rs` (content types); `life.rs` and `metadata.rs` are what a write says beside its value. `many.rs`, `list.rs` and
+//! `invalidate.rs` go over many keys, `openapi.rs` tells what is served. Errors are problem details (`../problem.rs`).
 
 mod answer;
 pub(crate) mod bodies;

@@ -1,8 +1,9 @@
 //! The log: lines for people, or JSON for machines, each with whose doing it tells of.
 //!
 //! It guarantees one line an event, and that a line written while a request or a connection is served names it, without a span that
-//! every request would pay for. Nothing that is told begins a line of its own, or moves a terminal's cursor: characters that
-//! would are escaped, as a driver's or a client's words may have them. What may be told is for those to see to who tell: no url, password or header is ever a field.
+//! every request would pay for. Nothing that is told begins a line of its own, as a driver's or a client's words may: control characters
+//! are escaped, in text all of them, so that none moves a terminal's cursor either; in JSON those that JSON has escaped. What may be told
+//! is for those to see to who tell: no url, password or header is ever a field.
 
 use std::fmt::{self, Write as _};
 

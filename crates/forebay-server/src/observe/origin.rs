@@ -45,6 +45,11 @@ impl Origin {
     pub(crate) fn serve<W: Future>(self, work: W) -> impl Future<Output = W::Output> {
         ORIGIN.scope(self, work)
     }
+
+    /// Does for it what waits for nothing.
+    pub(crate) fn serve_now<T>(self, work: impl FnOnce() -> T) -> T {
+        ORIGIN.sync_scope(self, work)
+    }
 }
 
 impl fmt::Display for Origin {

@@ -85,7 +85,7 @@ impl UnderWay {
     }
 
     /// Whose doing is what is done for it.
-    pub(super) fn origin(&self) -> Origin {
+    pub(crate) fn origin(&self) -> Origin {
         Origin::Request(Arc::clone(&self.id))
     }
 
@@ -117,6 +117,9 @@ impl Drop for UnderWay {
         match status {
             Some(status) => {
                 tracing::debug!(request = %id, %method, route, status = status.as_u16(), took_us, "answered");
+            }
+            None if observed.stop.is_asked() => {
+                tracing::debug!(request = %id, %method, route, took_us, "cut off: the process ends");
             }
             None => tracing::debug!(request = %id, %method, route, took_us, "its client went away"),
         }

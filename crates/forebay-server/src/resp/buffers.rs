@@ -49,8 +49,9 @@ pub(super) fn put_down(buffer: &mut BytesMut) {
     let begun = BytesMut::from(&**buffer);
     let mut roomy = std::mem::replace(buffer, begun);
     roomy.clear();
-    // One that was never taken up, or of which hardly anything is left, is of no use to others.
-    if (BEGUN_BYTES..=KEPT_BYTES).contains(&roomy.capacity()) {
+    // One that was never taken up, or of which hardly anything is left, is of no use to others; what has grown is asked for as a whole,
+    // since it may show no more than its end.
+    if roomy.capacity() >= BEGUN_BYTES && !roomy.try_reclaim(KEPT_BYTES + 1) {
         SPARE.with_borrow_mut(|spare| {
             if spare.len() < SPARE_MAX {
                 spare.push(roomy);
@@ -78,6 +79,7 @@ pub(super) async fn read(from: &mut (impl AsyncRead + Unpin), input: &mut BytesM
 
 #[cfg(test)]
 mod tests {
+    use bytes::Buf as _;
     use tokio::io::AsyncWriteExt as _;
 
     use super::*;
@@ -130,8 +132,18 @@ mod tests {
 
     #[test]
     fn what_has_grown_is_not_kept() {
-        let mut grown = BytesMut::with_capacity(KEPT_BYTES + 1);
-        put_down(&mut grown);
-        assert_eq!((grown.capacity(), SPARE.with_borrow(Vec::len)), (0, 0));
+        let grown = || BytesMut::zeroed(2 * KEPT_BYTES);
+        let mut whole = grown();
+        whole.clear();
+        let mut sent = grown();
+        sent.advance(KEPT_BYTES + 1);
+        sent.clear();
+        let mut asked = grown();
+        drop(asked.split_to(KEPT_BYTES + 1).freeze());
+        asked.clear();
+        for mut grown in [whole, sent, asked] {
+            put_down(&mut grown);
+            assert_eq!((grown.capacity(), SPARE.with_borrow(Vec::len)), (0, 0));
+        }
     }
 }

@@ -91,7 +91,12 @@ impl<'s> Replies<'s> {
 
     /// Sends what has been written once it is much; waits until the client takes it.
     pub(super) async fn send_if_many(&mut self) -> io::Result<()> {
-        if self.out.len() >= REPLIES_BYTES { self.send().await } else { Ok(()) }
+        if self.out.len() >= REPLIES_BYTES {
+            self.send().await?;
+            // More is to come.
+            buffers::take_up(&mut self.out);
+        }
+        Ok(())
     }
 
     pub(super) async fn send(&mut self) -> io::Result<()> {

@@ -348,7 +348,7 @@ fn nobody_joins_a_reader_who_saw_a_part_that_is_gone() {
     const FIELD: Bytes = Bytes::from_static(b"f");
     let drop_field = |stage: &Stage| stage.core().drop_field(KEY, &FIELD);
     overtaking_part("a field's invalidation", a_hash, drop_field, knows_its_field);
-    let heed_field = |stage: &Stage| stage.core().heed_field(KEY, &FIELD, Position::new(1));
+    let heed_field = |stage: &Stage| stage.core().heed_field(KEY, &FIELD, Position::new(1), true);
     overtaking_part("a record of a field", a_hash, heed_field, knows_its_field);
     let upsert = |stage: &Stage| {
         let change = MemberChange { member: Bytes::from_static(b"m"), score: None };

@@ -96,9 +96,13 @@ impl View {
     pub(crate) async fn of(observed: &Observed) -> Self {
         let served = observed.keyspaces.now();
         let mut disks = Vec::new();
+        // All of them together wait no longer than one that hangs.
+        let clock = observed.engine.clock();
+        let until = clock.now().after(DISK_WITHIN);
         for disk in &served.disks {
             let keyspace = Arc::clone(&disk.keyspace);
-            let bytes = observed.engine.clock().timeout(DISK_WITHIN, disk.disk.bytes()).await;
+            let left = until.since(clock.now());
+            let bytes = clock.timeout(left, disk.disk.bytes()).await;
             let bytes = bytes.ok().and_then(Result::ok);
             disks.push(DiskView { keyspace, what: disk.what, stats: disk.disk.stats(), bytes });
         }

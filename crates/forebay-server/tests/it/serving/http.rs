@@ -3,6 +3,7 @@ mod compression;
 mod conditions;
 mod framing;
 mod headers;
+mod hits;
 mod many;
 mod openapi;
 mod puts;
