@@ -2,7 +2,7 @@
 //!
 //! A command sees the keys that it names as a [`View`], answers from it, and leaves in it what is to be there afterwards. Where the
 //! view comes from and where it goes is `data.rs`'s. So the same function serves a read of a cache, a change of a store, and a
-//! command within a transaction. A command that is refused has changed nothing.
+//! command within a transaction. What a command that is refused has left in its view is of no use: whoever runs it drops that.
 
 mod draw;
 mod hash;

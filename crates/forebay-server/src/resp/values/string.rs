@@ -109,10 +109,6 @@ fn end(key: &[u8], expiry: Expiry, view: &mut View) -> Result<(), Refusal> {
 }
 
 fn set_all(pairs: &[(Bytes, Bytes)], view: &mut View) -> Result<(), Refusal> {
-    // All or nothing: none is written before it is known that all have a namespace.
-    if pairs.iter().any(|(key, _)| !view.has_namespace(key)) {
-        return Err(Refusal::NoNamespace);
-    }
     pairs.iter().try_for_each(|(key, value)| view.replace(key, Blob::opaque(value).into()))
 }
 

@@ -17,7 +17,7 @@ pub(in crate::resp) struct View {
 }
 
 /// What one key has.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::resp) struct Cell {
     /// Whether some namespace has the key.
     pub(in crate::resp) has_namespace: bool,
@@ -144,6 +144,20 @@ impl View {
         self.cells
     }
 
+    /// What those of `keys` have that are among its own, to be changed for themselves. However much they have, that costs little.
+    pub(in crate::resp) fn part(&self, keys: &[Bytes]) -> Self {
+        Self::new(keys.iter().filter_map(|key| Some((key.clone(), self.cell(key)?.clone()))))
+    }
+
+    /// Lets keys have what they have in a part of it.
+    pub(in crate::resp) fn put_back(&mut self, part: Self) {
+        for (key, cell) in part.cells {
+            if let Ok(own) = self.cell_mut(&key) {
+                *own = cell;
+            }
+        }
+    }
+
     /// What `key` has, where it is one of these keys.
     pub(in crate::resp) fn found(&self, key: &[u8]) -> Option<Option<&Value>> {
         self.cell(key).map(Cell::value)
@@ -158,11 +172,6 @@ impl View {
         let at = self.cells.binary_search_by(|(other, _)| other.as_ref().cmp(key));
         let at = at.map_err(|_| Refusal::NoNamespace)?;
         self.cells.get_mut(at).map(|(_, cell)| cell).ok_or(Refusal::NoNamespace)
-    }
-
-    /// Whether some namespace has the key.
-    pub(super) fn has_namespace(&self, key: &[u8]) -> bool {
-        self.cell(key).is_some_and(|cell| cell.has_namespace)
     }
 
     /// The kind of value that the key has.

@@ -128,6 +128,30 @@ async fn another_kind_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_command_that_is_refused_within_a_transaction_writes_no_part_of_itself() {
+    let stage = Stage::with(KINDS).await;
+    let mut client = stage.resp().await;
+    for line in [
+        "SET page:1 x",
+        "MULTI",
+        "SET page:2 a",
+        "MSET page:1 y page:3 y session:4 y",
+        "MSETNX page:3 y session:4 y",
+        "MSET page:3 y hits:1 seven",
+        "RENAME page:1 session:4",
+        "COPY page:1 hits:1 REPLACE",
+        "APPEND page:2 b",
+    ] {
+        client.say(line).await;
+    }
+    let replies = client.say("EXEC").await;
+    assert_eq!(replies.matches("!FBKIND ").count(), 5, "{replies}");
+    assert!(replies.starts_with("[OK !") && replies.ends_with(" 2]"), "{replies}");
+    assert_eq!(client.say("MGET page:1 page:2 page:3 hits:1").await, "[x ab nil nil]");
+    assert_eq!(client.say("EXISTS session:4").await, "0");
+}
+
+#[tokio::test]
 async fn http_is_told_the_kind() {
     let stage = Stage::with(KINDS).await;
     let put = async |path: &str, headers: &str, body: &str| {

@@ -51,17 +51,17 @@ impl Memory {
             (key, Cell::new(value, None))
         }));
         let answered = run(&data, &mut view, &mut Answer::new(&mut out, self.version));
-        for (key, cell) in view.into_cells() {
-            let Some((value, _)) = cell.changed() else { continue };
-            assert!(answered.is_ok(), "{data:?} is refused and has changed {key:?}");
-            match value {
-                Some(value) => drop(self.values.insert(key, value)),
-                None => drop(self.values.remove(&key)),
-            }
-        }
         if let Err(refusal) = answered {
             out.clear();
             reply::error(&mut out, &refusal.to_string());
+            return out;
+        }
+        for (key, cell) in view.into_cells() {
+            match cell.changed() {
+                Some((Some(value), _)) => drop(self.values.insert(key, value)),
+                Some((None, _)) => drop(self.values.remove(&key)),
+                None => {}
+            }
         }
         out
     }
