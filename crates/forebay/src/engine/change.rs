@@ -271,9 +271,12 @@ impl Core {
         Ok(KeysChange { core: Arc::clone(self), turn, slots, by: 0 })
     }
 
-    /// A slot whose value is of the kind that the namespace declares. What was there and stays is not judged.
+    /// A slot whose value is of the kind that the namespace declares. What was there and stays is not judged, nor is a collection of
+    /// which only a part stays.
     pub(super) fn fitted(&self, slot: Slot) -> Result<Slot, Error> {
-        let stays = |after: &Value| slot.before.value().is_some_and(|before| is_same(before, after));
+        let stays = |after: &Value| {
+            slot.before.value().is_some_and(|before| is_same(before, after) || is_smaller(before, after))
+        };
         if self.policy.kind.is_none() || slot.value().is_none_or(stays) {
             return Ok(slot);
         }
@@ -306,6 +309,15 @@ pub(super) fn is_empty(value: &Value) -> bool {
         Kind::Hash => value.as_hash().is_some_and(|hash| hash.is_empty() == Some(true)),
         Kind::SortedSet => value.as_sorted_set().is_some_and(|set| set.is_empty()),
         Kind::Blob | Kind::Native | Kind::Counter => false,
+    }
+}
+
+/// Whether both are collections of a kind, and there is less in the later one.
+fn is_smaller(before: &Value, after: &Value) -> bool {
+    match (before, after) {
+        (Value::Hash(before), Value::Hash(after)) => after.known_len() < before.known_len(),
+        (Value::SortedSet(before), Value::SortedSet(after)) => after.len() < before.len(),
+        _ => false,
     }
 }
 

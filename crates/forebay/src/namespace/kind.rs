@@ -2,7 +2,7 @@
 //!
 //! A number that a client writes as text is the counter that it says, and a counter is the text of its number: nothing is lost
 //! either way. Every other misfit is refused before anything is done. What a source gives, and what was stored before the kind was
-//! declared, is not judged; nor is what goes to a sink, which judges for itself.
+//! declared, is not judged, nor is what is taken out of it; nor is what goes to a sink, which judges for itself.
 
 use crate::value::{Blob, Kind, Value, counter};
 

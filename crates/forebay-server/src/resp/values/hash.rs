@@ -105,7 +105,7 @@ fn delete(key: &[u8], fields: &[Bytes], view: &mut View) -> Result<usize, Refusa
     if !fields.iter().any(|field| value_of(hash, field).is_some()) {
         return Ok(0);
     }
-    let hash = view.hash_mut(key)?;
+    let Some(hash) = view.hash_to_shrink(key)? else { return Ok(0) };
     Ok(fields.iter().filter(|field| matches!(hash.remove(field), FieldState::Known(_))).count())
 }
 

@@ -98,6 +98,14 @@ impl Cell {
         Ok(cell.value.get_or_insert_with(new))
     }
 
+    /// What is there, to be made less. Nothing new is written, so that its kind is not judged: it may be older than what is declared.
+    fn value_to_shrink(&mut self) -> Result<Option<&mut Value>, Refusal> {
+        if self.value().is_none() {
+            return Ok(None);
+        }
+        Ok(self.touched()?.value.as_mut())
+    }
+
     /// Takes away what is there, and when that was to end: what comes after it within the same change does not take that over.
     fn clear(&mut self) -> Option<Value> {
         (self.left, self.ends, self.is_new) = (None, Ends::Anew, true);
@@ -211,17 +219,29 @@ impl View {
         value.as_sorted_set().map(|set| Some(set.as_ref())).ok_or(Refusal::WrongKind)
     }
 
-    /// The hash that the key has, to be changed; an empty one where nothing is there. Left empty, it does not exist.
+    /// The hash that the key has, to be added to; an empty one where nothing is there.
     pub(super) fn hash_mut(&mut self, key: &[u8]) -> Result<&mut Hash, Refusal> {
         let none: [(&[u8], Bytes); 0] = [];
         let value = self.cell_mut(key)?.value_or(Kind::Hash, || Hash::whole(none).into())?;
         value.hash_mut().ok_or(Refusal::WrongKind)
     }
 
-    /// The sorted set that the key has, to be changed; an empty one where nothing is there. Left empty, it does not exist.
+    /// The hash that the key has, to be taken from. Left empty, it does not exist.
+    pub(super) fn hash_to_shrink(&mut self, key: &[u8]) -> Result<Option<&mut Hash>, Refusal> {
+        let Some(value) = self.cell_mut(key)?.value_to_shrink()? else { return Ok(None) };
+        value.hash_mut().map(Some).ok_or(Refusal::WrongKind)
+    }
+
+    /// The sorted set that the key has, to be added to; an empty one where nothing is there.
     pub(super) fn sorted_set_mut(&mut self, key: &[u8]) -> Result<&mut SortedSet, Refusal> {
         let value = self.cell_mut(key)?.value_or(Kind::SortedSet, || SortedSet::new().into())?;
         value.sorted_set_mut().ok_or(Refusal::WrongKind)
+    }
+
+    /// The sorted set that the key has, to be taken from. Left empty, it does not exist.
+    pub(super) fn sorted_set_to_shrink(&mut self, key: &[u8]) -> Result<Option<&mut SortedSet>, Refusal> {
+        let Some(value) = self.cell_mut(key)?.value_to_shrink()? else { return Ok(None) };
+        value.sorted_set_mut().map(Some).ok_or(Refusal::WrongKind)
     }
 
     /// Writes a value that ends when the one before did, as `APPEND` does.

@@ -182,15 +182,18 @@ async fn http_is_told_the_kind() {
 }
 
 #[tokio::test]
-async fn what_was_stored_before_a_kind_was_declared_can_be_read_and_deleted() {
+async fn what_was_stored_before_a_kind_was_declared_can_be_read_and_made_less() {
     let folder = tempfile::tempdir().unwrap();
     database(&folder.path().join("main.db")).await;
     let any = KINDS.replace("kind = \"hash\"\n[namespace.board]", "[namespace.board]");
+    let any = any.replace("kind = \"blob\"\n", "");
     let process = started(&folder, &any).await;
     let mut client = Resp::connect(process.resp).await;
     assert_eq!(client.say("SET session:1 ann").await, "OK");
     assert_eq!(client.say("SET session:2 bob").await, "OK");
     assert_eq!(client.say("HSET session:3 name cid").await, "1", "undeclared is any");
+    assert_eq!(client.say("HSET page:1 f v g w").await, "2");
+    assert_eq!(client.say("ZADD page:2 1 a 2 b 3 c 4 d").await, "4");
     assert!(soon(process.stop()).await);
 
     let process = started(&folder, KINDS).await;
@@ -201,5 +204,20 @@ async fn what_was_stored_before_a_kind_was_declared_can_be_read_and_deleted() {
     assert_eq!(client.say("GET session:2").await, "bob");
     assert_eq!(client.say("DEL session:2").await, "1");
     assert_eq!(client.say("HSET session:2 name bob").await, "1");
+    // What only takes away writes nothing of another kind; what adds does.
+    for (line, answer) in [
+        ("HDEL page:1 f", "1"),
+        ("HGETALL page:1", "[g w]"),
+        ("ZREM page:2 a", "1"),
+        ("ZREMRANGEBYRANK page:2 0 0", "1"),
+        ("ZPOPMIN page:2", "[c 3]"),
+        ("ZMPOP 1 page:2 MAX", "[page:2 [[d 4]]]"),
+        ("EXISTS page:2", "0"),
+    ] {
+        assert_eq!(client.say(line).await, answer, "{line}");
+    }
+    for line in ["HSET page:1 h x", "HINCRBY page:1 n 1", "ZADD page:2 1 a"] {
+        assert!(client.say(line).await.starts_with("!FBKIND "), "{line}");
+    }
     assert!(soon(process.stop()).await);
 }

@@ -67,7 +67,7 @@ pub(super) fn remove(key: &[u8], members: &[Bytes], view: &mut View) -> Result<u
     if !view.sorted_set(key)?.is_some_and(is_there) {
         return Ok(0);
     }
-    let set = view.sorted_set_mut(key)?;
+    let Some(set) = view.sorted_set_to_shrink(key)? else { return Ok(0) };
     Ok(members.iter().filter(|member| set.remove(member).is_some()).count())
 }
 
@@ -77,7 +77,7 @@ pub(super) fn remove_span(key: &[u8], span: &Span, view: &mut View) -> Result<us
     if ranks.is_empty() {
         return Ok(0);
     }
-    Ok(view.sorted_set_mut(key)?.remove_ranks(ranks))
+    Ok(view.sorted_set_to_shrink(key)?.map_or(0, |set| set.remove_ranks(ranks)))
 }
 
 /// `ZPOPMIN` and `ZPOPMAX`.
@@ -132,7 +132,7 @@ fn taken(key: &[u8], end: End, count: usize, view: &mut View) -> Result<Vec<Take
     if view.sorted_set(key)?.is_none() || count == 0 {
         return Ok(Vec::new());
     }
-    let set = view.sorted_set_mut(key)?;
+    let Some(set) = view.sorted_set_to_shrink(key)? else { return Ok(Vec::new()) };
     Ok(match end {
         End::Lowest => set.pop_min(count),
         End::Highest => set.pop_max(count),
