@@ -3,7 +3,7 @@
 //! A store's keys come in the order of their bytes, what memory holds by its place there. So what is there from the beginning to the end
 //! is seen at least once, whatever is written meanwhile; of memory some may be seen twice.
 
-use forebay::{Blob, Error, Namespace, Writes};
+use forebay::{Blob, Error, Namespace};
 
 /// Where one is within a namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) async fn page(
     prefix: &[u8],
     limit: usize,
 ) -> Result<(Vec<Vec<u8>>, Option<Place>), Error> {
-    if namespace.policy().writes == Writes::Store {
+    if namespace.is_store() {
         let after = match place {
             Place::After(key) => Some(key.as_ref()),
             Place::Start | Place::Memory(_) => None,

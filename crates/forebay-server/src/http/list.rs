@@ -16,7 +16,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use forebay::{Blob, Listed, Namespace, Writes};
+use forebay::{Blob, Listed, Namespace};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use twox_hash::XxHash3_128;
@@ -165,7 +165,7 @@ fn placed(cursor: &str, salt: u128, namespace: &Namespace<Blob>) -> Result<Place
     if *told != sum(content, salt) {
         return Err(Problem::bad_cursor());
     }
-    let is_store = namespace.policy().writes == Writes::Store;
+    let is_store = namespace.is_store();
     match content {
         [] => Ok(Place::Start),
         [OF_STORE, key @ ..] if is_store => Ok(Place::After(key.into())),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use forebay::rt::Tasks;
-use forebay::{Blob, Error, KeysChange, Kind, Namespace, Slot, Writes};
+use forebay::{Blob, Error, KeysChange, Kind, Namespace, Slot};
 use tokio::sync::oneshot;
 
 use super::data::ending;
@@ -68,7 +68,7 @@ impl Begun {
                 change,
                 namespace: namespace.name().into(),
                 kind: namespace.policy().kind,
-                is_store: namespace.policy().writes == Writes::Store,
+                is_store: namespace.is_store(),
                 db,
                 changed: Vec::new(),
                 puts: false,

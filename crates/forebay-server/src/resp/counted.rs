@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use forebay::rt::{Mutex, Tick};
 use forebay::tier::store::Count;
-use forebay::{Blob, Error, Keyspace, Namespace, Writes};
+use forebay::{Error, Keyspace};
 
 use super::Service;
 
@@ -71,7 +71,7 @@ pub(super) async fn lines(service: &Service) -> String {
 async fn of_stores(keyspace: &Keyspace) -> Result<Count, Error> {
     let mut count = Count::default();
     for namespace in keyspace.namespaces() {
-        if is_store(namespace) {
+        if namespace.is_store() {
             count = added(count, namespace.count_keys().await?);
         }
     }
@@ -81,15 +81,11 @@ async fn of_stores(keyspace: &Keyspace) -> Result<Count, Error> {
 async fn of_copies(keyspace: &Keyspace) -> Result<Count, Error> {
     let mut count = Count::default();
     for namespace in keyspace.namespaces() {
-        if !is_store(namespace) {
+        if !namespace.is_store() {
             count = added(count, namespace.count_keys().await?);
         }
     }
     Ok(count)
-}
-
-fn is_store(namespace: &Namespace<Blob>) -> bool {
-    namespace.policy().writes == Writes::Store
 }
 
 fn added(one: Count, other: Count) -> Count {

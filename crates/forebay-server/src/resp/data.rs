@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use forebay::value::{Hash, counter};
-use forebay::{Blob, Error, Keyspace, Namespace, Read, Value, Writes};
+use forebay::{Blob, Error, Keyspace, Namespace, Read, Value};
 use forebay_wire::resp::{
     Condition, Data, Expiry, HashCommand, KeyCommand, KeyUse, Set, StringCommand, Version, reply,
 };
@@ -218,9 +218,9 @@ fn wants_content(data: &Data) -> bool {
 
 /// What a store has for a key, or what is held of another namespace.
 async fn held(key: &[u8], namespace: &Namespace<Blob>) -> Result<Cell, Error> {
-    let read = match namespace.policy().writes {
-        Writes::Store => Some(namespace.read(key).await?),
-        Writes::Refuse | Writes::Cache | Writes::Through | Writes::Behind => namespace.read_now(key),
+    let read = match namespace.is_store() {
+        true => Some(namespace.read(key).await?),
+        false => namespace.read_now(key),
     };
     let ends = |read: &Read| ending(Some(read.outcome.fresh_for));
     Ok(read.map_or_else(|| Cell::new(None, None), |read| Cell::new(read.value.clone(), ends(&read))))
@@ -236,7 +236,7 @@ async fn read(
 ) -> Result<(), Failed> {
     if let Some((key, fields)) = fields_of(data)
         && let Some(namespace) = keyspace.find(key)
-        && namespace.policy().writes != Writes::Store
+        && !namespace.is_store()
     {
         let cell = Cell::new(fields_read(key, &fields, namespace, session).await?, None);
         return Ok(values::run(data, &mut View::new([(key.clone(), cell)]), answer)?);

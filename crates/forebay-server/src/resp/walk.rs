@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use forebay::rt::Mutex;
-use forebay::{Error, Keyspace, Writes};
+use forebay::{Error, Keyspace};
 
 use super::time::now;
 use crate::keys::{self, Place};
@@ -84,7 +84,7 @@ impl Walks {
         let mut resumed = 0;
         let place = match (cursor & PLACE_MASK, keyspace.namespaces().get(namespace)) {
             (0, _) => Place::Start,
-            (number, Some(of)) if of.policy().writes == Writes::Store => {
+            (number, Some(of)) if of.is_store() => {
                 resumed = number;
                 Place::After(self.0.lock().places.get(&number)?.after.clone())
             }

@@ -344,6 +344,12 @@ impl<V> Namespace<V> {
         self.core.pattern.tail(key).is_some_and(|tail| self.core.key_of(tail).is_some())
     }
 
+    /// Whether a store keeps its values, which are the truth.
+    #[must_use]
+    pub fn is_store(&self) -> bool {
+        self.core.store.is_some()
+    }
+
     /// Whether its values are changed by what they were: they are the truth themselves, stored or held, and no copies of what a source
     /// or a sink has.
     #[must_use]
