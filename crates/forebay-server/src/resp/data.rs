@@ -188,7 +188,7 @@ async fn inspect(
             Some(namespace) => Cell::new(field_held(key, field, namespace, session).await?, None),
             None => Cell::default(),
         };
-        return Ok(values::run(data, &mut View::new([(key.clone(), cell)]), answer)?);
+        return Ok(values::run(data, &mut View::new([(key.clone(), cell)]), answer).await?);
     }
     let mut cells = Vec::with_capacity(keys.len());
     for key in keys {
@@ -208,7 +208,7 @@ async fn inspect(
         };
         cells.push((key.clone(), cell));
     }
-    Ok(values::run(data, &mut View::new(cells), answer)?)
+    Ok(values::run(data, &mut View::new(cells), answer).await?)
 }
 
 /// Whether `data`, which asks what is known of values, looks at what is in them.
@@ -239,7 +239,7 @@ async fn read(
         && !namespace.is_store()
     {
         let cell = Cell::new(fields_read(key, &fields, namespace, session).await?, None);
-        return Ok(values::run(data, &mut View::new([(key.clone(), cell)]), answer)?);
+        return Ok(values::run(data, &mut View::new([(key.clone(), cell)]), answer).await?);
     }
     let mut cells = Vec::with_capacity(keys.len());
     for (key, read) in keys.iter().zip(read_many(keys, Some(keyspace)).await) {
@@ -249,12 +249,7 @@ async fn read(
             cells.push((key.clone(), Cell::new(value, ending(Some(outcome.fresh_for)))));
         }
     }
-    let mut view = View::new(cells);
-    match data {
-        Data::String(StringCommand::Lcs(asked)) => values::lcs::run_in_turns(asked, &view, answer).await?,
-        data => values::run(data, &mut view, answer)?,
-    }
-    Ok(())
+    Ok(values::run(data, &mut View::new(cells), answer).await?)
 }
 
 /// The fields of the one hash that `data` reads, where it reads no others.
@@ -337,7 +332,7 @@ async fn change(
     for tries_left in (0..TRIES_MAX).rev() {
         let mut begun = Begun::new((db, maker), keys, by_namespace(keys, keyspace)).await?;
         let mut view = begun.view();
-        values::run(data, &mut view, answer)?;
+        values::run(data, &mut view, answer).await?;
         match begun::commit(vec![(begun, view)], watches).await {
             Ok(()) => break,
             Err(error) if tries_left > 0 && begun::may_begin_again(&error) => {

@@ -184,7 +184,7 @@ impl Stage {
             _ if session.keyspace.is_none() => {
                 execute::no_keyspace(session, &mut self.replies.out);
             }
-            0 => self.on_view(asked, &keys, session),
+            0 => self.on_view(asked, &keys, session).await,
             copies if copies == keys.len() => {
                 self.may_repeat &= matches!(spec.keys.usage, KeyUse::Read | KeyUse::Inspect);
                 data::carry_out(asked, &keys, spec.keys.usage, service, session, &mut self.replies).await?;
@@ -236,12 +236,12 @@ impl Stage {
     }
 
     /// Carries out a command on what its keys have by now. One that is refused leaves that as it is, also where it has written some of it.
-    fn on_view(&mut self, asked: &Data, keys: &[Bytes], session: &Session) {
+    async fn on_view(&mut self, asked: &Data, keys: &[Bytes], session: &Session) {
         let out = &mut self.replies.out;
         let mut none = View::default();
         let view = self.by_db.get_mut(&session.db).map_or(&mut none, |(_, view)| view);
         let (begun, mut own) = (out.len(), view.part(keys));
-        match values::run(asked, &mut own, &mut Answer::new(out, session.version)) {
+        match values::run(asked, &mut own, &mut Answer::new(out, session.version)).await {
             Ok(()) => view.put_back(own),
             Err(refusal) => {
                 out.truncate(begun);

@@ -112,6 +112,30 @@ async fn a_keyspace_picked_by_what_is_not_committed_is_not_picked() {
     }
 }
 
+#[tokio::test]
+async fn others_are_answered_while_a_transaction_compares_long_strings() {
+    let stage = Stage::new().await;
+    let (mut client, mut other) = (stage.served.client().await, stage.served.client().await);
+    for (key, text) in [("held:a", "ab"), ("held:b", "ba")] {
+        client.say(&format!("SET {key} {}", text.repeat(1_000))).await;
+    }
+    client.say("MULTI").await;
+    for _ in 0..8 {
+        client.say("LCS held:a held:b LEN").await;
+    }
+    client.send("EXEC").await;
+    let (mut reply, mut answered) = (std::pin::pin!(client.next()), 0);
+    let reply = loop {
+        tokio::select! {
+            biased;
+            reply = &mut reply => break reply,
+            _ = other.say("PING") => answered += 1,
+        }
+    };
+    assert_eq!(reply, vec!["1999"; 8].join(" "));
+    assert!(answered >= 8, "{answered} others were answered meanwhile");
+}
+
 /// A command that comes alone stands in a buffer of its own, which is large.
 #[test]
 fn what_waits_keeps_no_buffer_that_it_came_in() {

@@ -1,4 +1,4 @@
-//! What commands do to values: functions of what some keys have, without waiting, locks or engines.
+//! What commands do to values: functions of what some keys have, without locks or engines. Only what takes long waits, to let others in.
 //!
 //! A command sees the keys that it names as a [`View`], answers from it, and leaves in it what is to be there afterwards. Where the
 //! view comes from and where it goes is `data.rs`'s. So the same function serves a read of a cache, a change of a store, and a
@@ -7,7 +7,7 @@
 mod draw;
 mod hash;
 mod key;
-pub(super) mod lcs;
+mod lcs;
 mod scan;
 mod sorted_set;
 mod string;
@@ -102,9 +102,9 @@ pub(super) enum Refusal {
 }
 
 /// Answers `data` from what its keys have, and leaves there what it changes.
-pub(super) fn run(data: &Data, view: &mut View, answer: &mut Answer<'_>) -> Result<(), Refusal> {
+pub(super) async fn run(data: &Data, view: &mut View, answer: &mut Answer<'_>) -> Result<(), Refusal> {
     match data {
-        Data::String(command) => string::run(command, view, answer),
+        Data::String(command) => string::run(command, view, answer).await,
         Data::Hash(command) => hash::run(command, view, answer),
         Data::SortedSet(command) => sorted_set::run(command, view, answer),
         Data::Key(command) => key::run(command, view, answer),

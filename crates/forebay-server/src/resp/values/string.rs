@@ -13,7 +13,11 @@ use crate::resp::time::until;
 /// The longest string, in bytes: what a client can send whole. A namespace may allow less.
 pub(super) const STRING_BYTES_MAX: usize = VALUE_BYTES_MAX;
 
-pub(super) fn run(command: &StringCommand, view: &mut View, answer: &mut Answer<'_>) -> Result<(), Refusal> {
+pub(super) async fn run(
+    command: &StringCommand,
+    view: &mut View,
+    answer: &mut Answer<'_>,
+) -> Result<(), Refusal> {
     match command {
         StringCommand::Get { key } => answer.maybe(view.string(key)?.as_deref()),
         StringCommand::MGet { keys } => {
@@ -28,7 +32,7 @@ pub(super) fn run(command: &StringCommand, view: &mut View, answer: &mut Answer<
             let text = view.string(key)?.unwrap_or_default();
             answer.bulk(part(&text, *start, *end));
         }
-        StringCommand::Lcs(asked) => lcs::run(asked, view, answer)?,
+        StringCommand::Lcs(asked) => Box::pin(lcs::run(asked, view, answer)).await?,
         StringCommand::Set(set) => self::set(set, view, answer)?,
         StringCommand::SetNx { key, value } => {
             let writes = view.kind(key).is_none();

@@ -1,6 +1,8 @@
 //! A keyspace in memory, for commands without an engine.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use forebay::Value;
@@ -50,7 +52,11 @@ impl Memory {
             let value = self.values.get(&key).cloned();
             (key, Cell::new(value, None))
         }));
-        let answered = run(&data, &mut view, &mut Answer::new(&mut out, self.version));
+        let answered = {
+            let mut answer = Answer::new(&mut out, self.version);
+            pin!(run(&data, &mut view, &mut answer)).poll(&mut Context::from_waker(Waker::noop()))
+        };
+        let Poll::Ready(answered) = answered else { panic!("{data:?} takes too long for a table") };
         if let Err(refusal) = answered {
             out.clear();
             reply::error(&mut out, &refusal.to_string());
