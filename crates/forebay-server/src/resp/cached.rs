@@ -179,7 +179,11 @@ async fn copy(from: &[u8], to: &[u8], keyspace: &Keyspace) -> Result<bool, Faile
     let Read { value, outcome } = source.read(from).await?;
     let Some(value) = value else { return Ok(false) };
     if from != to {
-        let value = value.as_blob().map(|blob| written(target, &blob.bytes())).unwrap_or(value);
+        // A sink is given the bytes alone; elsewhere the whole is judged, and kept: its metadata would be lost in a counter.
+        let value = match (target.policy().writes, value.as_blob()) {
+            (Writes::Through | Writes::Behind, Some(blob)) => written(target, &blob.bytes()),
+            _ => kept(target, value)?,
+        };
         target.set_key(to, value, ending(Some(outcome.fresh_for))).await?;
     }
     Ok(true)

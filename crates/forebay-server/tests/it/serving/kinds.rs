@@ -31,6 +31,11 @@ key = "cart:{id}"
 mode = "cache"
 ttl = "1d"
 kind = "hash"
+[namespace.note]
+key = "note:{code}"
+ttl = "1d"
+writes = "cache"
+source.sql = { database = "main", query = "select code, price from items where code in {keys}" }
 [namespace.copy]
 key = "copy:{code}"
 ttl = "1d"
@@ -149,6 +154,26 @@ async fn a_command_that_is_refused_within_a_transaction_writes_no_part_of_itself
     assert!(replies.starts_with("[OK !") && replies.ends_with(" 2]"), "{replies}");
     assert_eq!(client.say("MGET page:1 page:2 page:3 hits:1").await, "[x ab nil nil]");
     assert_eq!(client.say("EXISTS session:4").await, "0");
+}
+
+#[tokio::test]
+async fn what_a_copy_has_beside_its_bytes_is_not_lost_in_a_counter() {
+    let stage = Stage::with(KINDS).await;
+    let mut client = stage.resp().await;
+    let described = "Forebay-Metadata: {}\r\nContent-Type: text/plain\r\n";
+    let put = ask_with(stage.process.http, "PUT", "/v1/shop/note/note:a", described, "7").await;
+    assert_eq!(put.status, 204, "{}", put.body);
+    for line in ["COPY note:a hits:1 REPLACE", "RENAME note:a hits:1"] {
+        let answer = client.say(line).await;
+        assert!(answer.starts_with("!FBKIND "), "{line}: {answer}");
+    }
+    assert_eq!(client.say("EXISTS hits:1 note:a").await, "1", "it is where it was");
+    assert_eq!(client.say("COPY note:a page:1 REPLACE").await, "1");
+    let page = stage.get("/v1/shop/page/page:1").await;
+    assert_eq!((page.header("forebay-metadata"), page.header("content-type")), ("{}", "text/plain"));
+    client.say("SET note:b 7").await;
+    assert_eq!(client.say("COPY note:b hits:1 REPLACE").await, "1");
+    assert_eq!(client.say("INCR hits:1").await, "8");
 }
 
 #[tokio::test]
