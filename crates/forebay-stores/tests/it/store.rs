@@ -154,6 +154,32 @@ async fn a_count_that_is_under_way_misses_nothing_and_counts_nothing_twice() {
     disk.close().await.unwrap();
 }
 
+/// What a step has told of before it failed is in no count, also where the next step is the one that counts.
+#[tokio::test]
+async fn what_fails_is_in_no_count_and_takes_no_page_of_one_away() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::simulated());
+    let disk = disk(folder.path(), "boot").await;
+    let (store, of) = (open(&disk, &clock), owner());
+    let change = |key: String, what| Change { key: key.into_bytes().into(), what, ends: Ends::Never };
+    let put = |key: String| change(key, What::Put(StoredValue::Counter(1)));
+    let values = (0..5_000).map(|number| put(format!("{number:05}"))).collect();
+    store.append(&of, values, Durability::None).await.unwrap();
+    for round in 0..100 {
+        // The first of them can be done, the second cannot: what is there is no hash.
+        let fails = || {
+            let field = (Bytes::from_static(b"f"), Some(Bytes::from_static(b"v")));
+            let refused = change("00000".to_owned(), What::Fields(vec![field]));
+            store.append(&of, vec![put(format!("0000{round}x")), refused], Durability::None)
+        };
+        let (failed, counted, too) = tokio::join!(fails(), store.count(&of), fails());
+        assert!(failed.is_err() && too.is_err());
+        assert_eq!(counted.unwrap().keys, 5_000, "beside what fails, in round {round}");
+        assert_eq!(store.count(&of).await.unwrap().keys, 5_000, "after it, in round {round}");
+    }
+    drop(store);
+    disk.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_damaged_record_is_named_and_holds_up_no_sweep() {
     let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::simulated());

@@ -2,13 +2,14 @@
 //!
 //! Nobody asks, and nothing is kept. Who asks first has the owner's values looked through, a page in a step of the disk's writer: what
 //! changes up to where that has come is added or taken away, what changes behind it is met there. So no page has to be read twice, and
-//! from the end of it on the count is exact: one number for each step that the writer takes. A count is never written. It is forgotten
-//! where a step fails, of which nobody knows what it had told, and with the process; the next who asks has it made anew.
+//! from the end of it on the count is exact: one number for each step that the writer takes. A count is never written. Within the step that
+//! fails it is forgotten, since what that had told of does not come to be, and with the process; the next who asks has it made anew.
 //!
 //! What has ended is not counted, but for what is beyond [`ENDED_MAX`] values that wait to be swept away.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use bytes::Bytes;
 use forebay::rt::Mutex;
@@ -33,7 +34,7 @@ const ENDED_MAX: usize = 4_096;
 pub(super) struct Counts {
     /// Whether any is kept: who changes values looks no further otherwise.
     are_kept: AtomicBool,
-    /// By how the rows of the owner's values begin, of whatever epoch.
+    /// By how the rows of the owner's values begin, of whatever epoch. Only steps enter, of which there is one at a time.
     by_owner: Mutex<BTreeMap<Bytes, Counting>>,
 }
 
@@ -99,11 +100,31 @@ impl Counts {
         }
     }
 
-    /// Keeps nothing any more, until somebody asks again.
-    pub(super) fn forget(&self) {
-        if self.are_kept.swap(false, Ordering::AcqRel) {
-            self.by_owner.lock().clear();
+    /// Takes a step that changes values of `owner`, or of any. Where it fails or panics, the counts of those are forgotten before the
+    /// next step: they may have what it told of, and none of it is done.
+    pub(super) fn keep<T>(
+        &self,
+        owner: Option<&Owner>,
+        step: impl FnOnce() -> Result<T, DiskError>,
+    ) -> Result<T, DiskError> {
+        let done = catch_unwind(AssertUnwindSafe(step));
+        if !matches!(done, Ok(Ok(_))) {
+            self.forget(owner);
         }
+        done.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Keeps nothing of `owner`, or of any, until somebody asks again.
+    fn forget(&self, owner: Option<&Owner>) {
+        if !self.are_kept.load(Ordering::Acquire) {
+            return;
+        }
+        let mut by_owner = self.by_owner.lock();
+        match owner {
+            Some(owner) => drop(by_owner.remove(&rows::owned_values(owner))),
+            None => by_owner.clear(),
+        }
+        self.are_kept.store(!by_owner.is_empty(), Ordering::Release);
     }
 }
 
@@ -143,18 +164,14 @@ impl Shared {
     fn count_page(&self, changes: &Changes<'_>, owner: &Owner) -> Result<Option<Count>, DiskError> {
         let (key, epoch) = (rows::owned_values(owner), current_epoch(changes, owner)?);
         let prefix = rows::values(owner, epoch).freeze();
-        let after = match self.counts.by_owner.lock().get(&key).filter(|it| it.epoch == epoch) {
+        let mut by_owner = self.counts.by_owner.lock();
+        let (mut count, after) = match by_owner.get(&key).filter(|it| it.epoch == epoch) {
             Some(Counting { count, to: None, .. }) => return Ok(Some(*count)),
-            Some(Counting { to, .. }) => to.clone(),
-            None => None,
+            Some(Counting { count, to, .. }) => (*count, to.clone()),
+            None => (Count::default(), None),
         };
-        let page = changes.scan_past_damage(&Scan {
-            space: Space::Stores,
-            prefix: prefix.clone(),
-            after: after.clone(),
-            limit: STEP_ROWS,
-        })?;
-        let mut seen = Count::default();
+        let page =
+            changes.scan_past_damage(&Scan { space: Space::Stores, prefix, after, limit: STEP_ROWS })?;
         for (at, row) in &page.rows {
             let head = row.clone().and_then(|row| Head::read(row, at));
             let counted = match head.and_then(|head| head.used(at, |at| changes.get(Space::Stores, at))) {
@@ -162,19 +179,11 @@ impl Shared {
                 Err(DiskError::Damaged { .. }) => Counted::Lasting,
                 Err(error) => return Err(error),
             };
-            counted.add_to(&mut seen);
+            counted.add_to(&mut count);
         }
-        let mut by_owner = self.counts.by_owner.lock();
-        let new = || Counting { epoch, count: Count::default(), to: Some(prefix) };
-        let counting = by_owner.entry(key).or_insert_with(new);
-        if after.is_none() {
-            counting.count = Count::default();
-        }
-        counting.epoch = epoch;
-        counting.count.keys += seen.keys;
-        counting.count.ending += seen.ending;
-        counting.to = page.rows.last().filter(|_| page.more).map(|(at, _)| at.clone());
+        let to = page.rows.last().filter(|_| page.more).map(|(at, _)| at.clone());
+        by_owner.insert(key, Counting { epoch, count, to: to.clone() });
         self.counts.are_kept.store(true, Ordering::Release);
-        Ok(counting.to.is_none().then_some(counting.count))
+        Ok(to.is_none().then_some(count))
     }
 }

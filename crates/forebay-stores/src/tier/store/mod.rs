@@ -101,9 +101,10 @@ impl EmbeddedStore {
 
     async fn change(
         &self,
+        owner: Owner,
         bytes: usize,
         durability: Durability,
-        step: impl FnOnce(&Shared, &mut Changes<'_>) -> Result<(), DiskError> + Send + 'static,
+        step: impl FnOnce(&Shared, &mut Changes<'_>, &Owner) -> Result<(), DiskError> + Send + 'static,
     ) -> Result<(), StoreError> {
         if self.shared.is_poisoned.load(Ordering::Acquire) {
             return Err(StoreError::Poisoned);
@@ -114,11 +115,12 @@ impl EmbeddedStore {
             Durability::None => disk::Durability::OsWritten,
         };
         let shared = Arc::clone(&self.shared);
-        let step = move |changes: &mut Changes<'_>| step(&shared, changes);
+        let step = move |changes: &mut Changes<'_>| {
+            shared.counts.keep(Some(&owner), || step(&shared, changes, &owner))
+        };
         // The engine changes the key no further before it knows, and bounds its caller's wait itself.
         let changed = self.shared.disk.change_for_sure(bytes, durability, step).await;
         changed.map_err(|error| {
-            self.shared.counts.forget();
             if matches!(error, DiskError::Poisoned { .. }) {
                 self.shared.is_poisoned.store(true, Ordering::Release);
             }
@@ -192,18 +194,16 @@ impl Store for EmbeddedStore {
             for change in &changes {
                 bytes = bytes.saturating_add(weigh(change)?);
             }
-            let owner = of.clone();
-            let step = move |shared: &Shared, rows: &mut Changes<'_>| {
-                changes.iter().try_for_each(|change| shared.apply(rows, &owner, change))
+            let step = move |shared: &Shared, rows: &mut Changes<'_>, owner: &Owner| {
+                changes.iter().try_for_each(|change| shared.apply(rows, owner, change))
             };
-            self.change(bytes, durability, step).await
+            self.change(of.clone(), bytes, durability, step).await
         })
     }
 
     fn clear<'a>(&'a self, of: &'a Owner, durability: Durability) -> Reply<'a, ()> {
-        let owner = of.clone();
-        let step = move |shared: &Shared, rows: &mut Changes<'_>| shared.clear(rows, &owner);
-        Box::pin(self.change(OVERHEAD_BYTES, durability, step))
+        let step = |shared: &Shared, rows: &mut Changes<'_>, owner: &Owner| shared.clear(rows, owner);
+        Box::pin(self.change(of.clone(), OVERHEAD_BYTES, durability, step))
     }
 }
 

@@ -47,9 +47,8 @@ async fn repeat(weak: &Weak<Shared>, step: Step) -> Result<(), DiskError> {
     for _ in 0..STEPS_MAX {
         let Some(shared) = weak.upgrade() else { return Ok(()) };
         let of = Arc::clone(&shared);
-        let step = move |changes: &mut Changes<'_>| step(&of, changes);
-        let changed = shared.disk.change(STEP_ROWS * 128, Durability::OsWritten, step).await;
-        if !changed.inspect_err(|_| shared.counts.forget())? {
+        let step = move |changes: &mut Changes<'_>| of.counts.keep(None, || step(&of, changes));
+        if !shared.disk.change(STEP_ROWS * 128, Durability::OsWritten, step).await? {
             return Ok(());
         }
     }
