@@ -52,6 +52,8 @@ pub(super) struct Shared {
     /// The newest place of a record of this engine's own.
     told: Mutex<Cursor>,
     /// Records ahead of what is applied that have been counted, by who told the tier of them or by the follower that read them first.
+    /// Only what the tier has confirmed is counted exactly: a record of which the answer was lost was counted when it was done, without a
+    /// place to stand here, and is counted once more if it lies in the log after all and is read there.
     /// Who told of them has applied those that are [`Own::Applied`]: to apply them again would cost what was loaded after them.
     own: Mutex<BTreeMap<Position, Own>>,
     undelivered: Mutex<Undelivered>,
