@@ -188,6 +188,20 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`DiskError::Unreadable`].
     pub fn scan_past_damage(&self, scan: &Scan) -> Result<Page<Result<Bytes, DiskError>>, DiskError> {
+        self.scan_as(scan, usize::MAX, |_, content| content)
+    }
+
+    /// What `read` makes of the rows that `scan` asks for, their contents or what is wrong with them; of no more once keys and contents
+    /// have taken `bytes_max` bytes. A content is gone before the next is read, if `read` keeps none of it.
+    ///
+    /// # Errors
+    /// [`DiskError::Unreadable`].
+    pub fn scan_as<C>(
+        &self,
+        scan: &Scan,
+        bytes_max: usize,
+        read: impl FnMut(&[u8], Result<Bytes, DiskError>) -> C,
+    ) -> Result<Page<C>, DiskError> {
         if scan.prefix.len() > KEY_BYTES_MAX {
             return Ok(Page { rows: Vec::new(), more: false });
         }
@@ -205,7 +219,8 @@ impl<'a> View<'a> {
             over.extend(rows.take_while(|(key, _)| key.starts_with(&scan.prefix)));
         }
         let mut over = over.into_iter().peekable();
-        let mut page = Pages { page: Page { rows: Vec::new(), more: false }, limit: scan.limit };
+        let page = Page { rows: Vec::new(), more: false };
+        let mut page = Pages { page, limit: scan.limit, bytes_left: bytes_max, read };
         self.base.walk(scan.space, from, &mut |key, content| {
             if !key.starts_with(&scan.prefix) {
                 return false;
@@ -236,20 +251,24 @@ impl fmt::Debug for View<'_> {
 }
 
 /// A page that is being filled.
-struct Pages {
-    page: Page<Result<Bytes, DiskError>>,
+struct Pages<C, R> {
+    page: Page<C>,
     limit: usize,
+    bytes_left: usize,
+    read: R,
 }
 
-impl Pages {
+impl<C, R: FnMut(&[u8], Result<Bytes, DiskError>) -> C> Pages<C, R> {
     /// Takes the next row, unless it was deleted; whether to go on.
     fn take(&mut self, key: &[u8], content: Option<Result<Bytes, DiskError>>) -> bool {
         let Some(content) = content else { return true };
-        if self.page.rows.len() >= self.limit {
+        if self.page.rows.len() >= self.limit || self.bytes_left == 0 {
             self.page.more = true;
             return false;
         }
-        self.page.rows.push((Bytes::copy_from_slice(key), content));
+        let bytes = key.len() + content.as_ref().map_or(0, Bytes::len);
+        self.bytes_left = self.bytes_left.saturating_sub(bytes);
+        self.page.rows.push((Bytes::copy_from_slice(key), (self.read)(key, content)));
         true
     }
 }
@@ -334,6 +353,19 @@ impl<'a> Changes<'a> {
     /// As [`View::scan_past_damage`].
     pub fn scan_past_damage(&self, scan: &Scan) -> Result<Page<Result<Bytes, DiskError>>, DiskError> {
         self.view().scan_past_damage(scan)
+    }
+
+    /// What `read` makes of the rows that `scan` asks for, with every earlier change and those of this write.
+    ///
+    /// # Errors
+    /// As [`View::scan_as`].
+    pub fn scan_as<C>(
+        &self,
+        scan: &Scan,
+        bytes_max: usize,
+        read: impl FnMut(&[u8], Result<Bytes, DiskError>) -> C,
+    ) -> Result<Page<C>, DiskError> {
+        self.view().scan_as(scan, bytes_max, read)
     }
 
     /// The row at `key` holds `content` from now on.

@@ -17,17 +17,20 @@ use forebay::rt::atomic::{AtomicBool, Ordering};
 use forebay::tier::shared::Owner;
 use forebay::tier::store::Count;
 
-use crate::disk::{Changes, DiskError, Scan, Space};
+use crate::disk::{Changes, DiskError, Page, Scan, Space};
 
 use super::Shared;
 use super::rows::{self, Head, NEVER_MS};
 use super::steps::current_epoch;
 
-/// The most rows that one step looks at.
+/// The most rows that one step looks at, and about the most bytes of them. One row may have more.
 const STEP_ROWS: usize = 1_024;
+const STEP_BYTES: usize = 4 * 1024 * 1024;
 
 /// The most values that have ended, and are not swept away yet, which a count leaves out.
 const ENDED_MAX: usize = 4_096;
+/// How many ends are read at a time.
+const ENDS: usize = 64;
 
 /// The counts of a store.
 #[derive(Debug, Default)]
@@ -57,7 +60,7 @@ pub(super) enum Counted {
 }
 
 impl Counted {
-    pub(super) fn of(head: Option<&Head>) -> Self {
+    pub(super) fn of<C>(head: Option<&Head<C>>) -> Self {
         match head.map(Head::ends_ms) {
             None => Self::Nothing,
             Some(NEVER_MS) => Self::Lasting,
@@ -140,23 +143,30 @@ impl Shared {
     fn unswept(&self, changes: &Changes<'_>, owner: &Owner) -> Result<u64, DiskError> {
         let (of, epoch, now_ms) = (rows::owned_values(owner), current_epoch(changes, owner)?, self.now_ms());
         let from = self.swept_to.load(Ordering::Acquire);
-        let after = (from > 0).then(|| Bytes::copy_from_slice(&from.to_be_bytes()));
-        let scan = Scan { space: Space::StoreExpiry, prefix: Bytes::new(), after, limit: ENDED_MAX };
+        let mut after = (from > 0).then(|| Bytes::copy_from_slice(&from.to_be_bytes()));
         let mut ended = 0;
-        for (row, _) in changes.scan_past_damage(&scan)?.rows {
-            let Some((second, at)) = rows::of_end(&row) else { continue };
-            if second > now_ms / 1000 + 1 {
+        for _ in 0..ENDED_MAX / ENDS {
+            let scan = Scan { space: Space::StoreExpiry, prefix: Bytes::new(), after, limit: ENDS };
+            let Page { rows, more } = changes.scan_past_damage(&scan)?;
+            for (row, _) in &rows {
+                let Some((second, at)) = rows::of_end(row) else { continue };
+                if second > now_ms / 1000 + 1 {
+                    return Ok(ended);
+                }
+                if rows::epoch_of_value(&at, &of) != Some(epoch) {
+                    continue;
+                }
+                match Head::find(&at, |at| changes.get(Space::Stores, at)) {
+                    Ok(head) => ended += u64::from(head.is_some_and(|head| head.is_over(now_ms))),
+                    // It is taken for one that does not end.
+                    Err(DiskError::Damaged { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if !more {
                 break;
             }
-            if rows::epoch_of_value(&at, &of) != Some(epoch) {
-                continue;
-            }
-            match Head::find(&at, |at| changes.get(Space::Stores, at)) {
-                Ok(head) => ended += u64::from(head.is_some_and(|head| head.is_over(now_ms))),
-                // It is taken for one that does not end.
-                Err(DiskError::Damaged { .. }) => {}
-                Err(error) => return Err(error),
-            }
+            after = rows.into_iter().next_back().map(|(row, _)| row);
         }
         Ok(ended)
     }
@@ -170,18 +180,18 @@ impl Shared {
             Some(Counting { count, to, .. }) => (*count, to.clone()),
             None => (Count::default(), None),
         };
-        let page =
-            changes.scan_past_damage(&Scan { space: Space::Stores, prefix, after, limit: STEP_ROWS })?;
-        for (at, row) in &page.rows {
-            let head = row.clone().and_then(|row| Head::read(row, at));
-            let counted = match head.and_then(|head| head.used(at, |at| changes.get(Space::Stores, at))) {
+        let scan = Scan { space: Space::Stores, prefix, after, limit: STEP_ROWS };
+        let read = |at: &[u8], row: Result<Bytes, DiskError>| Ok(Head::read(row?, at)?.end_only());
+        let Page { rows, more } = changes.scan_as(&scan, STEP_BYTES, read)?;
+        let to = rows.last().filter(|_| more).map(|(at, _)| at.clone());
+        for (at, head) in rows {
+            let counted = match head.and_then(|head| head.used(&at, |at| changes.get(Space::Stores, at))) {
                 Ok(head) => Counted::of(Some(&head)),
                 Err(DiskError::Damaged { .. }) => Counted::Lasting,
                 Err(error) => return Err(error),
             };
             counted.add_to(&mut count);
         }
-        let to = page.rows.last().filter(|_| page.more).map(|(at, _)| at.clone());
         by_owner.insert(key, Counting { epoch, count, to: to.clone() });
         self.counts.are_kept.store(true, Ordering::Release);
         Ok(to.is_none().then_some(count))

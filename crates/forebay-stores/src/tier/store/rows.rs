@@ -59,16 +59,16 @@ pub(super) const NEVER_MS: u64 = u64::MAX;
 /// A number that one collection has.
 pub(super) type Generation = u64;
 
-/// What the row of a value says, and that of its uses.
+/// What the row of a value says, and that of its uses; with its content, or without where only its end is asked for.
 #[derive(Clone, Debug)]
 #[cfg_attr(test, derive(PartialEq))]
-pub(super) struct Head {
+pub(super) struct Head<C = Content> {
     pub(super) at_most_ms: u64,
     /// When it ends unused, unless it was used since it was written.
     pub(super) unused_ms: u64,
     /// When it ends unused since it was used.
     pub(super) used_ms: Option<u64>,
-    pub(super) content: Content,
+    pub(super) content: C,
 }
 
 /// A value, or where its parts lie.
@@ -103,7 +103,7 @@ impl Content {
     }
 }
 
-impl Head {
+impl<C> Head<C> {
     /// When it ends unless it is used.
     pub(super) fn ends_ms(&self) -> u64 {
         self.at_most_ms.min(self.ends_unused_ms())
@@ -113,14 +113,38 @@ impl Head {
         self.used_ms.unwrap_or(self.unused_ms)
     }
 
+    pub(super) fn is_over(&self, now_ms: u64) -> bool {
+        self.ends_ms() <= now_ms
+    }
+
+    /// The same without the content.
+    pub(super) fn end_only(self) -> Head<()> {
+        let Self { at_most_ms, unused_ms, used_ms, content: _ } = self;
+        Head { at_most_ms, unused_ms, used_ms, content: () }
+    }
+
+    /// The same with the uses that `get` finds.
+    ///
+    /// # Errors
+    /// As [`Head::find`].
+    pub(super) fn used(
+        mut self,
+        at: &[u8],
+        get: impl FnOnce(&[u8]) -> Result<Option<Bytes>, DiskError>,
+    ) -> Result<Self, DiskError> {
+        if self.unused_ms != NEVER_MS {
+            let at = used(at);
+            self.used_ms = get(&at)?.map(|row| number(Some(row), &at)).transpose()?;
+        }
+        Ok(self)
+    }
+}
+
+impl Head {
     /// Whether its row is that of `other`, whatever the uses of the two are.
     pub(super) fn has_row_of(&self, other: &Self) -> bool {
         (self.at_most_ms, self.unused_ms) == (other.at_most_ms, other.unused_ms)
             && self.content == other.content
-    }
-
-    pub(super) fn is_over(&self, now_ms: u64) -> bool {
-        self.ends_ms() <= now_ms
     }
 
     pub(super) fn encode(&self) -> Bytes {
@@ -200,22 +224,6 @@ impl Head {
     /// [`DiskError::Damaged`] where this version cannot read it.
     pub(super) fn read(row: Bytes, at: &[u8]) -> Result<Self, DiskError> {
         Self::decode(row).ok_or_else(|| unreadable(at))
-    }
-
-    /// The same with the uses that `get` finds.
-    ///
-    /// # Errors
-    /// As [`find`](Self::find).
-    pub(super) fn used(
-        mut self,
-        at: &[u8],
-        get: impl FnOnce(&[u8]) -> Result<Option<Bytes>, DiskError>,
-    ) -> Result<Self, DiskError> {
-        if self.unused_ms != NEVER_MS {
-            let at = used(at);
-            self.used_ms = get(&at)?.map(|row| number(Some(row), &at)).transpose()?;
-        }
-        Ok(self)
     }
 }
 

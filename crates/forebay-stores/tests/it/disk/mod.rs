@@ -408,3 +408,35 @@ async fn keys_beyond_the_limit_are_refused_and_never_found() {
         disk.close().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_scan_ends_where_its_rows_have_so_many_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    for disk in [open(folder.path()).await, Disk::memory()] {
+        let mut batch = Batch::new();
+        for number in 0..9 {
+            batch.put(Space::Stores, format!("{number}"), vec![b'x'; 999]);
+        }
+        disk.write(batch, Durability::OsWritten).await.unwrap();
+        let page = |after: Option<Bytes>, bytes_max: usize| {
+            let length = |_: &[u8], content: Result<Bytes, DiskError>| content.unwrap().len();
+            let scan = Scan { after, ..all_of(Space::Stores) };
+            disk.read(move |view| view.scan_as(&scan, bytes_max, length))
+        };
+        let lengths = |number: std::ops::Range<u8>| {
+            number.map(|number| (Bytes::from(number.to_string()), 999)).collect::<Vec<_>>()
+        };
+        // Each takes 1,000 bytes with its key; one is read whatever it takes.
+        for (after, bytes_max, rows, more) in [
+            (None, 1, 0..1, true),
+            (None, 2_000, 0..2, true),
+            (None, 2_001, 0..3, true),
+            (Some("2".into()), 6_000, 3..9, false),
+            (Some("2".into()), usize::MAX, 3..9, false),
+        ] {
+            let found = page(after, bytes_max).await.unwrap();
+            assert_eq!((found.rows, found.more), (lengths(rows), more), "{bytes_max}");
+        }
+        disk.close().await.unwrap();
+    }
+}
