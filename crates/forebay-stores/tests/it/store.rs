@@ -335,6 +335,28 @@ async fn a_damaged_value_is_named_and_can_be_replaced() {
     assert!(store.load(&owner(), &[b"x"]).await.unwrap()[0].is_some());
 }
 
+/// Its end is there still when it was replaced, beside the one of what came in its place.
+#[tokio::test]
+async fn a_value_that_was_damaged_is_taken_off_the_count_once() {
+    let (disk, clock) = (Disk::memory(), Clock::simulated());
+    let store = open(&disk, &clock);
+    put(&store, "x", StoredValue::Counter(1), Ends::After(Duration::from_secs(2))).await;
+    put(&store, "y", StoredValue::Counter(2), Ends::Never).await;
+    let scan = Scan { space: Space::Stores, prefix: Bytes::from_static(&[0]), after: None, limit: 9 };
+    let (at, _) = disk.scan(scan).await.unwrap().rows.remove(0);
+    let mut batch = Batch::new();
+    batch.put(Space::Stores, at, Bytes::from_static(b"\x07rubbish"));
+    disk.write(batch, DiskDurability::OsWritten).await.unwrap();
+    put(&store, "x", StoredValue::Counter(3), Ends::After(Duration::from_secs(4))).await;
+    assert_eq!(rows(&disk, Space::StoreExpiry).await, 2);
+    assert_eq!(store.count(&owner()).await.unwrap(), Count { keys: 2, ending: 1 });
+    clock.advance(Duration::from_secs(5));
+    assert_eq!(store.count(&owner()).await.unwrap(), Count { keys: 1, ending: 0 }, "it is not swept yet");
+    assert_eq!(rows(&disk, Space::StoreExpiry).await, 2);
+    swept_to(&disk, &clock, [1, 0]).await;
+    assert_eq!(store.count(&owner()).await.unwrap(), Count { keys: 1, ending: 0 });
+}
+
 async fn things(engine: &Forebay, store: &Arc<EmbeddedStore>) -> Namespace<Blob> {
     let builder = engine.namespace("things").key("thing:{id}");
     builder

@@ -157,7 +157,11 @@ impl Shared {
                     continue;
                 }
                 match Head::find(&at, |at| changes.get(Space::Stores, at)) {
-                    Ok(head) => ended += u64::from(head.is_some_and(|head| head.is_over(now_ms))),
+                    Ok(head) => {
+                        // The end of one that was damaged when it was replaced is there still, beside that of the new one.
+                        let is_its = |head: &Head| rows::end(head.ends_ms(), &at).as_ref() == Some(row);
+                        ended += u64::from(head.is_some_and(|head| is_its(&head) && head.is_over(now_ms)));
+                    }
                     // It is taken for one that does not end.
                     Err(DiskError::Damaged { .. }) => {}
                     Err(error) => return Err(error),
