@@ -334,7 +334,13 @@ impl Store for SimulatedStore {
             keys: count.keys + 1,
             ending: count.ending + u64::from(entry.at_most.is_some() || entry.unused.is_some()),
         });
-        Box::pin(async move { Ok(count) })
+        Box::pin(async move {
+            match *self.poisoned() {
+                _ if self.is_dead() => Err(self.dead()),
+                true => Err(StoreError::Poisoned),
+                false => Ok(count),
+            }
+        })
     }
 
     fn append<'a>(&'a self, of: &'a Owner, changes: Vec<Change>, durability: Durability) -> Reply<'a, ()> {

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::namespace::Life;
 use crate::rt::{Tick, let_go};
 use crate::tier::memory::Held;
-use crate::tier::store::Count;
+use crate::tier::store::{Count, StoreError};
 use crate::value::{Kind, Value, length};
 
 /// How many keys one call lists.
@@ -124,10 +124,11 @@ impl Core {
     }
 
     async fn count_stored(&self, stored: &Stored) -> Result<Count, Error> {
-        if let Ok(count) = stored.store.count(&self.owner).await {
-            return Ok(count);
+        match stored.store.count(&self.owner).await {
+            // One that takes nothing more keeps no count; what it has can be listed, and is not told how long it lasts.
+            Err(StoreError::Poisoned) => {}
+            counted => return counted.map_err(|error| self.store_failed(&error)),
         }
-        // A store that takes nothing more keeps no count; what it has can be listed, and is not told how long it lasts.
         let (mut count, mut after) = (Count::default(), None);
         loop {
             let mut keys = self.stored_keys(b"", after.as_deref(), PAGE).await?;

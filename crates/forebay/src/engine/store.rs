@@ -438,7 +438,7 @@ impl Core {
         }
     }
 
-    fn store_failed(&self, error: &StoreError) -> Error {
+    pub(super) fn store_failed(&self, error: &StoreError) -> Error {
         let namespace = Arc::clone(&self.name);
         match error {
             StoreError::TooLarge { bytes, limit_bytes, .. } => {

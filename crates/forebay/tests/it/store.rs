@@ -532,6 +532,25 @@ fn parts(value: Option<&Value>) -> Option<BTreeMap<String, i64>> {
     })
 }
 
+/// A count that a store cannot tell now is not made up of what it lists.
+#[tokio::test]
+async fn a_count_is_a_listing_only_where_the_store_takes_nothing_more() {
+    let disk = SimulatedDisk::new();
+    let process = Process::on(&disk);
+    let things = process.things::<Blob>(Durability::Always);
+    for number in 0..3 {
+        let key = format!("thing:{number}");
+        process.run(things.set_key(key.as_bytes(), Value::Counter(1), Some(secs(100)))).await.unwrap();
+    }
+    assert_eq!(things.count_keys().await.unwrap(), Count { keys: 3, ending: 3 });
+    disk.set_faults(StoreFaults { failing_sync: true, ..StoreFaults::default() });
+    process.run(things.set_key(b"thing:0", Value::Counter(2), Some(secs(100)))).await.unwrap_err();
+    assert_eq!(things.count_keys().await.unwrap(), Count { keys: 3, ending: 0 }, "it takes nothing more");
+    disk.crash(0);
+    let refused = things.count_keys().await.unwrap_err();
+    assert!(matches!(refused, Error::StoreFailed { retry: true, .. }), "{refused}");
+}
+
 /// A store that hands out no value.
 struct Closed(SimulatedStore);
 

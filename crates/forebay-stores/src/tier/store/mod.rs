@@ -266,6 +266,8 @@ fn not_written(error: DiskError) -> StoreError {
 
 fn not_read(error: DiskError) -> StoreError {
     match error {
+        // What reads in a step of the writer's, which takes none any more.
+        DiskError::Poisoned { .. } => StoreError::Poisoned,
         DiskError::Damaged { place, problem } => StoreError::Damaged { place, problem },
         error => StoreError::Unread { cause: Arc::new(error) },
     }

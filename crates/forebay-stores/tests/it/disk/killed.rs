@@ -4,7 +4,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use forebay::tier::shared::Owner;
+use forebay::tier::store::{Store as _, StoreError};
 use forebay_stores::disk::{Batch, Changes, Disk, DiskError, DiskOptions, Durability, Scan, Space};
+use forebay_stores::tier::store::{EmbeddedStore, StoreOptions};
 
 use super::open;
 use crate::crash::{Verdict, cycles};
@@ -68,6 +71,10 @@ async fn limited_child() {
     assert!(disk.stats().is_poisoned);
     let rows = disk.scan(super::all_of(Space::Stores)).await.unwrap().rows;
     assert_eq!(rows.len(), written as usize, "reads go on");
+    let store = EmbeddedStore::open(disk.clone(), StoreOptions::default()).unwrap();
+    let of = Owner { keyspace: "shop".into(), namespace: "things".into() };
+    assert!(matches!(store.count(&of).await, Err(StoreError::Poisoned)), "it is counted in a step");
+    drop(store);
     assert!(matches!(disk.close().await, Err(DiskError::Poisoned { .. })));
     println!("\nacknowledged {written}");
 }
