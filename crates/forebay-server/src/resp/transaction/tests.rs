@@ -132,7 +132,7 @@ async fn others_are_answered_while_a_transaction_compares_long_strings() {
             _ = other.say("PING") => answered += 1,
         }
     };
-    assert_eq!(reply, vec!["1999"; 8].join(" "));
+    assert_eq!(reply, ["1999"; 8].join(" "));
     assert!(answered >= 8, "{answered} others were answered meanwhile");
 }
 
