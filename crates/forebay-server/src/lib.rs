@@ -34,6 +34,3 @@ pub mod time;
 pub mod tls;
 mod waiting_writes;
 mod warming;
-
-/// Nothing that is declared or asked for stays fresh as long: what does so for this or longer does not end. 100,000 years.
-pub(crate) const FOR_EVER: std::time::Duration = std::time::Duration::from_secs(100_000 * 365 * 24 * 60 * 60);

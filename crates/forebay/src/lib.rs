@@ -56,7 +56,7 @@ pub use engine::{
     Namespace, NamespaceBuilder, Read, Slot, Warming,
 };
 pub use error::{Error, Fault};
-pub use namespace::{BreakerOptions, Policy, Writes};
+pub use namespace::{BreakerOptions, FOR_EVER, Policy, Writes};
 pub use observe::{Counts, Freshness, ReadOutcome, Tier, Why};
 pub use protection::{BreakerState, FilterOptions, Phase};
 pub use source::{LoadKey, Loaded, Source, SourceError, load_fields, load_many, load_one};

@@ -3,13 +3,12 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use forebay::{Blob, Freshness, Read, ReadOutcome, Tier, Why, Writes};
+use forebay::{Blob, FOR_EVER, Freshness, Read, ReadOutcome, Tier, Why, Writes};
 
 use super::compress::{self, Forms};
 use super::conditions::{self, Form, Tag, Verdict};
 use super::metadata::{self, FOREBAY_METADATA};
 use super::range::{self, Part};
-use crate::FOR_EVER;
 use crate::problem::Problem;
 
 /// What stands for the longest time (RFC 9111 §1.2.2).

@@ -117,7 +117,7 @@ async fn described(
     let listed = namespace.inspect_many(&texts).await.map_err(|error| Problem::engine(&error))?;
     let entry = |(key, listed): (String, Option<Listed>)| {
         let Listed { inspected, metadata } = listed?;
-        let left = inspected.left.filter(|left| *left < crate::FOR_EVER);
+        let left = inspected.left.filter(|left| *left < forebay::FOR_EVER);
         Some(Entry {
             key,
             expires_at: left.and_then(life::moment),

@@ -299,7 +299,7 @@ async fn field_held(
 
 /// How long something lasts, where that has an end.
 pub(super) fn ending(left: Option<Duration>) -> Option<Duration> {
-    left.filter(|left| *left < crate::FOR_EVER)
+    left.filter(|left| *left < forebay::FOR_EVER)
 }
 
 /// Runs a command that changes what its keys have. It is begun again where somebody who waits for nobody came between.

@@ -9,7 +9,7 @@ use super::core::Core;
 use super::handle::Namespace;
 use super::store::Stored;
 use crate::error::Error;
-use crate::namespace::Life;
+use crate::namespace::{FOR_EVER, Life};
 use crate::rt::{Tick, let_go};
 use crate::tier::memory::Held;
 use crate::tier::store::{Count, StoreError};
@@ -17,8 +17,6 @@ use crate::value::{Kind, Value, length};
 
 /// How many keys one call lists.
 const PAGE: usize = 1024;
-/// What lasts longer does not end.
-const FOR_EVER: Duration = Duration::from_secs(100_000 * 365 * 24 * 60 * 60);
 /// After how many looks at places of memory others are let in.
 const LOOKS: u64 = 128;
 /// Among fewer keys of a store one is drawn.

@@ -6,5 +6,5 @@ pub mod pattern;
 mod policy;
 mod tags;
 
-pub use policy::{BreakerOptions, Life, Policy, Writes};
+pub use policy::{BreakerOptions, FOR_EVER, Life, Policy, Writes};
 pub(crate) use tags::TagTemplate;

@@ -7,6 +7,9 @@ use std::time::Duration;
 use crate::rt::Tick;
 use crate::value::Kind;
 
+/// What is fresh for this long, or longer, does not end. 100,000 years.
+pub const FOR_EVER: Duration = Duration::from_secs(100_000 * 365 * 24 * 60 * 60);
+
 /// The rules of one namespace. Every stale window is zero unless declared.
 #[derive(Clone, Debug)]
 pub struct Policy {
