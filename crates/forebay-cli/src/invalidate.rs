@@ -62,7 +62,7 @@ fn keyspace(asked: &Invalidate) -> Result<String, Failure> {
     };
     let own = ask(&["CLIENT", "INFO"])?;
     let db = own.split_whitespace().find_map(|field| field.strip_prefix("db=")).unwrap_or_default();
-    let (begin, text) = (format!("db{db}:name="), ask(&["INFO", "declared"])?);
+    let (begin, text) = (format!("keyspace{db}:name="), ask(&["INFO", "declared"])?);
     let name = text.lines().find_map(|line| line.strip_prefix(&begin)?.split(',').next());
     name.map(ToOwned::to_owned)
         .ok_or_else(|| Failure(format!("no keyspace has the number {db}: name it by --keyspace or --db")))
