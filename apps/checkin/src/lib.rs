@@ -7,8 +7,12 @@ use forebay_server::app::{App, Running};
 use forebay_stores::database::Migration;
 
 /// Schema changes of its database `main`.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "check-ins", sql: include_str!("../migrations/0001_checkin.sql") }];
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "check-ins",
+    sqlite: include_str!("../migrations/0001_checkin.sql"),
+    postgres: None,
+}];
 
 /// The app.
 #[must_use]

@@ -10,7 +10,8 @@ use forebay_stores::database::Migration;
 pub const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,
     name: "projects, prices and pools",
-    sql: include_str!("../migrations/0001_launchpad.sql"),
+    sqlite: include_str!("../migrations/0001_launchpad.sql"),
+    postgres: None,
 }];
 
 /// The app.

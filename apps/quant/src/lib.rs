@@ -10,7 +10,8 @@ use forebay_stores::database::Migration;
 pub const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,
     name: "market data and orders",
-    sql: include_str!("../migrations/0001_quant.sql"),
+    sqlite: include_str!("../migrations/0001_quant.sql"),
+    postgres: None,
 }];
 
 /// The app.

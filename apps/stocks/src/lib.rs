@@ -30,8 +30,12 @@ use crate::settings::Settings;
 const NAME: &str = "stocks";
 
 /// Schema changes of its database `main`.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "quotes", sql: include_str!("../migrations/0001_quotes.sql") }];
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "quotes",
+    sqlite: include_str!("../migrations/0001_quotes.sql"),
+    postgres: None,
+}];
 
 const TRIES: &[Try] = &[
     Try { command: "redis-cli -p {resp} GET stock:600000", shows: "a quote, loaded from its row" },

@@ -1,7 +1,7 @@
 //! What an app is: a value that the server assembles.
 //!
-//! An app brings its declaration, its migrations and what runs beside its keyspace (a feeder, routes). It holds no
-//! caching code: what a key means is said in its declaration. The server knows no app; `forebay-cli` hands them in.
+//! An app brings its declaration, its migrations and what runs beside its keyspace (a feeder, routes), which reads by the
+//! keyspace in service ([`Served`]) and writes by its databases' transactions. It holds no caching code: what a key means is said in its declaration. The server knows no app; `forebay-cli` hands them in.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -10,11 +10,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
 use forebay::rt::Tasks;
-use forebay::{Forebay, Keyspace};
+use forebay::{Blob, Forebay, Keyspace, Namespace, Read};
 use forebay_stores::database::{Database, Migration};
 
+use crate::http::Answers;
+use crate::keyspaces::{InService, Keyspaces};
+use crate::problem::Problem;
 use crate::stop::Stop;
+use crate::time::WallClock;
 
 /// A boxed future that an app hands back.
 pub type AppFuture<T> = Pin<Box<dyn Future<Output = Result<T, AppError>> + Send>>;
@@ -103,6 +109,8 @@ pub struct JobRun {
     pub databases: BTreeMap<String, Database>,
     /// The table `[app.NAME]` of the declaration, unchecked; empty where none was given.
     pub settings: toml::Table,
+    /// The time of day, by which schedules are told.
+    pub wall: WallClock,
     /// When it was due, since 1970-01-01 UTC; nothing where somebody began it by hand.
     pub due: Option<Duration>,
     pub(crate) stop: Stop,
@@ -139,12 +147,60 @@ pub struct Setup {
     /// The keyspace's databases by their declared names, open. Their [transactions](Database::transaction) invalidate what the keyspace has
     /// loaded from the rows that they change.
     pub databases: BTreeMap<String, Database>,
+    /// The keyspace as it is in service, for routes and tasks.
+    pub served: Served,
     /// The table `[app.NAME]` of the declaration, unchecked; empty where none was given.
     pub settings: toml::Table,
     /// Owns every task the app spawns; they end with the server.
     pub tasks: Tasks,
     /// Where to tell how far long work has come.
     pub progress: Arc<dyn Progress>,
+    /// The time of day: the system's, or a test's.
+    pub wall: WallClock,
+}
+
+/// The keyspace of an app as it is in service, also after a reload. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Served {
+    keyspaces: Keyspaces,
+    name: Arc<str>,
+    answers: Answers,
+}
+
+impl Served {
+    pub(crate) fn new(keyspaces: Keyspaces, name: &str) -> Self {
+        Self { keyspaces, name: name.into(), answers: Answers::default() }
+    }
+
+    /// The keyspace now: take it once for a request, so that all of it sees the same. There is none until the app has started, and
+    /// none after a reload that took it out.
+    #[must_use]
+    pub fn now(&self) -> Option<Arc<Keyspace>> {
+        self.keyspaces.now().named(&self.name).cloned()
+    }
+
+    /// Answers a request with what was `read` of a namespace, as `/v1/…` does: with `ETag` and what is asked by it (304, 412), parts,
+    /// `Age`, `Cache-Control`, `X-Cache`, `Cache-Status`, compressed where that is wanted.
+    ///
+    /// # Errors
+    /// The problem to answer with where the request cannot be met; 404 `absent` is no such, but an answer.
+    pub async fn answer(
+        &self,
+        namespace: &Namespace<Blob>,
+        read: &Read,
+        request: (&Method, &HeaderMap),
+    ) -> Result<Response, Problem> {
+        let is_secure = self.keyspaces.now().is_secure(&self.name, namespace.name());
+        self.answers.of(read, (namespace.policy().writes, is_secure), request).await
+    }
+
+    /// A keyspace that is in service for good, where no server is: for tests of an app's routes.
+    #[must_use]
+    pub fn only(keyspace: Arc<Keyspace>) -> Self {
+        let name = keyspace.name().to_owned();
+        let served = InService::new(BTreeMap::from([(0, keyspace)]), BTreeMap::new());
+        Self::new(Keyspaces::new(served), &name)
+    }
 }
 
 /// Shows how far long work has come.

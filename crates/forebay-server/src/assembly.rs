@@ -22,13 +22,15 @@ use forebay_stores::disk::DiskError;
 use forebay_stores::journal;
 use forebay_stores::source::episodes::{Episodes, Failing};
 
-use crate::app::{App, AppError, Progress, Setup};
+use crate::app::{App, AppError, Progress, Served, Setup};
 use crate::configuration::{self, Deployment, Mode, Report, Ttl};
 use crate::connect;
 use crate::disks::{Disks, journal_of};
 use crate::jobs;
+use crate::keyspaces::Keyspaces;
 use crate::sinks::{self, SinkFault};
 use crate::sources::{self, SourceFault, is_of_key};
+use crate::time::WallClock;
 
 /// A keyspace ready to be read, and what it was made of.
 #[derive(Clone, Debug)]
@@ -140,6 +142,33 @@ pub enum AssemblyError {
     App(#[from] AppError),
 }
 
+/// What apps are started with, whichever they are.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Owns what they spawn.
+    pub tasks: Tasks,
+    /// Where to tell how far long work has come.
+    pub progress: Arc<dyn Progress>,
+    /// The time of day.
+    pub wall: WallClock,
+    /// Where what is assembled will be in service.
+    pub(crate) keyspaces: Keyspaces,
+}
+
+impl Surroundings {
+    /// Where nothing is in service yet, at the system's time of day.
+    #[must_use]
+    pub fn new(tasks: Tasks, progress: Arc<dyn Progress>) -> Self {
+        Self { tasks, progress, wall: WallClock::system(), keyspaces: Keyspaces::default() }
+    }
+}
+
+impl std::fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surroundings").finish_non_exhaustive()
+    }
+}
+
 /// Builds everything that `deployment` declares and starts the `apps` whose keyspaces it holds. TTLs are measured by `clock`.
 ///
 /// # Errors
@@ -147,8 +176,7 @@ pub enum AssemblyError {
 pub async fn assemble(
     deployment: &Deployment,
     apps: &[App],
-    tasks: &Tasks,
-    progress: &Arc<dyn Progress>,
+    surroundings: &Surroundings,
     clock: Clock,
 ) -> Result<Assembly, AssemblyError> {
     is_served(deployment)?;
@@ -169,7 +197,7 @@ pub async fn assemble(
         routes: axum::Router::new(),
         notes: Vec::new(),
     };
-    match assembly.fill(deployment, apps, tasks, progress, &clock).await {
+    match assembly.fill(deployment, apps, surroundings, &clock).await {
         Ok(()) => Ok(assembly),
         Err(error) => {
             let Assembly { keyspaces, engine, disks, .. } = assembly;
@@ -206,8 +234,7 @@ impl Assembly {
         &mut self,
         deployment: &Deployment,
         apps: &[App],
-        tasks: &Tasks,
-        progress: &Arc<dyn Progress>,
+        surroundings: &Surroundings,
         clock: &Clock,
     ) -> Result<(), AssemblyError> {
         for declared in &deployment.keyspaces {
@@ -215,8 +242,10 @@ impl Assembly {
             let app = app_of(declared, deployment, apps);
             let databases = open_databases(declared, None, app.is_some()).await?;
             if let Some(app) = app {
+                let Surroundings { tasks, progress, wall, keyspaces } = surroundings.clone();
                 let setup = Setup {
                     keyspace: declared.name.clone(),
+                    served: Served::new(keyspaces, &declared.name),
                     data: declared.data.clone(),
                     databases: feeding(deployment, declared, &databases, &self.engine),
                     settings: deployment
@@ -224,8 +253,9 @@ impl Assembly {
                         .get(app.name)
                         .map(|settings| settings.table.clone())
                         .unwrap_or_default(),
-                    tasks: tasks.clone(),
-                    progress: Arc::clone(progress),
+                    tasks,
+                    progress,
+                    wall,
                 };
                 self.start(app, declared, setup).await?;
             }

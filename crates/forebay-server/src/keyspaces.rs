@@ -112,8 +112,15 @@ impl InService {
     }
 }
 
+/// None are in service yet.
+impl Default for Keyspaces {
+    fn default() -> Self {
+        Self::new(InService::default())
+    }
+}
+
 impl Keyspaces {
-    /// Puts the first ones in service.
+    /// With the first ones in service.
     pub(crate) fn new(first: InService) -> Self {
         Self(Arc::new(watch::Sender::new(Arc::new(first))))
     }

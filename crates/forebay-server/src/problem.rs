@@ -6,6 +6,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use forebay::value::Kind;
 use forebay::{Error, Fault};
+use forebay_stores::database::DatabaseError;
+use forebay_stores::database::transaction::TransactionError;
 
 use crate::observe::Origin;
 
@@ -20,6 +22,8 @@ pub struct Problem {
     retry_after_s: Option<u64>,
     /// How long the value is that has no such range, in bytes.
     length_bytes: Option<usize>,
+    /// What else it tells (RFC 9457 §3.2).
+    members: Vec<(&'static str, serde_json::Value)>,
 }
 
 /// What a client is told to wait before it tries again where nothing better is known, in seconds.
@@ -29,7 +33,14 @@ impl Problem {
     /// An error of `status`; `code` is stable, for programs, and `detail` tells a person what to do.
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, detail: String) -> Self {
-        Self { status, code, detail, retry_after_s: None, length_bytes: None }
+        Self { status, code, detail, retry_after_s: None, length_bytes: None, members: Vec::new() }
+    }
+
+    /// The same with one more member, `name`, for programs (RFC 9457 §3.2).
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<serde_json::Value>) -> Self {
+        self.members.push((name, value.into()));
+        self
     }
 
     /// A request went wrong for no fault of its own.
@@ -227,7 +238,8 @@ impl Problem {
     }
 
     /// An engine's error: its own message, which names no secret; the source's words are logged and stay here.
-    pub(crate) fn engine(error: &Error) -> Self {
+    #[must_use]
+    pub fn engine(error: &Error) -> Self {
         told(error);
         let (status, code) = kind(error);
         let retry_after_s = error.may_retry().then(|| match error {
@@ -237,6 +249,42 @@ impl Problem {
             _ => RETRY_AFTER_S,
         });
         Self { retry_after_s, ..Self::new(status, code, error.to_string()) }
+    }
+}
+
+/// For apps, which ask databases themselves.
+impl Problem {
+    /// A database did not answer, or not as it should; its own words are logged and stay here.
+    #[must_use]
+    pub fn database(error: &DatabaseError) -> Self {
+        if error.may_retry() {
+            tracing::debug!(%error, "a database did not answer an app");
+            let detail = "the database does not answer: try again later".to_owned();
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail).later();
+        }
+        tracing::warn!(%error, "a database refused what an app asked of it");
+        Self::internal()
+    }
+
+    /// A transaction did not end in a commit; of its own work's failure `work` tells.
+    pub fn transaction<E: std::fmt::Display>(
+        error: TransactionError<E>,
+        work: impl FnOnce(E) -> Self,
+    ) -> Self {
+        match error {
+            TransactionError::Work(error) => work(error),
+            TransactionError::RolledBack(error) => Self::database(&error.into()),
+            error @ TransactionError::Unknown { .. } => {
+                tracing::warn!(%error, "nobody knows whether a transaction of an app was committed");
+                let detail =
+                    "nobody knows whether this was done: look, before you ask for it again".to_owned();
+                Self::new(StatusCode::GATEWAY_TIMEOUT, "write_unconfirmed", detail)
+            }
+            error @ (TransactionError::Nested | TransactionError::Unfed) => {
+                tracing::warn!(%error, "an app used a transaction wrongly");
+                Self::internal()
+            }
+        }
     }
 }
 
@@ -286,8 +334,9 @@ impl Problem {
             "code": self.code,
             "detail": self.detail,
         });
-        if let (Some(id), Some(members)) = (request_id, body.as_object_mut()) {
-            members.insert("request_id".into(), id.into());
+        if let Some(members) = body.as_object_mut() {
+            members.extend(self.members.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+            members.extend(request_id.map(|id| ("request_id".to_owned(), id.into())));
         }
         body.to_string()
     }

@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpSocket};
 pub use self::reload::{ReloadError, Reloaded};
 use crate::access::{self, Door};
 use crate::app::{App, Progress};
-use crate::assembly::{self, Assembled, Assembly, AssemblyError};
+use crate::assembly::{self, Assembled, Assembly, AssemblyError, Surroundings};
 use crate::configuration::Deployment;
 use crate::connections::Places;
 use crate::disks::{Disks, Mark};
@@ -136,8 +136,9 @@ pub async fn start_by(
     let resp = take(server.resp, "RESP", "resp")?;
     let tasks = || Tasks::current().ok_or(forebay::Error::NoRuntime);
     let (app_tasks, listeners, warm_tasks) = (tasks()?, tasks()?, tasks()?);
+    let surroundings = Surroundings { wall: wall.clone(), ..Surroundings::new(app_tasks.clone(), progress) };
     let Assembly { keyspaces: assembled, engine, disks, routes, notes } =
-        Box::pin(assembly::assemble(deployment, apps, &app_tasks, &progress, clock)).await?;
+        Box::pin(assembly::assemble(deployment, apps, &surroundings, clock)).await?;
 
     let (stop, stopped) = stop::channel();
     let opened = open(http, server.http, "HTTP", "http")
@@ -145,7 +146,7 @@ pub async fn start_by(
     let (http, resp) = match opened {
         Ok(opened) => opened,
         Err(error) => {
-            drop((app_tasks, assembled, routes, engine));
+            drop((app_tasks, surroundings, assembled, routes, engine));
             disks.close().await;
             return Err(error);
         }
@@ -155,7 +156,8 @@ pub async fn start_by(
     warmer.follow(&assembled);
     let mut served = reload::in_service(deployment, &assembled, &disks);
     served.jobs = jobs::of(deployment, &assembled, &engine, apps);
-    let keyspaces = Keyspaces::new(served);
+    let keyspaces = surroundings.keyspaces;
+    keyspaces.swap(served);
     let jobs = Jobs::new(keyspaces.clone(), engine.clock().clone(), wall, stopped.clone());
     let door = Door::new(&deployment.tokens);
     let reloads = Reloads::default();

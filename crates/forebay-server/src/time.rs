@@ -15,7 +15,7 @@ pub(crate) fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The wall clock that jobs go by: the system's, or one that a test sets. Clones show the same time.
+/// The wall clock that jobs and apps go by: the system's, or one that a test sets. Clones show the same time.
 #[derive(Clone, Debug)]
 pub struct WallClock(Option<Arc<AtomicU64>>);
 
@@ -40,7 +40,8 @@ impl WallClock {
     }
 
     /// The time since 1970-01-01 UTC.
-    pub(crate) fn now(&self) -> Duration {
+    #[must_use]
+    pub fn now(&self) -> Duration {
         self.0.as_ref().map_or_else(now, |time| Duration::from_millis(time.load(Ordering::SeqCst)))
     }
 }

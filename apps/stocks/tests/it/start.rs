@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use forebay::Keyspace;
 use forebay::rt::Tasks;
 use forebay_app_stocks::app;
-use forebay_server::app::{AppError, Progress, Running, Setup};
+use forebay_server::app::{AppError, Progress, Running, Served, Setup};
+use forebay_server::time::WallClock;
 
 use crate::database;
 
@@ -29,9 +31,11 @@ async fn start(settings: &str) -> Started {
         keyspace: "stocks".to_owned(),
         data: folder.path().to_path_buf(),
         databases: BTreeMap::from([("main".to_owned(), database.clone())]),
+        served: Served::only(Arc::new(Keyspace::new("stocks"))),
         settings: settings.parse().unwrap(),
         tasks: tasks.clone(),
         progress: Arc::new(Silent),
+        wall: WallClock::system(),
     };
     let outcome = (app().start)(setup).await;
     let quotes = sqlx::query_scalar("select count(*) from quotes")

@@ -45,11 +45,12 @@ served.
 | written in a string | stands for |
 |---|---|
 | `${{NAME}}` | the environment variable NAME |
+| `${{NAME:-TEXT}}` | the same, or TEXT where it is not set, or set to nothing |
 | `${{file:PATH}}` | what the file says, without spaces and line ends around it |
 | `${{enc:TEXT}}` | what was encrypted with the key in `{KEY_VARIABLE}` (32 bytes in base64), or in the file that `{KEY_FILE_VARIABLE}` names |
 | `$${{` | a plain `${{` |
 
-A text that holds any of them is shown as `***` everywhere. Names and patterns cannot hold them; paths, addresses, durations
+A text in which one stands for something from outside is shown as `***` everywhere. Names and patterns cannot hold them; paths, addresses, durations
 and other values that are shown can only take them from variables. A password written into a url is covered wherever the
 url is shown.
 "

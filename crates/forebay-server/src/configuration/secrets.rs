@@ -1,6 +1,7 @@
 //! Secrets: what stands in for them in a declaration, and the texts that hold them.
 //!
-//! A declaration never needs to hold a secret itself: `${NAME}` stands for an environment variable, `${file:PATH}` for
+//! A declaration never needs to hold a secret itself: `${NAME}` stands for an environment variable, `${NAME:-TEXT}` for TEXT
+//! where that is not set, `${file:PATH}` for
 //! what a file says, `${enc:TEXT}` for what was encrypted with [`encrypt`] under a key from outside (`$${` is a plain
 //! `${`). A [`Text`] that held any of these is shown as `***` wherever it is shown, as is a password in a URL; no error
 //! says what one expanded to.
@@ -295,10 +296,12 @@ pub(crate) fn expand(
             errors.push((SecretError::Unclosed, start..start + 2));
             break;
         };
-        secret = true;
         at = start + len + 1;
         match stands_for(from.get(2..len).unwrap_or_default(), environment) {
-            Ok(text) => value.push_str(&text),
+            Ok(text) => {
+                value.push_str(&text.value);
+                secret |= text.secret;
+            }
             Err(error) => errors.push((error, start..at)),
         }
     }
@@ -310,18 +313,29 @@ pub(crate) fn is_sealed(raw: &str) -> bool {
     raw.contains("${file:") || raw.contains("${enc:")
 }
 
-fn stands_for(inside: &str, environment: &dyn Environment) -> Result<String, SecretError> {
+fn stands_for(inside: &str, environment: &dyn Environment) -> Result<Text, SecretError> {
+    let outside = |value| Text { value, secret: true };
     if let Some(path) = inside.strip_prefix("file:") {
-        return read(path.trim(), environment);
+        return read(path.trim(), environment).map(outside);
     }
     if let Some(sealed) = inside.strip_prefix("enc:") {
-        return decrypt(sealed, environment);
+        return decrypt(sealed, environment).map(outside);
     }
-    let is_name = inside.chars().all(|each| each.is_ascii_alphanumeric() || each == '_');
-    if inside.is_empty() || inside.starts_with(|first: char| first.is_ascii_digit()) || !is_name {
-        return Err(SecretError::BadName { name: inside.into() });
+    let (name, otherwise) = match inside.split_once(":-") {
+        Some((name, otherwise)) => (name, Some(otherwise)),
+        None => (inside, None),
+    };
+    let is_name = name.chars().all(|each| each.is_ascii_alphanumeric() || each == '_');
+    if name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) || !is_name {
+        return Err(SecretError::BadName { name: name.into() });
     }
-    environment.variable(inside).ok_or_else(|| SecretError::Unset { name: inside.into() })
+    // As shells have it, a variable that is set to nothing is as good as none.
+    match (environment.variable(name), otherwise) {
+        (Some(value), Some(otherwise)) if value.is_empty() => Ok(Text::plain(otherwise)),
+        (Some(value), _) => Ok(outside(value)),
+        (None, Some(otherwise)) => Ok(Text::plain(otherwise)),
+        (None, None) => Err(SecretError::Unset { name: name.into() }),
+    }
 }
 
 #[cfg(test)]

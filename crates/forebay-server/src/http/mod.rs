@@ -28,9 +28,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
 use axum::routing::{get, post};
-use forebay::Forebay;
+use forebay::{Forebay, Read, Writes};
 
+use self::answer::{Asked, Declared};
 use self::compress::Forms;
 pub(crate) use self::hit::Hits;
 pub(crate) use self::listener::{Front, serve};
@@ -55,6 +58,23 @@ pub(crate) struct Served {
 impl Served {
     pub(crate) fn new(keyspaces: Keyspaces, engine: Forebay) -> Arc<Self> {
         Arc::new(Self { keyspaces, engine, forms: Forms::default() })
+    }
+}
+
+/// Answers with values that an app has read, as the routes here do. Clones share compressed forms.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answers(Arc<Forms>);
+
+impl Answers {
+    /// The answer to a request with what was `read` of a namespace, whose writes go as `writes` says.
+    pub(crate) async fn of(
+        &self,
+        read: &Read,
+        (writes, is_secure): (Writes, bool),
+        (method, headers): (&Method, &HeaderMap),
+    ) -> Result<Response, Problem> {
+        let declared = Declared { writes, is_secure };
+        Asked { read, declared, past_copies: false, method, headers }.answer(&self.0).await
     }
 }
 

@@ -233,7 +233,8 @@ impl Jobs {
             None => (Outcome::Skipped, "it is no longer declared".to_owned()),
             Some(job) => {
                 let due = begun.due_unix_ms.map(Duration::from_millis);
-                let work = panics::caught(Box::pin(job.carry_out(due, inner.stop.clone())));
+                let work =
+                    panics::caught(Box::pin(job.carry_out(due, inner.wall.clone(), inner.stop.clone())));
                 match inner.clock.timeout(job.declared.timeout, work).await {
                     Ok(Ok(Ok(detail))) => (Outcome::Ok, detail),
                     Ok(Ok(Err(error))) => (Outcome::Failed, error.to_string()),

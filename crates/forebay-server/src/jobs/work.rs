@@ -13,6 +13,7 @@ use crate::configuration::fault::JobFault;
 use crate::configuration::raw::nearest;
 use crate::configuration::{self, Deployment, Dropped, Error, Job, Report, Work};
 use crate::stop::Stop;
+use crate::time::WallClock;
 
 /// A job in service, and what it works on.
 #[derive(Clone, Debug)]
@@ -113,7 +114,12 @@ impl JobOf {
     }
 
     /// Does what it is for; says in a few words what that was.
-    pub(super) async fn carry_out(&self, due: Option<Duration>, stop: Stop) -> Result<String, JobError> {
+    pub(super) async fn carry_out(
+        &self,
+        due: Option<Duration>,
+        wall: WallClock,
+        stop: Stop,
+    ) -> Result<String, JobError> {
         match &self.declared.work {
             Work::Warm { namespace } => self.warm(namespace).await,
             Work::Invalidate(Dropped::Tag(tag)) => {
@@ -135,6 +141,7 @@ impl JobOf {
                     engine: self.engine.clone(),
                     databases: self.databases.clone(),
                     settings: self.settings.clone(),
+                    wall,
                     due,
                     stop,
                 })

@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 
 pub use connections::{Connections, Ping};
 pub use postgres::Url;
+pub use statement::{Column, Parameter, Row, Statement};
 
 /// How a database is reached and how its pool behaves.
 #[derive(Clone, Debug)]
@@ -138,8 +139,21 @@ pub struct Migration {
     pub version: i64,
     /// What it does, in a few words.
     pub name: &'static str,
-    /// The statements.
-    pub sql: &'static str,
+    /// The statements, for SQLite.
+    pub sqlite: &'static str,
+    /// The same for PostgreSQL, where the schema has such a form.
+    pub postgres: Option<&'static str>,
+}
+
+impl Migration {
+    fn of(&self, dialect: Dialect) -> Result<SqlxMigration, DatabaseError> {
+        let statements = match dialect {
+            Dialect::Sqlite => self.sqlite,
+            Dialect::Postgres => self.postgres.ok_or(DatabaseError::Dialect { wanted: Dialect::Sqlite })?,
+        };
+        let (name, text) = (Cow::Borrowed(self.name), sqlx::SqlStr::from_static(statements));
+        Ok(SqlxMigration::new(self.version, name, MigrationType::Simple, text, false))
+    }
 }
 
 /// An open database.
@@ -231,20 +245,10 @@ impl Database {
     /// Applies the migrations that this database has not seen, in order of version.
     ///
     /// # Errors
-    /// When a statement fails, or an applied migration has changed since.
+    /// When a statement fails, an applied migration has changed since, or one has no form for this database.
     pub async fn migrate(&self, migrations: &[Migration]) -> Result<(), DatabaseError> {
-        let list = migrations
-            .iter()
-            .map(|migration| {
-                SqlxMigration::new(
-                    migration.version,
-                    Cow::Borrowed(migration.name),
-                    MigrationType::Simple,
-                    sqlx::SqlStr::from_static(migration.sql),
-                    false,
-                )
-            })
-            .collect();
+        let dialect = self.dialect();
+        let list = migrations.iter().map(|migration| migration.of(dialect)).collect::<Result<_, _>>()?;
         let migrator = Migrator::with_migrations(list);
         match &self.pool {
             Pool::Sqlite(pool) => migrator.run(pool).await?,

@@ -2,14 +2,23 @@
 
 use std::path::Path;
 
-use forebay_stores::database::{Address, Database, DatabaseError, DatabaseOptions, Migration, Ping};
+use forebay_stores::database::{Address, Database, DatabaseError, DatabaseOptions, Dialect, Migration, Ping};
 
+use crate::postgres::new_database;
 use crate::{open, options};
 
-const ONE: Migration =
-    Migration { version: 1, name: "one", sql: "create table a (x integer); insert into a values (1);" };
-const BAD: Migration =
-    Migration { version: 2, name: "two", sql: "create table b (x integer); create nonsense;" };
+const ONE: Migration = Migration {
+    version: 1,
+    name: "one",
+    sqlite: "create table a (x integer); insert into a values (1);",
+    postgres: None,
+};
+const BAD: Migration = Migration {
+    version: 2,
+    name: "two",
+    sqlite: "create table b (x integer); create nonsense;",
+    postgres: None,
+};
 
 async fn count(database: &Database, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(database.sqlite().unwrap()).await.unwrap()
@@ -38,8 +47,18 @@ async fn a_migration_that_changed_after_it_was_applied_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let database = open(&folder).await;
     database.migrate(&[ONE]).await.unwrap();
-    let changed = Migration { sql: "create table a (y integer);", ..ONE };
+    let changed = Migration { sqlite: "create table a (y integer);", postgres: None, ..ONE };
     assert!(database.migrate(&[changed]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_migration_that_has_no_form_for_a_database_is_refused() {
+    let database = open(&tempfile::tempdir().unwrap()).await;
+    database.migrate(&[ONE]).await.unwrap();
+    let elsewhere =
+        Database::open(&DatabaseOptions::postgres(new_database().await.parse().unwrap(), 1)).await.unwrap();
+    let refused = elsewhere.migrate(&[ONE]).await.unwrap_err();
+    assert!(matches!(refused, DatabaseError::Dialect { wanted: Dialect::Sqlite }), "{refused}");
 }
 
 #[tokio::test]

@@ -212,8 +212,18 @@ async fn what_is_lost_for_good_and_what_comes_back_are_told_apart() {
 #[tokio::test]
 async fn migrations_are_applied_once() {
     let database = database("").await;
-    let first = Migration { version: 1, name: "things", sql: "create table things (id bigint primary key)" };
-    let second = Migration { version: 2, name: "names", sql: "alter table things add column name text" };
+    let first = Migration {
+        version: 1,
+        name: "things",
+        sqlite: "",
+        postgres: Some("create table things (id bigint primary key)"),
+    };
+    let second = Migration {
+        version: 2,
+        name: "names",
+        sqlite: "",
+        postgres: Some("alter table things add column name text"),
+    };
     database.migrate(&[first]).await.unwrap();
     database.migrate(&[first, second]).await.unwrap();
     database.migrate(&[first, second]).await.unwrap();

@@ -45,6 +45,28 @@ fn variables_files_and_ciphertexts_are_expanded_and_never_shown() {
     }
 }
 
+/// What is written for a variable that is not set is no secret: it stands in the declaration.
+#[test]
+fn a_variable_may_have_something_to_stand_for_it() {
+    let url = |environment: &Fixed, url: &str| {
+        let text = format!("keyspace = 'a'\n[database.main]\nurl = '{url}'");
+        parse(&text, environment).unwrap().databases["main"].url.text.clone()
+    };
+    let written = "${SHOP_DATABASE:-sqlite:data/shop.db}";
+    for environment in [Fixed::default(), Fixed::default().variable("SHOP_DATABASE", "")] {
+        let text = url(&environment, written);
+        assert_eq!(
+            (text.expose(), text.to_string().as_str()),
+            ("sqlite:data/shop.db", "sqlite:data/shop.db")
+        );
+    }
+    let set = Fixed::default().variable("SHOP_DATABASE", "postgres://u@h/n");
+    let text = url(&set, written);
+    assert_eq!((text.expose(), text.to_string().as_str()), ("postgres://u@h/n", "***"));
+    let both = Fixed::default().variable("PASSWORD", SECRET);
+    assert_eq!(url(&both, "postgres://u:${PASSWORD}@${HOST:-h}/n").to_string(), "***");
+}
+
 #[test]
 fn a_plain_password_is_covered_too() {
     let environment = Fixed::default();

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use forebay::rt::{Clock, Tasks};
 use forebay::{Blob, Error, Forebay, Freshness, Namespace, Read, Tier, Value, Why, secs};
-use forebay_server::app::{App, Progress, Running};
-use forebay_server::assembly::assemble;
+use forebay_server::app::{App, Running};
+use forebay_server::assembly::{Surroundings, assemble};
 use forebay_stores::database::Database;
 use sqlx::{AssertSqlSafe, Executor};
 use tempfile::TempDir;
@@ -63,9 +63,9 @@ impl Declared {
         let rest = format!("pool = {{ max = 1, wait = '1h' }}\n{alone}\n[namespace.it]\n{options}\n{others}");
         let text = declaration(folder.path(), "127.0.0.1:0", "127.0.0.1:0", &rest);
         let (clock, tasks) = (Clock::simulated(), Tasks::current().unwrap());
-        let progress: Arc<dyn Progress> = Arc::new(Unseen);
+        let surroundings = Surroundings::new(tasks.clone(), Arc::new(Unseen));
         let deployment = deployment("apps/stage/forebay.toml", &text);
-        let assembled = assemble(&deployment, &apps, &tasks, &progress, clock.clone());
+        let assembled = assemble(&deployment, &apps, &surroundings, clock.clone());
         let assembly = soon(assembled).await.unwrap_or_else(|error| panic!("{error}"));
         let it = assembly.keyspaces[0].keyspace.namespace("it").unwrap().clone();
         let pool = OPENED.lock().unwrap().as_mut().unwrap().remove(folder.path()).unwrap();

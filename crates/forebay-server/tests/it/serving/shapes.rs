@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use forebay::rt::{Clock, Tasks};
 use forebay::{Keyspace, Tier};
-use forebay_server::assembly::{self, Assembly};
+use forebay_server::assembly::{self, Assembly, Surroundings};
 use forebay_server::configuration::Declaration;
 use forebay_stores::database::{Database, DatabaseOptions};
 use sqlx::{AssertSqlSafe, Executor};
@@ -98,8 +98,8 @@ async fn sql_of(database: &Database, sql: &str) {
 
 async fn assemble(deployment: &forebay_server::configuration::Deployment) -> Assembly {
     let tasks = Tasks::current().unwrap();
-    let progress: Arc<dyn forebay_server::app::Progress> = Arc::new(Unseen);
-    soon(assembly::assemble(deployment, &[], &tasks, &progress, Clock::default())).await.unwrap()
+    let surroundings = Surroundings::new(tasks, Arc::new(Unseen));
+    soon(assembly::assemble(deployment, &[], &surroundings, Clock::default())).await.unwrap()
 }
 
 async fn worlds() -> Vec<World> {

@@ -1,4 +1,6 @@
-//! Why a transaction did not commit, or may have.
+//! Why a transaction did not commit, or may have, and which failures of a database may pass.
+
+use crate::database::DatabaseError;
 
 /// Why a transaction did not end in a commit. `E` is what its work fails with.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +64,14 @@ impl<E> From<Ended> for TransactionError<E> {
             Ended::RolledBack(error) => Self::RolledBack(error),
             Ended::Unknown { cause, unconfirmed } => Self::Unknown { cause, unconfirmed },
         }
+    }
+}
+
+impl DatabaseError {
+    /// Whether the same can succeed later without anybody's doing: others stood in its way, or the database was out of reach.
+    #[must_use]
+    pub fn may_retry(&self) -> bool {
+        matches!(self, Self::Driver(error) if may_pass(error))
     }
 }
 

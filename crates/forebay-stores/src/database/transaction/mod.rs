@@ -304,6 +304,15 @@ struct Ending {
 }
 
 impl Transaction {
+    /// What it is asked in.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        match &self.held {
+            Held::Sqlite(_) => Dialect::Sqlite,
+            Held::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
     /// The connection of a transaction on SQLite. To `commit` by it is refused; a `rollback` makes the transaction fail.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ mod given_up;
 mod lost;
 mod random;
 mod rows;
+mod statements;
 
 use std::time::Duration;
 
