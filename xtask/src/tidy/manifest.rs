@@ -76,6 +76,7 @@ fn may_use(name: &str, other: &str) -> Option<bool> {
         "forebay-stores" | "forebay-simulated" => other == "forebay",
         "forebay-server" => matches!(other, "forebay" | "forebay-stores" | "forebay-wire"),
         "forebay-cli" | "forebay-bench" => below_cli,
+        "forebay-stage" => below_app || matches!(other, "forebay-wire" | "xtask"),
         "forebay-fuzz" => below_app || other == "forebay-wire",
         app if app.starts_with(APP) => below_app,
         _ => return None,
@@ -117,7 +118,7 @@ pub(super) fn arrows(view: &View<'_>) -> Vec<Finding> {
             }
         }
         for (key, other) in &tests {
-            let for_tests = matches!(other.as_str(), "xtask" | "forebay-simulated");
+            let for_tests = matches!(other.as_str(), "xtask" | "forebay-simulated" | "forebay-stage");
             let allowed = for_tests || name == "forebay-docs" || may_use(name, other) == Some(true);
             if ours.contains(&other.as_str()) && !allowed {
                 report(

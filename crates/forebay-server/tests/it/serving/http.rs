@@ -34,16 +34,6 @@ async fn put(stage: &Stage, path: &str, headers: &str, body: &str) -> Answer {
     super::ask_with(stage.process.http, "PUT", path, headers, body).await
 }
 
-impl Answer {
-    /// How much longer a cache in front keeps it, in seconds: it takes `Age` off `max-age` (RFC 9111 §4.2).
-    fn lives_s(&self) -> u64 {
-        let said = self.header("cache-control");
-        let number = said.rsplit_once("max-age=").and_then(|(_, number)| number.parse::<u64>().ok());
-        let age: u64 = self.header("age").parse().unwrap();
-        number.unwrap_or_else(|| panic!("{said}")) - age
-    }
-}
-
 const A: &str = r#"{"code":"a","price":1}"#;
 const ITEM_A: &str = "/v1/shop/item/item:a";
 

@@ -1,6 +1,6 @@
 //! A stage for tests of the whole process: a real one, from a declaration's text, with SQLite beneath and TCP in front.
 //!
-//! Nothing waits by the clock: every wait is for an event, and [`soon`] ends those that never come.
+//! Nothing waits by the clock: every wait is for an event, and [`soon`] ends those that never come. The clients are those of `stage/`.
 
 mod access;
 mod apps;
@@ -31,23 +31,16 @@ mod tracking;
 mod transactions;
 mod warming;
 
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::BytesMut;
-use forebay_server::app::{App, Progress};
+use forebay_server::app::App;
 use forebay_server::configuration::{Declaration, Deployment};
 use forebay_server::process::{self, Process, StartError};
+use forebay_stage::{Answer, DEADLINE, Resp, Unseen, ask, ask_with, request, shown, soon};
 use forebay_stores::database::{Database, DatabaseOptions};
-use forebay_wire::resp::{Reply, ReplyLimits, ReplyState, decode_reply, encode_request};
 use sqlx::{AssertSqlSafe, Executor};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::configuration::Fixed;
 
@@ -78,21 +71,6 @@ const TABLES: &str = "create table items (code text primary key, price integer);
     create table doomed (code text primary key, price integer);
     insert into items values ('a', 1), ('b', 2), ('x/y', 3), ('å', 4);
     insert into doomed values ('a', 1);";
-
-/// No wait of these tests takes longer, unless what is waited for never comes.
-const DEADLINE: Duration = Duration::from_secs(10);
-
-/// The result of `work`, which must not take long.
-async fn soon<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, work).await.expect("what was waited for did not come")
-}
-
-/// Nobody looks.
-struct Unseen;
-
-impl Progress for Unseen {
-    fn step(&self, _: &str, _: u64, _: u64) {}
-}
 
 /// The head of a declaration with its files in `data`, listening on `http` and `resp`.
 fn declaration(data: &Path, http: &str, resp: &str, rest: &str) -> String {
@@ -161,147 +139,4 @@ impl Stage {
     async fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
         ask(self.process.http, method, path, headers).await
     }
-}
-
-/// A RESP client.
-struct Resp {
-    stream: TcpStream,
-    input: BytesMut,
-    state: ReplyState,
-}
-
-impl Resp {
-    async fn connect(address: SocketAddr) -> Self {
-        let stream = soon(TcpStream::connect(address)).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream, input: BytesMut::new(), state: ReplyState::default() }
-    }
-
-    async fn send(&mut self, bytes: &[u8]) {
-        soon(self.stream.write_all(bytes)).await.unwrap();
-    }
-
-    /// The next reply; `None` where the server has closed instead.
-    async fn next(&mut self) -> Option<Reply> {
-        loop {
-            if let Some(reply) =
-                decode_reply(&mut self.input, &ReplyLimits::default(), &mut self.state).unwrap()
-            {
-                return Some(reply);
-            }
-            if soon(self.stream.read_buf(&mut self.input)).await.unwrap_or(0) == 0 {
-                assert!(self.input.is_empty(), "closed within a reply: {:?}", self.input);
-                return None;
-            }
-        }
-    }
-
-    async fn call(&mut self, words: &[&str]) -> Reply {
-        self.send(&request(words)).await;
-        self.next().await.expect("closed instead of a reply")
-    }
-
-    /// The reply as text: bulk and simple strings as they are, `nil`, numbers in digits, errors behind `!`.
-    async fn say(&mut self, line: &str) -> String {
-        let words: Vec<&str> = line.split(' ').collect();
-        shown(&self.call(&words).await)
-    }
-
-    /// The number behind `name:` in `INFO`.
-    async fn info(&mut self, name: &str) -> u64 {
-        let text = self.say("INFO").await;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
-    }
-}
-
-fn request(words: &[&str]) -> BytesMut {
-    let mut bytes = BytesMut::new();
-    encode_request(&mut bytes, words);
-    bytes
-}
-
-fn shown(reply: &Reply) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let all = |replies: &[Reply]| replies.iter().map(shown).collect::<Vec<_>>().join(" ");
-    match reply {
-        Reply::Simple(bytes) | Reply::Bulk(bytes) => text(bytes),
-        Reply::Error(bytes) => format!("!{}", text(bytes)),
-        Reply::Integer(number) => number.to_string(),
-        Reply::Null => "nil".into(),
-        Reply::Array(replies) => format!("[{}]", all(replies)),
-        Reply::Push(replies) => format!(">[{}]", all(replies)),
-        Reply::Map(entries) => {
-            let entries = entries.iter().map(|(key, value)| format!("{}={}", shown(key), shown(value)));
-            format!("{{{}}}", entries.collect::<Vec<_>>().join(" "))
-        }
-        Reply::Verbatim { text: inner, .. } => text(inner),
-        other => panic!("{other:?}"),
-    }
-}
-
-/// An HTTP reply.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    /// By their names in small letters.
-    headers: BTreeMap<String, String>,
-    body: String,
-    /// The body as it came.
-    bytes: Vec<u8>,
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", String::as_str)
-    }
-
-    /// `X-Cache` and the body.
-    fn seen(&self) -> (&str, &str) {
-        (self.header("x-cache"), &self.body)
-    }
-
-    /// The id of the request is in the head of a problem, and the same in its body.
-    fn names_its_request(&self) {
-        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
-        let id = self.header("x-request-id");
-        assert!(!id.is_empty() && body["request_id"] == id, "{self:?}");
-    }
-
-    /// The code of a problem, whose form is checked.
-    fn problem(&self) -> String {
-        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
-        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap();
-        assert_eq!(body["status"], self.status, "{self:?}");
-        assert!(body["title"].is_string() && body["detail"].is_string(), "{self:?}");
-        body["code"].as_str().unwrap().to_owned()
-    }
-}
-
-/// One request on a connection of its own.
-async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
-    exchange(address, method, path, headers, "").await
-}
-
-/// One request with a body.
-async fn ask_with(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
-    let headers = format!("{headers}Content-Length: {}\r\n", body.len());
-    exchange(address, method, path, &headers, body).await
-}
-
-async fn exchange(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
-    let mut stream = soon(TcpStream::connect(address)).await.unwrap();
-    let head =
-        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n{body}");
-    soon(stream.write_all(head.as_bytes())).await.unwrap();
-    let mut bytes = Vec::new();
-    soon(stream.read_to_end(&mut bytes)).await.unwrap();
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-    let body = bytes.split_off(end.unwrap_or_else(|| panic!("no head: {}", bytes.escape_ascii())) + 4);
-    let head = String::from_utf8(bytes).unwrap();
-    let mut lines = head.lines();
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let headers = lines.take_while(|line| !line.is_empty()).map(|line| line.split_once(": ").unwrap());
-    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-    Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned(), bytes: body }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use forebay_stores::database::{Database, DatabaseOptions};
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::Executor;
 
 use super::{Resp, Unseen, ask, deployment, soon};
 
@@ -11,15 +11,7 @@ const NAMESPACE: &str = "[namespace.price]\nkey = 'price:{symbol}:{day:integer}'
     source.sql = { database = 'main', query = 'select symbol, day, price, at, seq from prices where (symbol, day) in {keys}', \
     decimals = { price = 4 } }\n";
 
-/// The address of a new database.
-pub async fn fresh() -> String {
-    let server = xtask::services::url("postgres").unwrap();
-    let name = format!("served_{:016x}", fastrand::u64(..));
-    let options = DatabaseOptions::postgres(server.parse().unwrap(), 1);
-    let all = Database::open(&options).await.unwrap();
-    all.postgres().unwrap().execute(AssertSqlSafe(format!("create database {name}"))).await.unwrap();
-    format!("{}/{name}", server.rsplit_once('/').unwrap().0)
-}
+pub use forebay_stage::new_postgres as fresh;
 
 fn declared(folder: &tempfile::TempDir, url: &str, namespace: &str) -> String {
     let data = folder.path().display();
