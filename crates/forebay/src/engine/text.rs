@@ -309,6 +309,12 @@ impl<V> Namespace<V> {
         self.core.peek(self.core.pattern.tail(key)?)
     }
 
+    /// The value that memory holds for `key`, fresh, and of a hash as much as it knows; loads nothing and counts nothing.
+    #[must_use]
+    pub fn peek_value(&self, key: &[u8]) -> Option<Value> {
+        self.core.peek_value(self.core.pattern.tail(key)?)
+    }
+
     /// Up to `limit` keys that memory holds, from `cursor` on (0 is the start), and the next cursor (0 is the end). What is
     /// held throughout is seen at least once.
     #[must_use]

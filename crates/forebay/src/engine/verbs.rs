@@ -10,6 +10,7 @@ use crate::log::{Group, Reach, Record, Verb};
 use crate::namespace::kind::{self, Misfit};
 use crate::namespace::{Life, Writes};
 use crate::observe::{ReachKind, What, WriteOutcome};
+use crate::rt::Tick;
 use crate::tier::memory::{self, Filled};
 use crate::value::{Extras, Kind, Position, Value, length};
 use crate::{invalidation, writes};
@@ -139,19 +140,26 @@ impl Core {
         self.memory.update(self.id, key, self.clock.now(), add).unwrap_or(false)
     }
 
-    /// What is held for `key` and still valid.
+    /// What is held for `key` and still valid, fresh or not.
+    fn valid(&self, key: &[u8], now: Tick) -> Option<memory::Held> {
+        self.laid_over(key, now).or_else(|| {
+            let mut held = self.memory.peek(self.id, key, now)?;
+            self.revalidate(key, &mut held).then_some(held)
+        })
+    }
+
+    /// The value that is held for `key`, valid and fresh.
+    pub(super) fn peek_value(&self, key: &[u8]) -> Option<Value> {
+        let now = self.clock.now();
+        let held = self.valid(key, now)?;
+        let is_fresh = !held.expired && held.served_fresh_until() > now;
+        held.value.filter(|_| is_fresh)
+    }
+
+    /// What is told of what is held for `key` and still valid.
     pub(super) fn peek(&self, key: &[u8]) -> Option<Held> {
         let now = self.clock.now();
-        let held = match self.laid_over(key, now) {
-            Some(laid) => laid,
-            None => {
-                let mut held = self.memory.peek(self.id, key, now)?;
-                if !self.revalidate(key, &mut held) {
-                    return None;
-                }
-                held
-            }
-        };
+        let held = self.valid(key, now)?;
         Some(Held {
             absent: held.value.is_none(),
             kind: held.value.as_ref().map(Value::kind),

@@ -1,0 +1,156 @@
+//! What every request of the app is carried out with: the tables, which are the truth, and the keyspace that reads them.
+//!
+//! Nothing is kept here. Orders are read where every client reads them, and a transaction of [`Tables`] has invalidated what it changed before
+//! it returns; what is read after it was read after it.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
+use bytes::Bytes;
+use forebay::value::Value;
+use forebay::{Blob, Keyspace, Namespace, Read};
+use forebay_server::app::Served;
+use forebay_server::problem::Problem;
+use forebay_server::time::WallClock;
+
+use crate::order::{Moment, Order};
+use crate::refusal::not_in_service;
+use crate::settings::Settings;
+use crate::table::Tables;
+
+/// The namespace of the orders of a period.
+pub(crate) const ORDERS: &str = "orders";
+/// The namespace of single orders by their numbers.
+pub(crate) const ORDER: &str = "order";
+/// The namespace of periods.
+pub(crate) const PERIOD: &str = "period";
+/// The namespace of a period's sums.
+pub(crate) const TOTALS: &str = "totals";
+/// The namespace of the sums of a user in a period.
+pub(crate) const USER_TOTALS: &str = "user_totals";
+
+/// What begins the key of a period's orders.
+const PERIOD_KEY: &str = "fataMorgana_";
+
+/// The key of the orders of a period.
+pub(crate) fn period_key(period: &str) -> String {
+    format!("{PERIOD_KEY}{period}")
+}
+
+/// The period whose orders are at `key`.
+pub(crate) fn period_of(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key).ok()?.strip_prefix(PERIOD_KEY)
+}
+
+/// What requests are carried out with. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Shop {
+    /// Makes and changes orders.
+    pub tables: Tables,
+    /// What `[app.orders]` says.
+    pub settings: Settings,
+    served: Served,
+    wall: WallClock,
+}
+
+impl Shop {
+    /// A shop of these tables, read by what is `served`, at the time of `wall`.
+    #[must_use]
+    pub fn new(tables: Tables, settings: Settings, served: Served, wall: WallClock) -> Self {
+        Self { tables, settings, served, wall }
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        Moment::at(self.wall.now())
+    }
+
+    /// The time, in milliseconds since 1970-01-01 UTC.
+    pub(crate) fn unix_ms(&self) -> u128 {
+        self.wall.now().as_millis()
+    }
+
+    /// The time after which an order expires that is made now.
+    pub(crate) fn expires(&self) -> Moment {
+        Moment::at(self.wall.now().saturating_add(self.settings.expires_after))
+    }
+
+    /// What is in service now.
+    pub(crate) fn reading(&self) -> Result<Reading, Problem> {
+        self.served.now().map(Reading).ok_or_else(not_in_service)
+    }
+
+    /// Reads an order that was just committed, so that it is held from now on. Whatever goes wrong with that, or is `unconfirmed`, is told,
+    /// and fails nobody: the next who reads it loads it.
+    pub(crate) async fn cache(&self, order: &Order, unconfirmed: Option<forebay::Error>) {
+        let order_no = order.order_no.as_str();
+        if let Some(error) = unconfirmed {
+            tracing::warn!(order_no, %error, "a change is not confirmed yet");
+        }
+        let Some(keyspace) = self.served.now() else { return };
+        if let Some(orders) = keyspace.namespace(ORDERS) {
+            let key = period_key(&order.period_number);
+            if let Err(error) = orders.read_fields(key.as_bytes(), &[order_no.as_bytes()]).await {
+                tracing::warn!(order_no, %error, "an order could not be cached");
+            }
+        }
+    }
+
+    /// The same of an order that was changed, where its period is held: a change that comes after that was dropped does not bring it back.
+    pub(crate) async fn refresh(&self, order: &Order, unconfirmed: Option<forebay::Error>) {
+        let key = period_key(&order.period_number);
+        let keyspace = self.served.now();
+        let is_held =
+            keyspace.and_then(|keyspace| keyspace.namespace(ORDERS)?.peek(key.as_bytes())).is_some();
+        if is_held || unconfirmed.is_some() {
+            self.cache(order, unconfirmed).await;
+        }
+    }
+
+    /// Answers a request with what was read of `namespace`.
+    pub(crate) async fn answer(
+        &self,
+        namespace: &Namespace<Blob>,
+        read: &Read,
+        request: (&Method, &HeaderMap),
+    ) -> Result<Response, Problem> {
+        self.served.answer(namespace, read, request).await
+    }
+}
+
+/// The keyspace as one request reads it.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading(Arc<Keyspace>);
+
+impl Reading {
+    /// All namespaces.
+    pub(crate) fn namespaces(&self) -> &[Namespace<Blob>] {
+        self.0.namespaces()
+    }
+
+    /// A namespace of the declaration.
+    pub(crate) fn namespace(&self, name: &str) -> Result<&Namespace<Blob>, Problem> {
+        self.0.namespace(name).ok_or_else(not_in_service)
+    }
+
+    /// Reads the value at a key.
+    pub(crate) async fn read(&self, namespace: &str, key: &str) -> Result<Read, Problem> {
+        self.namespace(namespace)?.read(key.as_bytes()).await.map_err(|error| Problem::engine(&error))
+    }
+
+    /// Reads one order of a period.
+    pub(crate) async fn order(&self, period: &str, order_no: &str) -> Result<Read, Problem> {
+        let key = period_key(period);
+        let fields = self.namespace(ORDERS)?.read_fields(key.as_bytes(), &[order_no.as_bytes()]).await;
+        let field = fields.map_err(|error| Problem::engine(&error))?.pop().ok_or_else(not_in_service)?;
+        let value = field.value.map(|json: Bytes| Value::from(Blob::json(json)));
+        Ok(Read { value, outcome: field.outcome })
+    }
+
+    /// Whether there is such a period.
+    pub(crate) async fn knows_period(&self, period: &str) -> Result<bool, Problem> {
+        Ok(self.read(PERIOD, &format!("period:{period}")).await?.value.is_some())
+    }
+}
