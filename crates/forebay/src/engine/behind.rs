@@ -41,7 +41,7 @@ impl Core {
         let began = now.before(written.age(now));
         let Life { fresh_until, useless_from } = match &value {
             Some(_) => self.policy.written(began, ttl),
-            None => self.policy.loaded(began, true, None),
+            None => self.policy.loaded(began, true, None, None),
         };
         let position = self.groups.newest();
         Some(Held { value, began, fresh_until, useless_from, position, expired: false, extras: None })

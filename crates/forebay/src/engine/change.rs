@@ -191,7 +191,7 @@ impl Slot {
 
     /// Puts `value` in the place of whatever is there, to end as the namespace says of a new one.
     pub fn replace(&mut self, value: Value) {
-        (self.after, self.end) = (Some(value), End::Declared);
+        (self.after, self.end) = (Some(value.without_ends()), End::Declared);
     }
 
     /// Lets what is there now end after `ttl`, zero removes it; whether anything is there. Where memory has the only copy it ends no

@@ -89,6 +89,11 @@ pub(super) struct Core {
 }
 
 impl Core {
+    /// Whether a value can say itself when it ends.
+    pub(super) fn gives_ends(&self) -> bool {
+        self.policy.fresh_at_most.is_some() || self.source.as_ref().is_some_and(|source| source.gives_ends())
+    }
+
     /// The tier that it shares with other instances; what is the truth is in its store.
     #[inline]
     pub(super) fn shared(&self) -> Option<&Arc<Shared>> {

@@ -1,7 +1,7 @@
 //! The story of reading fields of a hash, as `read.rs` tells that of a whole value.
 //!
 //! 1. Memory. A hash that is fresh answers what it knows: a field's value, or that there is none.
-//! 2. A field of which nothing is known, since it was invalidated or the hash is partial, is loaded alone, where the source
+//! 2. A field of which nothing is known, since it was invalidated, has ended by its own word, or the hash is partial, is loaded alone, where the source
 //!    can do that; fields that miss together are loaded together. What comes is stored in the hash that is held, or in a
 //!    partial one, fenced (`fill.rs`).
 //! 3. A whole hash that is past its TTL is loaded whole again, and so is every hash whose source loads only whole values:
@@ -24,7 +24,7 @@ use crate::observe::{Freshness, ReadOutcome, Tier, What, Why};
 use crate::rt::Tick;
 use crate::source::LoadKey;
 use crate::tier::memory::Held;
-use crate::value::{FieldState, Hash, Kind, Past, Value};
+use crate::value::{Field, FieldState, Hash, Kind, Past, Value};
 
 /// What a read of one field brought, and how.
 #[derive(Clone, Debug)]
@@ -81,9 +81,9 @@ impl Core {
     fn look_for_field(self: &Arc<Self>, key: &[u8], field: &[u8], now: Tick) -> Result<Sought, Error> {
         let looked = self.look_for_fields(key, now);
         let Looked::Answers(held, freshness) = &looked else { return Ok(Sought::Missing(looked)) };
-        let known = self.known_field(held.value.as_ref(), field)?;
+        let known = self.known_field(held.value.as_ref(), field, Some(now))?;
         let Some(value) = known else { return Ok(Sought::Missing(looked)) };
-        let read = from_hash(value, held, now, *freshness);
+        let read = from_hash((field, value), held, now, *freshness);
         self.counters.read(&read.outcome);
         if let Some(sketch) = &self.sketch {
             sketch.touch(key);
@@ -249,7 +249,7 @@ impl Core {
                     // The flight that brought it may have left the board since the look at memory.
                     match self.look_for_fields(key, self.clock.now()) {
                         Looked::Answers(held, Freshness::Fresh | Freshness::Absent)
-                            if knows(held.value.as_ref(), field) =>
+                            if knows(held.value.as_ref(), field, self.clock.now()) =>
                         {
                             lead.land(Ok(Landing::of(held, Tier::Memory)));
                         }
@@ -280,8 +280,10 @@ impl Core {
         }
         match landed.unwrap_or_else(|| Err(self.late())) {
             Ok(landing) if self.overtaken(key, &landing, since) => Ok(None),
-            Ok(Landing { value, tier, began, fresh_until, .. }) => {
-                let Some(value) = self.known_field(value.as_ref(), field)? else { return Ok(None) };
+            Ok(Landing { value: hash, tier, began, fresh_until, .. }) => {
+                // What has ended on its way is its waiters' all the same.
+                let Some(value) = self.known_field(hash.as_ref(), field, None)? else { return Ok(None) };
+                let fresh_until = field_end(hash.as_ref(), field, fresh_until);
                 let read = read_of(value, tier, began, fresh_until, self.clock.now(), Freshness::Fresh);
                 self.counters.read(&read.outcome);
                 Ok(Some(read))
@@ -339,11 +341,17 @@ impl Core {
         }
     }
 
-    /// What `value` says of a field, `None` where it does not know.
-    fn known_field(&self, value: Option<&Value>, field: &[u8]) -> Result<Option<Option<Bytes>>, Error> {
+    /// What `value` says of a field, where a tick is given as of then; `None` where it does not know.
+    fn known_field(
+        &self,
+        value: Option<&Value>,
+        field: &[u8],
+        now: Option<Tick>,
+    ) -> Result<Option<Option<Bytes>>, Error> {
         let Some(value) = value else { return Ok(Some(None)) };
         let hash = value.as_hash().ok_or_else(|| self.wrong_kind(Kind::Hash, value))?;
-        Ok(match hash.state(field).cloned() {
+        let state = now.map_or_else(|| hash.state(field), |now| hash.state_at(field, now));
+        Ok(match state.cloned() {
             FieldState::Known(value) => Some(Some(value)),
             FieldState::Absent => Some(None),
             FieldState::Unknown => None,
@@ -365,8 +373,8 @@ impl Core {
         };
         let before = self.past_of(held, now);
         for held in Some(held).filter(|_| is_past).into_iter().chain(&before) {
-            if let Some(value) = self.known_field(held.value.as_ref(), field)? {
-                return Ok(Some(from_hash(value, held, now, Freshness::Stale(why))));
+            if let Some(value) = self.known_field(held.value.as_ref(), field, Some(now))? {
+                return Ok(Some(from_hash((field, value), held, now, Freshness::Stale(why))));
             }
         }
         Ok(None)
@@ -384,16 +392,16 @@ impl Core {
     pub(super) fn past_whole(&self, held: &Held, now: Tick) -> Option<Held> {
         let past = self.past_of(held, now)?;
         let mut hash = Hash::clone(past.value.as_ref()?.as_hash()?);
-        for (field, value) in held.value.as_ref()?.as_hash()?.iter_scan() {
-            hash.set(field, value.clone());
+        let known = held.value.as_ref()?.as_hash()?;
+        for (field, value) in known.iter_scan() {
+            hash.set_until(field, Field { value: value.clone(), fresh_until: known.end(field) });
         }
-        let value = Value::from(hash);
-        value.is_complete().then(|| Held { value: Some(value), ..past })
+        hash.is_complete_at(now).then(|| Held { value: Some(Value::from(hash)), ..past })
     }
 
     /// The field of what a read of the key brought.
     fn field_of(&self, read: &Read, field: &[u8]) -> Result<FieldRead, Error> {
-        let value = self.known_field(read.value.as_ref(), field)?.flatten();
+        let value = self.known_field(read.value.as_ref(), field, None)?.flatten();
         let absent = value.is_none() && read.outcome.freshness == Freshness::Fresh;
         let freshness = if absent { Freshness::Absent } else { read.outcome.freshness };
         Ok(FieldRead { value, outcome: ReadOutcome { freshness, ..read.outcome } })
@@ -414,13 +422,25 @@ fn is_whole(held: &Held) -> bool {
     held.value.as_ref().is_none_or(Value::is_whole)
 }
 
-fn knows(value: Option<&Value>, field: &[u8]) -> bool {
-    let state = |hash: &Arc<Hash>| hash.state(field) != FieldState::Unknown;
+fn knows(value: Option<&Value>, field: &[u8], now: Tick) -> bool {
+    let state = |hash: &Arc<Hash>| hash.state_at(field, now) != FieldState::Unknown;
     value.is_none_or(|value| value.as_hash().is_none_or(state))
 }
 
-fn from_hash(value: Option<Bytes>, held: &Held, now: Tick, freshness: Freshness) -> FieldRead {
-    read_of(value, Tier::Memory, held.began, held.fresh_until, now, freshness)
+fn from_hash(
+    (field, value): (&[u8], Option<Bytes>),
+    held: &Held,
+    now: Tick,
+    freshness: Freshness,
+) -> FieldRead {
+    let fresh_until = field_end(held.value.as_ref(), field, held.fresh_until);
+    read_of(value, Tier::Memory, held.began, fresh_until, now, freshness)
+}
+
+/// When a field ends of a hash that ends at `fresh_until`.
+fn field_end(hash: Option<&Value>, field: &[u8], fresh_until: Tick) -> Tick {
+    let end = hash.and_then(Value::as_hash).and_then(|hash| hash.end(field));
+    end.map_or(fresh_until, |end| end.min(fresh_until))
 }
 
 fn read_of(

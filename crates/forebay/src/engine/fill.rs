@@ -17,7 +17,7 @@ use crate::rt::planted::{Bug, planted};
 use crate::source::Loaded;
 use crate::tier::memory::{Admit, Filled, Held};
 use crate::tier::shared::Fill;
-use crate::value::{Extras, Hash, Position, Value};
+use crate::value::{Extras, Field, FieldState, Hash, Position, Value};
 
 /// What was noted before the source was asked.
 #[derive(Clone, Copy)]
@@ -72,7 +72,9 @@ impl Core {
             decide(loaded);
         }
         let own_ttl = loaded.as_ref().and_then(|loaded| loaded.ttl);
-        let Life { fresh_until, mut useless_from } = self.policy.loaded(began, loaded.is_none(), own_ttl);
+        let until = loaded.as_ref().and_then(|loaded| loaded.fresh_until);
+        let Life { fresh_until, mut useless_from } =
+            self.policy.loaded(began, loaded.is_none(), own_ttl, until);
         if loaded.is_some() && self.policy.idle.is_some() && departure.is_unasked() {
             // It takes over when what it replaces ends unused; where that is gone, nobody misses it.
             let now = self.clock.now();
@@ -131,12 +133,20 @@ impl Core {
         stored
     }
 
-    /// Whether what a load brings changes nothing for a reader of what was there before: of a field that is not known, as far as that is
-    /// what is missing.
+    /// Whether what a load brings changes nothing for a reader of what was there before: of a field that was not known, as far as that is
+    /// what was missing; of one that had ended, if it is what it was.
     fn is_as_before(&self, departure: &Departure, before: Option<&Held>, fill: &Held) -> bool {
-        if departure.field().is_some() && before.is_some_and(|before| self.is_fresh(departure.key(), before))
+        if let Some(field) = departure.field()
+            && let Some(before) = before.filter(|before| self.is_fresh(departure.key(), before))
         {
-            return true;
+            let hash = |held: &'_ Held| held.value.as_ref().and_then(Value::as_hash).cloned();
+            return match (hash(before), hash(fill)) {
+                (Some(before), Some(now)) => {
+                    let before = before.state(field);
+                    before == FieldState::Unknown || before == now.state(field)
+                }
+                _ => true,
+            };
         }
         let before = before.map(|before| before.value.as_ref()).or_else(|| departure.replaces().map(Some));
         match (before, &fill.value) {
@@ -191,7 +201,9 @@ impl Core {
                 _ => {}
             }
             match (departure.field(), held) {
-                (Some(field), Some(held)) if self.is_fresh(key, held) => fill_field(field, held, fill),
+                (Some(field), Some(held)) if self.is_fresh(key, held) => {
+                    fill_field(field, held, fill, self.clock.now());
+                }
                 // One field may not cost the rest of a hash that may be of use yet.
                 (Some(_), Some(held)) if self.is_servable(key, held) && holds_whole(held) => {
                     return Admit::Fenced;
@@ -286,11 +298,13 @@ fn holds_whole(held: &Held) -> bool {
     held.value.as_ref().is_some_and(Value::is_whole)
 }
 
-/// Gives what is held the field that a load brought, as it is needed.
-fn fill_field(field: &Bytes, held: &Held, fill: &mut Held) {
+/// Gives what is held the field that a load brought, as it is needed at `now`.
+fn fill_field(field: &Bytes, held: &Held, fill: &mut Held, now: Tick) {
     let (Some(Value::Hash(hash)), Some(Value::Hash(loaded))) = (&held.value, &fill.value) else { return };
     let mut filled = (**hash).clone();
-    filled.fill_holes([(field, loaded.state(field).cloned().known())]);
+    let end = loaded.end(field);
+    let answer = loaded.state(field).cloned().known().map(|value| Field { value, fresh_until: end });
+    filled.fill_holes(now, [(field, answer)]);
     fill.value = Some(Value::from(filled));
     fill.extras.clone_from(&held.extras);
     join_times(fill, held);

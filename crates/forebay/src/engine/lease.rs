@@ -284,9 +284,17 @@ impl Core {
         });
     }
 
-    /// What is to be stored in the tier of a load that brought `held` under `granted`; `None` where it cannot be written.
+    /// What is to be stored in the tier of a load that brought `held` under `granted`; `None` where it cannot be written. A codec does
+    /// not write when parts of a value end: the copy ends with the first of them, and has no stale windows.
     pub(super) fn fill_of(&self, key: &[u8], granted: Granted, held: &Held) -> Option<Fill> {
         let now = self.clock.now();
+        let Held { mut fresh_until, mut useless_from, .. } = *held;
+        if let Some(end) = held.value.as_ref().and_then(Value::earliest_end) {
+            (fresh_until, useless_from) = (fresh_until.min(end), useless_from.min(end));
+            if fresh_until <= now {
+                return None;
+            }
+        }
         let value = match &held.value {
             Some(value) => Some(self.envelope_of(value)?),
             None => None,
@@ -296,8 +304,8 @@ impl Core {
         let envelope = Envelope {
             value,
             age_ms: ms(now.since(held.began)),
-            fresh_for_ms: ms(held.fresh_until.since(now)),
-            useless_after_ms: ms(held.useless_from.since(now)),
+            fresh_for_ms: ms(fresh_until.since(now)),
+            useless_after_ms: ms(useless_from.since(now)),
             noted: granted.noted,
             tags,
             version: held.extras.as_ref().and_then(|extras| extras.version),

@@ -82,7 +82,7 @@ impl Core {
             Some(Before::Held(held)) => listed_held(key, &held, now),
             Some(Before::Unseen | Before::Absent) => None,
             None => found.next().flatten().map(|found| {
-                let life = self.policy.loaded(now, false, found.ends_in);
+                let life = self.policy.loaded(now, false, found.ends_in, None);
                 let weight_bytes = length(key.len()).saturating_add(found.weight_bytes);
                 let inspected = Inspected { kind: found.kind, left: ends_in(life, now), weight_bytes };
                 Listed { inspected, metadata: found.metadata }

@@ -26,7 +26,7 @@ use crate::protection::{Permit, Phase, Verdict};
 use crate::rt::planted::{Bug, planted};
 use crate::rt::{Tick, let_go};
 use crate::source::{Answers, FieldKey, LoadKey, Loaded, Source};
-use crate::value::{Hash, Param, Value, length};
+use crate::value::{Field, Hash, Param, Value, length};
 
 /// A flight that is to be loaded.
 #[derive(Debug)]
@@ -346,9 +346,9 @@ impl Core {
         // Fields are boarded only where the source loads them.
         let Some(source) = source.fields() else { return Ok(Vec::new()) };
         let answers = loader::ask(name, fields.len(), source.load_fields(name, fields)).await?;
-        let one = |(asked, answer): (&FieldKey, Option<Bytes>)| {
+        let one = |(asked, answer): (&FieldKey, Option<Field>)| {
             let mut hash = Hash::partial();
-            hash.fill_holes([(&asked.field, answer)]);
+            hash.fill_holes(self.clock.now(), [(&asked.field, answer)]);
             Some(Loaded::new(hash))
         };
         Ok(fields.iter().zip(answers).map(one).collect())

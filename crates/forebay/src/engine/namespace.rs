@@ -22,8 +22,8 @@ use crate::namespace::pattern::Pattern;
 use crate::namespace::{BreakerOptions, Policy, TagTemplate, Writes};
 use crate::observe::Counters;
 use crate::protection::{Breaker, Filter, FilterOptions};
-use crate::rt::Mutex;
 use crate::rt::atomic::AtomicBool;
+use crate::rt::{Mutex, Tick};
 use crate::source::{Loaded, Source};
 use crate::tier::memory::EvictionPolicy;
 use crate::tier::shared::Owner;
@@ -76,6 +76,8 @@ struct Checked {
 pub struct Decided {
     /// How long it is fresh; it can only shorten the TTL. Zero: it is answered and not stored.
     pub ttl: Option<Duration>,
+    /// When it stops being fresh, in place of the TTL: up to [`fresh_at_most`](NamespaceBuilder::fresh_at_most), by the engine's clock.
+    pub fresh_until: Option<Tick>,
     /// Groups that it belongs to, beside those that the namespace declares.
     pub tags: Vec<String>,
     /// Its version: an older one never replaces a newer one.
@@ -145,6 +147,14 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = Some(policy);
         self
+    }
+
+    /// How long after its load began a value is fresh at most that says itself until when it is ([`Loaded::fresh_until`],
+    /// [`Decided::fresh_until`]). Say it wherever values do: then a reader who begins after the end does not take what was asked for
+    /// before it. Default: the TTL, which such a value can only shorten.
+    #[must_use]
+    pub fn fresh_at_most(self, span: Duration) -> Self {
+        self.rule("fresh_at_most", |policy| policy.fresh_at_most = Some(span))
     }
 
     /// How long an absence is believed. Default: the TTL, at most 30 s. Zero remembers none.
@@ -227,8 +237,9 @@ impl<V: Any + Send + Sync> NamespaceBuilder<V> {
     pub fn decide(mut self, decide: impl Fn(&V) -> Decided + Send + Sync + 'static) -> Self {
         self.decide = Some(Arc::new(move |loaded: &mut Loaded| {
             let Some(value) = loaded.value.clone().typed::<V>() else { return };
-            let Decided { ttl, tags, version } = decide(&value);
+            let Decided { ttl, fresh_until, tags, version } = decide(&value);
             loaded.ttl = ttl.or(loaded.ttl);
+            loaded.fresh_until = fresh_until.or(loaded.fresh_until);
             loaded.tags.extend(tags.into_iter().map(Tag::from));
             loaded.version = version.map(Version).or(loaded.version);
         }));

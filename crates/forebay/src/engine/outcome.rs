@@ -30,15 +30,22 @@ pub(super) fn from_landing(landing: Landing, now: Tick) -> Read {
         None => Freshness::Absent,
         Some(_) => landing.newer.unwrap_or(Freshness::Fresh),
     };
-    let outcome = outcome(landing.tier, freshness, now, landing.began, landing.fresh_until);
+    let fresh_until = first_end(landing.value.as_ref(), landing.fresh_until);
+    let outcome = outcome(landing.tier, freshness, now, landing.began, fresh_until);
     Read { value: landing.value, outcome }
 }
 
 /// What a reader gets from what memory holds.
 #[inline]
 pub(super) fn from_memory<V: Borrow<Option<Value>>>(held: &Held<V>, now: Tick, freshness: Freshness) -> Read {
-    let outcome = outcome(Tier::Memory, freshness, now, held.began, held.served_fresh_until());
+    let fresh_until = first_end(held.value(), held.served_fresh_until());
+    let outcome = outcome(Tier::Memory, freshness, now, held.began, fresh_until);
     Read { value: held.value().cloned(), outcome }
+}
+
+/// When a value that ends at `fresh_until` stops being complete: a part of it may end before.
+fn first_end(value: Option<&Value>, fresh_until: Tick) -> Tick {
+    value.and_then(Value::earliest_end).map_or(fresh_until, |end| end.min(fresh_until))
 }
 
 /// How a read ended that was answered by what was loaded at `began` and is fresh until `fresh_until`.

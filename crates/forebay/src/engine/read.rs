@@ -4,7 +4,7 @@
 //!    Fresh, or an absence still believed: answer, at once and without a future ([`Core::look`]).
 //! 2. Stale and allowed: answer, and start one refresh.
 //! 3. The membership filter may know that the key does not exist; without a source nothing can be loaded (`nowhere.rs`).
-//! 4. A fresh hash with holes: these fields alone are loaded where the source can do that, once, and then again from 1.
+//! 4. A fresh hash with holes, or of which fields have ended: these fields alone are loaded where the source can do that, once, and then again from 1.
 //! 5. Otherwise a flight is joined or led; its load (from the shared tier by `lease.rs`, or `load.rs`) fills memory, fenced (`fill.rs`).
 //! 6. The load failed, or takes longer than the soft time-out: the old value where `stale_if_error` allows it.
 //! 7. The landing was overtaken by an invalidation of a group that the reader must see: once more from 1.
@@ -43,7 +43,7 @@ pub(super) enum Verdict<H = Held> {
     /// Within `stale_while_revalidate`.
     Stale(H),
     Absent(H),
-    /// A hash that is fresh and not complete: it is partial, or has holes.
+    /// A hash that is fresh and not complete: it is partial, has holes, or a field has ended.
     Incomplete(H),
     /// Nothing to serve, unless the source fails.
     Missing(Option<H>),
@@ -74,7 +74,7 @@ pub(super) enum Lack {
     All,
     /// All but what may be served if the source fails.
     Freshness,
-    /// The fields that are the holes of this hash.
+    /// The fields that are the holes of this hash, or have ended.
     Fields(Arc<Hash>),
 }
 
@@ -309,9 +309,13 @@ impl Core {
             && fills_holes
             && self.loads_fields()
         {
-            let holes = hash.holes().map(Bytes::copy_from_slice);
+            let holes = hash.holes_at(now).into_iter().map(Bytes::copy_from_slice);
             let aboard = |field| self.board_field(key, &load, &field, since, departures);
-            return Place::Holed(holes.filter_map(aboard).collect());
+            let aboard: Vec<_> = holes.filter_map(aboard).collect();
+            // Of too many there are none: it is cheaper to load the whole.
+            if !aboard.is_empty() {
+                return Place::Holed(aboard);
+            }
         }
         let patient_until = matches!(lack, Lack::Freshness).then(|| now.after(self.policy.soft_timeout));
         loop {
@@ -416,7 +420,7 @@ impl Core {
         let now = judged_at(now);
         self.take_now(key, now, |held| {
             let standing = self.standing(held, now);
-            let is_complete = held.value().is_none_or(Value::is_complete);
+            let is_complete = held.value().is_none_or(|value| value.is_complete_at(now));
             take(match standing {
                 Standing::Fresh if !is_complete => Verdict::Incomplete(held),
                 Standing::Fresh if held.value.is_none() => Verdict::Absent(held),
@@ -489,6 +493,9 @@ impl Core {
     /// can be known.
     pub(super) fn overtaken(&self, key: &[u8], landing: &Landing, since: Since) -> bool {
         let Landing { value, extras, position, .. } = landing;
+        if self.had_ended(landing, since) {
+            return true;
+        }
         // What the tier gave it gave a moment ago.
         let unheard = since.unheard.filter(|_| landing.tier == Tier::Source);
         if unheard.is_some_and(|until| landing.began <= until) {
@@ -498,6 +505,16 @@ impl Core {
             && *position < since.position
             && self.validity(key, tells_absence(value.as_ref()), extras.as_deref(), *position).0
                 != Validity::Valid
+    }
+
+    /// Whether what a load brought had ended by its own word when a reader began who joined that load: who began before may have it.
+    fn had_ended(&self, landing: &Landing, since: Since) -> bool {
+        if landing.began >= since.began || landing.newer.is_some() {
+            return false;
+        }
+        let part = landing.value.as_ref().and_then(Value::earliest_end);
+        let whole = self.gives_ends().then_some(landing.fresh_until);
+        part.into_iter().chain(whole).any(|end| end <= since.began)
     }
 
     /// A load takes longer than the soft time-out: the old value, where the policy still lets readers have it.

@@ -8,7 +8,7 @@ use crate::writes::BehindOptions;
 
 /// What is said of a rule that a store has no use for.
 const STORE_MISFIT: &str = "it has a `store`, which is the truth: leave out the rules of copies (absences, stale windows, jitter, refreshes, \
-     `memory_max_age`, a membership filter, `decide`, `depends_on`)";
+     `memory_max_age`, `fresh_at_most`, a membership filter, `decide`, `depends_on`)";
 /// What is held is refreshed no more often than this.
 const REFRESH_EVERY_MIN: Duration = Duration::from_secs(1);
 
@@ -89,6 +89,7 @@ fn rules_copies(policy: &Policy) -> bool {
         policy.refresh_ahead,
         policy.refresh_every.unwrap_or_default(),
         policy.memory_max_age.unwrap_or_default(),
+        policy.fresh_at_most.unwrap_or_default(),
     ];
     let usual = [policy.ttl, Duration::MAX].map(|ttl| Policy::new(ttl).absent_ttl);
     spans.iter().any(|span| !span.is_zero()) || !usual.contains(&policy.absent_ttl)
@@ -147,6 +148,9 @@ fn journal_misfit(writes: Writes, behind: Option<&BehindOptions>) -> Option<&'st
 fn out_of_limits(policy: &Policy) -> Option<&'static str> {
     if policy.ttl.is_zero() {
         return Some("a `ttl` of zero caches nothing: give the longest age that readers may see");
+    }
+    if policy.fresh_at_most.is_some_and(|most| most.is_zero()) {
+        return Some("a `fresh_at_most` of zero caches nothing: give the longest age that readers may see");
     }
     if policy.load_timeout.is_zero() {
         return Some("a `load_timeout` of zero lets no load finish: give the longest that a reader may wait");

@@ -258,7 +258,7 @@ impl Core {
 
     /// What the store was found to have at `now`.
     fn found(&self, found: Found, now: Tick) -> Result<Before, Error> {
-        let life = self.policy.loaded(now, false, found.ends_in);
+        let life = self.policy.loaded(now, false, found.ends_in, None);
         let value = store_source::read(found.value, self.codec.as_ref(), self.policy.shape);
         let value =
             value.map_err(|cause| self.store_failed(&StoreError::Unread { cause: Arc::new(cause) }))?;

@@ -229,18 +229,19 @@ impl Core {
         Before { position, began, crossed, copy }
     }
 
-    /// What is to be held of a whole value once it is written; `None` where a load could tell more of it: tags that only the source
-    /// knows, or what the code panicked over that is to tell them.
+    /// What is to be held of a whole value once it is written; `None` where a load could tell more of it: tags or an end that only the
+    /// source knows, or what the code panicked over that is to tell them.
     fn copy_of(&self, value: &Value, ttl: Option<Duration>, position: Position, began: Tick) -> Option<Held> {
-        if self.source.as_ref().is_some_and(|source| source.gives_tags()) {
+        if self.source.as_ref().is_some_and(|source| source.gives_tags() || source.gives_ends()) {
             return None;
         }
-        let mut written = Loaded { ttl, ..Loaded::new(value.clone()) };
+        let mut written = Loaded { ttl, ..Loaded::new(value.clone().without_ends()) };
         if let Some(decide) = &self.decide {
             // It is the user's code: one that panics tells nothing of the value.
             std::panic::catch_unwind(AssertUnwindSafe(|| decide(&mut written))).ok()?;
         }
-        let Loaded { value, ttl: decided, tags, version } = written;
+        let Loaded { value, ttl: decided, fresh_until: until, tags, version } = written;
+        let decided = decided.into_iter().chain(until.map(|until| until.since(began))).min();
         let own = match (ttl, decided) {
             (Some(asked), Some(decided)) => Some(asked.min(decided)),
             (asked, decided) => asked.or(decided),
@@ -308,6 +309,8 @@ impl Core {
         let new =
             Held { value: None, began, fresh_until, useless_from, position, expired: false, extras: None };
         let names: Vec<Bytes> = fields.iter().map(|(field, _)| field.clone()).collect();
+        // When such a field ends only a load can tell.
+        let gives_ends = self.source.as_ref().is_some_and(|source| source.gives_ends());
         let touch = || names.iter().for_each(|field| self.flights.touch(key, field));
         let filled = self.memory.settle(self.id, key, new, |held, new| {
             let is_current = self.is_uncrossed(key, crossed.as_ref(), new);
@@ -323,6 +326,7 @@ impl Core {
             };
             for (field, value) in fields {
                 match value {
+                    Some(_) if gives_ends => hash.forget(&field),
                     Some(value) => hash.set(&field, value),
                     None => hash.remove(&field),
                 };

@@ -26,7 +26,8 @@ impl Core {
             Writes::Through | Writes::Behind | Writes::Store => return Err(self.sink_first()),
             Writes::Cache => {}
         }
-        let value = self.fitting(value).inspect_err(|error| self.counters.wrote(error.into()))?;
+        let value =
+            self.fitting(value.without_ends()).inspect_err(|error| self.counters.wrote(error.into()))?;
         let position = self.groups.newest();
         let began = self.clock.now();
         let Life { fresh_until, useless_from } = self.policy.written(began, ttl);

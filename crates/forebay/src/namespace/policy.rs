@@ -18,6 +18,10 @@ pub struct Policy {
     /// How long after its last use a value ends, where uses keep it fresh (a sliding TTL); `ttl` is then the longest that it
     /// lives, however much it is used. Without stale windows. Default: none.
     pub idle: Option<Duration>,
+    /// How long after its load began a value is fresh at most that says itself until when it is
+    /// ([`Loaded::fresh_until`](crate::Loaded::fresh_until)); of the others `ttl` tells. What a client writes says nothing of the kind.
+    /// Default: `ttl`, which such a value can only shorten then.
+    pub fresh_at_most: Option<Duration>,
     /// How long an absence is believed. Default: `ttl`, at most 30 s.
     pub absent_ttl: Duration,
     /// How long past its TTL a value is served while one refresh runs. Default: zero.
@@ -25,7 +29,7 @@ pub struct Policy {
     /// How long past its TTL a value is served when the source fails. Default: zero.
     pub stale_if_error: Duration,
     /// The most that `ttl` is shortened by chance, so that values loaded together do not expire together; a value's own TTL
-    /// and an absence's are shortened in proportion, a client's write is not. Default: zero.
+    /// and an absence's are shortened in proportion, never by more, a client's write is not. Default: zero.
     pub jitter: Duration,
     /// A read this long before the TTL ends starts a refresh in the background; shorter than `ttl`. Of a sliding TTL it is the
     /// longest life that counts: who uses a value has prolonged it already. Default: zero, never.
@@ -114,6 +118,7 @@ impl Policy {
         Self {
             ttl,
             idle: None,
+            fresh_at_most: None,
             absent_ttl: ttl.min(ABSENT_TTL_MAX),
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
@@ -133,22 +138,29 @@ impl Policy {
     }
 
     /// When a value, or an absence, that a load begun at `began` brought stops being fresh and when it is of no use any more;
-    /// `own` is the TTL that the source gave it.
+    /// `own` is the TTL that the source gave it, `until` when it ends by its own word.
     #[must_use]
-    pub fn loaded(&self, began: Tick, absent: bool, own: Option<Duration>) -> Life {
+    pub fn loaded(&self, began: Tick, absent: bool, own: Option<Duration>, until: Option<Tick>) -> Life {
+        let said = until.map_or(self.ttl, |until| until.since(began).min(self.longest()));
         let ttl = match (absent, own) {
             (true, _) => self.absent_ttl,
-            (false, Some(own)) => own.min(self.ttl),
-            (false, None) => self.ttl,
+            (false, Some(own)) => own.min(said),
+            (false, None) => said,
         };
         self.life(began, ttl.saturating_sub(self.taken_off(ttl)), absent)
+    }
+
+    /// How long any value is fresh at most: those that say so themselves for longer than the TTL, where that is allowed.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.fresh_at_most.unwrap_or(self.ttl)
     }
 
     /// The same of a value, or an absence, that another process has kept for `life` by what was declared there: for no longer than it would
     /// live here.
     #[must_use]
     pub fn taken_over(&self, began: Tick, absent: bool, life: Life) -> Life {
-        let ttl = if absent { self.absent_ttl } else { self.ttl };
+        let ttl = if absent { self.absent_ttl } else { self.ttl.max(self.longest()) };
         let Life { fresh_until, useless_from } = self.life(began, ttl, absent);
         // Uses may have prolonged it.
         let useless_from = if self.idle.is_some() { fresh_until } else { useless_from };
@@ -183,11 +195,12 @@ impl Policy {
         }
     }
 
-    /// What jitter takes off `ttl`: in proportion, so that a short absence is not forgotten at once.
+    /// What jitter takes off `ttl`: in proportion, so that a short absence is not forgotten at once, and no more than was declared.
     fn taken_off(&self, ttl: Duration) -> Duration {
         if self.jitter.is_zero() || self.ttl.is_zero() {
             return Duration::ZERO;
         }
+        let ttl = ttl.min(self.ttl);
         ttl.mul_f64((self.jitter.as_secs_f64() / self.ttl.as_secs_f64()).min(1.0) * fastrand::f64())
     }
 }

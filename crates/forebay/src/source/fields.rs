@@ -9,7 +9,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 
 use super::{Listing, LoadKey, Loading, Source, SourceError};
-use crate::value::FromParams;
+use crate::value::{Field, FromParams};
 
 /// One field that a source is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct FieldKey {
 }
 
 /// A source's answers, in the order of the fields it was given; `None` where a field does not exist.
-pub type FieldAnswers = Vec<Option<Bytes>>;
+pub type FieldAnswers = Vec<Option<Field>>;
 
 /// A load of fields under way.
 pub type LoadingFields<'a> = Pin<Box<dyn Future<Output = Result<FieldAnswers, SourceError>> + Send + 'a>>;
@@ -55,6 +55,10 @@ impl<S: Source, F: FieldSource> Source for WithFields<S, F> {
         self.whole.gives_tags()
     }
 
+    fn gives_ends(&self) -> bool {
+        self.whole.gives_ends()
+    }
+
     fn list<'a>(
         &'a self,
         namespace: &'a str,
@@ -76,25 +80,27 @@ pub struct LoadFields<K, F> {
 }
 
 /// A source of fields made of a function from keys and field names to those that exist: `async fn(Vec<(K, Bytes)>) ->
-/// Result<impl IntoIterator<Item = ((K, Bytes), Bytes)>, E>`.
+/// Result<impl IntoIterator<Item = ((K, Bytes), V)>, E>`, where `V` is `Bytes`, or a [`Field`] with an end of its own.
 ///
 /// A field that is missing from the answer does not exist. `K` is `String`, `i64`, or a tuple of them in the order of the
 /// namespace's pattern. Every error of `E` counts as passing: the same load may be tried later.
-pub fn load_fields<K, F, Fut, C, E>(function: F) -> LoadFields<K, F>
+pub fn load_fields<K, F, Fut, C, V, E>(function: F) -> LoadFields<K, F>
 where
     F: Fn(Vec<(K, Bytes)>) -> Fut,
     Fut: Future<Output = Result<C, E>>,
-    C: IntoIterator<Item = ((K, Bytes), Bytes)>,
+    C: IntoIterator<Item = ((K, Bytes), V)>,
+    V: Into<Field>,
 {
     LoadFields { function, keys: PhantomData }
 }
 
-impl<K, F, Fut, C, E> FieldSource for LoadFields<K, F>
+impl<K, F, Fut, C, V, E> FieldSource for LoadFields<K, F>
 where
     K: FromParams + Clone + Eq + Hash + Send + 'static,
     F: Fn(Vec<(K, Bytes)>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<C, E>> + Send + 'static,
-    C: IntoIterator<Item = ((K, Bytes), Bytes)> + Send,
+    C: IntoIterator<Item = ((K, Bytes), V)> + Send,
+    V: Into<Field>,
     E: std::error::Error + Send + Sync + 'static,
 {
     fn load_fields<'a>(&'a self, namespace: &'a str, fields: &'a [FieldKey]) -> LoadingFields<'a> {
@@ -105,7 +111,8 @@ where
                 asked.push((key, field.clone()));
             }
             let pairs = (self.function)(asked.clone()).await.map_err(SourceError::passing)?;
-            let mut found: HashMap<(K, Bytes), Bytes> = pairs.into_iter().collect();
+            let mut found: HashMap<(K, Bytes), Field> =
+                pairs.into_iter().map(|(name, field)| (name, field.into())).collect();
             Ok(asked.iter().map(|one| found.remove(one)).collect())
         })
     }

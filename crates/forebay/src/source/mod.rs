@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::rt::Tick;
 use crate::value::{Param, Tag, Value, Version};
 
 pub use fields::{FieldAnswers, FieldKey, FieldSource, LoadFields, LoadingFields, WithFields, load_fields};
@@ -31,6 +32,10 @@ pub struct Loaded {
     /// How long it is fresh, where the source knows; it can only shorten the namespace's TTL. Zero: it is answered to whoever
     /// waits for it and not stored.
     pub ttl: Option<Duration>,
+    /// When it stops being fresh, where it says so itself: then, and not when the namespace's TTL is over. It counts up to the
+    /// namespace's [`fresh_at_most`](crate::Policy::fresh_at_most), and `ttl` shortens it. Parts of a hash have theirs in the hash
+    /// ([`Field`](crate::value::Field)).
+    pub fresh_until: Option<Tick>,
     /// The groups that it belongs to, beside those that its namespace declares.
     pub tags: Vec<Tag>,
     /// Its version: an older one never replaces a newer one.
@@ -41,7 +46,7 @@ impl Loaded {
     /// `value`, fresh for as long as its namespace says.
     #[must_use]
     pub fn new(value: impl Into<Value>) -> Self {
-        Self { value: value.into(), ttl: None, tags: Vec::new(), version: None }
+        Self { value: value.into(), ttl: None, fresh_until: None, tags: Vec::new(), version: None }
     }
 }
 
@@ -65,6 +70,12 @@ pub trait Source: Send + Sync + 'static {
     /// since nobody knows the tags of a row that is yet to be.
     fn gives_tags(&self) -> bool {
         true
+    }
+
+    /// Whether its answers can say themselves when they end. Where they can, what a client has written is not held after the sink
+    /// took it, but loaded: nobody else knows when it ends.
+    fn gives_ends(&self) -> bool {
+        false
     }
 
     /// Up to `limit` keys that exist, in an order of the source's own, after `after`; none when there are no more. `None`

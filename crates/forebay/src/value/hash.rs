@@ -4,9 +4,16 @@
 //! invalidated and not loaded again. In a whole hash a field that is neither there nor a hole does not exist. In a *partial*
 //! one a field that is not there is unknown, unless its absence was learned and is remembered.
 //!
+//! A field may have an *end* of its own, told by the source that gave it. What is known of it counts until then: at a later tick it
+//! is like a hole, although its old value lies there until another takes its place. Whoever shows a hash to a reader asks with the
+//! tick ([`Hash::state_at`], [`Hash::is_complete_at`]); a hash that was complete then is what the reader gets, ends or not.
+//!
 //! A clone costs O(1) and a change O(log n), also beside clones that readers hold. Holes and remembered absences are
 //! bounded. What is loaded when, and that a load is not overtaken by another, is the engine's matter; the methods that
 //! take a load's answer say which fields it must leave alone.
+
+mod absences;
+mod ends;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,8 +21,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use absences::Absences;
+use ends::Ends;
+
 use super::length;
-use super::name::{Alias, Name, Page, Sought, scan};
+use super::name::{Name, Page, Sought, scan};
 use super::tree::{Change, Iter, Tree, Weigh};
 use crate::rt::Tick;
 
@@ -53,6 +63,22 @@ impl FieldState<&Bytes> {
     }
 }
 
+/// What a source gives for a field that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its value.
+    pub value: Bytes,
+    /// When it ends, where it says so itself: from then on it is loaded again before it is shown.
+    pub fresh_until: Option<Tick>,
+}
+
+impl From<Bytes> for Field {
+    /// A field that ends with its hash.
+    fn from(value: Bytes) -> Self {
+        Self { value, fresh_until: None }
+    }
+}
+
 /// Fields and their values.
 ///
 /// Values are kept as they are handed in and weighed by their length: hand in bytes of their own, not a slice that keeps
@@ -72,6 +98,8 @@ impl FieldState<&Bytes> {
 pub struct Hash {
     known: Tree<Name, Bytes>,
     rest: Rest,
+    /// Of fields that are in `known`.
+    ends: Ends,
 }
 
 /// What is known of the fields that are not there.
@@ -98,13 +126,6 @@ pub(crate) struct Past {
 /// What a past takes beside its hash, in bytes: two ticks and the counts of its references.
 const PAST_BYTES: u64 = 32;
 
-/// Fields known not to exist, the oldest first to be forgotten.
-#[derive(Clone, Default)]
-struct Absences {
-    numbers: Tree<Name, u64>,
-    by_age: Tree<u64, Alias>,
-}
-
 impl Hash {
     /// Beyond this many holes, a hash is not whole any more: it is cheaper to load it again than to ask for them.
     pub const HOLES_MAX: usize = 256;
@@ -114,7 +135,7 @@ impl Hash {
     /// A hash of which nothing is known.
     #[must_use]
     pub fn partial() -> Self {
-        Self { known: Tree::default(), rest: Rest::partial() }
+        Self { known: Tree::default(), rest: Rest::partial(), ends: Ends::default() }
     }
 
     /// A hash of which nothing is known, in the place of `ended`, which was loaded at `began` and ended at `fresh_until`. Of one
@@ -126,7 +147,7 @@ impl Hash {
         };
         let past = earlier.unwrap_or_else(|| Arc::new(Past { hash: ended.clone(), began, fresh_until }));
         let rest = Rest::Partial { absent: Absences::default(), kept: Tree::default(), past: Some(past) };
-        Self { known: Tree::default(), rest }
+        Self { known: Tree::default(), rest, ends: Ends::default() }
     }
 
     /// What it took the place of, where that may still be of use.
@@ -139,13 +160,21 @@ impl Hash {
 
     /// A hash of exactly `fields`. Of a field that comes twice, the later value counts.
     pub fn whole<F: AsRef<[u8]>>(fields: impl IntoIterator<Item = (F, Bytes)>) -> Self {
+        Self::whole_until(fields.into_iter().map(|(field, value)| (field, Field::from(value))))
+    }
+
+    /// The same of fields that may have an end of their own.
+    pub fn whole_until<F: AsRef<[u8]>>(fields: impl IntoIterator<Item = (F, Field)>) -> Self {
         let mut named: Vec<_> =
-            fields.into_iter().map(|(field, value)| (Name::new(field.as_ref()), settled(value))).collect();
+            fields.into_iter().map(|(name, field)| (Name::new(name.as_ref()), field)).collect();
         // Stable, and reversed before: the last of equal names comes first, and stays.
         named.reverse();
         named.sort_by(|(a, _), (b, _)| a.cmp(b));
         named.dedup_by(|(later, _), (first, _)| later == first);
-        Self { known: Tree::from_sorted(named), rest: Rest::Whole { holes: Tree::default() } }
+        let ends = named.iter().filter_map(|(name, field)| Some((name.alias(), field.fresh_until?)));
+        let ends = Ends::of(ends);
+        let known = named.into_iter().map(|(name, field)| (name, settled(field.value))).collect();
+        Self { known: Tree::from_sorted(known), rest: Rest::Whole { holes: Tree::default() }, ends }
     }
 
     /// Whether a field that is neither there nor a hole does not exist.
@@ -154,7 +183,7 @@ impl Hash {
         matches!(self.rest, Rest::Whole { .. })
     }
 
-    /// What is known of `field`.
+    /// What is known of `field`, ended or not.
     #[must_use]
     pub fn state(&self, field: &[u8]) -> FieldState<&Bytes> {
         let sought = Sought::new(field);
@@ -164,11 +193,44 @@ impl Hash {
         }
     }
 
+    /// What is known of `field` at `now`: of one that has ended, nothing.
+    #[must_use]
+    pub fn state_at(&self, field: &[u8], now: Tick) -> FieldState<&Bytes> {
+        let has_ended = self.has_ended(now) && self.end(field).is_some_and(|end| end <= now);
+        if has_ended { FieldState::Unknown } else { self.state(field) }
+    }
+
+    /// When `field` ends, where it says so itself.
+    #[must_use]
+    pub fn end(&self, field: &[u8]) -> Option<Tick> {
+        self.ends.of_field(field)
+    }
+
+    /// When the first of its fields ends that say so themselves.
+    #[inline]
+    #[must_use]
+    pub fn earliest_end(&self) -> Option<Tick> {
+        self.ends.earliest()
+    }
+
+    /// Whether a field has ended at `now`, in O(1).
+    #[inline]
+    fn has_ended(&self, now: Tick) -> bool {
+        self.earliest_end().is_some_and(|end| end <= now)
+    }
+
+    /// Whether all of it is known at `now`: it is whole, has no holes, and no field has ended.
+    #[inline]
+    #[must_use]
+    pub fn is_complete_at(&self, now: Tick) -> bool {
+        self.len().is_some() && !self.has_ended(now)
+    }
+
     /// What is known of a field that is not in `known`.
     fn missing<B>(&self, sought: Sought<'_>) -> FieldState<B> {
         let absent = match &self.rest {
             Rest::Whole { holes } => holes.get_by(sought.order()).is_none(),
-            Rest::Partial { absent, .. } => absent.numbers.get_by(sought.order()).is_some(),
+            Rest::Partial { absent, .. } => absent.contains(sought),
         };
         if absent { FieldState::Absent } else { FieldState::Unknown }
     }
@@ -204,10 +266,26 @@ impl Hash {
         holes.into_iter().flat_map(Tree::iter).map(|(name, ())| name.bytes())
     }
 
-    /// Sets a field; tells what was known of it.
+    /// The fields to ask for so that the hash is complete at `now`: its holes, and what has ended. None in a partial one, and where
+    /// there are more than [`Self::HOLES_MAX`]: such must be loaded as a whole.
+    #[must_use]
+    pub fn holes_at(&self, now: Tick) -> Vec<&[u8]> {
+        let Rest::Whole { holes } = &self.rest else { return Vec::new() };
+        if holes.len().saturating_add(self.ends.count_ended(now)) > Self::HOLES_MAX {
+            return Vec::new();
+        }
+        self.holes().chain(self.ends.ended(now)).collect()
+    }
+
+    /// Sets a field, which ends with the hash; tells what was known of it, ended or not.
     pub fn set(&mut self, field: &[u8], value: Bytes) -> FieldState {
+        self.set_until(field, Field::from(value))
+    }
+
+    /// Sets a field that may have an end of its own; tells what was known of it, ended or not.
+    pub fn set_until(&mut self, field: &[u8], Field { value, fresh_until }: Field) -> FieldState {
         let sought = Sought::new(field);
-        match self.known.replace_by(sought.order(), settled(value)) {
+        let before = match self.known.replace_by(sought.order(), settled(value)) {
             Ok(old) => FieldState::Known(old),
             Err(value) => {
                 let before = self.missing(sought);
@@ -215,7 +293,17 @@ impl Hash {
                 self.known.insert(sought.to_name(), value);
                 before
             }
+        };
+        match (fresh_until, self.known.get_by(sought.order())) {
+            (Some(end), Some((name, _))) => self.ends.note(name.alias(), end),
+            _ => self.ends.forget(field),
         }
+        before
+    }
+
+    /// Lets all of its fields end with it.
+    pub fn forget_ends(&mut self) {
+        self.ends = Ends::default();
     }
 
     /// Sets a field that a client wrote and the source may not have: as [`set`](Self::set), and a later load of the whole into a
@@ -274,30 +362,35 @@ impl Hash {
     }
 
     fn take(&mut self, sought: Sought<'_>) -> FieldState {
+        self.ends.forget(sought.bytes());
         match self.known.remove_by(sought.order()) {
             Some((_, value)) => FieldState::Known(value),
             None => self.missing(sought),
         }
     }
 
-    /// Takes a load's answers for single fields, `None` for one that does not exist. Only what is still unknown is filled:
+    /// Takes a load's answers for single fields, `None` for one that does not exist. Only what is unknown at `now` is filled:
     /// a value set meanwhile is newer.
-    pub fn fill_holes<F: AsRef<[u8]>>(&mut self, answers: impl IntoIterator<Item = (F, Option<Bytes>)>) {
+    pub fn fill_holes<F: AsRef<[u8]>, V: Into<Field>>(
+        &mut self,
+        now: Tick,
+        answers: impl IntoIterator<Item = (F, Option<V>)>,
+    ) {
         for (field, answer) in answers {
             let field = field.as_ref();
-            if self.state(field) != FieldState::Unknown {
+            if self.state_at(field, now) != FieldState::Unknown {
                 continue;
             }
             match answer {
-                Some(value) => self.set(field, value),
+                Some(answer) => self.set_until(field, answer.into()),
                 None => self.remove(field),
             };
         }
     }
 
     /// Takes a load of the whole hash and becomes it. What [`keep`](Self::keep) brought into a partial hash stays. Fields in
-    /// `touched` were set, removed or invalidated here after the load began: what is known of them here stays, and of what
-    /// nothing is known becomes a hole. With more than [`Self::HOLES_MAX`] holes it is not whole after all. O(t log n) for t of
+    /// `touched` were set, removed or invalidated here after the load began: what is known of them here stays, with its end, and of
+    /// what nothing is known becomes a hole. With more than [`Self::HOLES_MAX`] holes it is not whole after all. O(t log n) for t of
     /// both.
     pub fn make_whole(&mut self, loaded: &Self, touched: &BTreeSet<Bytes>) {
         let mut whole = loaded.clone();
@@ -308,7 +401,9 @@ impl Hash {
         let kept = kept.into_iter().flat_map(Tree::iter).map(|(name, ())| name.bytes());
         for field in kept.chain(touched.iter().map(|field| &**field)) {
             match self.state(field).cloned() {
-                FieldState::Known(value) => whole.set(field, value),
+                FieldState::Known(value) => {
+                    whole.set_until(field, Field { value, fresh_until: self.end(field) })
+                }
                 FieldState::Absent => whole.remove(field),
                 FieldState::Unknown => whole.forget(field),
             };
@@ -366,10 +461,13 @@ impl Hash {
             Rest::Whole { holes } => holes.weight_bytes(),
             Rest::Partial { absent, kept, past } => {
                 let past = past.as_ref().map_or(0, |past| past.hash.weight_bytes() + PAST_BYTES);
-                absent.numbers.weight_bytes() + absent.by_age.weight_bytes() + kept.weight_bytes() + past
+                absent.weight_bytes() + kept.weight_bytes() + past
             }
         };
-        length(size_of::<Self>()).saturating_add(self.known.weight_bytes()).saturating_add(rest)
+        length(size_of::<Self>())
+            .saturating_add(self.known.weight_bytes())
+            .saturating_add(rest)
+            .saturating_add(self.ends.weight_bytes())
     }
 
     /// Checks the structure: order, balance, weights, bounds.
@@ -378,6 +476,10 @@ impl Hash {
     /// What does not hold.
     pub fn validate(&self) -> Result<(), String> {
         self.known.validate()?;
+        self.ends.validate()?;
+        if let Some(name) = self.ends.names().find(|name| !matches!(self.state(name), FieldState::Known(_))) {
+            return Err(format!("{name:?} has an end and is not there"));
+        }
         let names = match &self.rest {
             Rest::Whole { holes } => {
                 holes.validate()?;
@@ -399,7 +501,7 @@ impl Hash {
                 if let Some((name, ())) = kept.iter().find(|(name, ())| !known(name)) {
                     return Err(format!("{:?} is kept and not there", name.bytes()));
                 }
-                absent.numbers.iter().map(|(name, _)| name).collect()
+                absent.names().collect()
             }
         };
         match names.into_iter().find(|name| self.known.get_by(|known| known.cmp(name)).is_some()) {
@@ -432,45 +534,6 @@ impl Rest {
             Self::Whole { holes } => drop(holes.remove_by(sought.order())),
             Self::Partial { absent, .. } => absent.forget(sought),
         }
-    }
-}
-
-impl Absences {
-    fn remember(&mut self, sought: Sought<'_>) {
-        if self.numbers.get_by(sought.order()).is_some() {
-            return;
-        }
-        let newest = self.by_age.len().checked_sub(1).and_then(|last| self.by_age.nth(last));
-        let number = newest.map_or(0, |(number, _)| number.saturating_add(1));
-        let name = sought.to_name();
-        self.by_age.insert(number, name.alias());
-        self.numbers.insert(name, number);
-        while self.numbers.len() > Hash::ABSENCES_MAX {
-            let Some((_, oldest)) = self.by_age.nth(0) else { return };
-            let oldest = oldest.clone();
-            self.forget(Sought::new(oldest.bytes()));
-        }
-    }
-
-    fn forget(&mut self, sought: Sought<'_>) {
-        if let Some((_, number)) = self.numbers.remove_by(sought.order()) {
-            self.by_age.remove_by(|it| it.cmp(&number));
-        }
-    }
-
-    fn validate(&self) -> Result<(), String> {
-        self.numbers.validate()?;
-        self.by_age.validate()?;
-        let paired = |(name, number): (&Name, &u64)| {
-            self.by_age.get_by(|it| it.cmp(number)).is_some_and(|(_, alias)| alias.bytes() == name.bytes())
-        };
-        if self.numbers.len() > Hash::ABSENCES_MAX
-            || self.numbers.len() != self.by_age.len()
-            || !self.numbers.iter().all(paired)
-        {
-            return Err(format!("{} absences, {} ages", self.numbers.len(), self.by_age.len()));
-        }
-        Ok(())
     }
 }
 

@@ -19,11 +19,13 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::rt::Tick;
+
 pub use blob::Blob;
 pub(crate) use codec::AnyCodec;
 pub use codec::Codec;
 pub(crate) use hash::Past;
-pub use hash::{FieldState, Fields, Hash};
+pub use hash::{Field, FieldState, Fields, Hash};
 pub use key::{FromParam, FromParams, Key, KeyBuf, KeyPart, Param, TakeParts};
 pub use name::Page;
 pub use origin::{Extras, Position, Tag, Version};
@@ -235,13 +237,41 @@ impl Value {
         }
     }
 
-    /// Whether all of it is known: a hash that is partial or has holes is not.
+    /// Whether all of it is known, ended or not: a hash that is partial or has holes is not.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         match self {
             Self::Hash(hash) => hash.len().is_some(),
             Self::Blob(_) | Self::Native { .. } | Self::SortedSet(_) | Self::Counter(_) => true,
         }
+    }
+
+    /// Whether all of it is known at `now`: a hash of which a field has ended is not, either.
+    #[inline]
+    #[must_use]
+    pub fn is_complete_at(&self, now: Tick) -> bool {
+        match self {
+            Self::Hash(hash) => hash.is_complete_at(now),
+            Self::Blob(_) | Self::Native { .. } | Self::SortedSet(_) | Self::Counter(_) => true,
+        }
+    }
+
+    /// When the first part of it ends that says so itself.
+    #[inline]
+    #[must_use]
+    pub fn earliest_end(&self) -> Option<Tick> {
+        self.as_hash().and_then(|hash| hash.earliest_end())
+    }
+
+    /// Itself, with parts that end with the whole: what a client writes has no other ends.
+    #[must_use]
+    pub fn without_ends(mut self) -> Self {
+        if self.earliest_end().is_some()
+            && let Some(hash) = self.hash_mut()
+        {
+            hash.forget_ends();
+        }
+        self
     }
 
     /// Whether it is not a part only: every hash but a partial one is whole, holes or not.

@@ -66,6 +66,10 @@ impl<'a> Sought<'a> {
         Self { order: order(bytes), bytes }
     }
 
+    pub(super) fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The name to keep it by.
     pub(super) fn to_name(self) -> Name {
         Name { order: self.order, bytes: self.bytes.into() }

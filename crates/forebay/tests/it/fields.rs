@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay::observe::What;
-use forebay::rt::Clock;
+use forebay::rt::{Clock, Tick};
 use forebay::source::{FieldKey, FieldSource, Loading, LoadingFields};
-use forebay::value::{Hash, MemberChange, Param, Score, SortedSet, Value, Version};
+use forebay::value::{Field, Hash, MemberChange, Param, Score, SortedSet, Value, Version};
 use forebay::{
     Error, Forebay, Freshness, LoadKey, Loaded, Namespace, NamespaceBuilder, Source, SourceError, Tier, Why,
     Writes,
@@ -23,6 +23,8 @@ type Rows = BTreeMap<String, String>;
 #[derive(Default)]
 struct Table {
     rows: Mutex<HashMap<String, Rows>>,
+    /// When fields end that say so, of whatever hash.
+    ends: Mutex<HashMap<String, Tick>>,
     wholes: Mutex<usize>,
     /// The fields of each query, in the order in which they came.
     fields: Mutex<Vec<Vec<String>>>,
@@ -63,6 +65,10 @@ fn name(key: &LoadKey) -> String {
     }
 }
 
+fn field(ends: &HashMap<String, Tick>, name: &str, text: &str) -> Field {
+    Field { value: Bytes::from(text.to_owned()), fresh_until: ends.get(name).copied() }
+}
+
 #[derive(Clone, Default)]
 pub struct Orders(Arc<Table>);
 
@@ -71,6 +77,43 @@ impl Orders {
         let mut table = self.0.rows.lock().unwrap();
         let hash = table.entry(key.into()).or_default();
         hash.extend(rows.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())));
+    }
+
+    pub fn take(&self, key: &str, field: &str) {
+        self.0.rows.lock().unwrap().entry(key.into()).or_default().remove(field);
+    }
+
+    /// From now on fields of this name end so, or with their hash.
+    pub fn ends(&self, field: &str, end: Option<Tick>) {
+        let mut ends = self.0.ends.lock().unwrap();
+        ends.remove(field);
+        ends.extend(end.map(|end| (field.to_owned(), end)));
+    }
+
+    /// From now on loads wait until [`let_all_go`](Self::let_all_go).
+    pub fn hold(&self) {
+        *self.0.gate.lock().unwrap() = Some(Arc::new(Semaphore::new(0)));
+    }
+
+    /// Waits until one more load waits.
+    pub async fn arrived(&self) {
+        for _ in 0..1_000_000 {
+            if let Ok(arrived) = self.0.arrived.0.try_acquire() {
+                return arrived.forget();
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("no load came");
+    }
+
+    pub fn let_all_go(&self) {
+        if let Some(gate) = self.0.gate.lock().unwrap().take() {
+            gate.add_permits(1 << 20);
+        }
+    }
+
+    pub fn fail(&self, failing: bool) {
+        *self.0.failing.lock().unwrap() = failing;
     }
 
     /// How many whole hashes were asked for.
@@ -88,10 +131,11 @@ impl Source for Orders {
     fn load<'a>(&'a self, _: &'a str, keys: &'a [LoadKey]) -> Loading<'a> {
         Box::pin(async move {
             *self.0.wholes.lock().unwrap() += keys.len();
-            let rows = self.0.rows.lock().unwrap().clone();
+            let (rows, ends) = (self.0.rows.lock().unwrap().clone(), self.0.ends.lock().unwrap().clone());
             self.0.held().await?;
-            let whole =
-                |rows: &Rows| Hash::whole(rows.iter().map(|(name, text)| (name, Bytes::from(text.clone()))));
+            let whole = |rows: &Rows| {
+                Hash::whole_until(rows.iter().map(|(name, text)| (name, field(&ends, name, text))))
+            };
             Ok(keys.iter().map(|key| rows.get(&name(key)).map(|rows| Loaded::new(whole(rows)))).collect())
         })
     }
@@ -110,10 +154,14 @@ impl FieldSource for Orders {
         Box::pin(async move {
             let text = |field: &Bytes| String::from_utf8(field.to_vec()).unwrap();
             self.0.fields.lock().unwrap().push(fields.iter().map(|one| text(&one.field)).collect());
-            let rows = self.0.rows.lock().unwrap().clone();
+            let (rows, ends) = (self.0.rows.lock().unwrap().clone(), self.0.ends.lock().unwrap().clone());
             self.0.held().await?;
-            let row = |one: &FieldKey| rows.get(&name(&one.key))?.get(&text(&one.field)).cloned();
-            Ok(fields.iter().map(|one| row(one).map(Bytes::from)).collect())
+            let row = |one: &FieldKey| {
+                let name_of_field = text(&one.field);
+                let text = rows.get(&name(&one.key))?.get(&name_of_field)?;
+                Some(field(&ends, &name_of_field, text))
+            };
+            Ok(fields.iter().map(row).collect())
         })
     }
 }
@@ -157,23 +205,15 @@ impl Stage {
     }
 
     fn hold(&self) {
-        *self.orders.0.gate.lock().unwrap() = Some(Arc::new(Semaphore::new(0)));
+        self.orders.hold();
     }
 
     async fn arrived(&self) {
-        for _ in 0..1_000_000 {
-            if let Ok(arrived) = self.orders.0.arrived.0.try_acquire() {
-                return arrived.forget();
-            }
-            tokio::task::yield_now().await;
-        }
-        panic!("no load came");
+        self.orders.arrived().await;
     }
 
     fn let_all_go(&self) {
-        if let Some(gate) = self.orders.0.gate.lock().unwrap().take() {
-            gate.add_permits(1 << 20);
-        }
+        self.orders.let_all_go();
     }
 
     async fn field(&self, field: &str) -> Option<String> {

@@ -6,8 +6,11 @@ use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use forebay::rt::Tick;
 use forebay::value::counter::{self, CounterError};
-use forebay::value::{Aggregate, Direction, FieldState, Hash, Kind, Score, ScoreError, SortedSet, Upsert};
+use forebay::value::{
+    Aggregate, Direction, Field, FieldState, Hash, Kind, Score, ScoreError, SortedSet, Upsert,
+};
 use forebay::{Blob, Forebay, Value, Writes, secs};
 use proptest::prelude::{
     Just, Strategy, TestCaseError, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
@@ -24,6 +27,8 @@ struct Facts {
     absent: BTreeSet<u8>,
     /// What a load of the whole leaves as it is.
     kept: BTreeSet<u8>,
+    /// When fields end that say so.
+    ends: BTreeMap<u8, Tick>,
 }
 
 impl Facts {
@@ -36,11 +41,24 @@ impl Facts {
         }
     }
 
+    fn state_at(&self, field: u8, now: Tick) -> FieldState {
+        match self.ends.get(&field) {
+            Some(end) if *end <= now => FieldState::Unknown,
+            _ => self.state(field),
+        }
+    }
+
     fn set(&mut self, field: u8, value: Bytes) -> FieldState {
+        self.set_until(field, Field::from(value))
+    }
+
+    fn set_until(&mut self, field: u8, Field { value, fresh_until }: Field) -> FieldState {
         let before = self.state(field);
         self.known.insert(field, value);
         self.holes.remove(&field);
         self.absent.remove(&field);
+        self.ends.remove(&field);
+        self.ends.extend(fresh_until.map(|end| (field, end)));
         before
     }
 
@@ -54,6 +72,7 @@ impl Facts {
     fn remove(&mut self, field: u8) -> FieldState {
         let before = self.state(field);
         self.known.remove(&field);
+        self.ends.remove(&field);
         self.kept.remove(&field);
         self.holes.remove(&field);
         self.absent.insert(field);
@@ -63,18 +82,25 @@ impl Facts {
     fn forget(&mut self, field: u8) -> FieldState {
         let before = self.state(field);
         self.known.remove(&field);
+        self.ends.remove(&field);
         self.kept.remove(&field);
         self.absent.remove(&field);
         self.holes.insert(field);
         before
     }
 
-    fn make_whole(&mut self, loaded: &BTreeMap<u8, Bytes>, touched: &BTreeSet<u8>) {
+    fn make_whole(&mut self, loaded: &BTreeMap<u8, Field>, touched: &BTreeSet<u8>) {
+        let is_ours = |field: &u8| touched.contains(field) || self.kept.contains(field);
         let known = (0..=FIELD_MAX).filter_map(|field| {
-            let ours = touched.contains(&field) || self.kept.contains(&field);
-            let value = if ours { self.known.get(&field) } else { loaded.get(&field) };
+            let loaded = loaded.get(&field).map(|loaded| &loaded.value);
+            let value = if is_ours(&field) { self.known.get(&field) } else { loaded };
             Some((field, value?.clone()))
         });
+        let end = |field: u8| match is_ours(&field) {
+            true => self.ends.get(&field).copied(),
+            false => loaded.get(&field)?.fresh_until,
+        };
+        let ends = (0..=FIELD_MAX).filter_map(|field| Some((field, end(field)?))).collect();
         let holes = touched.iter().filter(|&&field| self.state(field) == FieldState::Unknown);
         *self = Self {
             whole: true,
@@ -82,8 +108,20 @@ impl Facts {
             holes: holes.copied().collect(),
             absent: BTreeSet::new(),
             kept: BTreeSet::new(),
+            ends,
         };
     }
+}
+
+/// The last tick at which a field of the model ends.
+const END_MAX: u64 = 6;
+
+fn some_end() -> impl Strategy<Value = Option<Tick>> {
+    proptest::option::of((0..=END_MAX).prop_map(Tick::from_ms))
+}
+
+fn field() -> impl Strategy<Value = Field> {
+    (text(), some_end()).prop_map(|(value, fresh_until)| Field { value, fresh_until })
 }
 
 const FIELD_MAX: u8 = 40;
@@ -97,8 +135,12 @@ fn text() -> impl Strategy<Value = Bytes> {
     proptest::collection::vec(any::<u8>(), 0..12).prop_map(Bytes::from)
 }
 
-fn fields() -> impl Strategy<Value = BTreeMap<u8, Bytes>> {
-    proptest::collection::btree_map(0..=FIELD_MAX, text(), 0..30)
+fn fields() -> impl Strategy<Value = BTreeMap<u8, Field>> {
+    proptest::collection::btree_map(0..=FIELD_MAX, field(), 0..30)
+}
+
+fn whole(fields: &BTreeMap<u8, Field>) -> Hash {
+    Hash::whole_until(fields.iter().map(|(&name, field)| (named(name), field.clone())))
 }
 
 fn some_fields() -> impl Strategy<Value = BTreeSet<u8>> {
@@ -108,21 +150,26 @@ fn some_fields() -> impl Strategy<Value = BTreeSet<u8>> {
 #[derive(Clone, Debug)]
 enum HashChange {
     Set(u8, Bytes),
+    SetUntil(u8, Field),
     Keep(u8, Bytes),
     Remove(u8),
     Forget(u8),
-    Fill(BTreeMap<u8, Option<Bytes>>),
-    MakeWhole(BTreeMap<u8, Bytes>, BTreeSet<u8>),
+    Fill(Tick, BTreeMap<u8, Option<Field>>),
+    MakeWhole(BTreeMap<u8, Field>, BTreeSet<u8>),
+    ForgetEnds,
     Snapshot,
 }
 
 fn hash_change() -> impl Strategy<Value = HashChange> {
-    let answers = proptest::collection::btree_map(0..=FIELD_MAX, proptest::option::of(text()), 0..12);
+    let answers = proptest::collection::btree_map(0..=FIELD_MAX, proptest::option::of(field()), 0..12);
+    let now = (0..=END_MAX).prop_map(Tick::from_ms);
     prop_oneof![
         8 => (0..=FIELD_MAX, text()).prop_map(|(field, value)| HashChange::Set(field, value)),
         6 => (0..=FIELD_MAX).prop_map(HashChange::Remove),
         6 => (0..=FIELD_MAX).prop_map(HashChange::Forget),
-        3 => answers.prop_map(HashChange::Fill),
+        8 => (0..=FIELD_MAX, field()).prop_map(|(name, field)| HashChange::SetUntil(name, field)),
+        3 => (now, answers).prop_map(|(now, answers)| HashChange::Fill(now, answers)),
+        1 => Just(HashChange::ForgetEnds),
         3 => (0..=FIELD_MAX, text()).prop_map(|(field, value)| HashChange::Keep(field, value)),
         1 => (fields(), some_fields()).prop_map(|(loaded, touched)| HashChange::MakeWhole(loaded, touched)),
         2 => Just(HashChange::Snapshot),
@@ -145,6 +192,18 @@ fn assert_hash(hash: &Hash, facts: &Facts) -> Result<(), TestCaseError> {
     }
     let holes: BTreeSet<_> = hash.holes().map(Bytes::copy_from_slice).collect();
     prop_assert_eq!(holes, if facts.whole { names(&facts.holes) } else { BTreeSet::new() });
+    prop_assert_eq!(hash.earliest_end(), facts.ends.values().min().copied());
+    for now in (0..=END_MAX + 1).map(Tick::from_ms) {
+        let ended: BTreeSet<u8> =
+            facts.ends.iter().filter(|(_, end)| **end <= now).map(|(&field, _)| field).collect();
+        for field in 0..=FIELD_MAX {
+            prop_assert_eq!(hash.state_at(&named(field), now).cloned(), facts.state_at(field, now));
+        }
+        prop_assert_eq!(hash.is_complete_at(now), complete && ended.is_empty());
+        let asked: BTreeSet<_> = hash.holes_at(now).into_iter().map(Bytes::copy_from_slice).collect();
+        let lacking = names(&facts.holes.union(&ended).copied().collect());
+        prop_assert_eq!(asked, if facts.whole { lacking } else { BTreeSet::new() });
+    }
     let sorted: BTreeMap<_, _> = facts.known.iter().map(|(&field, value)| (named(field), value)).collect();
     let ours = || hash.iter().map(|(field, value)| (field.to_vec(), value));
     prop_assert!(ours().eq(sorted.clone()));
@@ -163,16 +222,25 @@ proptest! {
     ) {
         let (mut hash, mut facts) = match start {
             None => (Hash::partial(), Facts::default()),
-            Some(known) => (
-                Hash::whole(known.iter().map(|(&field, value)| (named(field), value.clone()))),
-                Facts { whole: true, known, ..Facts::default() },
-            ),
+            Some(fields) => {
+                let mut facts = Facts::default();
+                facts.make_whole(&fields, &BTreeSet::new());
+                (whole(&fields), facts)
+            }
         };
         let mut snapshots = Vec::new();
         for change in changes {
             match change {
                 HashChange::Set(field, value) => {
                     prop_assert_eq!(hash.set(&named(field), value.clone()), facts.set(field, value));
+                }
+                HashChange::SetUntil(name, field) => {
+                    let before = hash.set_until(&named(name), field.clone());
+                    prop_assert_eq!(before, facts.set_until(name, field));
+                }
+                HashChange::ForgetEnds => {
+                    hash.forget_ends();
+                    facts.ends.clear();
                 }
                 HashChange::Remove(field) => {
                     prop_assert_eq!(hash.remove(&named(field)), facts.remove(field));
@@ -183,22 +251,21 @@ proptest! {
                 HashChange::Keep(field, value) => {
                     prop_assert_eq!(hash.keep(&named(field), value.clone()), facts.keep(field, value));
                 }
-                HashChange::Fill(answers) => {
+                HashChange::Fill(now, answers) => {
                     let told = answers.iter().map(|(&field, answer)| (named(field), answer.clone()));
-                    hash.fill_holes(told);
+                    hash.fill_holes(now, told);
                     for (field, answer) in answers {
-                        if facts.state(field) != FieldState::Unknown {
+                        if facts.state_at(field, now) != FieldState::Unknown {
                             continue;
                         }
                         match answer {
-                            Some(value) => facts.set(field, value),
+                            Some(answer) => facts.set_until(field, answer),
                             None => facts.remove(field),
                         };
                     }
                 }
                 HashChange::MakeWhole(loaded, touched) => {
-                    let told = loaded.iter().map(|(&field, value)| (named(field), value.clone()));
-                    hash.make_whole(&Hash::whole(told), &names(&touched));
+                    hash.make_whole(&whole(&loaded), &names(&touched));
                     facts.make_whole(&loaded, &touched);
                 }
                 HashChange::Snapshot => snapshots.push((hash.clone(), facts.clone())),
@@ -672,6 +739,13 @@ fn weights_come_and_go_with_what_is_in() {
     assert!(hash.weight_bytes() > empty, "a hole weighs nothing");
     hash.remove(b"field");
     assert_eq!(hash.weight_bytes(), empty);
+    hash.set(b"field", Bytes::from(vec![b'x'; 100]));
+    let until = |end| Field { value: Bytes::from(vec![b'x'; 100]), fresh_until: end };
+    hash.set_until(b"field", until(Some(Tick::from_ms(1))));
+    let ends = hash.weight_bytes() - one;
+    assert!((100..250).contains(&ends), "one end weighs {ends}");
+    hash.set_until(b"field", until(None));
+    assert_eq!(hash.weight_bytes(), one, "an end that is gone weighs something");
     let mut set = SortedSet::new();
     let empty = set.weight_bytes();
     set.upsert(b"member", score(1.0));

@@ -24,6 +24,8 @@ mod build;
 #[cfg(not(feature = "model"))]
 mod changes;
 #[cfg(not(feature = "model"))]
+mod ends;
+#[cfg(not(feature = "model"))]
 mod expire;
 #[cfg(not(feature = "model"))]
 mod feeds;

@@ -232,7 +232,7 @@ async fn what_a_value_says_of_itself_holds_for_written_ones() {
     let decide = |blob: &Blob| Decided {
         tags: vec![format!("of:{}", text(blob))],
         ttl: text(blob).starts_with("brief").then(|| Duration::from_secs(1)),
-        version: None,
+        ..Decided::default()
     };
     let stage = through_with(|builder, script| builder.source(Untagged(script)).decide(decide));
     stage.set("a", "x").await.unwrap();

@@ -4,7 +4,7 @@
 //! hash, and what it gets is checked as what any key gets.
 
 use bytes::Bytes;
-use forebay::source::{FieldKey, FieldSource, Loading, LoadingFields};
+use forebay::source::{FieldAnswers, FieldKey, FieldSource, Loading, LoadingFields};
 use forebay::value::{Codec as _, FieldState, Hash};
 use forebay::{Error, Forebay, LoadKey, Loaded, Namespace, Read, ReadOutcome, Source, SourceError};
 
@@ -112,7 +112,7 @@ impl Fields {
         })
     }
 
-    async fn fields(&self, fields: &[FieldKey]) -> Result<Vec<Option<Bytes>>, SourceError> {
+    async fn fields(&self, fields: &[FieldKey]) -> Result<FieldAnswers, SourceError> {
         let text = |field: &Bytes| String::from_utf8(field.to_vec()).unwrap();
         let one = |asked: &FieldKey| {
             let names = &self.0.world.plan().keys;
@@ -121,7 +121,8 @@ impl Fields {
         };
         let keys: Vec<KeyIndex> = fields.iter().map(one).collect();
         let (load, answers) = self.0.rows(&keys, false).await?;
-        let field = |(&key, answer): (&KeyIndex, &Answer)| answer.present.then(|| value(key, load, answer));
+        let field =
+            |(&key, answer): (&KeyIndex, &Answer)| answer.present.then(|| value(key, load, answer).into());
         Ok(keys.iter().zip(&answers).map(field).collect())
     }
 }
