@@ -15,6 +15,7 @@ use crate::episode::Episode;
 pub struct Episodes {
     source: Arc<dyn Source>,
     episode: Arc<Episode>,
+    listing: Episode,
 }
 
 /// What is to be seen of a source's episodes, apart from the source.
@@ -33,13 +34,26 @@ impl Episodes {
     /// `source`, whose episodes are measured by `clock`.
     #[must_use]
     pub fn new(source: Arc<dyn Source>, clock: Clock) -> Self {
-        Self { source, episode: Arc::new(Episode::new("the source", clock)) }
+        let listing = Episode::new("the source's listing of its keys", clock.clone());
+        Self { source, episode: Arc::new(Episode::new("the source", clock)), listing }
     }
 
     /// Its episodes, to be seen wherever the source goes.
     #[must_use]
     pub fn failing(&self) -> Failing {
         Failing(Arc::clone(&self.episode))
+    }
+
+    /// `listing`, whose failure is told.
+    fn told<'a>(&'a self, namespace: &'a str, listing: Listing<'a>) -> Listing<'a> {
+        Box::pin(async move {
+            // All listings are one and the same matter.
+            let all = [LoadKey { params: Vec::new() }];
+            let watch = self.listing.watch(namespace, &all);
+            let listed = listing.await;
+            watch.ended(listed.as_ref().err());
+            listed
+        })
     }
 }
 
@@ -63,7 +77,13 @@ impl Source for Episodes {
         after: Option<&'a LoadKey>,
         limit: usize,
     ) -> Option<Listing<'a>> {
-        self.source.list(namespace, after, limit)
+        let list = self.source.list(namespace, after, limit)?;
+        Some(self.told(namespace, list))
+    }
+
+    fn preferred<'a>(&'a self, namespace: &'a str, limit: usize) -> Option<Listing<'a>> {
+        let preferred = self.source.preferred(namespace, limit)?;
+        Some(self.told(namespace, preferred))
     }
 
     fn fields(&self) -> Option<&dyn FieldSource> {

@@ -19,6 +19,7 @@ mod episodes;
 mod faults;
 mod http;
 mod journal;
+mod listed;
 mod merge;
 mod postgres;
 mod proxy;

@@ -43,6 +43,19 @@ impl Listing {
         source.is_some_and(|source| source.list(&self.name, None, self.page).is_some())
     }
 
+    /// As many keys as a page has at most that the source prefers, as [`next`](Self::next) gives them.
+    ///
+    /// # Errors
+    /// As those of [`next`](Self::next).
+    pub(super) async fn preferred(&self) -> Result<Vec<KeyBuf>, SourceError> {
+        let keys = self.source.as_ref().and_then(|source| source.preferred(&self.name, self.page));
+        let Some(keys) = keys else { return Ok(Vec::new()) };
+        let keys =
+            self.clock.timeout(PAGE_TIMEOUT, keys).await.map_err(|_| SourceError::passing(TooSlow))??;
+        let Some(core) = self.core.upgrade() else { return Ok(Vec::new()) };
+        Ok(keys.iter().filter_map(|key| core.tail_of(key.params.as_slice())).collect())
+    }
+
     /// The next keys, without the literal that all of them begin with; none when there are no more, or the namespace is gone.
     ///
     /// # Errors

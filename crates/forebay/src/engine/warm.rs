@@ -16,6 +16,8 @@ use crate::warming::{Progress, Warm, WarmProgress, may_start};
 
 /// How many keys are loaded at once.
 const BATCH: usize = 256;
+/// The most keys that a source prefers.
+const PREFERRED_MAX: usize = 100_000;
 /// How long warming waits before it looks again whether the source has a slot to spare.
 const GIVE_WAY: Duration = Duration::from_millis(2);
 
@@ -110,12 +112,15 @@ impl Drop for Ends {
 
 /// The namespace does not live for the sake of its warming: it is looked for anew before each batch.
 async fn warm_all(namespace: &Weak<Core>, warm: &Warm, progress: &Progress) {
-    if warm_named(namespace, warm, progress).await.is_none() || !warm.listing {
+    if warm_named(namespace, warm, progress).await.is_none() {
         return;
     }
-    let listing = namespace.upgrade().map(|core| Listing::of(&core, BATCH));
+    // What a listing that broke off did not tell is loaded when it is asked for.
+    if warm.preferred {
+        let _ = warm_preferred(namespace, progress).await;
+    }
+    let listing = namespace.upgrade().filter(|_| warm.listing).map(|core| Listing::of(&core, BATCH));
     if let Some(listing) = listing {
-        // What a listing that broke off did not tell is loaded when it is asked for.
         let _ = warm_listing(namespace, listing, progress).await;
     }
 }
@@ -136,6 +141,17 @@ async fn warm_named(namespace: &Weak<Core>, warm: &Warm, progress: &Progress) ->
         progress.goes_on(namespace)?.warm_batch(batch, progress).await;
     }
     Some(())
+}
+
+async fn warm_preferred(namespace: &Weak<Core>, progress: &Progress) -> Result<(), SourceError> {
+    let Some(listing) = namespace.upgrade().map(|core| Listing::of(&core, PREFERRED_MAX)) else {
+        return Ok(());
+    };
+    for batch in listing.preferred().await?.chunks(BATCH) {
+        let Some(core) = progress.goes_on(namespace) else { return Ok(()) };
+        core.warm_batch(batch, progress).await;
+    }
+    Ok(())
 }
 
 async fn warm_listing(

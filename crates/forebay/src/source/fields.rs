@@ -68,6 +68,10 @@ impl<S: Source, F: FieldSource> Source for WithFields<S, F> {
         self.whole.list(namespace, after, limit)
     }
 
+    fn preferred<'a>(&'a self, namespace: &'a str, limit: usize) -> Option<Listing<'a>> {
+        self.whole.preferred(namespace, limit)
+    }
+
     fn fields(&self) -> Option<&dyn FieldSource> {
         Some(&self.fields)
     }

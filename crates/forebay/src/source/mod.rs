@@ -89,6 +89,12 @@ pub trait Source: Send + Sync + 'static {
         None
     }
 
+    /// Up to `limit` keys that are worth loading before anybody asks for them, the most worth first. `None` where the source has no
+    /// opinion. What takes longer than 30 s is dropped.
+    fn preferred<'a>(&'a self, _namespace: &'a str, _limit: usize) -> Option<Listing<'a>> {
+        None
+    }
+
     /// Loads single fields of hashes, where the source can: then a field is loaded alone, and of a hash of which fields were
     /// invalidated only those. `None` where it loads whole values only.
     fn fields(&self) -> Option<&dyn FieldSource> {

@@ -22,6 +22,8 @@ pub struct Warm {
     pub lists: Vec<Vec<String>>,
     /// How many of the keys that were read most are loaded, at most 100,000. Default 0: none.
     pub hottest: usize,
+    /// Whether the keys that the source [prefers](crate::Source::preferred) are loaded, at most 100,000.
+    pub preferred: bool,
     /// Whether all keys that the source itself lists are loaded.
     pub listing: bool,
 }

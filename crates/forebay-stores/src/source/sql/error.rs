@@ -81,6 +81,20 @@ pub enum SqlError {
         /// Columns of the query for whole hashes.
         whole: String,
     },
+    /// The query that lists the keys cannot work.
+    #[error("the query that lists the keys: {0}")]
+    List(#[source] Box<Self>),
+    /// The query of the keys to be warm cannot work.
+    #[error("the query of what is to be warm: {0}")]
+    Preferred(#[source] Box<Self>),
+    /// A listing cannot be read in pages, since SQLite orders the values of a column by their types first.
+    #[error(
+        "the column `{column}` holds values of several types, which have no one order: write `cast({column} as text) as {column}`"
+    )]
+    ListType {
+        /// The column.
+        column: String,
+    },
     /// A row cannot be a value.
     #[error("{0}")]
     Row(#[from] RowError),

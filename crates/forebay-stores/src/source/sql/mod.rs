@@ -4,6 +4,7 @@
 //! refused when it is opened. How a database is asked is in a file of its own; what comes back is the same.
 
 mod error;
+mod list;
 mod postgres;
 mod row;
 mod shape;
@@ -13,11 +14,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use forebay::namespace::pattern::{ParamKind, Pattern};
-use forebay::source::{Answers, FieldAnswers, FieldKey, FieldSource, Loading, LoadingFields};
+use forebay::source::{Answers, FieldAnswers, FieldKey, FieldSource, Listing, Loading, LoadingFields};
 use forebay::value::{Param, Tag};
 use forebay::{LoadKey, Source, SourceError};
 
 pub use error::SqlError;
+use list::KeyQuery;
 pub use row::RowError;
 use shape::Gathering;
 pub use shape::{Limits, Shape};
@@ -41,6 +43,10 @@ pub struct SqlQuery {
     pub shape: Shape,
     /// How much they may be.
     pub limits: Limits,
+    /// The query that gives the parameters of all keys that exist, in columns of their names.
+    pub list: Option<String>,
+    /// The query that gives those of the keys that are worth having warm, the most worth first.
+    pub preferred: Option<String>,
 }
 
 /// A column that a parameter of the key is in.
@@ -70,6 +76,8 @@ pub struct SqlSource {
     whole: Prepared,
     /// The query for single fields of a hash, if there is one, and the pattern of their names.
     fields: Option<(Pattern, Prepared)>,
+    list: Option<KeyQuery>,
+    preferred: Option<KeyQuery>,
 }
 
 /// A query and how it is asked.
@@ -168,15 +176,27 @@ impl SqlSource {
     /// # Errors
     /// When the database refuses it, or its columns cannot serve the keys.
     pub async fn open(database: &Database, query: SqlQuery) -> Result<Self, SqlError> {
+        let list = keys(database, query.list.as_deref(), &query.params, false).await;
+        let list = list.map_err(|error| SqlError::List(Box::new(error)))?;
+        let preferred = keys(database, query.preferred.as_deref(), &query.params, true).await;
+        let preferred = preferred.map_err(|error| SqlError::Preferred(Box::new(error)))?;
         let (whole, columns) = Box::pin(Prepared::open(database, query, 0)).await?;
-        let Shape::Fields { name, query: Some(text) } = &whole.query.shape else {
-            return Ok(Self { whole, fields: None });
-        };
+        let fields = Self::open_fields(database, &whole.query, &columns).await?;
+        Ok(Self { whole, fields, list, preferred })
+    }
+
+    /// The query for single fields, which gives the `columns` of the one for `whole` hashes.
+    async fn open_fields(
+        database: &Database,
+        whole: &SqlQuery,
+        columns: &[String],
+    ) -> Result<Option<(Pattern, Prepared)>, SqlError> {
+        let Shape::Fields { name, query: Some(text) } = &whole.shape else { return Ok(None) };
         let single = SqlQuery {
             text: text.clone(),
-            params: [whole.query.params.clone(), KeyColumn::all_of(name)].concat(),
-            decimals: whole.query.decimals.clone(),
-            limits: whole.query.limits,
+            params: [whole.params.clone(), KeyColumn::all_of(name)].concat(),
+            decimals: whole.decimals.clone(),
+            limits: whole.limits,
             ..SqlQuery::default()
         };
         let name = name.clone();
@@ -187,7 +207,7 @@ impl SqlSource {
             let differ = SqlError::FieldsDiffer { single: given.join(", "), whole: columns.join(", ") };
             return Err(SqlError::Fields(Box::new(differ)));
         }
-        Ok(Self { whole, fields: Some((name, single)) })
+        Ok(Some((name, single)))
     }
 
     async fn field_answers(&self, fields: &[FieldKey]) -> Result<FieldAnswers, SqlError> {
@@ -222,6 +242,21 @@ impl Source for SqlSource {
         Box::pin(async move { self.whole.answers(keys).await.map_err(told) })
     }
 
+    fn list<'a>(
+        &'a self,
+        _namespace: &'a str,
+        after: Option<&'a LoadKey>,
+        limit: usize,
+    ) -> Option<Listing<'a>> {
+        let list = self.list.as_ref()?;
+        Some(Box::pin(async move { list.page(after, limit).await.map_err(told) }))
+    }
+
+    fn preferred<'a>(&'a self, _namespace: &'a str, limit: usize) -> Option<Listing<'a>> {
+        let preferred = self.preferred.as_ref()?;
+        Some(Box::pin(async move { preferred.page(None, limit).await.map_err(told) }))
+    }
+
     fn fields(&self) -> Option<&dyn FieldSource> {
         self.fields.as_ref().map(|_| self as &dyn FieldSource)
     }
@@ -230,6 +265,19 @@ impl Source for SqlSource {
 impl FieldSource for SqlSource {
     fn load_fields<'a>(&'a self, _namespace: &'a str, fields: &'a [FieldKey]) -> LoadingFields<'a> {
         Box::pin(async move { self.field_answers(fields).await.map_err(told) })
+    }
+}
+
+/// The query that gives keys, if there is one.
+async fn keys(
+    database: &Database,
+    text: Option<&str>,
+    params: &[KeyColumn],
+    keeps_order: bool,
+) -> Result<Option<KeyQuery>, SqlError> {
+    match text {
+        Some(text) => Box::pin(KeyQuery::open(database, text, params, keeps_order)).await.map(Some),
+        None => Ok(None),
     }
 }
 
