@@ -53,7 +53,7 @@ pub mod writes;
 
 pub use engine::{
     Builder, DeadLetter, Decided, FeedStatus, FieldRead, Forebay, Inspected, KeysChange, Keyspace, Listed,
-    Namespace, NamespaceBuilder, Read, Slot, Warming,
+    Membership, Namespace, NamespaceBuilder, Read, Slot, Warming,
 };
 pub use error::{Error, Fault};
 pub use namespace::{BreakerOptions, FOR_EVER, Policy, Writes};

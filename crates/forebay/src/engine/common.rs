@@ -245,7 +245,12 @@ impl Common {
         if groups.is_empty() {
             return self.groups.pass(at);
         }
-        for core in self.namespaces().iter().filter(|core| *core.owner.keyspace == **keyspace) {
+        let is_meant = |core: &Core| match reach {
+            Reach::Namespace(namespace) | Reach::Prefix { namespace, .. } => core.name == *namespace,
+            _ => true,
+        };
+        let all = self.namespaces();
+        for core in all.iter().filter(|core| *core.owner.keyspace == **keyspace && is_meant(core)) {
             core.others_may_exist();
         }
         self.groups.remember_all(at, &groups, *verb);

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::core::Core;
+use super::handle::Namespace;
 use super::listing::Listing;
 use crate::protection::{Answer, Filter};
 use crate::source::SourceError;
@@ -17,12 +18,48 @@ const PAGE: usize = 1_000;
 /// How often it is looked whether the filter has to be built again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// What is known of a membership filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// Whether it denies what it does not hold: a listing of the source is whole, and nothing may have been missed since it began.
+    pub is_ready: bool,
+    /// How many keys it holds, up to its rate of false answers.
+    pub keys: u64,
+    /// The memory that it takes, in bytes.
+    pub bytes: u64,
+    /// How often it was built of a whole listing.
+    pub builds: u64,
+    /// Whether it holds more keys than it can at the rate that was stated: state more of them.
+    pub is_over_full: bool,
+}
+
+impl<V> Namespace<V> {
+    /// What is known of its membership filter; `None` where it has none.
+    #[must_use]
+    pub fn membership(&self) -> Option<Membership> {
+        let filter = self.core.filter.as_ref()?;
+        Some(Membership {
+            is_ready: filter.is_built() && self.core.hears_all(),
+            keys: filter.len(),
+            bytes: filter.weight_bytes(),
+            builds: filter.builds(),
+            is_over_full: filter.is_over_full(),
+        })
+    }
+}
+
 impl Core {
+    /// Whether whoever adds a key is heard.
+    fn hears_all(&self) -> bool {
+        let now = self.clock.now();
+        self.shared().is_none_or(|shared| shared.in_touch(now)) && self.hears_feeds(now)
+    }
+
     /// Whether the filter knows that `key` does not exist. Out of touch with the log nobody knows what others have added.
     pub(super) fn cannot_exist(&self, key: &[u8]) -> bool {
         let Some(filter) = &self.filter else { return false };
-        let hears = self.shared().is_none_or(|shared| shared.in_touch(self.clock.now()));
-        hears && self.hears_feeds(self.clock.now()) && filter.answer(key) == Answer::Absent
+        // Asked in this order: who hears all again, and has missed something, has told the filter.
+        self.hears_all() && filter.answer(key) == Answer::Absent
     }
 
     /// `key` exists, or may from now on.

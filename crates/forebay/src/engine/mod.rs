@@ -53,6 +53,7 @@ pub use handle::Namespace;
 pub use inspect::Inspected;
 pub use keyspace::Keyspace;
 pub use listed::Listed;
+pub use membership::Membership;
 pub use namespace::{Decided, NamespaceBuilder};
 pub use read::Read;
 pub use text::Held;

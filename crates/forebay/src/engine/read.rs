@@ -302,6 +302,7 @@ impl Core {
             Err(lack) => lack,
         };
         if self.cannot_exist(key) {
+            self.counters.membership_refused();
             return self.known(Self::nowhere());
         }
         let Some(load) = self.load_of(key) else { return self.known(self.not_loaded(key, now)) };

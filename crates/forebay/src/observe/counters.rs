@@ -117,6 +117,8 @@ counters! {
     shed,
     /// Keys that the open breaker kept from the source.
     breaker_refusals,
+    /// Keys that the membership filter kept from the source.
+    membership_refusals,
     /// Loaded values that were not stored.
     refused_fills,
     /// Of these, those that an invalidation fenced off.
@@ -282,6 +284,11 @@ impl Counters {
             BehindEnd::Revived => &stripe.behind_revived,
             BehindEnd::Dropped => &stripe.behind_dropped,
         });
+    }
+
+    /// The membership filter kept a key from the source.
+    pub fn membership_refused(&self) {
+        self.count(|stripe| &stripe.membership_refusals);
     }
 
     /// A read found a load of its key in flight, and waits for it.

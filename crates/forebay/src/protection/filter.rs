@@ -70,6 +70,8 @@ pub(crate) struct Filter {
     /// One more than the number of gaps that the newest whole listing began after; 0 before the first one.
     built: AtomicU64,
     is_trusted: AtomicBool,
+    /// Listings that were inserted whole.
+    builds: AtomicU64,
 }
 
 /// A listing of the source that is being inserted.
@@ -112,6 +114,7 @@ impl Filter {
             gaps: AtomicU64::new(0),
             built: AtomicU64::new(0),
             is_trusted: AtomicBool::new(false),
+            builds: AtomicU64::new(0),
         }
     }
 
@@ -164,14 +167,17 @@ impl Filter {
         self.is_trusted.store(is_trusted, Ordering::Release);
     }
 
+    /// How many listings were inserted whole.
+    pub(crate) fn builds(&self) -> u64 {
+        self.builds.load(Ordering::Relaxed)
+    }
+
     /// How many different keys it holds, up to its rate of false answers.
-    #[cfg(all(test, not(feature = "model")))]
     pub(crate) fn len(&self) -> u64 {
         self.present().map(|slice| slice.inserted.load(Ordering::Relaxed)).sum()
     }
 
     /// Whether it holds more keys than it can at the stated rate: build a larger one.
-    #[cfg(all(test, not(feature = "model")))]
     pub(crate) fn is_over_full(&self) -> bool {
         self.slices.last().and_then(OnceLock::get).is_some_and(Slice::is_full)
     }
@@ -206,6 +212,7 @@ impl Build<'_> {
     /// Every key of the listing was inserted. Nothing is believed of it if a gap was found since it began: list again.
     pub(crate) fn finish(self) {
         self.filter.built.fetch_max(self.gaps + 1, Ordering::AcqRel);
+        self.filter.builds.fetch_add(1, Ordering::Relaxed);
     }
 }
 
