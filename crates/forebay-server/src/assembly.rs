@@ -15,7 +15,8 @@ use forebay::rt::{Clock, Tasks};
 use forebay::tier::memory::EvictionPolicy;
 use forebay::tier::store::Durability;
 use forebay::{
-    BehindOptions, Blob, BreakerOptions, Forebay, Keyspace, Kind, Namespace, NamespaceBuilder, Policy, Writes,
+    BehindOptions, Blob, BreakerOptions, FilterOptions, Forebay, Keyspace, Kind, Namespace, NamespaceBuilder,
+    Policy, Writes,
 };
 use forebay_stores::database::{Database, DatabaseError};
 use forebay_stores::disk::DiskError;
@@ -434,10 +435,19 @@ fn ruled(
         None => builder,
     };
     let builder = sources::rows(namespace).into_iter().fold(builder, NamespaceBuilder::depends_on);
+    let builder = match &namespace.membership {
+        Some(declared) => builder.membership(filter(declared)),
+        None => builder,
+    };
     match namespace.warm.as_ref().and_then(|warm| warm.hottest) {
         Some(keys) => builder.count_hottest(usize::try_from(keys).unwrap_or(usize::MAX)),
         None => builder,
     }
+}
+
+fn filter(declared: &configuration::Membership) -> FilterOptions {
+    let millionths = u32::try_from(declared.false_positives_millionths).unwrap_or(u32::MAX);
+    FilterOptions { keys: declared.keys, false_positives: f64::from(millionths) / 1_000_000.0 }
 }
 
 fn eviction(declared: configuration::EvictionPolicy) -> EvictionPolicy {

@@ -160,6 +160,8 @@ async fn source_fault(
 fn of_query(error: &SqlError, namespace: &Table, sql: &Table, option: &'static str) -> Found {
     let place = match error {
         SqlError::Fields(error) => return of_query(error, namespace, sql, "fields"),
+        SqlError::List(error) => return of_query(error, namespace, sql, "list"),
+        SqlError::Preferred(error) => return of_preferred(error, namespace),
         SqlError::Database(cause) => {
             let Some(entry) = sql.get(option) else {
                 return (sql.name_span.clone(), cause.to_string(), REACH);
@@ -179,6 +181,18 @@ fn of_query(error: &SqlError, namespace: &Table, sql: &Table, option: &'static s
         _ => None,
     };
     (place.unwrap_or_else(|| sql.span(option)), error.to_string(), CORRECT)
+}
+
+/// The same of the query of what is to be warm.
+fn of_preferred(error: &SqlError, namespace: &Table) -> Found {
+    let query = namespace.map("warm").find(|(_, entry)| entry.text().is_some()).map(|(_, entry)| entry);
+    match (query, error) {
+        (Some(entry), SqlError::Database(cause)) => {
+            refused(entry, cause.as_database_error().map(|told| told.message()), cause.to_string())
+        }
+        (Some(entry), error) => (entry.span.clone(), error.to_string(), CORRECT),
+        (None, error) => (namespace.span("warm"), error.to_string(), CORRECT),
+    }
 }
 
 async fn sink_fault(

@@ -74,6 +74,8 @@ pub(crate) async fn sql(
         tags: namespace.tags.iter().filter(|tag| !is_of_key(tag, namespace)).cloned().collect(),
         shape: shape(declared, namespace),
         limits: Limits { rows: declared.rows_max, bytes: declared.size_max },
+        list: declared.list.as_ref().map(|query| query.expose().to_owned()),
+        preferred: namespace.warm.as_ref().and_then(|warm| Some(warm.query.as_ref()?.expose().to_owned())),
     };
     let database = databases
         .get(&declared.database)
@@ -119,12 +121,14 @@ pub(crate) fn rows(namespace: &Namespace) -> Vec<Rows> {
     let Some(sql) = namespace.source.as_ref().and_then(|source| source.sql.as_ref()) else {
         return Vec::new();
     };
-    let Some(tables) = namespace.dependencies() else { return vec![Rows::of_any(&sql.database)] };
+    let is_sole_writer = namespace.membership.is_some_and(|membership| membership.is_sole_writer);
+    let told = |rows: Rows| if is_sole_writer { rows.told_by_writers() } else { rows };
+    let Some(tables) = namespace.dependencies() else { return vec![told(Rows::of_any(&sql.database))] };
     let of = |lookup: &Lookup| {
         let mut columns = lookup.columns.iter().map(String::as_str);
         // No column has no name: where none carries a parameter, a row concerns every key.
         let column = |rows: Rows, param: &str| rows.column(param, columns.next().unwrap_or_default());
-        let rows = namespace.key.names().fold(Rows::of(&sql.database, &lookup.table), column);
+        let rows = namespace.key.names().fold(told(Rows::of(&sql.database, &lookup.table)), column);
         match namespace.field_column(&lookup.table).filter(|_| !lookup.columns.is_empty()) {
             Some(field) => rows.field(field),
             None => rows,

@@ -37,7 +37,8 @@ pub(crate) struct Warmer {
 #[derive(Debug)]
 struct Warmed {
     remembered: Remembered,
-    lists: Vec<Vec<String>>,
+    /// What is loaded before the hottest keys.
+    plan: Warm,
     /// What loads it; ends with it.
     _tasks: Option<Tasks>,
 }
@@ -82,10 +83,10 @@ impl Warmer {
                 let Some(policy) = declared.namespaces.get(namespace.name()) else { continue };
                 let Some(warm) = &policy.warm else { continue };
                 let keys = usize::try_from(warm.hottest.unwrap_or_default()).unwrap_or(usize::MAX);
-                let lists = warm.lists(&policy.key);
+                let plan = warm.plan(&policy.key);
                 let is_it = |one: &Warmed| one.remembered.namespace.is_same_as(namespace);
                 let known = before.iter().position(is_it).map(|at| before.swap_remove(at));
-                if let Some(known) = known.filter(|known| known.lists == lists) {
+                if let Some(known) = known.filter(|known| known.plan == plan) {
                     warmed.push(known);
                     continue;
                 }
@@ -93,8 +94,8 @@ impl Warmer {
                 let remembered = Remembered { namespace: namespace.clone(), keys, file };
                 let gone = before.iter().position(|one| one.remembered.file == remembered.file);
                 let gone = gone.map(|at| before.swap_remove(at).remembered);
-                let tasks = self.warm(declared.name.clone(), gone, &remembered, lists.clone());
-                warmed.push(Warmed { remembered, lists, _tasks: tasks });
+                let tasks = self.warm(declared.name.clone(), gone, &remembered, plan.clone());
+                warmed.push(Warmed { remembered, plan, _tasks: tasks });
             }
         }
         let gone: Vec<Remembered> = before.into_iter().map(|one| one.remembered).collect();
@@ -103,20 +104,20 @@ impl Warmer {
         }
     }
 
-    /// Loads the lists and hottest keys of a namespace, after those of the one `before` it have been written down.
+    /// Loads what is planned of a namespace and its hottest keys, after those of the one `before` it have been written down.
     fn warm(
         &self,
         keyspace: String,
         before: Option<Remembered>,
         remembered: &Remembered,
-        lists: Vec<Vec<String>>,
+        plan: Warm,
     ) -> Option<Tasks> {
         let tasks = Tasks::current();
         let (Remembered { namespace, keys, file }, clock) = (remembered.clone(), self.clock.clone());
         let warming = async move {
             remember_all(before.as_slice()).await;
             drop(before);
-            warm_up(&keyspace, &namespace, lists, keys, &file, &clock).await;
+            warm_up(&keyspace, &namespace, plan, keys, &file, &clock).await;
         };
         tasks.inspect(|tasks| tasks.spawn(warming))
     }
@@ -135,24 +136,43 @@ fn file_of(declared: &configuration::Keyspace, namespace: &str) -> PathBuf {
     declared.data.join("hottest").join(&declared.name).join(format!("{namespace}.json"))
 }
 
-/// Loads the declared lists of one namespace, then the keys that were hottest in the last run.
+/// Loads what is planned of one namespace, then the keys that were hottest in the last run.
 async fn warm_up(
     keyspace: &str,
     namespace: &Namespace<Blob>,
-    lists: Vec<Vec<String>>,
+    plan: Warm,
     hottest: usize,
     file: &Path,
     clock: &Clock,
 ) {
-    if !lists.is_empty() {
-        match namespace.warm(Warm { lists, ..Warm::default() }) {
-            Ok(warming) => told(keyspace, namespace.name(), "listed", &warming, clock).await,
-            Err(error) => tracing::warn!(keyspace, namespace = namespace.name(), %error, "cannot be warmed"),
-        }
+    let all = Warm { listing: plan.listing, ..Warm::default() };
+    planned(keyspace, namespace, Warm { listing: false, ..plan }, "listed", clock).await;
+    if hottest > 0 {
+        warm_hottest(keyspace, namespace, hottest, file, clock).await;
     }
-    if hottest == 0 {
+    // What is worth less comes last.
+    planned(keyspace, namespace, all, "all", clock).await;
+}
+
+/// Loads what is planned, which is called `keys` in the log.
+async fn planned(keyspace: &str, namespace: &Namespace<Blob>, plan: Warm, keys: &str, clock: &Clock) {
+    if plan == Warm::default() {
         return;
     }
+    match namespace.warm(plan) {
+        Ok(warming) => told(keyspace, namespace.name(), keys, &warming, clock).await,
+        Err(error) => tracing::warn!(keyspace, namespace = namespace.name(), %error, "cannot be warmed"),
+    }
+}
+
+/// Loads the keys that were hottest in the last run.
+async fn warm_hottest(
+    keyspace: &str,
+    namespace: &Namespace<Blob>,
+    hottest: usize,
+    file: &Path,
+    clock: &Clock,
+) {
     match recall(file, hottest).await {
         Ok(keys) if keys.is_empty() => {}
         Ok(keys) => {

@@ -15,7 +15,7 @@ use super::checked::{
 };
 use super::raw::Table;
 use super::served;
-use super::units::{show_duration, show_size};
+use super::units::{show_duration, show_rate, show_size};
 
 const LABEL_WIDTH: usize = 14;
 const TEXT_WIDTH: usize = 92;
@@ -159,6 +159,9 @@ impl Explained<'_> {
             let kinds: Vec<ParamKind> = self.namespace.key.kinds().collect();
             page.line("one key", &sql::bound(dialect, &sql.query.text.shown(), &kinds));
             page.line("many keys", "the same query, once for what misses together or waits for its turn");
+            if let Some(list) = &sql.list {
+                page.line("all keys", &format!("in pages: {}", list.shown()));
+            }
             rows(page, sql);
             if let Some(fields) = &sql.fields {
                 let of_field = self.namespace.field.iter().flat_map(|field| field.kinds());
@@ -333,6 +336,18 @@ impl Explained<'_> {
             show_duration(*pause)
         );
         page.line("breaker", &text);
+        if let Some(membership) = &self.namespace.membership {
+            let teller = if membership.is_sole_writer {
+                "it is told of new rows by the app's own transactions, which are their only writer"
+            } else {
+                "it is told of new rows by the feed of the database"
+            };
+            let rate = show_rate(membership.false_positives_millionths);
+            let room =
+                format!("room for {} keys, {rate} of the others asked for all the same", membership.keys);
+            let text = format!("what the listing does not have is absent without a query ({room}); {teller}");
+            page.line("membership", &text);
+        }
     }
 
     /// The bound on an answer's age with a healthy source.
@@ -471,7 +486,9 @@ impl Explained<'_> {
         let listed: usize = warm.parameters.values().map(Vec::len).product();
         let listed = (!warm.parameters.is_empty() && listed > 0).then(|| format!("{listed} listed keys"));
         let hottest = warm.hottest.map(|keys| format!("the {keys} keys most read in the last run"));
-        let parts: Vec<String> = listed.into_iter().chain(hottest).collect();
+        let query = warm.query.as_ref().map(|query| format!("the keys that it is told by {}", query.shown()));
+        let all = warm.all.then(|| "all keys that exist".to_owned());
+        let parts: Vec<String> = [listed, query, all, hottest].into_iter().flatten().collect();
         page.line("warmed", &format!("at the start, in the background: {}", parts.join(" and ")));
     }
 

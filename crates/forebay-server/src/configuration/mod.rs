@@ -25,8 +25,8 @@ pub(crate) mod units;
 pub use checked::{
     Breaker, Budget, DEFAULT_STORE, Database, DatabaseKind, DatabaseUrl, Declaration, DeclaredEnvironment,
     Dropped, Durability, EvictionPolicy, Exists, FLUSH_INTERVAL, HttpSink, HttpSource, Job, Kind, Loader,
-    Memory, Missed, Mode, Namespace, NamespaceMemory, Pool, RowShape, Server, Shared, Sink, Source,
-    SourceKind, SqlSink, SqlSource, Tls, Ttl, Warm, Work, Writes,
+    Membership, Memory, Missed, Mode, Namespace, NamespaceMemory, Pool, RowShape, Server, Shared, Sink,
+    Source, SourceKind, SqlSink, SqlSource, Tls, Ttl, Warm, Work, Writes,
 };
 pub use deployment::{Deployment, Keyspace};
 pub use explain::{Explanation, Said, explain, explanation};

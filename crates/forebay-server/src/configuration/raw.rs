@@ -5,6 +5,8 @@
 //! that a report has all of them; an option whose value was refused is kept as [`Value::Refused`], so that nobody says in
 //! addition that it is missing. How options fit together is the concern of `checked`.
 
+mod wrong;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use super::options::{Kind, Limits, Opt, ROOT, Section, TextKind, one_of};
 use super::report::{Findings, Span};
 use super::secrets::{self, Environment, Text};
 use super::units;
+use wrong::{found, type_mend, wanted};
 
 /// A table whose options have their types.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub(crate) enum Value {
     /// In bytes.
     Size(u64),
     Percent(u8),
+    /// In millionths.
+    Rate(u64),
     Choice(&'static str),
     Text(Text),
     Texts(Vec<Entry>),
@@ -117,6 +122,7 @@ impl Table {
     getter!(duration, Duration, Duration);
     getter!(size, Size, u64);
     getter!(percent, Percent, u8);
+    getter!(rate, Rate, u64);
     getter!(choice, Choice, &'static str);
 
     pub(crate) fn text(&self, name: &str) -> Option<&Text> {
@@ -302,6 +308,7 @@ impl Reader<'_> {
             }
             Kind::Size { .. } => unit(units::size(number).map(Value::Size)),
             Kind::Percent => unit(units::percent(number).map(Value::Percent)),
+            Kind::Rate { .. } => unit(units::rate(number).map(Value::Rate)),
             _ => unit(units::duration(number).map(Value::Duration)),
         };
         match (value, kind) {
@@ -321,6 +328,11 @@ impl Reader<'_> {
                 let shown = (units::show_size(*min), units::show_size(*max));
                 let value = (min..=max).contains(&&value).then_some(value);
                 self.in_range(name, raw, value, shown.0, shown.1).map(Value::Size)
+            }
+            (Ok(Value::Rate(value)), Kind::Rate { min, max }) => {
+                let shown = (units::show_rate(*min), units::show_rate(*max));
+                let value = (min..=max).contains(&&value).then_some(value);
+                self.in_range(name, raw, value, shown.0, shown.1).map(Value::Rate)
             }
             (Ok(value), _) => Some(value),
             (Err(fault), _) => {
@@ -402,10 +414,17 @@ impl Reader<'_> {
 
     fn warm(&mut self, raw: &DeTable<'_>) -> BTreeMap<String, Entry> {
         static HOTTEST: Kind = Kind::Integer { min: 1, max: 100_000 };
+        static QUERY: Kind = Kind::Text(TextKind::Query);
         let mut map = BTreeMap::new();
         for (key, value) in raw {
             let name: &str = key.get_ref();
-            let kind = if name == "hottest" { &HOTTEST } else { &TEXTS };
+            // A parameter may be called so, too: its values are a list.
+            let kind = match (name, value.get_ref()) {
+                ("hottest", _) => &HOTTEST,
+                ("query", DeValue::String(_)) => &QUERY,
+                ("all", DeValue::Boolean(_)) => &Kind::Flag,
+                _ => &TEXTS,
+            };
             map.insert(name.to_owned(), self.entry("warm", name, kind, key.span(), value));
         }
         map
@@ -470,6 +489,7 @@ impl Kind {
             Self::Duration { .. }
                 | Self::Size { .. }
                 | Self::Percent
+                | Self::Rate { .. }
                 | Self::Choice(_)
                 | Self::Text(_)
                 | Self::Durability
@@ -495,66 +515,6 @@ fn without_text(fault: units::UnitFault, text: &Text) -> units::UnitFault {
     units::UnitFault::NotANumber {
         of: "a number with a unit",
         mend: "correct what `${…}` stands for; it is not shown here".into(),
-    }
-}
-
-fn found(raw: &DeValue<'_>) -> &'static str {
-    match raw {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "an integer",
-        DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(_) => "`true` or `false`",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
-}
-
-/// The type in a sentence.
-fn wanted(kind: &Kind) -> String {
-    match kind {
-        Kind::Integer { .. } => "an integer".into(),
-        Kind::Duration { .. } => "a duration".into(),
-        Kind::Size { .. } => "a size".into(),
-        Kind::Percent => "a share".into(),
-        Kind::Text(_) => "a string".into(),
-        Kind::Texts(_) => "a list of strings".into(),
-        Kind::NameOr(_) => "a string or a table".into(),
-        Kind::DurationOr(..) => "a duration or a table".into(),
-        Kind::Table(_) | Kind::Map(..) | Kind::Warm | Kind::Free => "a table".into(),
-        Kind::Flag | Kind::Choice(_) | Kind::Durability => kind.name(),
-    }
-}
-
-fn type_mend(name: &str, kind: &Kind, raw: &DeValue<'_>) -> String {
-    let number = match raw {
-        DeValue::Integer(number) => Some(number.to_string()),
-        _ => None,
-    };
-    let quoted = |value: &str| format!("write `{name} = \"{value}\"`");
-    match (kind, number) {
-        (Kind::Duration { .. } | Kind::DurationOr(..), Some(number)) => {
-            format!("a number needs a unit: `{name} = \"{number}s\"` or `\"{number}ms\"`")
-        }
-        (Kind::Duration { .. } | Kind::DurationOr(..), None) => quoted("3s"),
-        (Kind::Size { .. }, Some(number)) => {
-            let likely = number.parse().map_or(number, units::likely_size);
-            format!("a number needs a unit: `{name} = \"{likely}\"`")
-        }
-        (Kind::Size { .. }, None) => quoted("256 MiB"),
-        (Kind::Percent, _) => quoted("25 %"),
-        (Kind::Integer { min, .. }, _) => {
-            format!("write a number without quotes, like `{name} = {}`", (*min).max(1))
-        }
-        (Kind::Flag, _) => format!("write `{name} = true` or `{name} = false`, without quotes"),
-        (Kind::Text(_), Some(number)) => quoted(&number),
-        (Kind::Choice(choices), _) => quoted(choices.first().unwrap_or(&"")),
-        (Kind::Text(_) | Kind::NameOr(_), _) => "put it in quotes".into(),
-        (Kind::Texts(_), _) => format!("write a list: `{name} = [\"…\"]`"),
-        (Kind::Durability, _) => quoted("interval 1s"),
-        (Kind::Map(..) | Kind::Table(_) | Kind::Warm | Kind::Free, _) => {
-            format!("write a table: `{name} = {{ … }}`, or `[….{name}]` with its options below")
-        }
     }
 }
 

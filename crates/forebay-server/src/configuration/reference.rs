@@ -33,6 +33,7 @@ served.
 | duration | `\"3s\"`, `\"250ms\"`, `\"1h30m\"`: whole numbers, each with its unit ({TIME_UNIT_NAMES}), the longest first |
 | size | `\"256 MiB\"`, `\"64KiB\"`: a whole number and its unit: {SIZE_UNIT_NAMES} |
 | share | `\"25 %\"` |
+| rate | `\"0.1 %\"`: with up to four digits after the point |
 | name | letters, digits, `_`, `-` and `.`, beginning with a letter, a digit or `_` |
 | pattern | text with parameters in braces: `stock:{{code}}`, `order:{{id:integer}}`; types are `text`, `integer` and `uuid` |
 | SQL | one `select`; `{{keys}}` stands after `in` and is bound as a list |

@@ -139,6 +139,40 @@ pub(crate) fn percent(text: &str) -> Result<u8, UnitFault> {
     }
 }
 
+/// Reads `0.1 %`: hundredths, with up to four digits after the point; gives millionths.
+pub(crate) fn rate(text: &str) -> Result<u64, UnitFault> {
+    let fault = || UnitFault::NotANumber {
+        of: "a rate",
+        mend: "write hundredths with `%`, like \"0.1 %\", with up to four digits after the point".into(),
+    };
+    let number = text.trim();
+    let Some(number) = number.strip_suffix('%') else {
+        let is_number = number.parse::<f64>().is_ok();
+        return Err(if is_number {
+            UnitFault::NoUnit { mend: format!("write \"{number} %\"") }
+        } else {
+            fault()
+        });
+    };
+    let number = number.trim_end();
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(fraction) || fraction.len() > 4 {
+        return Err(fault());
+    }
+    let whole: u64 = whole.parse().map_err(|_| UnitFault::TooLarge)?;
+    let fraction: u64 = format!("{fraction:0<4}").parse().map_err(|_| UnitFault::TooLarge)?;
+    whole.checked_mul(10_000).and_then(|whole| whole.checked_add(fraction)).ok_or(UnitFault::TooLarge)
+}
+
+/// Writes a rate in millionths the way [`rate`] reads it.
+pub(crate) fn show_rate(millionths: u64) -> String {
+    let fraction = format!("{:04}", millionths % 10_000);
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{}{point}{fraction} %", millionths / 10_000)
+}
+
 /// Writes a duration the way [`duration`] reads it; what is below a millisecond is left out.
 pub(crate) fn show_duration(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -246,6 +280,23 @@ mod tests {
         ] {
             let found = size(text).unwrap_err().mend();
             assert!(found.starts_with(mend), "{text}: {found}");
+        }
+    }
+
+    #[test]
+    fn rates_are_read_and_written() {
+        for (text, millionths, shown) in [
+            ("0.1 %", 1_000, "0.1 %"),
+            ("1%", 10_000, "1 %"),
+            ("0.0001 %", 1, "0.0001 %"),
+            ("50.0 %", 500_000, "50 %"),
+        ] {
+            assert_eq!(rate(text), Ok(millionths), "{text}");
+            assert_eq!(show_rate(millionths), shown);
+        }
+        assert_eq!(rate("0.1").unwrap_err().mend(), "write \"0.1 %\"");
+        for bad in ["", "%", "1.2.3 %", ".1 %", "0.00001 %", "-1 %", "x", "99999999999999999999 %"] {
+            assert!(rate(bad).is_err(), "{bad}");
         }
     }
 

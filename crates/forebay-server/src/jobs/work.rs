@@ -159,10 +159,10 @@ impl JobOf {
         let declared =
             self.of.namespaces.get(name).and_then(|declared| Some((declared, declared.warm.as_ref()?)));
         let (declared, warm) = declared.ok_or("the namespace says no longer what is to be warm")?;
-        let lists = warm.lists(&declared.key);
+        let plan = warm.plan(&declared.key);
         let mut warmings: Vec<Warming> = Vec::new();
-        if !lists.is_empty() {
-            warmings.push(namespace.warm(Warm { lists, ..Warm::default() })?);
+        if plan != Warm::default() {
+            warmings.push(namespace.warm(plan)?);
         }
         if let Some(hottest) = warm.hottest {
             let hottest = namespace.hottest(usize::try_from(hottest).unwrap_or(usize::MAX));

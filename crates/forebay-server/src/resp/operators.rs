@@ -54,13 +54,29 @@ fn stats(named: Option<&[u8]>, session: &Session, out: &mut BytesMut) {
     reply::map(out, session.version, told.len());
     for namespace in told {
         reply::bulk(out, namespace.name().as_bytes());
-        let counts: Vec<_> = namespace.counts().each().collect();
-        reply::map(out, session.version, counts.len());
-        for count in counts {
-            reply::bulk(out, count.name.as_bytes());
-            reply::integer(out, whole(count.count));
+        let counts = namespace.counts();
+        let counts = counts.each().map(|count| (count.name, count.count));
+        let numbers: Vec<_> = counts.chain(of_membership(namespace)).collect();
+        reply::map(out, session.version, numbers.len());
+        for (name, number) in numbers {
+            reply::bulk(out, name.as_bytes());
+            reply::integer(out, whole(number));
         }
     }
+}
+
+/// What is told of the membership filter of a namespace that has one.
+fn of_membership(namespace: &Namespace<Blob>) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+    let told = namespace.membership().map(|membership| {
+        [
+            ("membership_ready", u64::from(membership.is_ready)),
+            ("membership_keys", membership.keys),
+            ("membership_bytes", membership.bytes),
+            ("membership_full", u64::from(membership.is_over_full)),
+            ("membership_builds", membership.builds),
+        ]
+    });
+    told.into_iter().flatten()
 }
 
 /// Tells what a namespace of the connection's keyspace will do.

@@ -29,7 +29,7 @@ struct Asked {
 #[derive(Clone, Debug)]
 pub(crate) struct Told {
     pub(crate) namespace: Arc<str>,
-    /// How many keys it is to load.
+    /// How many keys it is to load, as far as that is known.
     pub(crate) keys: u64,
     pub(crate) progress: WarmProgress,
 }
@@ -85,16 +85,18 @@ fn is_meant((of, name): &Name, keyspace: &Keyspace, named: Option<&str>) -> bool
 }
 
 fn tell(((_, namespace), Asked { warming, keys }): (&Name, &Asked)) -> Told {
-    Told { namespace: Arc::clone(namespace), keys: *keys, progress: warming.progress() }
+    let progress = warming.progress();
+    // What the source lists is known once it has been asked.
+    Told { namespace: Arc::clone(namespace), keys: progress.known.max(*keys), progress }
 }
 
 /// What `namespace` is declared to have warm, and how many keys that are just now; nothing where nothing is declared.
 fn plan(namespace: &Namespace<Blob>, declared: &Declaration) -> Option<(Warm, u64)> {
     let policy = declared.namespaces.get(namespace.name())?;
     let declared = policy.warm.as_ref()?;
-    let lists = declared.lists(&policy.key);
+    let plan = declared.plan(&policy.key);
     let hottest = usize::try_from(declared.hottest.unwrap_or_default()).unwrap_or(usize::MAX);
-    let listed = if lists.is_empty() { 0 } else { lists.iter().map(Vec::len).product() };
+    let listed = if plan.lists.is_empty() { 0 } else { plan.lists.iter().map(Vec::len).product() };
     let keys = u64::try_from(namespace.hottest(hottest).len().saturating_add(listed)).unwrap_or(u64::MAX);
-    Some((Warm { lists, hottest, ..Warm::default() }, keys))
+    Some((Warm { hottest, ..plan }, keys))
 }

@@ -10,6 +10,7 @@ mod http;
 mod job;
 mod keys;
 mod loader;
+mod membership;
 mod memory;
 mod namespace;
 mod rules;
@@ -27,6 +28,7 @@ pub use environment::DeclaredEnvironment;
 pub use http::HttpSource;
 pub use job::{Dropped, Job, Missed, Work};
 pub use loader::{Breaker, Loader};
+pub use membership::Membership;
 pub use memory::{Budget, EvictionPolicy, NamespaceMemory};
 pub(crate) use memory::{COMMON_BYTES_MIN, OWN_BYTES_MIN};
 pub use namespace::{DEFAULT_STORE, Durability, Exists, FLUSH_INTERVAL, Kind, Mode, Namespace, Ttl, Writes};
@@ -114,6 +116,7 @@ fn check(raw: Table, findings: &mut Findings) -> Option<Declaration> {
         .map(|(name, table)| (name.clone(), namespace::namespace(name, table, &context, findings)))
         .collect();
     keys::overlaps(&raw, findings);
+    membership::told(&raw, &databases, &namespaces, findings);
     let jobs: BTreeMap<String, Option<job::Job>> = raw
         .tables("job")
         .map(|(name, table)| (name.clone(), job::job(table, &context, &namespaces, findings)))

@@ -11,6 +11,7 @@ use super::super::raw::{Entry, Table, Value};
 use super::super::report::Findings;
 use super::super::units;
 use super::loader::{Loader, loader};
+use super::membership::{Membership, membership};
 use super::memory::{NamespaceMemory, memory};
 use super::sink::{Sink, sink};
 use super::source::{KeyNames, Source, aliases, source};
@@ -74,6 +75,8 @@ pub struct Namespace {
     pub durability: Option<Durability>,
     /// How the source is asked.
     pub loader: Loader,
+    /// The filter of the keys that exist.
+    pub membership: Option<Membership>,
     /// Its part of the memory tier.
     pub memory: NamespaceMemory,
     /// What `EXISTS` answers from.
@@ -86,9 +89,9 @@ impl Namespace {
     /// Whether `other` says the same of what is built: all but the lists of what is to be warm.
     #[must_use]
     pub fn is_built_like(&self, other: &Self) -> bool {
-        let built = |namespace: &Self| {
-            let hottest = namespace.warm.as_ref().and_then(|warm| warm.hottest);
-            Self { warm: hottest.map(|_| Warm { parameters: BTreeMap::new(), hottest }), ..namespace.clone() }
+        let built = |namespace: &Self| Self {
+            warm: namespace.warm.as_ref().and_then(Warm::built),
+            ..namespace.clone()
         };
         built(self) == built(other)
     }
@@ -264,6 +267,7 @@ pub(super) fn namespace(
     let has_sql = table.table("source").is_some_and(|source| source.has("sql"));
     let tags = tags(table, &names, has_sql, columns.as_deref(), findings);
     let loader = loader(table.table("loader"), table.has("stale_if_error"), findings);
+    let membership = membership(table, findings);
     let memory = memory(table.table("memory"), context.budget_bytes, findings);
     let warm = warm::warm(table, key.as_ref(), findings);
     let depends_on = depends_on(table, key.as_ref(), findings);
@@ -296,6 +300,7 @@ pub(super) fn namespace(
         warm,
         durability: (mode == Mode::Store).then_some(durability),
         loader,
+        membership,
         memory,
         exists: if table.choice("exists") == Some("load") { Exists::Load } else { Exists::Held },
         depends_on,

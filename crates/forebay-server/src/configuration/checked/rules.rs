@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::super::fault::{PolicyFault, RowsFault};
+use super::super::fault::{ListedFault, PolicyFault, RowsFault};
 use super::super::raw::Table;
 use super::super::report::Findings;
 use super::super::units::show_duration;
@@ -16,7 +16,8 @@ const STALE: [&str; 2] = ["stale_while_revalidate", "stale_if_error"];
 /// Options that say when to load again.
 const REFRESH: [&str; 2] = ["refresh_ahead", "refresh_every"];
 /// Further options that have no meaning without a source.
-const OF_A_SOURCE: [&str; 6] = ["absent_ttl", "version", "aliases", "warm", "loader", "depends_on"];
+const OF_A_SOURCE: [&str; 7] =
+    ["absent_ttl", "version", "aliases", "warm", "loader", "membership", "depends_on"];
 
 /// Who has the truth, and what may not be said then.
 pub(super) fn mode(table: &Table, context: &Context, findings: &mut Findings) -> Mode {
@@ -136,6 +137,9 @@ pub(super) fn kind(table: &Table, findings: &mut Findings) {
         findings.add(table.key_span("field"), RowsFault::FieldWithoutHash);
     }
     let Some(source) = table.table("source") else { return };
+    if let Some(sql) = source.table("sql").filter(|sql| sql.has("list") && source.has("http")) {
+        findings.add(sql.key_span("list"), ListedFault::Merged);
+    }
     if kind == "counter" {
         findings.add(table.span("kind"), RowsFault::CounterWithSource);
     }

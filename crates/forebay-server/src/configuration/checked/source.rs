@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use forebay::namespace::pattern::Pattern;
 
 use super::super::fault::{DatabaseFault, KeyFault, PolicyFault, QueryFault};
-use super::super::query::{Query, check_keys};
+use super::super::query::{Query, check_keys, check_list};
 use super::super::raw::{Entry, Table, nearest};
 use super::super::report::Findings;
 use super::super::secrets::Text;
@@ -42,6 +42,8 @@ pub struct SqlSource {
     pub query: Query,
     /// For a hash: gives the rows of single fields.
     pub fields: Option<Query>,
+    /// Gives the parameters of all keys that exist.
+    pub list: Option<Text>,
     /// Columns that hold exact decimals as text, with their digits after the point on the wire (0 to 28).
     pub decimals: BTreeMap<String, u8>,
     /// What the rows of a key make.
@@ -151,6 +153,7 @@ fn sql(
     let whole = if names.kind == Kind::Hash { &field_names } else { &key_names };
     let main = read("query", key_names.as_ref(), whole.as_ref());
     let fields = read("fields", field_names.as_ref(), field_names.as_ref());
+    let list = table.get("list").and_then(|entry| list(entry, key_names.as_ref()?, findings));
     let shape = shape(table, names, main.as_ref(), findings);
     if let Some(columns) = main.as_ref().and_then(|query| query.columns.as_ref()) {
         for (column, entry) in table.map("decimals").filter(|(column, _)| !columns.contains(column)) {
@@ -171,6 +174,7 @@ fn sql(
         database: database?,
         query: main?,
         fields,
+        list,
         decimals: decimals.collect(),
         shape: shape?,
         rows_max: number(table, "rows_max").unwrap_or(ROWS_MAX),
@@ -221,6 +225,18 @@ fn query(
         findings.add(entry.part(within), fault);
     }
     is_right.then_some(query)
+}
+
+/// Checks the query that gives all keys.
+fn list(entry: &Entry, wanted: &[&str], findings: &mut Findings) -> Option<Text> {
+    let text = entry.text()?;
+    if wanted.is_empty() {
+        findings.add(entry.key.clone(), QueryFault::NothingToList);
+    }
+    for (fault, within) in check_list(text, wanted, false) {
+        findings.add(entry.part(within), fault);
+    }
+    Some(text.clone())
 }
 
 /// The name of a declared database.

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use forebay::namespace::pattern::Pattern;
 use forebay::value::{Key, KeyBuf, TakeParts};
 
-use super::super::fault::{KeyFault, PolicyFault};
+use super::super::fault::{KeyFault, ListedFault, PolicyFault};
+use super::super::query::check_list;
 use super::super::raw::{Entry, Table, Value};
 use super::super::report::Findings;
+use super::super::secrets::Text;
 use super::keys;
 
 /// The most keys that lists may multiply to; the engine's own limit.
@@ -23,9 +25,36 @@ pub struct Warm {
     pub parameters: BTreeMap<String, Vec<String>>,
     /// How many of the keys that were most read in the last run.
     pub hottest: Option<u32>,
+    /// Gives keys, the most worth first.
+    pub query: Option<Text>,
+    /// Whether all that the source lists is loaded.
+    pub all: bool,
 }
 
 impl Warm {
+    /// What of it is built into the namespace: which keys are counted, and what the source is to say.
+    pub(super) fn built(&self) -> Option<Self> {
+        let Self { hottest, query, .. } = self.clone();
+        (hottest.is_some() || query.is_some()).then(|| Self {
+            parameters: BTreeMap::new(),
+            hottest,
+            query,
+            all: false,
+        })
+    }
+
+    /// What is loaded apart from the hottest keys.
+    #[must_use]
+    pub fn plan(&self, key: &Pattern) -> forebay::Warm {
+        let lists = self.lists(key);
+        forebay::Warm {
+            lists,
+            preferred: self.query.is_some(),
+            listing: self.all,
+            ..forebay::Warm::default()
+        }
+    }
+
     /// The lists in the order of the parameters of `key`.
     #[must_use]
     pub fn lists(&self, key: &Pattern) -> Vec<Vec<String>> {
@@ -35,12 +64,28 @@ impl Warm {
 
 pub(super) fn warm(table: &Table, key: Option<&Pattern>, findings: &mut Findings) -> Option<Warm> {
     let raw = table.get("warm")?;
-    let mut warm = Warm { parameters: BTreeMap::new(), hottest: None };
+    let mut warm = Warm { parameters: BTreeMap::new(), hottest: None, query: None, all: false };
     let known: Vec<&str> = key.map(keys::names).unwrap_or_default();
+    let sql = table.table("source").and_then(|source| source.table("sql"));
     let mut is_complete = true;
     for (name, entry) in table.map("warm") {
         match &entry.value {
             Value::Integer(hottest) => warm.hottest = u32::try_from(*hottest).ok(),
+            Value::Flag(all) => {
+                warm.all = *all;
+                if *all && sql.is_none_or(|sql| !sql.has("list")) {
+                    findings.add(entry.key.clone(), ListedFault::WarmAll);
+                }
+            }
+            Value::Text(text) => {
+                if sql.is_none() {
+                    findings.add(entry.key.clone(), ListedFault::WarmQuery);
+                }
+                for (fault, within) in check_list(text, &known, true) {
+                    findings.add(entry.part(within), fault);
+                }
+                warm.query = Some(text.clone());
+            }
             Value::Texts(values) => {
                 if key.is_some() && !known.contains(&name.as_str()) {
                     let fault = KeyFault::UnknownWarmParameter {
@@ -67,7 +112,8 @@ pub(super) fn warm(table: &Table, key: Option<&Pattern>, findings: &mut Findings
         let fault = KeyFault::WarmIncomplete { given: keys::listed(&lists), wanted: keys::listed(&known) };
         findings.add(raw.key.clone(), fault);
     }
-    if warm.hottest.is_none() && warm.parameters.values().all(Vec::is_empty) {
+    let is_asked = warm.hottest.is_some() || warm.query.is_some() || warm.all;
+    if !is_asked && warm.parameters.values().all(Vec::is_empty) {
         findings.add(raw.key.clone(), PolicyFault::WarmEmpty);
     }
     let lengths = warm.parameters.values().map(|list| u64::try_from(list.len()).unwrap_or(u64::MAX));

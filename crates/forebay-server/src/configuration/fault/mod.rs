@@ -4,6 +4,7 @@
 mod database;
 mod job;
 mod key;
+mod listed;
 mod memory;
 mod policy;
 mod query;
@@ -17,6 +18,7 @@ use forebay::namespace::pattern::PatternError;
 pub(crate) use database::DatabaseFault;
 pub(crate) use job::JobFault;
 pub(crate) use key::KeyFault;
+pub(crate) use listed::ListedFault;
 pub(crate) use memory::MemoryFault;
 pub(crate) use policy::PolicyFault;
 pub(crate) use query::QueryFault;

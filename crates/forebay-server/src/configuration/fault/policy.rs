@@ -112,7 +112,9 @@ impl PolicyFault {
                 "not on a shared tier",
                 "its durability is that server's: leave it out, or leave `[shared]` out",
             ),
-            Self::WarmEmpty => advice("nothing", "list values of a parameter, or say `hottest = N`"),
+            Self::WarmEmpty => {
+                advice("nothing", "list values of a parameter, or say `query`, `all` or `hottest = N`")
+            }
         }
     }
 }

@@ -32,6 +32,12 @@ pub(crate) enum QueryFault {
     ShapeMissing { option: &'static str, column: String },
     #[error("`{word}` cuts what all keys of a batch have together, not what each has")]
     Cut { word: String },
+    #[error("nothing is bound in a query that gives the keys themselves")]
+    BoundInList,
+    #[error("`{word}` cuts the keys short, and those that it leaves out would not exist")]
+    ListCut { word: String },
+    #[error("the key has no parameters: there is one key, and nothing to list")]
+    NothingToList,
     #[error("a source reads: its query must be a `select`")]
     NotASelect,
     #[error("a query is one statement")]
@@ -64,6 +70,13 @@ impl QueryFault {
             Self::DecimalMissing { .. } | Self::VersionMissing { .. } | Self::ShapeMissing { .. } => {
                 advice("not selected", "add it to the columns of the query, or correct the name")
             }
+            Self::BoundInList => {
+                advice("not bound", "leave the condition out: select the parameters of every key that exists")
+            }
+            Self::ListCut { .. } => {
+                advice("cut short", "leave it out: the listing is read in pages by itself")
+            }
+            Self::NothingToList => advice("nothing to list", "leave it out"),
             Self::NotASelect => advice(
                 "not a select",
                 "write `select …` (or `with … select …`); what changes data belongs in `sink.sql` or in a transaction",

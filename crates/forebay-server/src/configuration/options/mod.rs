@@ -4,6 +4,7 @@
 //! none of them can know an option that the others do not. What options mean together is decided in `checked`.
 
 mod job;
+mod loader;
 mod namespace;
 mod process;
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 pub(crate) use process::ROOT;
 
-use super::units::{show_duration, show_size};
+use super::units::{show_duration, show_rate, show_size};
 
 /// What holds where an option is left out that has no default.
 const NONE: &str = "none";
@@ -56,6 +57,11 @@ pub(crate) enum Kind {
         max: u64,
     },
     Percent,
+    /// In millionths.
+    Rate {
+        min: u64,
+        max: u64,
+    },
     Choice(&'static [&'static str]),
     Text(TextKind),
     /// A list of texts.
@@ -68,7 +74,7 @@ pub(crate) enum Kind {
     DurationOr(&'static Section, Limits),
     /// A table whose keys are names of the declaration's own, called `NAME` on the page.
     Map(&'static str, &'static Kind),
-    /// Lists of texts by parameter, and a number `hottest`.
+    /// Lists of texts by parameter, a text `query`, a flag `all` and a number `hottest`.
     Warm,
     Table(&'static Section),
     /// A table that is handed on as it is.
@@ -156,6 +162,7 @@ impl Kind {
             Self::Duration { .. } => "duration".into(),
             Self::Size { .. } => "size".into(),
             Self::Percent => "share".into(),
+            Self::Rate { .. } => "rate".into(),
             Self::Choice(choices) => one_of(choices),
             Self::Text(kind) => kind.name().into(),
             Self::Texts(kind) => format!("list of {}s", kind.name()),
@@ -166,7 +173,7 @@ impl Kind {
                 Kind::Table(_) => format!("tables by {key}"),
                 kind => format!("{} by {key}", kind.name()),
             },
-            Self::Warm => "lists of texts by parameter, and `hottest`".into(),
+            Self::Warm => "lists of texts by parameter, `query`, `all` and `hottest`".into(),
             Self::Table(_) => "table".into(),
             Self::Free => "table of its own".into(),
         }
@@ -181,8 +188,9 @@ impl Kind {
             }
             Self::Size { min, max } => format!("{} – {}", show_size(*min), show_size(*max)),
             Self::Percent => "1 % – 100 %".into(),
+            Self::Rate { min, max } => format!("{} – {}", show_rate(*min), show_rate(*max)),
             Self::Map(_, kind) => kind.limits(),
-            Self::Warm => "`hottest` 1 – 100000; the lists at most 1000000 keys".into(),
+            Self::Warm => "`hottest` 1 – 100000; the lists at most 1000000 keys, the query 100000".into(),
             Self::Text(TextKind::Name) => "64 characters".into(),
             Self::Text(TextKind::Pattern) => "512 bytes".into(),
             _ => String::new(),

@@ -1,5 +1,6 @@
 //! Options of a namespace.
 
+use super::loader::{LOADER, MEMBERSHIP};
 use super::{Kind, Limits, NONE, Opt, REQUIRED, Section, TextKind, between, days, millis};
 
 const PER_SECOND: std::time::Duration = millis(1_000);
@@ -124,7 +125,8 @@ pub(crate) static NAMESPACE: Section = Section {
             name: "warm",
             kind: Kind::Warm,
             default: NONE,
-            effect: "What is loaded at the start: `PARAMETER = [values]`, every combination of them; and the `hottest` N keys of the last run.",
+            effect: "What is loaded at the start: `PARAMETER = [values]`, every combination of them; the keys that `query` gives, in its order; \
+                     `all = true`, those of `source.sql.list`; and the `hottest` N keys of the last run.",
         },
         Opt {
             name: "durability",
@@ -137,6 +139,12 @@ pub(crate) static NAMESPACE: Section = Section {
             kind: Kind::Table(&LOADER),
             default: "its defaults",
             effect: "How the source is asked.",
+        },
+        Opt {
+            name: "membership",
+            kind: Kind::Table(&MEMBERSHIP),
+            default: NONE,
+            effect: "A filter of the keys that exist, by which what does not is absent without a query; needs `source.sql.list`.",
         },
         Opt {
             name: "memory",
@@ -217,6 +225,12 @@ static SOURCE_SQL: Section = Section {
             kind: Kind::Text(TextKind::Query),
             default: "whole hashes are loaded",
             effect: "For a hash with `field`: the query for single fields, by the parameters of the key and of the field. It gives the same columns.",
+        },
+        Opt {
+            name: "list",
+            kind: Kind::Text(TextKind::Query),
+            default: "the keys are not listed",
+            effect: "One `select` that gives the parameters of all keys that exist, in columns of their names. It is read in pages.",
         },
         Opt {
             name: "rows",
@@ -495,68 +509,6 @@ static SINK_HTTP: Section = Section {
         ALLOW_PRIVATE,
         ALLOW,
         CA_FILE,
-    ],
-};
-
-static LOADER: Section = Section {
-    path: "namespace.NAME.loader",
-    about: "How the source is asked.",
-    options: &[
-        Opt {
-            name: "timeout",
-            kind: between(millis(1), days(1)),
-            default: "5s",
-            effect: "The longest that a reader waits for a load, in the queue and at the source together.",
-        },
-        Opt {
-            name: "soft_timeout",
-            kind: between(millis(1), days(1)),
-            default: "100ms with `stale_if_error`",
-            effect: "After this long a reader who may have a stale value takes it and the load goes on; at most `timeout`.",
-        },
-        Opt {
-            name: "concurrency",
-            kind: Kind::Integer { min: 1, max: 10_000 },
-            default: "16",
-            effect: "Queries or requests in flight at once; misses gather into batches meanwhile.",
-        },
-        Opt {
-            name: "queue",
-            kind: Kind::Integer { min: 1, max: 1_000_000 },
-            default: "1024",
-            effect: "Loads that may wait; more are refused as overloaded, or answered stale.",
-        },
-        Opt {
-            name: "breaker",
-            kind: Kind::Table(&BREAKER),
-            default: "its defaults",
-            effect: "When a failing source is left alone.",
-        },
-    ],
-};
-
-static BREAKER: Section = Section {
-    path: "namespace.NAME.loader.breaker",
-    about: "When a failing source is left alone, and for how long.",
-    options: &[
-        Opt {
-            name: "failures",
-            kind: Kind::Integer { min: 1, max: 1_000_000 },
-            default: "5",
-            effect: "Failures in a row that open it.",
-        },
-        Opt {
-            name: "successes",
-            kind: Kind::Integer { min: 1, max: 1_000_000 },
-            default: "2",
-            effect: "Trial loads that must succeed to close it.",
-        },
-        Opt {
-            name: "pause",
-            kind: between(millis(1), days(1)),
-            default: "60s",
-            effect: "How long it stays open before a trial.",
-        },
     ],
 };
 

@@ -40,6 +40,28 @@ pub(crate) fn check_keys(
     (Query { text: text.clone(), columns, reads }, faults)
 }
 
+/// Checks a query that gives keys, in the columns `wanted`; each fault comes with its place in the query. `may_cut`: it need not give all
+/// that there are.
+pub(crate) fn check_list(text: &Text, wanted: &[&str], may_cut: bool) -> Vec<(QueryFault, Range<usize>)> {
+    let statement = Statement::read(text.expose());
+    let mut faults = Vec::new();
+    check_statement(&statement, text.expose().len(), &mut faults);
+    if faults.is_empty() {
+        let bound = statement.tokens.iter().filter(|token| matches!(token.kind, TokenKind::Placeholder(_)));
+        faults.extend(bound.map(|token| (QueryFault::BoundInList, token.span.clone())));
+        let cuts = |token: &&Token<'_>| token.depth == 0 && CUTS.iter().any(|word| token.is_word(word));
+        let cut = statement.tokens.iter().find(cuts).filter(|_| !may_cut);
+        faults.extend(cut.map(|token| {
+            (QueryFault::ListCut { word: token.text.to_ascii_lowercase() }, token.span.clone())
+        }));
+        check_columns(&statement, wanted, &mut faults);
+    }
+    if text.is_secret() {
+        faults.iter_mut().for_each(|(fault, _)| hide(fault));
+    }
+    faults
+}
+
 /// Takes the query's own words out of a fault.
 fn hide(fault: &mut QueryFault) {
     match fault {

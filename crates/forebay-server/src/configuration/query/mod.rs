@@ -10,7 +10,7 @@ mod keys;
 mod select;
 mod tokens;
 
-pub(crate) use keys::check_keys;
+pub(crate) use keys::{check_keys, check_list};
 
 use super::secrets::Text;
 

@@ -5,6 +5,7 @@
 
 mod clients;
 mod jobs;
+mod protection;
 mod table;
 mod text;
 mod view;

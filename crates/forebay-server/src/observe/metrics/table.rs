@@ -7,7 +7,7 @@
 use super::text::Kind::{Counter, Gauge, Histogram};
 use super::text::{Family, Kind, Number, Scale};
 use super::view::{MemoryView, NamespaceView, View};
-use super::{clients, jobs};
+use super::{clients, jobs, protection};
 use forebay::observe::Distribution;
 
 /// One metric.
@@ -38,7 +38,7 @@ pub(super) const fn metric(
     Metric { name, kind, labels, meaning, read: Reading::View(read) }
 }
 
-const NAMESPACE: &[&str] = &["keyspace", "namespace"];
+pub(super) const NAMESPACE: &[&str] = &["keyspace", "namespace"];
 
 /// A count of each namespace.
 const fn count(
@@ -246,6 +246,16 @@ pub(super) static METRICS: &[Metric] = &[
         "Keys that the open breaker kept from the source",
         &[("", "breaker_refusals")],
     ),
+    count(
+        "forebay_protection_membership_refusals_total",
+        "Keys that the membership filter kept from the source",
+        &[("", "membership_refusals")],
+    ),
+    protection::READY,
+    protection::KEYS,
+    protection::BYTES,
+    protection::FULL,
+    protection::BUILDS,
     counts(
         "forebay_tier_refused_fills_total",
         &["keyspace", "namespace", "why"],

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use forebay::observe::{Distribution, Histograms};
 use forebay::tier::memory::MemoryTier;
-use forebay::{Blob, BreakerState, Counts, Namespace, PendingWrites};
+use forebay::{Blob, BreakerState, Counts, Membership, Namespace, PendingWrites};
 use forebay_stores::database::Connections;
 use forebay_stores::disk::DiskStats;
 
@@ -52,6 +52,7 @@ pub(super) struct NamespaceView {
     pub(super) flights: usize,
     pub(super) pending: PendingWrites,
     pub(super) breaker: BreakerState,
+    pub(super) membership: Option<Membership>,
 }
 
 /// A memory, with the namespace whose own it is; that of all others has none.
@@ -155,6 +156,7 @@ impl NamespaceView {
             flights: namespace.flights(),
             pending: namespace.pending_writes(),
             breaker: namespace.breaker(),
+            membership: namespace.membership(),
         }
     }
 }

@@ -13,6 +13,7 @@ mod jobs;
 mod kinds;
 mod libraries;
 mod listeners;
+mod membership;
 mod observe;
 mod operators;
 mod postgres;

@@ -12,7 +12,8 @@ const A: &str = r#"{"code":"a","price":1}"#;
 async fn serve(folder: &Path, warm: &str) -> (Process, Resp) {
     let namespace = format!(
         "[namespace.item]\nkey = 'item:{{code}}'\nttl = '60s'\nwarm = {warm}\n\
-         source.sql = {{ database = 'main', query = 'select code, price from items where code in {{keys}}' }}\n"
+         source.sql = {{ database = 'main', query = 'select code, price from items where code in {{keys}}', \
+         list = 'select code from items' }}\n"
     );
     let text = declaration(folder, "127.0.0.1:0", "127.0.0.1:0", &namespace);
     let process = start(&deployment("forebay.toml", &text), &[]).await.unwrap();
@@ -40,6 +41,37 @@ async fn what_is_listed_is_answered_without_a_query_after_the_start() {
     assert_eq!(client.say("GET item:a").await, A);
     assert_eq!(client.say("GET item:none").await, "nil", "the absence is known too");
     assert!(client.say("GET item:x/y").await.starts_with("!FBSOURCE"), "nobody listed it");
+}
+
+#[tokio::test]
+async fn what_a_query_gives_and_what_the_source_lists_is_warm_after_the_start_and_again_when_it_is_asked_for()
+{
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder.path().join("main.db")).await;
+    let query = "{ query = 'select code from items where price < 9 order by price desc limit 2' }";
+    let (process, mut client) = serve(folder.path(), query).await;
+    held(&mut client, "item:å item:x/y").await;
+    assert_eq!(client.say("EXISTS item:a item:b").await, "0");
+    database.sqlite().unwrap().execute("update items set price = 8 where code = 'a'").await.unwrap();
+    client.say("FB.WARM START item").await;
+    held(&mut client, "item:a").await;
+    drop(client);
+    assert!(soon(process.stop()).await);
+
+    let (process, mut client) = serve(folder.path(), "{ all = true }").await;
+    held(&mut client, "item:a item:b item:x/y item:å").await;
+    client.say("FB.WARM START item").await;
+    let told = soon(async {
+        loop {
+            let told = client.say("FB.WARM STATUS item").await;
+            if told.contains("state done") {
+                return told;
+            }
+        }
+    });
+    assert_eq!(told.await, "[[namespace item state done keys 4 done 4 absent 0 failed 0]]");
+    drop(client);
+    assert!(soon(process.stop()).await);
 }
 
 #[tokio::test]
