@@ -1,6 +1,6 @@
-//! Clients that are not ours, as their registries have them, for the tests that run them against the server.
+//! Clients that are not ours, as their registries have them, and our own, for the tests that run them against the server.
 //!
-//! It guarantees that exactly the files are installed of which a checksum is committed (`crates/forebay-server/tests/clients`), that
+//! Of those that are not ours it guarantees that exactly the files are installed of which a checksum is committed (`crates/forebay-server/tests/clients`), that
 //! they land in a folder of their own under the user's cache and nowhere else, and that a folder that is there is whole: it gets its
 //! name when the installation has ended. A change of the versions makes another folder. The programs that install are found by
 //! [`needs`]; what the clients are to do is the tests' matter.
@@ -92,6 +92,17 @@ pub fn script(language: Language, script: &str) -> Result<Command, Error> {
     };
     command.arg(path);
     Ok(command)
+}
+
+/// A command that runs `script` (by its name among the tests' clients) with nothing but Node: it imports our own client, which depends
+/// on nothing.
+///
+/// # Errors
+/// When Node is missing: the message says how to get it.
+pub fn own(script: &str) -> Result<Command, Error> {
+    let mut node = Command::new(program("node")?);
+    node.arg(cargo::root().join(LOCKS).join(script));
+    Ok(node)
 }
 
 /// The folder of the clients of `language`, installed where they are not there yet.

@@ -178,6 +178,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad_cursor", detail)
     }
 
+    /// The status of a reply with it.
+    pub(crate) fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
     /// Stable, for programs.
     pub(crate) fn code(&self) -> &'static str {
         self.code

@@ -10,6 +10,10 @@ use super::tree::{RustFile, View, folder, resolve};
 /// The test that reads the `toml` and runs the `console` blocks of the pages.
 const RUNNER: &str = "crates/forebay-cli/tests/it/docs.rs";
 
+/// The pages whose `js` blocks a script runs, and the script.
+const JAVASCRIPT: &[(&str, &str)] =
+    &[("clients/js/README.md", "crates/forebay-server/tests/clients/forebay_readme.mjs")];
+
 /// Words that rustdoc knows beside `rust`, under which it still compiles the block.
 const COMPILED: &[&str] = &["rust", "no_run", "compile_fail", "should_panic", "edition2024"];
 
@@ -70,6 +74,7 @@ fn in_page(view: &View<'_>, path: &str, fence: &Fence, included: bool) -> Option
     match fence.info.as_str() {
         "text" | "json" => None,
         "toml" | "console" if view.tree.exists(RUNNER) => None,
+        "js" if JAVASCRIPT.iter().any(|(page, script)| *page == path && view.tree.exists(script)) => None,
         "toml" | "console" => finding(
             format!("no test runs `{}` blocks", fence.info),
             &format!("add {RUNNER}, which runs them"),

@@ -70,6 +70,11 @@ fn code_in_pages_is_run_or_plain_text() {
     );
     let run = [("docs/page.md", page), ("docs/lib.rs", included), runner];
     assert_eq!(found("doc-code", &run), ["docs/page.md:8", "docs/page.md:11"]);
+    let script = ("crates/forebay-server/tests/clients/forebay_readme.mjs", "");
+    let readme = ("clients/js/README.md", "# Client\n```js\nf();\n```\n");
+    let elsewhere = ("docs/page.md", "# Page\n```js\nf();\n```\n");
+    assert_eq!(found("doc-code", &[readme]), ["clients/js/README.md:2"]);
+    assert_eq!(found("doc-code", &[readme, elsewhere, script]), ["docs/page.md:2"]);
 }
 
 #[test]

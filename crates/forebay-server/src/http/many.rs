@@ -1,7 +1,8 @@
 //! Many keys in one request: `POST /v1/{keyspace}/{namespace}:get`. Those that miss are loaded together.
 //!
 //! Each key has its own entry, in the order in which they were asked for: its value, its absence, or why it cannot be had. JSON is
-//! embedded as JSON, text as a string, other bytes as Base64.
+//! embedded as JSON, text as a string, other bytes as Base64; or, for who wants each value just as it was written, whatever is UTF-8 as a
+//! string: what parses embedded JSON loses its spelling, and the digits of long numbers.
 //!
 //! An answer has some number of bytes at most, and so have the values that are in memory for it: what is known of their sizes is looked at
 //! first. The keys that find no room are given back unread, so that a client goes on with just these, as those of DynamoDB do with
@@ -38,6 +39,19 @@ const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 #[serde(deny_unknown_fields)]
 struct Asked {
     keys: Vec<String>,
+    #[serde(default, rename = "as")]
+    shape: Shape,
+}
+
+/// How values go into the answer.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Shape {
+    /// By their content types.
+    #[default]
+    Typed,
+    /// As text, whatever their content types say.
+    Text,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -69,6 +83,8 @@ enum Content<'e> {
 
 #[derive(Debug, Serialize)]
 struct Wrong {
+    /// What it is alone.
+    status: u16,
     code: &'static str,
     detail: String,
 }
@@ -85,9 +101,9 @@ pub(super) async fn post(
     let (name, verb) = path.rsplit_once(':').ok_or_else(no_such_verb)?;
     if verb == "get" {
         let namespace = find::namespace(&keyspaces, &of, name)?;
-        let Asked { keys } = json(body)?;
+        let Asked { keys, shape } = json(body)?;
         bounded(&keys)?;
-        return get(namespace, &keys).await;
+        return get(namespace, &keys, shape).await;
     }
     let verb = Verb::named(verb).ok_or_else(no_such_verb)?;
     let namespace = find::namespace(&keyspaces, &of, name)?;
@@ -117,7 +133,7 @@ pub(super) fn bounded(keys: &[String]) -> Result<(), Problem> {
     Err(Problem::bad_body(&format!("`keys` are at most {KEYS_MAX}: ask for the rest in another request")))
 }
 
-async fn get(namespace: &Namespace<Blob>, keys: &[String]) -> Result<Response, Problem> {
+async fn get(namespace: &Namespace<Blob>, keys: &[String], shape: Shape) -> Result<Response, Problem> {
     let mut out = b"{\"entries\":[".to_vec();
     let mut unread = keys;
     loop {
@@ -142,7 +158,7 @@ async fn get(namespace: &Namespace<Blob>, keys: &[String]) -> Result<Response, P
             let read = if is_own(&key) { reads.next().map(|read| read.map(as_bytes)) } else { None };
             let entry = match &read {
                 None => wrong(key, &Problem::bad_key(key, &namespace.pattern().to_string())),
-                Some(read) => entry(key, read),
+                Some(read) => entry(key, read, shape),
             };
             written(&mut out, &entry)?;
             unread = unread.get(1..).unwrap_or_default();
@@ -186,7 +202,7 @@ fn as_bytes(read: Read) -> Read {
     Read { value, ..read }
 }
 
-fn entry<'e>(key: &'e str, read: &'e Result<Read, Error>) -> Entry<'e> {
+fn entry<'e>(key: &'e str, read: &'e Result<Read, Error>, shape: Shape) -> Entry<'e> {
     let (value, outcome) = match read {
         Err(error) => return wrong(key, &Problem::engine(error)),
         Ok(Read { value, outcome }) => (value, outcome),
@@ -199,15 +215,19 @@ fn entry<'e>(key: &'e str, read: &'e Result<Read, Error>) -> Entry<'e> {
     let read = Entry { key, age_s: Some(outcome.age.as_secs()), state: Some(state), ..Entry::default() };
     let Some(value) = value else { return read };
     let Some(blob) = value.as_blob() else { return wrong(key, &Problem::other_kind(value.kind())) };
-    let value = content(blob);
+    let value = content(blob, shape);
     let base64 = value.is_none().then(|| STANDARD.encode(blob.as_bytes()));
     let content_type = Some(blob.content_type());
     Entry { value, base64, content_type, metadata: metadata::json(blob), ..read }
 }
 
 /// What can be embedded as it is; `None` for other bytes.
-fn content(blob: &Blob) -> Option<Content<'_>> {
-    match Media::of(blob.content_type()) {
+fn content(blob: &Blob, shape: Shape) -> Option<Content<'_>> {
+    let media = match shape {
+        Shape::Typed => Media::of(blob.content_type()),
+        Shape::Text => Media::Text,
+    };
+    match media {
         Media::Json => serde_json::from_slice(blob.as_bytes()).ok().map(Content::Json),
         Media::Text => std::str::from_utf8(blob.as_bytes()).ok().map(Content::Text),
         Media::Bytes => None,
@@ -215,6 +235,6 @@ fn content(blob: &Blob) -> Option<Content<'_>> {
 }
 
 fn wrong<'e>(key: &'e str, problem: &Problem) -> Entry<'e> {
-    let error = Wrong { code: problem.code(), detail: problem.detail().to_owned() };
+    let error = Wrong { status: problem.status(), code: problem.code(), detail: problem.detail().to_owned() };
     Entry { key, error: Some(error), ..Entry::default() }
 }

@@ -446,7 +446,10 @@ fn schemas() -> Value {
         json!({
             "key": text(), "value": {}, "base64": text(), "content_type": text(), "metadata": {},
             "age_s": {"type": "integer"}, "state": {"enum": ["fresh", "stale", "absent"]},
-            "error": object(&["code", "detail"], json!({"code": text(), "detail": text()})),
+            "error": object(
+                &["status", "code", "detail"],
+                json!({"status": {"type": "integer"}, "code": text(), "detail": text()}),
+            ),
         }),
     );
     let listed = object(&["key"], json!({"key": text(), "expires_at": text(), "metadata": {}}));
@@ -467,7 +470,7 @@ fn schemas() -> Value {
         ),
         "Health": object(&["state"], json!({"state": text(), "troubles": {"type": "array", "items": trouble}})),
         "Document": {"type": "object"},
-        "Named": object(&["keys"], json!({"keys": texts()})),
+        "Named": object(&["keys"], json!({"keys": texts(), "as": {"enum": ["typed", "text"]}})),
         "Reach": object(&[], json!({"keys": texts(), "prefix": text()})),
         "Tags": object(&["tags"], json!({"tags": texts()})),
         "Held": object(&["held"], json!({"held": {"type": "integer"}})),

@@ -33,7 +33,8 @@ async fn many_keys_are_read_at_once() {
     assert_eq!(fails["entries"][0]["state"], "fresh");
     stage.sql("drop table doomed").await;
     let fails = posted(&stage, "/v1/shop/broken:get", &json!({"keys": ["broken:b"]})).await;
-    assert_eq!(fails["entries"][0]["error"]["code"], "source_failed");
+    let error = &fails["entries"][0]["error"];
+    assert_eq!((&error["code"], &error["status"]), (&json!("source_failed"), &json!(502)));
 }
 
 #[tokio::test]
@@ -59,6 +60,11 @@ async fn values_are_embedded_as_what_they_are() {
         (&json!("YWJj"), &Value::Null)
     );
     assert_eq!(found["entries"][3]["base64"], "ew==", "what is no JSON is bytes");
+    let texts = json!({ "keys": keys, "as": "text" });
+    let found = posted(&stage, "/v1/shop/paste:get", &texts).await;
+    let values: Vec<&Value> = found["entries"].as_array().unwrap().iter().map(|one| &one["value"]).collect();
+    assert_eq!(values, [" {\"n\": 1.50} ", "å\n", "abc", "{"], "just as they were written");
+    assert_eq!(found["entries"][0]["content_type"], "application/json");
     assert_eq!(stage.resp().await.say("ZADD z 1 a").await, "1");
     let names: Vec<String> = (0..200).map(|number| format!("paste:{number}")).collect();
     let many = posted(&stage, "/v1/shop/paste:get", &json!({ "keys": names })).await;
@@ -75,6 +81,7 @@ async fn what_is_no_request_for_many_is_told() {
         ("/v1/shop/item:get", "", 400, "bad_body"),
         ("/v1/shop/item:get", "{\"keys\":1}", 400, "bad_body"),
         ("/v1/shop/item:get", "{\"kyes\":[]}", 400, "bad_body"),
+        ("/v1/shop/item:get", "{\"keys\":[],\"as\":\"xml\"}", 400, "bad_body"),
         ("/v1/shop/item:get", &too_many, 400, "bad_body"),
         ("/v1/shop/item:invalidate", &too_many, 400, "bad_body"),
         ("/v1/shop/item:invalidate", "{\"keys\":[],\"prefix\":\"\"}", 400, "bad_body"),
