@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay::namespace::pattern::Pattern;
-use forebay::rt::{Clock, Tasks};
+use forebay::rt::Tasks;
 use forebay::tier::memory::EvictionPolicy;
 use forebay::tier::store::Durability;
 use forebay::{
@@ -31,7 +31,7 @@ use crate::jobs;
 use crate::keyspaces::Keyspaces;
 use crate::sinks::{self, SinkFault};
 use crate::sources::{self, SourceFault, is_of_key};
-use crate::time::WallClock;
+use crate::time::Clocks;
 
 /// A keyspace ready to be read, and what it was made of.
 #[derive(Clone, Debug)]
@@ -150,17 +150,15 @@ pub struct Surroundings {
     pub tasks: Tasks,
     /// Where to tell how far long work has come.
     pub progress: Arc<dyn Progress>,
-    /// The time of day.
-    pub wall: WallClock,
     /// Where what is assembled will be in service.
     pub(crate) keyspaces: Keyspaces,
 }
 
 impl Surroundings {
-    /// Where nothing is in service yet, at the system's time of day.
+    /// Where nothing is in service yet.
     #[must_use]
     pub fn new(tasks: Tasks, progress: Arc<dyn Progress>) -> Self {
-        Self { tasks, progress, wall: WallClock::system(), keyspaces: Keyspaces::default() }
+        Self { tasks, progress, keyspaces: Keyspaces::default() }
     }
 }
 
@@ -170,7 +168,8 @@ impl std::fmt::Debug for Surroundings {
     }
 }
 
-/// Builds everything that `deployment` declares and starts the `apps` whose keyspaces it holds. TTLs are measured by `clock`.
+/// Builds everything that `deployment` declares and starts the `apps` whose keyspaces it holds. TTLs are measured by the engine's of
+/// `clocks`, moments that rows name by the wall clock.
 ///
 /// # Errors
 /// The first thing that cannot be served, with what to do about it.
@@ -178,15 +177,16 @@ pub async fn assemble(
     deployment: &Deployment,
     apps: &[App],
     surroundings: &Surroundings,
-    clock: Clock,
+    clocks: Clocks,
 ) -> Result<Assembly, AssemblyError> {
     is_served(deployment)?;
     jobs::have_functions(deployment, apps).map_err(AssemblyError::Unfit)?;
     writable(&deployment.server.data).await?;
     let mut disks = Disks::default();
+    let clock = &clocks.engine;
     let engine = Forebay::builder().memory_budget_bytes(deployment.memory.budget_bytes).clock(clock.clone());
     let engine = if deployment.shared.is_embedded() && loads(deployment) {
-        let tier = disks.tier(&deployment.server.data, &clock).await;
+        let tier = disks.tier(&deployment.server.data, clock).await;
         engine.shared_tier(tier.map_err(AssemblyError::Copies)?)
     } else {
         engine
@@ -198,7 +198,7 @@ pub async fn assemble(
         routes: axum::Router::new(),
         notes: Vec::new(),
     };
-    match assembly.fill(deployment, apps, surroundings, &clock).await {
+    match assembly.fill(deployment, apps, surroundings, &clocks).await {
         Ok(()) => Ok(assembly),
         Err(error) => {
             let Assembly { keyspaces, engine, disks, .. } = assembly;
@@ -236,14 +236,14 @@ impl Assembly {
         deployment: &Deployment,
         apps: &[App],
         surroundings: &Surroundings,
-        clock: &Clock,
+        clocks: &Clocks,
     ) -> Result<(), AssemblyError> {
         for declared in &deployment.keyspaces {
             writable(&declared.data).await?;
             let app = app_of(declared, deployment, apps);
             let databases = open_databases(declared, None, app.is_some()).await?;
             if let Some(app) = app {
-                let Surroundings { tasks, progress, wall, keyspaces } = surroundings.clone();
+                let Surroundings { tasks, progress, keyspaces } = surroundings.clone();
                 let setup = Setup {
                     keyspace: declared.name.clone(),
                     served: Served::new(keyspaces, &declared.name),
@@ -256,7 +256,7 @@ impl Assembly {
                         .unwrap_or_default(),
                     tasks,
                     progress,
-                    wall,
+                    wall: clocks.wall.clone(),
                 };
                 self.start(app, declared, setup).await?;
             }
@@ -267,7 +267,7 @@ impl Assembly {
             let Self { engine, disks, .. } = self;
             let memory_bytes = deployment.memory.budget_bytes;
             let failing = BTreeMap::new();
-            let mut building = Building { engine, disks, clock, memory_bytes, failing };
+            let mut building = Building { engine, disks, clocks, memory_bytes, failing };
             let keyspace = Arc::new(building.keyspace(declared, &databases, None).await?);
             let failing = building.failing;
             self.keyspaces.push(Assembled { declared: declared.clone(), databases, failing, keyspace });
@@ -304,7 +304,7 @@ impl Assembly {
 pub(crate) struct Building<'a> {
     pub(crate) engine: &'a Forebay,
     pub(crate) disks: &'a mut Disks,
-    pub(crate) clock: &'a Clock,
+    pub(crate) clocks: &'a Clocks,
     /// The budget of memory that shares are of.
     pub(crate) memory_bytes: u64,
     /// Whether the sources of the keyspace that was built fail, by the names of its namespaces.
@@ -339,7 +339,7 @@ impl Building<'_> {
                 None => builder,
             };
             let builder = self.kept(builder, declared, namespace).await?;
-            let (built, failing) = built(builder, declared, namespace, databases, self.clock.clone()).await?;
+            let (built, failing) = built(builder, declared, namespace, databases, self.clocks).await?;
             self.failing.extend(failing.map(|failing| (name.clone(), failing)));
             keyspace.add(built)?;
         }
@@ -355,7 +355,7 @@ impl Building<'_> {
         &mut self,
         declared: &configuration::Keyspace,
     ) -> Result<Namespace<Blob>, AssemblyError> {
-        let store = self.disks.store(&declared.data, self.clock).await;
+        let store = self.disks.store(&declared.data, &self.clocks.engine).await;
         let failed = |source| AssemblyError::Disk { keyspace: declared.name.clone(), source };
         let (concurrency, queue) = (STORE_CONCURRENCY, STORE_QUEUE);
         let policy = Policy { concurrency, queue, ..Policy::new(Duration::MAX) };
@@ -374,7 +374,7 @@ impl Building<'_> {
         namespace: &configuration::Namespace,
     ) -> Result<NamespaceBuilder<Blob>, AssemblyError> {
         if let (Mode::Store, Some(durability)) = (namespace.mode, namespace.durability) {
-            let store = self.disks.store(&declared.data, self.clock).await;
+            let store = self.disks.store(&declared.data, &self.clocks.engine).await;
             let failed = |source| AssemblyError::Disk { keyspace: declared.name.clone(), source };
             return Ok(builder.store(store.map_err(failed)?, durable(durability)));
         }
@@ -396,21 +396,19 @@ async fn built(
     declared: &configuration::Keyspace,
     namespace: &configuration::Namespace,
     databases: &BTreeMap<String, Database>,
-    clock: Clock,
+    clocks: &Clocks,
 ) -> Result<(Namespace<Blob>, Option<Failing>), AssemblyError> {
-    let source = Box::pin(sources::of(namespace, databases, &clock)).await.map_err(|source| {
+    let source = Box::pin(sources::of(namespace, databases, clocks)).await.map_err(|source| {
         AssemblyError::Source { keyspace: declared.name.clone(), namespace: namespace.name.clone(), source }
     })?;
-    let source = source.map(|source| Episodes::new(source, clock.clone()));
+    let source = source.map(|source| Episodes::new(source, clocks.engine.clone()));
     let failing = source.as_ref().map(Episodes::failing);
     let builder = match source {
         Some(source) => builder.source(source),
         None => builder,
     };
-    let sink = sinks::of(namespace, databases, &clock).await.map_err(|source| AssemblyError::Sink {
-        keyspace: declared.name.clone(),
-        namespace: namespace.name.clone(),
-        source,
+    let sink = sinks::of(namespace, databases, &clocks.engine).await.map_err(|source| {
+        AssemblyError::Sink { keyspace: declared.name.clone(), namespace: namespace.name.clone(), source }
     })?;
     let builder = match sink {
         Some(sink) => builder.sink(sink),
@@ -490,8 +488,10 @@ fn policy(declared: &configuration::Keyspace, namespace: &configuration::Namespa
         return Policy { idle, concurrency, queue, shape: namespace.shape, ..unruled };
     }
     let loader = &namespace.loader;
+    let said = namespace.fresh_until.as_ref();
     Policy {
         idle,
+        fresh_at_most: said.map(|of| of.at_most.unwrap_or(namespace.ttl.longest())),
         absent_ttl: namespace.absent_ttl,
         stale_while_revalidate: namespace.stale_while_revalidate,
         stale_if_error: namespace.stale_if_error,
@@ -563,6 +563,8 @@ fn shape_of_copies(declared: &configuration::Keyspace, namespace: &configuration
     let mut hasher = std::hash::DefaultHasher::new();
     format!("{shape} {key} {kind:?} {field:?} {version:?} {tags:?} {source:?}").hash(&mut hasher);
     // What is shown as stars there counts as well.
+    // A copy does not tell whether it says itself how long it is fresh, or the TTL did.
+    namespace.fresh_until.as_ref().map(|of| format!("{of:?} {:?}", namespace.ttl)).hash(&mut hasher);
     if let Some(sql) = source.as_ref().and_then(|source| source.sql.as_ref()) {
         sql.query.text.expose().hash(&mut hasher);
         declared.databases.get(&sql.database).map(|database| database.url.text.expose()).hash(&mut hasher);

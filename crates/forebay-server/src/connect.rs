@@ -17,6 +17,7 @@ use crate::configuration::{
 };
 use crate::sinks::{self, SinkFault};
 use crate::sources::{self, SourceFault};
+use crate::time::Clocks;
 
 /// What a database says against what is declared.
 #[derive(Debug, thiserror::Error)]
@@ -149,7 +150,7 @@ async fn source_fault(
 ) -> Option<Found> {
     let declared = namespace.source.as_ref()?.sql.as_ref()?;
     let sql = table.table("source")?.table("sql")?;
-    match sources::sql(declared, namespace, databases).await {
+    match sources::sql(declared, namespace, databases, &Clocks::default()).await {
         Err(SourceFault::Query(error)) => Some(of_query(&error, table, sql, "query")),
         // A database that is not there has been told.
         Ok(_) | Err(SourceFault::NoDatabase { .. } | SourceFault::Request(_)) => None,
@@ -172,6 +173,9 @@ fn of_query(error: &SqlError, namespace: &Table, sql: &Table, option: &'static s
             sql.map("decimals").find(|(name, _)| *name == column).map(|(_, entry)| entry.key.clone())
         }
         SqlError::VersionColumn { .. } | SqlError::VersionType { .. } => Some(namespace.span("version")),
+        SqlError::FreshUntilColumn { .. } | SqlError::FreshUntilType { .. } => {
+            Some(namespace.span("fresh_until"))
+        }
         SqlError::TagColumn { tag, .. } => {
             let is_it = |entry: &&Entry| entry.text().is_some_and(|text| text.expose() == tag);
             namespace.texts("tags").iter().find(is_it).map(|entry| entry.span.clone())

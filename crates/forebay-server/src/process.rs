@@ -29,7 +29,7 @@ use crate::keyspaces::Keyspaces;
 use crate::observe::{self, Observed};
 use crate::reloads::{AskedReloads, Reloads};
 use crate::stop::{self, Stop, StopSender};
-use crate::time::WallClock;
+use crate::time::{Clocks, WallClock};
 use crate::tls::{Certificate, Tls, TlsError};
 use crate::warming::Warmer;
 use crate::{http, resp, waiting_writes};
@@ -97,6 +97,7 @@ pub struct Process {
     listeners: Tasks,
     warmer: Warmer,
     jobs: Jobs,
+    clocks: Clocks,
     engine: Forebay,
     disks: Disks,
     /// What was open before a reload that has not ended, or was given up.
@@ -119,7 +120,8 @@ pub async fn start(
     start_by(deployment, apps, progress, Clock::system(), WallClock::system()).await
 }
 
-/// Like [`start`], with TTLs, time-outs and pauses measured by `clock`, and the schedules of jobs by `wall`.
+/// Like [`start`], with TTLs, time-outs and pauses measured by `clock`, and the schedules of jobs and what rows
+/// say of their ends by `wall`.
 ///
 /// # Errors
 /// As [`start`].
@@ -132,13 +134,14 @@ pub async fn start_by(
 ) -> Result<Process, StartError> {
     let server = &deployment.server;
     let tls = secured(deployment, &clock).await?;
+    let clocks = Clocks { engine: clock, wall };
     let http = take(server.http, "HTTP", "http")?;
     let resp = take(server.resp, "RESP", "resp")?;
     let tasks = || Tasks::current().ok_or(forebay::Error::NoRuntime);
     let (app_tasks, listeners, warm_tasks) = (tasks()?, tasks()?, tasks()?);
-    let surroundings = Surroundings { wall: wall.clone(), ..Surroundings::new(app_tasks.clone(), progress) };
+    let surroundings = Surroundings::new(app_tasks.clone(), progress);
     let Assembly { keyspaces: assembled, engine, disks, routes, notes } =
-        Box::pin(assembly::assemble(deployment, apps, &surroundings, clock)).await?;
+        Box::pin(assembly::assemble(deployment, apps, &surroundings, clocks.clone())).await?;
 
     let (stop, stopped) = stop::channel();
     let opened = open(http, server.http, "HTTP", "http")
@@ -158,7 +161,7 @@ pub async fn start_by(
     served.jobs = jobs::of(deployment, &assembled, &engine, apps);
     let keyspaces = surroundings.keyspaces;
     keyspaces.swap(served);
-    let jobs = Jobs::new(keyspaces.clone(), engine.clock().clone(), wall, stopped.clone());
+    let jobs = Jobs::new(keyspaces.clone(), engine.clock().clone(), clocks.wall.clone(), stopped.clone());
     let door = Door::new(&deployment.tokens);
     let reloads = Reloads::default();
     let front = Front {
@@ -187,6 +190,7 @@ pub async fn start_by(
         listeners,
         warmer,
         jobs,
+        clocks,
         engine,
         disks,
         unused_since: None,

@@ -13,9 +13,10 @@ use forebay::rt::Clock;
 use forebay_stores::database::Database;
 use forebay_stores::source::http::{HttpSource, OpenError};
 use forebay_stores::source::merge::Merged;
-use forebay_stores::source::sql::{KeyColumn, Limits, Shape, SqlError, SqlQuery, SqlSource};
+use forebay_stores::source::sql::{FreshUntil, KeyColumn, Limits, Shape, SqlError, SqlQuery, SqlSource};
 
 use crate::configuration::{self, Lookup, Namespace, RowShape, SourceKind};
+use crate::time::Clocks;
 
 /// Why a declared source cannot load.
 #[derive(Debug, thiserror::Error)]
@@ -34,21 +35,21 @@ pub enum SourceFault {
     },
 }
 
-/// The source of `namespace`, if one is declared; its times are measured by `clock`.
+/// The source of `namespace`, if one is declared; its times are measured by `clocks`.
 pub(crate) async fn of(
     namespace: &Namespace,
     databases: &BTreeMap<String, Database>,
-    clock: &Clock,
+    clocks: &Clocks,
 ) -> Result<Option<Arc<dyn Source>>, SourceFault> {
     let Some(declared) = &namespace.source else { return Ok(None) };
     let mut merged: Option<Arc<dyn Source>> = None;
     for kind in &declared.order {
         let next: Option<Arc<dyn Source>> = match (kind, &declared.sql, &declared.http) {
             (SourceKind::Sql, Some(declared), _) => {
-                Some(Arc::new(sql(declared, namespace, databases).await?))
+                Some(Arc::new(sql(declared, namespace, databases, clocks).await?))
             }
             (SourceKind::Http, sql, Some(declared)) => {
-                Some(Arc::new(http(declared, namespace, sql.is_none(), clock)?))
+                Some(Arc::new(http(declared, namespace, sql.is_none(), &clocks.engine)?))
             }
             _ => None,
         };
@@ -65,12 +66,18 @@ pub(crate) async fn sql(
     declared: &configuration::SqlSource,
     namespace: &Namespace,
     databases: &BTreeMap<String, Database>,
+    clocks: &Clocks,
 ) -> Result<SqlSource, SourceFault> {
     let query = SqlQuery {
         text: declared.query.text.expose().to_owned(),
         params: KeyColumn::all_of(&namespace.key),
         decimals: declared.decimals.clone(),
         version: namespace.version.clone(),
+        fresh_until: namespace
+            .fresh_until
+            .as_ref()
+            .map(|of| FreshUntil { column: of.column.clone(), ttl: namespace.ttl.longest() }),
+        clocks: clocks.clone(),
         tags: namespace.tags.iter().filter(|tag| !is_of_key(tag, namespace)).cloned().collect(),
         shape: shape(declared, namespace),
         limits: Limits { rows: declared.rows_max, bytes: declared.size_max },

@@ -19,3 +19,4 @@ mod lock;
 pub mod sink;
 pub mod source;
 pub mod tier;
+pub mod time;

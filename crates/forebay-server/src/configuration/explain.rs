@@ -11,7 +11,7 @@ use forebay_stores::source::sql;
 
 use super::checked::{
     Breaker, Budget, Database, DatabaseKind, DatabaseUrl, Declaration, Durability, EvictionPolicy, Exists,
-    Kind, Mode, Namespace, RowShape, Sink, SourceKind, SqlSource, Ttl, Writes,
+    FreshUntil, Kind, Mode, Namespace, RowShape, Sink, SourceKind, SqlSource, Ttl, Writes,
 };
 use super::raw::Table;
 use super::served;
@@ -228,6 +228,16 @@ impl Explained<'_> {
                 page.line(label, &format!("for {idle} after its last use, {max} at most{counted}"));
             }
         }
+        if let Some(FreshUntil { column, at_most }) = &namespace.fresh_until {
+            let at_most = show_duration(at_most.unwrap_or(namespace.ttl.longest()));
+            let whose = match (&namespace.field, self.has_many_rows()) {
+                (Some(_), _) => "each field as its row says",
+                (None, true) => "all rows as the first to end says",
+                (None, false) => "as the row says",
+            };
+            let text = format!("{whose} in {column}, {at_most} at most; for the above where that is null");
+            page.line("fresh until", &text);
+        }
         self.refreshed(page);
         if namespace.source.is_none() {
             if let Some(durability) = namespace.durability {
@@ -249,6 +259,12 @@ impl Explained<'_> {
             }
         };
         page.line("absence", &absent);
+    }
+
+    /// Whether a value is made of several rows.
+    fn has_many_rows(&self) -> bool {
+        let sql = self.namespace.source.as_ref().and_then(|source| source.sql.as_ref());
+        sql.is_some_and(|sql| matches!(sql.shape, RowShape::Many | RowShape::Members { .. }))
     }
 
     /// What keeps a held value from ending or from going back.
@@ -274,7 +290,7 @@ impl Explained<'_> {
 
     fn stale(&self, page: &mut Explanation) {
         let namespace = self.namespace;
-        let ttl = namespace.ttl.longest();
+        let ttl = namespace.longest();
         let (refresh, error) = (namespace.stale_while_revalidate, namespace.stale_if_error);
         if namespace.secure {
             page.line("stale", "never served; a read that cannot be loaded fails");
@@ -297,21 +313,23 @@ impl Explained<'_> {
     fn bound(&self, page: &mut Explanation) {
         let namespace = self.namespace;
         let refresh = namespace.stale_while_revalidate;
-        let sum = match namespace.ttl {
-            Ttl::Sliding { .. } => "max + load time-out",
-            Ttl::Fixed(_) if refresh.is_zero() => "ttl + load time-out",
-            Ttl::Fixed(_) => "ttl + stale_while_revalidate + load time-out",
+        let longest = match namespace.ttl {
+            _ if namespace.longest() > namespace.ttl.longest() => "at_most",
+            Ttl::Sliding { .. } => "max",
+            Ttl::Fixed(_) => "ttl",
         };
+        let windows = if refresh.is_zero() { "" } else { " + stale_while_revalidate" };
+        let sum = format!("{longest}{windows} + load time-out");
         let mut text =
             format!("no answer is older than {} with a healthy source ({sum})", self.bound_shown());
         if !namespace.stale_if_error.is_zero() {
-            let failing = namespace.ttl.longest() + namespace.stale_if_error;
+            let failing = namespace.longest() + namespace.stale_if_error;
             let slow = namespace
                 .loader
                 .soft_timeout
                 .map(|soft| format!(" or takes longer than {}", show_duration(soft)));
             text.push_str(&format!(
-                ", nor than {} with one that fails{} (ttl + stale_if_error)",
+                ", nor than {} with one that fails{} ({longest} + stale_if_error)",
                 show_duration(failing),
                 slow.unwrap_or_default(),
             ));
@@ -353,7 +371,7 @@ impl Explained<'_> {
     /// The bound on an answer's age with a healthy source.
     fn bound_shown(&self) -> String {
         let namespace = self.namespace;
-        show_duration(namespace.ttl.longest() + namespace.stale_while_revalidate + namespace.loader.timeout)
+        show_duration(namespace.longest() + namespace.stale_while_revalidate + namespace.loader.timeout)
     }
 
     fn invalidation(&self, page: &mut Explanation) {

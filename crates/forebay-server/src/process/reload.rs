@@ -120,7 +120,6 @@ impl Process {
 
     /// Builds what `deployment` declares around what is in service already.
     async fn assemble(&mut self, deployment: &Deployment) -> Result<Vec<Assembled>, AssemblyError> {
-        let clock = self.engine.clock().clone();
         let mut assembled = Vec::new();
         for declared in &deployment.keyspaces {
             let before = self.assembled.iter().find(|before| before.declared.name == declared.name);
@@ -136,7 +135,7 @@ impl Process {
             let mut building = Building {
                 engine: &self.engine,
                 disks: &mut self.disks,
-                clock: &clock,
+                clocks: &self.clocks,
                 memory_bytes: deployment.memory.budget_bytes,
                 failing: BTreeMap::new(),
             };

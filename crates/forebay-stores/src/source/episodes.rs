@@ -71,6 +71,10 @@ impl Source for Episodes {
         self.source.gives_tags()
     }
 
+    fn gives_ends(&self) -> bool {
+        self.source.gives_ends()
+    }
+
     fn list<'a>(
         &'a self,
         namespace: &'a str,

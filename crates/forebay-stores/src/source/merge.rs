@@ -62,6 +62,10 @@ impl Source for Merged {
         self.earlier.gives_tags() || self.later.gives_tags()
     }
 
+    fn gives_ends(&self) -> bool {
+        self.earlier.gives_ends() || self.later.gives_ends()
+    }
+
     fn load<'a>(&'a self, namespace: &'a str, keys: &'a [LoadKey]) -> Loading<'a> {
         Box::pin(self.answers(namespace, keys))
     }
@@ -102,6 +106,7 @@ fn merged((earlier, later): (Option<Loaded>, Option<Loaded>)) -> Result<Option<L
     Ok(Some(Loaded {
         // Stale as soon as either part is.
         ttl: [earlier.ttl, later.ttl].into_iter().flatten().min(),
+        fresh_until: [earlier.fresh_until, later.fresh_until].into_iter().flatten().min(),
         version: later.version.or(earlier.version),
         tags,
         ..Loaded::new(Blob::json(laid))

@@ -15,6 +15,7 @@ mod crash;
 mod database;
 mod disk;
 mod embedded;
+mod ends;
 mod episodes;
 mod faults;
 mod http;

@@ -18,7 +18,7 @@ const WHOLE: &str = "select * from orders where period_number in {keys} order by
 const SINGLE: &str = "select * from orders where (period_number, order_no) in {keys}";
 
 /// A database of each kind, with [`ORDERS`] and what `more` adds.
-async fn databases(folder: &tempfile::TempDir, more: &'static str) -> Vec<Database> {
+pub async fn databases(folder: &tempfile::TempDir, more: &'static str) -> Vec<Database> {
     let sqlite = open(folder).await;
     sqlx::raw_sql(ORDERS).execute(sqlite.sqlite().unwrap()).await.unwrap();
     sqlx::raw_sql(more).execute(sqlite.sqlite().unwrap()).await.unwrap();
@@ -123,7 +123,7 @@ async fn rows_are_fields_of_a_hash_loaded_whole_or_one_by_one() {
         ];
         let answers = source.fields().unwrap().load_fields("test", &asked).await.unwrap();
         let told: Vec<Option<String>> =
-            answers.iter().map(|value| value.as_ref().map(|value| text(value))).collect();
+            answers.iter().map(|field| field.as_ref().map(|field| text(&field.value))).collect();
         assert_eq!(told, [some(a2), None, some(b1), None, None, some(a1)], "{dialect}");
         // Names that no row can have are no question.
         let lost = source.fields().unwrap().load_fields("test", &[one("7", b"\xff")]).await.unwrap();
@@ -284,7 +284,7 @@ async fn a_field_in_a_column_without_a_type_is_the_same_loaded_whole_or_alone() 
             let held = hash.iter().find(|(field, _)| *field == name.as_bytes());
             let held = held.map(|(_, value)| text(value));
             assert!(held.is_some(), "{name}");
-            assert_eq!(answer.map(|value| text(&value)), held, "{name}");
+            assert_eq!(answer.map(|field| text(&field.value)), held, "{name}");
         }
     }
     let none = [FieldKey { key: key("7"), field: "8.0".into() }];

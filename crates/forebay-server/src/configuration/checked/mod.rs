@@ -6,6 +6,7 @@
 
 mod database;
 mod environment;
+mod fresh_until;
 mod http;
 mod job;
 mod keys;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 pub use database::{Database, DatabaseKind, DatabaseUrl, Pool};
 pub use environment::DeclaredEnvironment;
+pub use fresh_until::FreshUntil;
 pub use http::HttpSource;
 pub use job::{Dropped, Job, Missed, Work};
 pub use loader::{Breaker, Loader};

@@ -10,6 +10,7 @@ use super::super::query::{Lookup, Query};
 use super::super::raw::{Entry, Table, Value};
 use super::super::report::Findings;
 use super::super::units;
+use super::fresh_until::{FreshUntil, fresh_until};
 use super::loader::{Loader, loader};
 use super::membership::{Membership, membership};
 use super::memory::{NamespaceMemory, memory};
@@ -41,6 +42,8 @@ pub struct Namespace {
     pub mode: Mode,
     /// How long a value is fresh.
     pub ttl: Ttl,
+    /// The column that says until when a row is fresh.
+    pub fresh_until: Option<FreshUntil>,
     /// How long an absence is believed; zero: not at all. Default: the TTL, at most 30 s.
     pub absent_ttl: Duration,
     /// How long past its TTL a value is served while it is refreshed. Default: zero.
@@ -104,6 +107,13 @@ impl Namespace {
             Some(Sink::Http(_)) | None => None,
         };
         source.into_iter().chain(sink)
+    }
+
+    /// How long after its load began a value is fresh at most.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        let said = self.fresh_until.as_ref().and_then(|of| of.at_most);
+        self.ttl.longest().max(said.unwrap_or_default())
     }
 
     /// Whether it is itself the truth, or has writes that nobody else has yet: it cannot be changed while it is served.
@@ -265,6 +275,10 @@ pub(super) fn namespace(
     let writes = rules::writes(table, findings);
     let columns = source.as_ref().and_then(|source| source.as_ref()?.sql.as_ref()?.query.columns.clone());
     let has_sql = table.table("source").is_some_and(|source| source.has("sql"));
+    let fresh_until = match table.has("fresh_until") {
+        true => Some(fresh_until(table, columns.as_deref(), ttl, findings)),
+        false => None,
+    };
     let tags = tags(table, &names, has_sql, columns.as_deref(), findings);
     let loader = loader(table.table("loader"), table.has("stale_if_error"), findings);
     let membership = membership(table, findings);
@@ -283,6 +297,7 @@ pub(super) fn namespace(
         field,
         mode,
         ttl,
+        fresh_until: super::transposed(fresh_until)?,
         absent_ttl: table.duration("absent_ttl").unwrap_or_else(|| ttl.shortest().min(ABSENT_TTL_MAX)),
         stale_while_revalidate: span("stale_while_revalidate"),
         stale_if_error: span("stale_if_error"),

@@ -16,8 +16,8 @@ const STALE: [&str; 2] = ["stale_while_revalidate", "stale_if_error"];
 /// Options that say when to load again.
 const REFRESH: [&str; 2] = ["refresh_ahead", "refresh_every"];
 /// Further options that have no meaning without a source.
-const OF_A_SOURCE: [&str; 7] =
-    ["absent_ttl", "version", "aliases", "warm", "loader", "membership", "depends_on"];
+const OF_A_SOURCE: [&str; 8] =
+    ["absent_ttl", "fresh_until", "version", "aliases", "warm", "loader", "membership", "depends_on"];
 
 /// Who has the truth, and what may not be said then.
 pub(super) fn mode(table: &Table, context: &Context, findings: &mut Findings) -> Mode {

@@ -38,6 +38,8 @@ pub(crate) enum PolicyFault {
         "`refresh_every` is {value}, and what is held ends after {ends}: nothing would be left to refresh"
     )]
     RefreshTooLate { value: String, ends: String },
+    #[error("`at_most` is {at_most}, and a field ends with its hash, after {ttl} at the latest")]
+    FieldOutlivesHash { at_most: String, ttl: String },
     #[error("`idle` is longer than `max`, so it would never end a value")]
     IdleOverMax { max: String },
     #[error("`soft_timeout` is longer than `timeout`, so it would never be reached")]
@@ -63,6 +65,12 @@ impl PolicyFault {
             Self::StoreWithSource | Self::StoreWithSink => {
                 advice("in a store", "leave it out, or write `mode = \"cache\"`")
             }
+            Self::FieldOutlivesHash { ttl, .. } => advice(
+                "longer than its hash",
+                format!(
+                    "leave `at_most` out, or give at most `ttl`, {ttl}; a longer `ttl` is that of the hash"
+                ),
+            ),
             Self::NoMode => advice(
                 "no `mode` and no `source`",
                 "write `mode = \"store\"` to keep what is written, or `mode = \"cache\"` if it may be lost",

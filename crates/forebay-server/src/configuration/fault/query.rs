@@ -8,6 +8,8 @@ pub(crate) enum QueryFault {
     NoKeys { mend: String },
     #[error("`{{keys}}` stands inside a string, where nothing is bound")]
     KeysInString { mend: String },
+    #[error("`{{now}}` stands inside a string, where nothing is bound")]
+    NowInString,
     #[error("`{{keys}}` must stand right after `in`")]
     KeysNotAfterIn { mend: String },
     #[error("`not in {{keys}}` asks for all other rows")]
@@ -53,6 +55,9 @@ impl QueryFault {
         match self {
             Self::NoKeys { mend } => advice("no `{keys}` in it", mend),
             Self::KeysInString { mend } => advice("inside a string", mend),
+            Self::NowInString => {
+                advice("inside a string", "write `{now}` without quotes: it is text already")
+            }
             Self::KeysNotAfterIn { mend } => advice("not after `in`", mend),
             Self::Cut { .. } => advice(
                 "for all keys at once",

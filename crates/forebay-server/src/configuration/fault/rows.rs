@@ -16,6 +16,8 @@ pub(crate) enum RowsFault {
     RowsOfOne,
     #[error("many rows are an array, which nothing can be merged with")]
     ManyMerged,
+    #[error("`fresh_until` names a column of rows, and a request gives none")]
+    FreshUntilWithoutRows,
     #[error("a source gives no counters")]
     CounterWithSource,
     #[error("a request gives blobs, not a {kind}")]
@@ -37,6 +39,10 @@ impl RowsFault {
             }
             Self::RowsOfOne => advice("one row", "leave `rows_max` out, or write `rows = \"many\"`"),
             Self::ManyMerged => advice("an array", "leave `rows` out, or keep one of the sources"),
+            Self::FreshUntilWithoutRows => advice(
+                "no rows",
+                "leave it out, and write `cache_control = true` if the answers say how long they are fresh",
+            ),
             Self::CounterWithSource => {
                 advice("a counter", "leave `kind` out: a number is a blob, or leave the source out")
             }

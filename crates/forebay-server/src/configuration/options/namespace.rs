@@ -41,6 +41,14 @@ pub(crate) static NAMESPACE: Section = Section {
             effect: "How long a value is fresh, counted from the moment its load began; as a table, counted from its last use.",
         },
         Opt {
+            name: "fresh_until",
+            kind: Kind::NameOr(&FRESH_UNTIL),
+            default: "`ttl` tells of every row",
+            effect: "The column that says until when a row is fresh, in place of `ttl`: text of RFC 3339, a `timestamptz`, or NULL where the row says \
+                     nothing. Of several rows the first to end counts; a field of a hash that is one row ends by itself. A column of the name \
+                     `fresh_until` is for this alone and no part of the value.",
+        },
+        Opt {
             name: "absent_ttl",
             kind: between(millis(0), days(1)),
             default: "min(`ttl`, 30s)",
@@ -183,6 +191,20 @@ static SLIDING: Section = Section {
             kind: between(millis(1), days(3_650)),
             default: REQUIRED,
             effect: "It ends this long after the value was made, however much it is used.",
+        },
+    ],
+};
+
+static FRESH_UNTIL: Section = Section {
+    path: "namespace.NAME.fresh_until",
+    about: "A column that says until when a row is fresh, and how far ahead that may be.",
+    options: &[
+        Opt { name: "column", kind: Kind::Text(TextKind::Name), default: REQUIRED, effect: "The column." },
+        Opt {
+            name: "at_most",
+            kind: between(millis(1), days(3_650)),
+            default: "`ttl`",
+            effect: "However far ahead the row says, it is fresh no longer than this after its load began. Of a hash with `field` no longer than `ttl`.",
         },
     ],
 };

@@ -100,11 +100,12 @@ fn check_placeholders(
     let example = format!("where {} in {{keys}}", tuple(bound));
     for token in &statement.tokens {
         match &token.kind {
-            TokenKind::Placeholder(name) if name != "keys" => {
+            TokenKind::Placeholder(name) if name != "keys" && name != "now" => {
                 let mend = match name.as_str() {
                     "key" | "KEYS" | "Keys" => "write `{keys}`".into(),
+                    "NOW" | "Now" => "write `{now}`".into(),
                     _ if bound.is_empty() => "the key has no parameters: write the value out".into(),
-                    _ => format!("only `{{keys}}` is bound, as a list: `{example}`"),
+                    _ => format!("only `{{keys}}` is bound, as a list (`{example}`), and `{{now}}`, as text"),
                 };
                 faults
                     .push((QueryFault::UnknownPlaceholder { name: name.clone(), mend }, token.span.clone()));
@@ -112,8 +113,11 @@ fn check_placeholders(
             TokenKind::String if token.text.contains("{keys}") => {
                 faults.push((
                     QueryFault::KeysInString { mend: format!("write it without quotes: `{example}`") },
-                    in_string(token),
+                    in_string(token, "{keys}"),
                 ));
+            }
+            TokenKind::String if token.text.contains("{now}") => {
+                faults.push((QueryFault::NowInString, in_string(token, "{now}")));
             }
             _ => {}
         }
@@ -151,9 +155,9 @@ fn check_cuts(statement: &Statement<'_>, bound: &[&str], faults: &mut Vec<(Query
 /// Words that cut rows.
 const CUTS: [&str; 3] = ["limit", "offset", "fetch"];
 
-fn in_string(token: &Token<'_>) -> Range<usize> {
-    let at = token.span.start + token.text.find("{keys}").unwrap_or(0);
-    at..at + "{keys}".len()
+fn in_string(token: &Token<'_>, placeholder: &str) -> Range<usize> {
+    let at = token.span.start + token.text.find(placeholder).unwrap_or(0);
+    at..at + placeholder.len()
 }
 
 fn tuple_fault(parts: &[Option<String>], bound: &[&str]) -> Option<QueryFault> {

@@ -1,4 +1,4 @@
-//! Declared queries, read lightly: enough to bind `{keys}`, to match rows to keys, and to see what a simple query depends
+//! Declared queries, read lightly: enough to bind `{keys}` and `{now}`, to match rows to keys, and to see what a simple query depends
 //! on.
 //!
 //! This is no SQL parser. It knows strings, quoted names, comments and parentheses in the manner of SQLite and PostgreSQL,
@@ -17,7 +17,7 @@ use super::secrets::Text;
 /// A declared query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// The query as written, with `{keys}`; shown as `***` where it holds something from outside the declaration.
+    /// The query as written, with `{keys}` and `{now}`; shown as `***` where it holds something from outside the declaration.
     pub text: Text,
     /// The columns it gives, in order; nothing where they cannot be told without its database (a star, or a query that is
     /// not a plain `select`).

@@ -109,7 +109,7 @@ fn column(item: &[Token<'_>]) -> Option<String> {
         [.., token] if !last.is_word("end") && !token.is_word("collate") => {
             let ends_value = token.name().is_some()
                 || token.is_symbol(')')
-                || matches!(token.kind, TokenKind::String | TokenKind::Number);
+                || matches!(token.kind, TokenKind::String | TokenKind::Number | TokenKind::Placeholder(_));
             let is_operator =
                 ["and", "or", "not", "is", "like", "in", "between", "case", "then", "else", "when"];
             (ends_value && !is_operator.iter().any(|word| token.is_word(word))).then_some(name)
@@ -300,6 +300,10 @@ mod tests {
             ("select case when a then b else c end as e from t", Some(vec!["e"])),
             ("select a::text as b, 'x' c, a || b from t", Some(vec!["b", "c"])),
             ("select extract(year from d) as y, z from t", Some(vec!["y", "z"])),
+            (
+                "select {now} asked, case when x > {now} then x end as until from t",
+                Some(vec!["asked", "until"]),
+            ),
             ("select a collate nocase from t", Some(vec![])),
             ("select * from t", None),
             ("select t.*, u.x from t", None),
@@ -346,6 +350,7 @@ mod tests {
             ("select * from a join b on a.x = left(b.x, 2) and (b.y = 1) where a.z in {keys}", "a a, b b"),
             ("select * from a x left outer join s.b y using (id), c", "a x, b y, c c"),
             ("select * from a natural join b order by 1", "a a, b b"),
+            ("select case when x <= {now} then 'old' else y end as y from a where z in {keys}", "a a"),
             ("select count(*) from only a", "a a"),
             ("select * from a for share", "a a"),
             ("select * from (select 1)", ""),

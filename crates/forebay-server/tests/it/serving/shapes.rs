@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use forebay::rt::{Clock, Tasks};
+use forebay::rt::Tasks;
 use forebay::{Keyspace, Tier};
 use forebay_server::assembly::{self, Assembly, Surroundings};
 use forebay_server::configuration::Declaration;
+use forebay_server::time::Clocks;
 use forebay_stores::database::{Database, DatabaseOptions};
 use sqlx::{AssertSqlSafe, Executor};
 
@@ -99,7 +100,7 @@ async fn sql_of(database: &Database, sql: &str) {
 async fn assemble(deployment: &forebay_server::configuration::Deployment) -> Assembly {
     let tasks = Tasks::current().unwrap();
     let surroundings = Surroundings::new(tasks, Arc::new(Unseen));
-    soon(assembly::assemble(deployment, &[], &surroundings, Clock::default())).await.unwrap()
+    soon(assembly::assemble(deployment, &[], &surroundings, Clocks::default())).await.unwrap()
 }
 
 async fn worlds() -> Vec<World> {

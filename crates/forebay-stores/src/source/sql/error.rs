@@ -42,6 +42,20 @@ pub enum SqlError {
         /// The name.
         column: String,
     },
+    /// The column that says until when a row is fresh is none.
+    #[error("`fresh_until` names the column `{column}`, which the query does not give")]
+    FreshUntilColumn {
+        /// The name.
+        column: String,
+    },
+    /// The column that says until when a row is fresh is of another type.
+    #[error(
+        "`fresh_until` names the column `{column}`, which holds no times: make it a `timestamptz`, or text of RFC 3339"
+    )]
+    FreshUntilType {
+        /// The name.
+        column: String,
+    },
     /// A declared tag is made of what is no column.
     #[error("the tag \"{tag}\" names the column `{column}`, which the query does not give")]
     TagColumn {
@@ -60,12 +74,12 @@ pub enum SqlError {
     },
     /// It wants values that nobody binds.
     #[error(
-        "the query has {given} parameters and `{{keys}}` binds {wanted}: write other values out, only `{{keys}}` is bound"
+        "the query has {given} parameters and `{{keys}}` and `{{now}}` bind {wanted}: write other values out, only these are bound"
     )]
     Parameters {
         /// What the database counts.
         given: usize,
-        /// What is bound for `{keys}`.
+        /// What is bound for `{keys}` and `{now}`.
         wanted: usize,
     },
     /// The query for single fields cannot work.

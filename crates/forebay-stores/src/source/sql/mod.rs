@@ -1,6 +1,8 @@
 //! Declared queries as sources: one query serves one key and many, and its rows are matched to keys by column names.
 //!
-//! `{keys}` is bound, never pasted: however many keys it is asked for, a query is one prepared statement. A query that cannot work is
+//! `{keys}` is bound, never pasted: however many keys it is asked for, a query is one prepared statement. So is `{now}`, the wall clock's
+//! time when the query is asked, as text like `2026-11-22T10:00:00.000Z`; by the same moment it is judged how long a row is fresh
+//! that says so itself. A query that cannot work is
 //! refused when it is opened. How a database is asked is in a file of its own; what comes back is the same.
 
 mod error;
@@ -11,11 +13,13 @@ mod shape;
 mod sqlite;
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use forebay::namespace::pattern::{ParamKind, Pattern};
+use forebay::rt::Tick;
 use forebay::source::{Answers, FieldAnswers, FieldKey, FieldSource, Listing, Loading, LoadingFields};
-use forebay::value::{Param, Tag};
+use forebay::value::{Field, Param, Tag};
 use forebay::{LoadKey, Source, SourceError};
 
 pub use error::SqlError;
@@ -25,6 +29,7 @@ use shape::Gathering;
 pub use shape::{Limits, Shape};
 
 use crate::database::{Database, Dialect, Pool};
+use crate::time::Clocks;
 
 /// A declared query.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +40,10 @@ pub struct SqlQuery {
     pub params: Vec<KeyColumn>,
     /// Columns that hold exact decimals as text or integers, with their digits after the point on the wire.
     pub decimals: BTreeMap<String, u8>,
+    /// The column that says until when a row is fresh, if there is one.
+    pub fresh_until: Option<FreshUntil>,
+    /// The clocks that it goes by: the engine's own must be among them where it has `fresh_until`.
+    pub clocks: Clocks,
     /// The column that orders the values of a key: integers, the newest the greatest.
     pub version: Option<String>,
     /// Groups that a value belongs to by its row, such as `venue:{venue}`: columns in braces.
@@ -47,6 +56,21 @@ pub struct SqlQuery {
     pub list: Option<String>,
     /// The query that gives those of the keys that are worth having warm, the most worth first.
     pub preferred: Option<String>,
+}
+
+/// A column that says until when a row is fresh: text of RFC 3339, a `timestamptz`, or NULL where the row says nothing. What is made of
+/// several rows is fresh until the first of them is not; a field of a hash that is one row ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreshUntil {
+    /// Its name. Called `fresh_until` it is for this alone, and no part of the value; any other stays in it.
+    pub column: String,
+    /// How long a row is fresh that says nothing, where it is part of a value together with some that do.
+    pub ttl: Duration,
+}
+
+impl FreshUntil {
+    /// The name of a column that is no part of the value.
+    pub const APART: &'static str = "fresh_until";
 }
 
 /// A column that a parameter of the key is in.
@@ -100,12 +124,19 @@ struct Row {
     /// The key that it belongs to, which was asked for.
     key: Vec<Param>,
     version: Option<i64>,
+    /// When it ends, where it says so.
+    fresh_until: Option<Tick>,
     tags: Vec<Tag>,
     /// What its shape tells it apart by within its key, in the order of [`Shape::columns`].
     place: Vec<Option<String>>,
 }
 
 impl SqlQuery {
+    /// Whether the column called `name` is no part of the value.
+    fn leaves_out(&self, name: &str) -> bool {
+        name == FreshUntil::APART && self.fresh_until.as_ref().is_some_and(|of| of.column == name)
+    }
+
     /// Whether a query that gives `columns` can serve the keys.
     fn check(&self, columns: &[String]) -> Result<(), SqlError> {
         if let Some(column) = doubled(columns) {
@@ -120,6 +151,9 @@ impl SqlQuery {
         }
         if let Some(column) = self.version.as_ref().filter(|column| !gives(column)) {
             return Err(SqlError::VersionColumn { column: column.clone() });
+        }
+        if let Some(FreshUntil { column, .. }) = self.fresh_until.as_ref().filter(|of| !gives(&of.column)) {
+            return Err(SqlError::FreshUntilColumn { column: column.clone() });
         }
         for tag in &self.tags {
             if let Some(column) = tag.names().find(|name| !gives(name)) {
@@ -197,6 +231,8 @@ impl SqlSource {
             params: [whole.params.clone(), KeyColumn::all_of(name)].concat(),
             decimals: whole.decimals.clone(),
             limits: whole.limits,
+            fresh_until: whole.fresh_until.clone(),
+            clocks: whole.clocks.clone(),
             ..SqlQuery::default()
         };
         let name = name.clone();
@@ -227,7 +263,8 @@ impl SqlSource {
         let mut answers = single.answers(&keys).await?.into_iter();
         let row = |asked: Option<LoadKey>| {
             let loaded = asked.and_then(|_| answers.next())??;
-            loaded.value.as_blob().map(|row| Bytes::copy_from_slice(row.as_bytes()))
+            let value = loaded.value.as_blob().map(|row| Bytes::copy_from_slice(row.as_bytes()))?;
+            Some(Field { value, fresh_until: loaded.fresh_until })
         };
         Ok(asked.into_iter().map(row).collect())
     }
@@ -236,6 +273,10 @@ impl SqlSource {
 impl Source for SqlSource {
     fn gives_tags(&self) -> bool {
         !self.whole.query.tags.is_empty()
+    }
+
+    fn gives_ends(&self) -> bool {
+        self.whole.query.fresh_until.is_some()
     }
 
     fn load<'a>(&'a self, _namespace: &'a str, keys: &'a [LoadKey]) -> Loading<'a> {
@@ -287,6 +328,8 @@ fn told(error: SqlError) -> SourceError {
 
 /// The place of the keys in a declared query.
 const KEYS: &str = "{keys}";
+/// The place of the present in a declared query.
+const NOW: &str = "{now}";
 
 /// A declared query as a database of this kind is asked it, for keys whose parameters are of `kinds`.
 #[must_use]

@@ -16,9 +16,10 @@ use sqlx::{Arguments, AssertSqlSafe, Column, Executor, Row as _, SqlSafeStr, Sql
 
 use super::row;
 use super::shape::{Gathering, length};
-use super::{KEYS, KeyColumn, Row, SqlError, SqlQuery};
+use super::{KEYS, KeyColumn, NOW, Row, SqlError, SqlQuery};
 use crate::database::replica::Replicas;
 use crate::database::{self, cancel::Cancelling};
+use crate::time::Moment;
 
 /// A declared query as it is asked.
 #[derive(Clone, Debug)]
@@ -27,6 +28,7 @@ pub(super) struct Asked {
     replicas: Option<Arc<Replicas>>,
     statement: SqlStr,
     binds_keys: bool,
+    binds_now: bool,
     columns: Vec<Given>,
 }
 
@@ -46,6 +48,8 @@ enum Kind {
     Bytes,
     /// JSON as it was stored.
     Json,
+    /// A moment, whatever the zone that it is told in.
+    Time,
     Other,
 }
 
@@ -57,6 +61,7 @@ impl Kind {
             "FLOAT4" | "FLOAT8" => Self::Float,
             "BYTEA" => Self::Bytes,
             "JSON" | "JSONB" => Self::Json,
+            "TIMESTAMPTZ" => Self::Time,
             _ => Self::Other,
         }
     }
@@ -70,7 +75,7 @@ impl Kind {
             Self::Float => format!(
                 "case when {quoted} in ('NaN', 'Infinity', '-Infinity') then null else to_json({quoted})::text end"
             ),
-            Self::Integer | Self::Text | Self::Other => format!("to_json({quoted})::text"),
+            Self::Integer | Self::Text | Self::Time | Self::Other => format!("to_json({quoted})::text"),
         }
     }
 }
@@ -99,15 +104,21 @@ impl Asked {
         {
             return Err(SqlError::VersionType { column: version.clone() });
         }
+        if let Some(of) = &query.fresh_until
+            && let Some(column) = columns.iter().find(|column| column.name == of.column)
+            && !matches!(column.kind, Kind::Text | Kind::Time)
+        {
+            return Err(SqlError::FreshUntilType { column: of.column.clone() });
+        }
         let statement = AssertSqlSafe(wrapped(&bound, &columns, query)).into_sql_str();
         let prepared = (&mut *connection).prepare(statement.clone()).await?;
-        let binds_keys = query.text.contains(KEYS);
+        let (binds_keys, binds_now) = (query.text.contains(KEYS), query.text.contains(NOW));
         let given = prepared.parameters().map_or(0, |given| given.either(|types| types.len(), |count| count));
-        let wanted = if binds_keys { query.params.len() } else { 0 };
+        let wanted = if binds_keys { query.params.len() } else { 0 } + usize::from(binds_now);
         if given != wanted {
             return Err(SqlError::Parameters { given, wanted });
         }
-        Ok((Self { pool: pool.clone(), replicas, statement, binds_keys, columns }, names))
+        Ok((Self { pool: pool.clone(), replicas, statement, binds_keys, binds_now, columns }, names))
     }
 
     /// Gathers the rows that belong to any of `keys`: from a replica that lacks nothing, else from the primary.
@@ -144,6 +155,11 @@ impl Asked {
                 bind(&mut arguments, query.params.get(at), keys, at).map_err(sqlx::Error::Encode)?;
             }
         }
+        // Only now: it may have waited for its connection.
+        let now = query.clocks.now();
+        if self.binds_now {
+            arguments.add(now.text()).map_err(sqlx::Error::Encode)?;
+        }
         let mut rows = sqlx::query_with(self.statement.clone(), arguments).fetch(session.connection()?);
         let ended = loop {
             match poll_fn(|context| rows.as_mut().poll_next(context)).await {
@@ -152,7 +168,7 @@ impl Asked {
                     if gathering.takes(key.as_deref(), self.held_bytes(query, &row)?)?
                         && let Some(key) = key
                     {
-                        gathering.add(self.row(query, &row, key)?)?;
+                        gathering.add(self.row(query, &row, key, now)?)?;
                     }
                 }
                 Some(Err(error)) => break Err(error),
@@ -182,7 +198,7 @@ impl Asked {
     fn held_bytes(&self, query: &SqlQuery, row: &PgRow) -> Result<u64, sqlx::Error> {
         let mut bytes: u64 = 0;
         for (at, column) in self.columns.iter().enumerate() {
-            if !query.decimals.contains_key(&column.name) {
+            if !query.decimals.contains_key(&column.name) && !query.leaves_out(&column.name) {
                 let text: Option<&str> = row.try_get(at)?;
                 bytes = bytes.saturating_add(text.map_or(0, |text| length(text.as_bytes())));
             }
@@ -190,10 +206,12 @@ impl Asked {
         Ok(bytes)
     }
 
-    fn row(&self, query: &SqlQuery, row: &PgRow, key: Vec<Param>) -> Result<Row, SqlError> {
+    /// A row that belongs to `key`, as it was read at `now`.
+    fn row(&self, query: &SqlQuery, row: &PgRow, key: Vec<Param>, now: Moment) -> Result<Row, SqlError> {
         let text = |at: usize| -> Result<Option<&str>, sqlx::Error> { row.try_get(at) };
         let mut json = row::Object::new();
-        for (at, column) in self.columns.iter().enumerate() {
+        let columns = self.columns.iter().enumerate();
+        for (at, column) in columns.filter(|(_, column)| !query.leaves_out(&column.name)) {
             match (text(at)?, query.decimals.get(&column.name)) {
                 (None, _) => json.member(&column.name, "null"),
                 (Some(held), Some(&scale)) => {
@@ -218,7 +236,11 @@ impl Asked {
         }
         let place = query.shape.columns().into_iter().map(|_| Ok(next()?.map(str::to_owned)));
         let place = place.collect::<Result<_, sqlx::Error>>()?;
-        Ok(Row { json: json.end(), key, version, tags, place })
+        let fresh_until = match &query.fresh_until {
+            Some(of) => row::fresh_until(&of.column, next()?, now)?,
+            None => None,
+        };
+        Ok(Row { json: json.end(), key, version, fresh_until, tags, place })
     }
 }
 
@@ -236,8 +258,10 @@ async fn prepared(
 }
 
 /// A declared query as PostgreSQL is asked it: `{keys}` becomes the rows of one bound array for each parameter; a `uuid` is bound
-/// as `uuid_type`.
+/// as `uuid_type`. `{now}` is what is bound after them.
 pub(super) fn bound(text: &str, kinds: &[ParamKind], uuid_type: &str) -> String {
+    let before = if text.contains(KEYS) { kinds.len() } else { 0 };
+    let text = text.replace(NOW, &format!("${}::text", before + 1));
     let arrays: Vec<String> = (1..)
         .zip(kinds)
         .map(|(at, kind)| match kind {
@@ -259,6 +283,13 @@ fn wrapped(bound: &str, columns: &[Given], query: &SqlQuery) -> String {
     let names = params.chain(query.version.as_deref()).chain(query.tags.iter().flat_map(|tag| tag.names()));
     let names = names.chain(query.shape.columns().into_iter().map(|(_, name)| name));
     wanted.extend(names.map(|name| format!("{}::text", asked(name))));
+    if let Some(of) = &query.fresh_until {
+        let column = columns.iter().find(|column| column.name == of.column);
+        let is_time = column.is_some_and(|column| column.kind == Kind::Time);
+        let name = asked(&of.column);
+        // As JSON a time is told by RFC 3339, whatever the session's own way.
+        wanted.push(if is_time { format!("to_json({name}) #>> '{{}}'") } else { format!("{name}::text") });
+    }
     let mut wrapped = String::with_capacity(bound.len() * 2);
     let _ = write!(wrapped, "select {} from (\n{bound}\n) as asked", wanted.join(", "));
     wrapped

@@ -4,7 +4,10 @@
 //! text or integers only, with the scale that was declared for them.
 
 use forebay::namespace::pattern::Pattern;
+use forebay::rt::Tick;
 use forebay::value::Tag;
+
+use crate::time::Moment;
 
 /// Why a row cannot be a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +55,16 @@ pub enum RowError {
     /// A column that orders the members of a sorted set holds something else.
     #[error("column `{column}` is declared as the score and holds {held}: store scores as numbers")]
     NotAScore {
+        /// The column.
+        column: String,
+        /// What it holds.
+        held: String,
+    },
+    /// A column that says until when a row is fresh holds something else.
+    #[error(
+        "column `{column}` is declared as `fresh_until` and holds {held}: store times as RFC 3339, like \"2026-11-22T10:00:00.000Z\", or NULL"
+    )]
+    NotATime {
         /// The column.
         column: String,
         /// What it holds.
@@ -108,6 +121,13 @@ pub(super) fn decimal(name: &str, text: &str, scale: u8) -> Result<String, RowEr
     let not_a_decimal = || RowError::NotADecimal { column: name.to_owned(), held: format!("\"{text}\"") };
     let too_long = || RowError::Scale { column: name.to_owned(), held: text.to_owned(), scale };
     scaled(text, scale).ok_or_else(not_a_decimal)?.ok_or_else(too_long)
+}
+
+/// When a row ends whose column `name` holds this `text`, read at the moment `now`; `None` where that is NULL.
+pub(super) fn fresh_until(name: &str, text: Option<&str>, now: Moment) -> Result<Option<Tick>, RowError> {
+    let Some(text) = text else { return Ok(None) };
+    let not_a_time = || RowError::NotATime { column: name.to_owned(), held: format!("\"{text}\"") };
+    now.tick_of(text).map(Some).ok_or_else(not_a_time)
 }
 
 /// The tag of a row whose columns are `texts`; none where one is NULL: it belongs to no such group.

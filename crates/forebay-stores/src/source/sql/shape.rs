@@ -5,11 +5,13 @@
 //! to none.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use forebay::namespace::pattern::{ParamKind, Pattern};
+use forebay::rt::Tick;
 use forebay::source::Answers;
-use forebay::value::{Hash, Param, Score, SortedSet, Tag, Version};
+use forebay::value::{Field, Hash, Param, Score, SortedSet, Tag, Version};
 use forebay::{Blob, LoadKey, Loaded, Value};
 use serde_json::value::RawValue;
 
@@ -91,6 +93,10 @@ struct Gathered {
     bytes: u64,
     made: Made,
     version: Option<i64>,
+    /// When the first row ends that says so, where it ends the whole.
+    fresh_until: Option<Tick>,
+    /// Whether there is a row that says nothing of its end.
+    ends_unsaid: bool,
     /// With their places among them.
     tags: HashMap<Tag, usize>,
 }
@@ -99,7 +105,7 @@ enum Made {
     Row(Vec<u8>),
     Rows(Vec<u8>),
     Columns(Vec<(String, Bytes)>),
-    Fields(HashMap<Vec<u8>, Bytes>),
+    Fields(HashMap<Vec<u8>, Field>),
     Members(SortedSet),
 }
 
@@ -143,7 +149,7 @@ impl<'q> Gathering<'q> {
 
     /// Puts `row` to its key.
     pub(super) fn add(&mut self, row: Row) -> Result<(), SqlError> {
-        let Row { json, key, version, tags, place } = row;
+        let Row { json, key, version, fresh_until, tags, place } = row;
         let Limits { rows, .. } = self.query.limits;
         let gathered = self.found.entry(key.clone()).or_insert_with(|| Gathered::none_of(&self.query.shape));
         gathered.rows = gathered.rows.saturating_add(1);
@@ -151,11 +157,15 @@ impl<'q> Gathering<'q> {
             return Err(SqlError::TooManyRows { key, limit: rows });
         }
         gathered.version = gathered.version.max(version);
+        if !matches!(gathered.made, Made::Fields(_)) {
+            gathered.ends_unsaid |= fresh_until.is_none();
+            gathered.fresh_until = [gathered.fresh_until, fresh_until].into_iter().flatten().min();
+        }
         for tag in tags {
             let place = gathered.tags.len();
             gathered.tags.entry(tag).or_insert(place);
         }
-        let added = gathered.made.add(&self.query.shape, &key, json, &place)?;
+        let added = gathered.made.add(&self.query.shape, &key, (json, fresh_until), &place)?;
         gathered.bytes = gathered.bytes.saturating_add(added);
         let own = gathered.bytes;
         self.bytes = self.bytes.saturating_add(added);
@@ -164,8 +174,9 @@ impl<'q> Gathering<'q> {
 
     /// What was found of `keys`, in their order.
     pub(super) fn answers(self, keys: &[LoadKey]) -> Answers {
+        let ttl = self.query.fresh_until.as_ref().map(|of| of.ttl);
         let found: HashMap<Vec<Param>, Loaded> =
-            self.found.into_iter().filter_map(|(key, gathered)| Some((key, gathered.loaded()?))).collect();
+            self.found.into_iter().filter_map(|(key, gathered)| Some((key, gathered.loaded(ttl)?))).collect();
         keys.iter().map(|key| found.get(&key.params).cloned()).collect()
     }
 }
@@ -179,25 +190,29 @@ impl Gathered {
             Shape::Fields { .. } => Made::Fields(HashMap::new()),
             Shape::Members { .. } => Made::Members(SortedSet::new()),
         };
-        Self { rows: 0, bytes: 0, made, version: None, tags: HashMap::new() }
+        let (version, fresh_until, ends_unsaid) = (None, None, false);
+        Self { rows: 0, bytes: 0, made, version, fresh_until, ends_unsaid, tags: HashMap::new() }
     }
 
-    fn loaded(self) -> Option<Loaded> {
-        let Self { made, version, tags, .. } = self;
+    /// `ttl`: how long a row is fresh that says nothing.
+    fn loaded(self, ttl: Option<Duration>) -> Option<Loaded> {
+        let Self { made, version, fresh_until, ends_unsaid, tags, .. } = self;
+        let ttl = ttl.filter(|_| ends_unsaid && fresh_until.is_some());
         let mut tags: Vec<(Tag, usize)> = tags.into_iter().collect();
         tags.sort_unstable_by_key(|(_, place)| *place);
         let tags = tags.into_iter().map(|(tag, _)| tag).collect();
-        Some(Loaded { version: version.map(Version), tags, ..Loaded::new(made.value()?) })
+        let version = version.map(Version);
+        Some(Loaded { ttl, fresh_until, version, tags, ..Loaded::new(made.value()?) })
     }
 }
 
 impl Made {
-    /// Adds a row of `key`, which has `place` where its shape tells it apart; how many bytes that are.
+    /// Adds a row of `key` and when it ends by itself, which has `place` where its shape tells it apart; how many bytes that are.
     fn add(
         &mut self,
         shape: &Shape,
         key: &[Param],
-        json: Vec<u8>,
+        (json, fresh_until): (Vec<u8>, Option<Tick>),
         place: &[Option<String>],
     ) -> Result<u64, SqlError> {
         let doubled = |part: &[u8]| SqlError::DoubledPart {
@@ -220,7 +235,8 @@ impl Made {
                 if known {
                     return Err(doubled(&name));
                 }
-                fields.insert(name, Bytes::from(json.into_boxed_slice()));
+                let value = Bytes::from(json.into_boxed_slice());
+                fields.insert(name, Field { value, fresh_until });
                 return Ok(added);
             }
             Self::Members(set) => {
@@ -247,7 +263,7 @@ impl Made {
                 Some(Blob::json(rows).into())
             }
             Self::Columns(fields) => (!fields.is_empty()).then(|| Hash::whole(fields).into()),
-            Self::Fields(fields) => (!fields.is_empty()).then(|| Hash::whole(fields).into()),
+            Self::Fields(fields) => (!fields.is_empty()).then(|| Hash::whole_until(fields).into()),
             Self::Members(set) => (!set.is_empty()).then(|| set.into()),
         }
     }
@@ -329,7 +345,9 @@ mod tests {
         for number in 0..many {
             let tags = vec![Tag::from(format!("venue:{number:06}")), Tag::from("all")];
             let key = vec![Param::Integer(1)];
-            gathering.add(Row { json: b"{}".to_vec(), key, version: None, tags, place: vec![] }).unwrap();
+            let (version, fresh_until) = (None, None);
+            let row = Row { json: b"{}".to_vec(), key, version, fresh_until, tags, place: vec![] };
+            gathering.add(row).unwrap();
         }
         let loaded = gathering.answers(&keys).remove(0).unwrap();
         let took = clock.now().since(began);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use forebay::LoadKey;
+use forebay::rt::Tick;
 use forebay::value::Param;
 use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{
@@ -16,8 +17,9 @@ use sqlx::{
 
 use super::row::{self, RowError};
 use super::shape::{Gathering, length};
-use super::{KEYS, Row, SqlError, SqlQuery};
+use super::{KEYS, NOW, Row, SqlError, SqlQuery};
 use crate::database::cancel::Interrupting;
+use crate::time::Moment;
 
 /// A declared query as it is asked.
 #[derive(Clone, Debug)]
@@ -27,6 +29,7 @@ pub(super) struct Asked {
     within: Duration,
     statement: SqlStr,
     binds_keys: bool,
+    binds_now: bool,
     /// Of each parameter, whether it is part of a field's name in a column that declares no type.
     untyped: Vec<bool>,
 }
@@ -40,11 +43,11 @@ impl Asked {
         parts: usize,
     ) -> Result<(Self, Vec<String>), SqlError> {
         let statement = AssertSqlSafe(bound(&query.text, query.params.len())).into_sql_str();
-        let binds_keys = query.text.contains(KEYS);
+        let (binds_keys, binds_now) = (query.text.contains(KEYS), query.text.contains(NOW));
         let mut connection = pool.acquire().await?;
         let prepared = (&mut *connection).prepare(statement.clone()).await?;
         let given = prepared.parameters().map_or(0, |given| given.either(|types| types.len(), |count| count));
-        let wanted = usize::from(binds_keys);
+        let wanted = usize::from(binds_keys) + usize::from(binds_now);
         if given != wanted {
             return Err(SqlError::Parameters { given, wanted });
         }
@@ -56,7 +59,7 @@ impl Asked {
         let of_key = query.params.len().saturating_sub(parts);
         let untyped = (0..).zip(&query.params);
         let untyped = untyped.map(|(at, param)| at >= of_key && declares_none(&param.name)).collect();
-        Ok((Self { pool: pool.clone(), within, statement, binds_keys, untyped }, columns))
+        Ok((Self { pool: pool.clone(), within, statement, binds_keys, binds_now, untyped }, columns))
     }
 
     /// Gathers the rows that belong to any of `keys`.
@@ -70,8 +73,13 @@ impl Asked {
         if self.binds_keys {
             arguments.add(as_json(keys, &self.untyped)).map_err(sqlx::Error::Encode)?;
         }
-        let like = keys.first().map(|key| key.params.as_slice()).unwrap_or_default();
         let mut interrupting = Interrupting::acquire(&self.pool, self.within).await?;
+        // Only now: it may have waited for its connection.
+        let now = query.clocks.now();
+        if self.binds_now {
+            arguments.add(now.text()).map_err(sqlx::Error::Encode)?;
+        }
+        let like = keys.first().map(|key| key.params.as_slice()).unwrap_or_default();
         let mut rows = sqlx::query_with(self.statement.clone(), arguments).fetch(interrupting.connection()?);
         let ended = loop {
             match poll_fn(|context| rows.as_mut().poll_next(context)).await {
@@ -80,7 +88,7 @@ impl Asked {
                     if gathering.takes(key.as_deref(), held_bytes(&row, query)?)?
                         && let Some(key) = key
                     {
-                        gathering.add(read(&row, query, key)?)?;
+                        gathering.add(read(&row, query, key, now)?)?;
                     }
                 }
                 Some(Err(error)) => break Err(error),
@@ -104,8 +112,10 @@ impl Asked {
     }
 }
 
-/// A declared query as SQLite is asked it: `{keys}` becomes the rows of one bound JSON array, with a column for each parameter.
+/// A declared query as SQLite is asked it: `{keys}` becomes the rows of one bound JSON array, with a column for each parameter, `{now}`
+/// what is bound after it.
 pub(super) fn bound(text: &str, params: usize) -> String {
+    let text = text.replace(NOW, if text.contains(KEYS) { "?2" } else { "?1" });
     if params == 1 {
         return text.replace(KEYS, "(select value from json_each(?1))");
     }
@@ -167,7 +177,7 @@ fn held_bytes(row: &SqliteRow, query: &SqlQuery) -> Result<u64, RowError> {
     let mut bytes: u64 = 0;
     for (index, column) in row.columns().iter().enumerate() {
         let name = column.name();
-        if query.decimals.contains_key(name) {
+        if query.decimals.contains_key(name) || query.leaves_out(name) {
             continue;
         }
         bytes = bytes.saturating_add(match (Cell { row, index, name, declared: "" }).held()? {
@@ -179,9 +189,11 @@ fn held_bytes(row: &SqliteRow, query: &SqlQuery) -> Result<u64, RowError> {
     Ok(bytes)
 }
 
-fn read(row: &SqliteRow, query: &SqlQuery, key: Vec<Param>) -> Result<Row, SqlError> {
+/// A row that belongs to `key`, as it was read at `now`.
+fn read(row: &SqliteRow, query: &SqlQuery, key: Vec<Param>, now: Moment) -> Result<Row, SqlError> {
     let mut json = row::Object::new();
-    for (index, column) in row.columns().iter().enumerate() {
+    let columns = row.columns().iter().enumerate();
+    for (index, column) in columns.filter(|(_, column)| !query.leaves_out(column.name())) {
         let cell = Cell { row, index, name: column.name(), declared: column.type_info().name() };
         match query.decimals.get(column.name()) {
             Some(&scale) => json.member(column.name(), &cell.decimal(scale)?),
@@ -189,13 +201,16 @@ fn read(row: &SqliteRow, query: &SqlQuery, key: Vec<Param>) -> Result<Row, SqlEr
         }
     }
     let version = query.version.as_ref().map(|name| version(row, name)).transpose()?.flatten();
+    let ends = query.fresh_until.as_ref().map(|of| fresh_until(row, &of.column, now));
+    let fresh_until = ends.transpose()?.flatten();
     let mut tags = Vec::with_capacity(query.tags.len());
     for tag in &query.tags {
         let texts = tag.names().map(|name| text(row, name)).collect::<Result<Vec<_>, _>>()?;
         tags.extend(row::tag(tag, &texts));
     }
     let place = query.shape.columns().into_iter().map(|(_, name)| part(row, name));
-    Ok(Row { json: json.end(), key, version, tags, place: place.collect::<Result<_, _>>()? })
+    let place = place.collect::<Result<_, _>>()?;
+    Ok(Row { json: json.end(), key, version, fresh_until, tags, place })
 }
 
 /// The column called `name` as a parameter of a key; `None` where it is NULL or of another type.
@@ -212,6 +227,15 @@ fn version(row: &SqliteRow, name: &str) -> Result<Option<i64>, RowError> {
         Held::Null => Ok(None),
         Held::Integer(number) => Ok(Some(number)),
         held => Err(RowError::NotAVersion { column: name.to_owned(), held: held.shown() }),
+    }
+}
+
+/// The moment in the column called `name`, as a tick; `None` for NULL.
+fn fresh_until(row: &SqliteRow, name: &str, now: Moment) -> Result<Option<Tick>, RowError> {
+    match named(row, name)?.held()? {
+        Held::Null => Ok(None),
+        Held::Text(text) => row::fresh_until(name, Some(text), now),
+        held => Err(RowError::NotATime { column: name.to_owned(), held: held.shown() }),
     }
 }
 
