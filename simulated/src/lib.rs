@@ -9,12 +9,13 @@
 //! `state.rs` is the server as a plain value, `link.rs` the network before it. [`SimulatedFeed`] is as unhelpful in telling what
 //! changed in a database, and [`SimulatedStore`] in keeping what it is given.
 //!
-//! [`conformance`] holds any shared tier to its contract.
+//! [`proxy`] is a network before a real server. [`conformance`] holds any shared tier to its contract.
 
 pub mod conformance;
 mod faults;
 mod feed;
 mod link;
+pub mod proxy;
 mod state;
 mod store;
 

@@ -10,6 +10,7 @@ use forebay_server::configuration::secrets::Environment;
 use forebay_server::configuration::{Declaration, Deployment};
 use forebay_server::process::{self, Process};
 use forebay_server::time::WallClock;
+use forebay_simulated::proxy::Proxy;
 use forebay_stores::database::{Database, DatabaseOptions};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Executor as _};
@@ -24,6 +25,8 @@ pub enum On {
     Sqlite,
     /// A database of its own on the server of the tests.
     Postgres,
+    /// The same behind a [`Proxy`], which fails when it is told to.
+    Distant,
 }
 
 /// An app that is served.
@@ -38,6 +41,8 @@ pub struct AppStage {
     pub on: On,
     /// The keyspace's number.
     pub db: u16,
+    /// What the app reaches its database through, where that is [distant](On::Distant).
+    pub proxy: Option<Proxy>,
     folder: TempDir,
     deployment: Deployment,
     app: App,
@@ -66,14 +71,20 @@ impl AppStage {
     /// The same with its declaration changed.
     pub async fn with(app: App, on: On, wall: WallClock, change: impl FnOnce(String) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let mut proxy = None;
         let (url, options) = match on {
             On::Sqlite => {
                 let file = folder.path().join("app.db");
                 (format!("sqlite:{}", file.display()), DatabaseOptions::sqlite(file, 1))
             }
-            On::Postgres => {
-                let url = new_postgres().await;
+            On::Postgres | On::Distant => {
+                let mut url = new_postgres().await;
                 let options = DatabaseOptions::postgres(url.parse().unwrap(), 1);
+                if on == On::Distant {
+                    let server = url.split(['@', '/']).nth(3).unwrap().to_owned();
+                    let before = proxy.insert(Proxy::before(server.parse().unwrap()).await);
+                    url = url.replace(&server, &before.address.to_string());
+                }
                 (url, options)
             }
         };
@@ -94,15 +105,15 @@ impl AppStage {
         let process = started(&deployment, &app, &clock, &wall).await;
         let beneath = soon(Database::open(&options)).await.unwrap();
         let db = deployment.keyspaces[0].db;
-        Self { process, clock, wall, beneath, on, db, folder, deployment, app }
+        Self { process, clock, wall, beneath, on, db, proxy, folder, deployment, app }
     }
 
     /// Stops it, and starts it again on what is on its disk.
     pub async fn restarted(self) -> Self {
-        let Self { process, clock, wall, beneath, on, db, folder, deployment, app } = self;
+        let Self { process, clock, wall, beneath, on, db, proxy, folder, deployment, app } = self;
         assert!(soon(process.stop()).await);
         let process = started(&deployment, &app, &clock, &wall).await;
-        Self { process, clock, wall, beneath, on, db, folder, deployment, app }
+        Self { process, clock, wall, beneath, on, db, proxy, folder, deployment, app }
     }
 
     /// Changes the rows past the app, as another program does: nobody is told.
@@ -111,7 +122,7 @@ impl AppStage {
         let done = async {
             match self.on {
                 On::Sqlite => self.beneath.sqlite().unwrap().execute(sql).await.map(|_| ()),
-                On::Postgres => self.beneath.postgres().unwrap().execute(sql).await.map(|_| ()),
+                On::Postgres | On::Distant => self.beneath.postgres().unwrap().execute(sql).await.map(|_| ()),
             }
         };
         soon(done).await.unwrap();
@@ -122,7 +133,9 @@ impl AppStage {
         let asked = async {
             match self.on {
                 On::Sqlite => sqlx::query_scalar(sql).fetch_one(self.beneath.sqlite().unwrap()).await,
-                On::Postgres => sqlx::query_scalar(sql).fetch_one(self.beneath.postgres().unwrap()).await,
+                On::Postgres | On::Distant => {
+                    sqlx::query_scalar(sql).fetch_one(self.beneath.postgres().unwrap()).await
+                }
             }
         };
         soon(asked).await.unwrap()

@@ -16,6 +16,7 @@
 mod app;
 mod http;
 mod resp;
+mod script;
 
 use std::future::Future;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use sqlx::{AssertSqlSafe, Executor};
 pub use app::{AppStage, On};
 pub use http::{Answer, ask, ask_with, exchange};
 pub use resp::{Resp, request, shown};
+pub use script::{Scripted, scripted};
 
 /// No wait takes longer, unless what is waited for never comes.
 pub const DEADLINE: Duration = Duration::from_secs(10);

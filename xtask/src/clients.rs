@@ -13,7 +13,7 @@ use std::process::Command;
 
 use crate::{Error, cargo, needs};
 
-/// Where the versions and their checksums are, and the tests' scripts.
+/// Where the versions and their checksums are.
 const LOCKS: &str = "crates/forebay-server/tests/clients";
 
 /// A language whose clients are installed.
@@ -63,20 +63,21 @@ impl Language {
     }
 }
 
-/// A command that runs `script` (by its name among the tests' clients) with the clients of `language`, which are installed where they
-/// are not there yet.
+/// A command that runs `script` (by its path in the repository) with the clients of `language`, which are installed where they are not
+/// there yet.
 ///
 /// # Errors
 /// When a program is missing, or the registry cannot be reached: the message says what is missing and how to get it.
 ///
 /// ```no_run
-/// let mut command = xtask::clients::script(xtask::clients::Language::Python, "redis_py.py")?;
+/// let path = "crates/forebay-server/tests/clients/redis_py.py";
+/// let mut command = xtask::clients::script(xtask::clients::Language::Python, path)?;
 /// assert!(command.status().is_ok_and(|status| status.success()));
 /// # Ok::<(), xtask::Error>(())
 /// ```
 pub fn script(language: Language, script: &str) -> Result<Command, Error> {
     let folder = provide(language)?;
-    let path = cargo::root().join(LOCKS).join(script);
+    let path = cargo::root().join(script);
     let mut command = match language {
         Language::Python => {
             let mut python = Command::new(folder.join("bin/python"));
@@ -94,14 +95,14 @@ pub fn script(language: Language, script: &str) -> Result<Command, Error> {
     Ok(command)
 }
 
-/// A command that runs `script` (by its name among the tests' clients) with nothing but Node: it imports our own client, which depends
+/// A command that runs `script` (by its path in the repository) with nothing but Node: it imports our own client, which depends
 /// on nothing.
 ///
 /// # Errors
 /// When Node is missing: the message says how to get it.
 pub fn own(script: &str) -> Result<Command, Error> {
     let mut node = Command::new(program("node")?);
-    node.arg(cargo::root().join(LOCKS).join(script));
+    node.arg(cargo::root().join(script));
     Ok(node)
 }
 

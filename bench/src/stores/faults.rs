@@ -10,6 +10,7 @@ use std::time::Duration;
 use forebay::namespace::pattern::Pattern;
 use forebay::rt::{Clock, Tasks};
 use forebay::{Blob, BreakerOptions, Error as EngineError, Forebay, Namespace, Policy, Source};
+use forebay_simulated::proxy::{Fault, Proxy};
 use forebay_stores::database::{Database, DatabaseOptions};
 use forebay_stores::source::http::address::AddressPolicy;
 use forebay_stores::source::http::{HttpOptions, HttpSource, Many, UrlTemplate};
@@ -17,25 +18,10 @@ use forebay_stores::source::sql::{KeyColumn, SqlQuery, SqlSource};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use self::proxy::{Fault, Proxy};
 use super::{now, runtime, store};
 use crate::Settings;
 use crate::error::Error;
 use crate::report::{Better, Comparison};
-
-/// The proxy of the tests.
-#[path = "../../../crates/forebay-stores/tests/it/proxy.rs"]
-#[allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    reason = "it is written for tests, which stop at the first surprise"
-)]
-mod proxy;
 
 pub(crate) const MEASURES: &str =
     "the slowest read of a source under each fault, and the time until its breaker opens";

@@ -16,6 +16,7 @@ mod orders;
 mod periods;
 mod redis;
 mod refusals;
+mod seed;
 mod settings;
 
 use forebay_server::time::WallClock;

@@ -1,8 +1,9 @@
 //! The blocks of the pages: every `toml` block is a declaration that checks, every `console` block does what it shows.
 //!
-//! A console block runs in a fresh folder beside a demonstration. A line that starts with `$ ` is a command; what follows up
+//! A console block runs beside a demonstration, one of a page of an app beside that app, and those of a page one after the other. A line that starts with `$ ` is a command; what follows up
 //! to the next is its output, in which `…` stands for anything within a line, and a line of `…` alone for any lines.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -73,11 +74,19 @@ fn every_toml_block_is_a_declaration_that_checks() {
 fn every_console_block_does_what_it_shows() {
     let blocks = blocks("console");
     assert!(blocks.len() >= 2, "only {} console blocks were found", blocks.len());
-    let folder = tempfile::tempdir().unwrap();
-    let running = Running::start(folder.path(), &["demo"]);
+    let mut served: BTreeMap<Option<String>, (Running, tempfile::TempDir)> = BTreeMap::new();
     let binaries = Path::new(env!("CARGO_BIN_EXE_forebay")).parent().unwrap();
     let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());
     for block in blocks {
+        let app = app_of(&block.page);
+        let (running, _) = served.entry(app.clone()).or_insert_with(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let running = match &app {
+                Some(app) => Running::start(folder.path(), &["serve", "--app", app]),
+                None => Running::start(folder.path(), &["demo"]),
+            };
+            (running, folder)
+        });
         let commands: Vec<&str> = block.text.split("$ ").skip(1).collect();
         for command in commands {
             let (line, shown) = command.split_once('\n').unwrap();
@@ -99,6 +108,12 @@ fn every_console_block_does_what_it_shows() {
             );
         }
     }
+}
+
+/// The app whose page it is.
+fn app_of(page: &Path) -> Option<String> {
+    let within = page.strip_prefix(root().join("apps")).ok()?;
+    Some(within.components().next()?.as_os_str().to_string_lossy().into_owned())
 }
 
 /// Whether `said` is what `shown` allows.

@@ -23,7 +23,6 @@ mod journal;
 mod listed;
 mod merge;
 mod postgres;
-mod proxy;
 mod replicas;
 mod shapes;
 mod sink;

@@ -12,9 +12,9 @@ use forebay_stores::source::sql::{SqlError, SqlQuery, SqlSource};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPool;
 
-use crate::proxy::Proxy;
 use crate::sql::{columns, load, text};
 use crate::withstanding::withstand;
+use forebay_simulated::proxy::Proxy;
 
 /// The address of a new database.
 pub async fn new_database() -> String {

@@ -11,7 +11,7 @@ use forebay::rt::{Clock, Mutex};
 use forebay::{Blob, BreakerOptions, Error, Forebay, Namespace, Policy, Source};
 use forebay_stores::source::episodes::Episodes;
 
-use crate::proxy::{Fault, Proxy};
+use forebay_simulated::proxy::{Fault, Proxy};
 
 /// A load of these tests takes no longer.
 pub const LOAD: Duration = Duration::from_millis(150);

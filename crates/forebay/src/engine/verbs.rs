@@ -154,7 +154,13 @@ impl Core {
         let now = self.clock.now();
         let held = self.valid(key, now)?;
         let is_fresh = !held.expired && held.served_fresh_until() > now;
-        held.value.filter(|_| is_fresh)
+        let mut value = held.value.filter(|_| is_fresh)?;
+        if value.earliest_end().is_some_and(|end| end <= now)
+            && let Some(hash) = value.hash_mut()
+        {
+            hash.forget_ended(now);
+        }
+        Some(value)
     }
 
     /// What is told of what is held for `key` and still valid.

@@ -361,6 +361,12 @@ impl Hash {
         before
     }
 
+    /// Forgets what has ended at `now`.
+    pub fn forget_ended(&mut self, now: Tick) {
+        let ended: Vec<Bytes> = self.ends.ended(now).map(Bytes::copy_from_slice).collect();
+        ended.iter().for_each(|field| drop(self.forget(field)));
+    }
+
     fn take(&mut self, sought: Sought<'_>) -> FieldState {
         self.ends.forget(sought.bytes());
         match self.known.remove_by(sought.order()) {

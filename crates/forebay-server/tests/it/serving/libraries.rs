@@ -2,8 +2,8 @@
 //! words are in `tests/clients`, one script for each library and stage. Here they are run, and what they say is judged.
 
 use std::net::SocketAddr;
-use std::process::{Command, Output};
 
+use forebay_stage::{Scripted, scripted};
 use xtask::clients::{Language, own, script};
 
 use super::access::token;
@@ -47,20 +47,14 @@ mode = "store"
 ttl = "1d"
 "#;
 
-/// Runs a script against the server at `address`, in which `item:a` is said to be `item`.
-async fn run(language: Language, name: &'static str, address: SocketAddr, item: &'static str) -> Output {
-    let with = move || script(language, name).unwrap_or_else(|error| panic!("{error}"));
-    output(with, &[("FOREBAY_RESP", address.to_string()), ("FOREBAY_ITEM_A", item.to_owned())]).await
-}
+/// Where the scripts are.
+const SCRIPTS: &str = "crates/forebay-server/tests/clients";
 
-/// Runs a command with these variables.
-async fn output<C>(command: C, variables: &[(&'static str, String)]) -> Output
-where
-    C: FnOnce() -> Command + Send + 'static,
-{
-    let variables = variables.to_vec();
-    let work = move || command().envs(variables).output().unwrap();
-    tokio::task::spawn_blocking(work).await.unwrap()
+/// Runs a script against the server at `address`, in which `item:a` is said to be `item`.
+async fn run(language: Language, name: &'static str, address: SocketAddr, item: &'static str) -> Scripted {
+    let path = format!("{SCRIPTS}/{name}");
+    let with = move || script(language, &path).unwrap_or_else(|error| panic!("{error}"));
+    scripted(with, &[("FOREBAY_RESP", address.to_string()), ("FOREBAY_ITEM_A", item.to_owned())]).await
 }
 
 /// Runs a script of our own client, which must end well, having run `tests` or more.
@@ -71,35 +65,14 @@ async fn check_own(name: &'static str, declared: &str, tests: usize) {
         ("FOREBAY_RESP", stage.process.resp.to_string()),
         ("FOREBAY_ANY_HTTP", any.process.http.to_string()),
     ];
-    let with = move || own(name).unwrap_or_else(|error| panic!("{error}"));
-    let output = output(with, &addresses).await;
-    let said = said(&output);
-    assert!(output.status.success(), "{name}: {said}");
-    assert!(ran(&said) >= tests, "{name} runs fewer tests than it had: {said}");
-}
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// How many tests the script has run, by its own words.
-fn ran(said: &str) -> usize {
-    let count = |line: &str| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        match words[..] {
-            ["Ran", count, ..] | [_, "tests", count] => count.parse().ok(),
-            _ => None,
-        }
-    };
-    said.lines().find_map(count).unwrap_or(0)
+    let path = format!("{SCRIPTS}/{name}");
+    let with = move || own(&path).unwrap_or_else(|error| panic!("{error}"));
+    scripted(with, &addresses).await.passed(name, tests);
 }
 
 /// Runs a script that must end well, having run `tests` or more.
 async fn check(language: Language, name: &'static str, stage: &Stage, tests: usize) {
-    let output = run(language, name, stage.process.resp, ITEM_A).await;
-    let said = said(&output);
-    assert!(output.status.success(), "{name}: {said}");
-    assert!(ran(&said) >= tests, "{name} runs fewer tests than it had: {said}");
+    run(language, name, stage.process.resp, ITEM_A).await.passed(name, tests);
 }
 
 fn with_tokens() -> String {
@@ -156,9 +129,8 @@ async fn the_design_behind_the_stocks_app_runs_as_it_is() {
 async fn scripts_tell_of_what_does_not_hold() {
     let stage = Stage::new().await;
     for (language, name) in [(Language::Python, "redis_py.py"), (Language::JavaScript, "ioredis.js")] {
-        let output = run(language, name, stage.process.resp, "another").await;
-        assert!(!output.status.success(), "{name} has not looked at item:a");
-        let said = said(&output);
+        let Scripted { succeeded, said } = run(language, name, stage.process.resp, "another").await;
+        assert!(!succeeded, "{name} has not looked at item:a");
         assert!(said.contains("another") && said.contains("price"), "{name}: {said}");
     }
 }

@@ -6,8 +6,8 @@ use forebay::rt::Clock;
 use forebay_stores::source::http::HttpOptions;
 
 use super::stage::{Origin, json, load, open, options, some, texts};
-use crate::proxy::{Fault, Proxy};
 use crate::withstanding::{LOAD, withstand};
+use forebay_simulated::proxy::{Fault, Proxy};
 
 fn quick(proxy: &Proxy) -> HttpOptions {
     HttpOptions {

@@ -124,20 +124,20 @@ async fn probes_tell_which_origin_is_well() {
 async fn a_connection_that_was_closed_meanwhile_is_no_failure() {
     let close = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n1".to_vec();
     let origin = Origin::start(move |_, _| Says::Bytes(close.clone())).await;
-    let proxy = crate::proxy::Proxy::before(origin.address).await;
+    let proxy = forebay_simulated::proxy::Proxy::before(origin.address).await;
     let url = format!("http://{}/{{code}}", proxy.address);
     let source = open(HttpOptions { retries: 0, ..options(&url, &["code"]) });
     for _ in 0..3 {
         assert_eq!(texts(&source, &["a"]).await, [some("1")]);
-        proxy.set(crate::proxy::Fault::Refuse);
+        proxy.set(forebay_simulated::proxy::Fault::Refuse);
         proxy.closed().await;
-        proxy.set(crate::proxy::Fault::None);
+        proxy.set(forebay_simulated::proxy::Fault::None);
         until_accepting(&proxy).await;
     }
 }
 
 /// Waits until the proxy takes connections again.
-async fn until_accepting(proxy: &crate::proxy::Proxy) {
+async fn until_accepting(proxy: &forebay_simulated::proxy::Proxy) {
     let clock = Clock::default();
     while tokio::net::TcpStream::connect(proxy.address).await.is_err() {
         clock.sleep(Duration::from_millis(2)).await;

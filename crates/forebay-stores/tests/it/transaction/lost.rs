@@ -8,7 +8,7 @@ use forebay_stores::database::{Database, DatabaseError, DatabaseOptions};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{SCHEMA, World, run, task, until};
-use crate::proxy::{Fault, Proxy, Then};
+use forebay_simulated::proxy::{Fault, Proxy, Then};
 
 /// A world behind a proxy, and its database before it; nobody else has one, whose server would seem to be another.
 async fn behind() -> (World, Proxy, Database, SemaphorePermit<'static>) {

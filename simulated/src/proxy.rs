@@ -2,6 +2,14 @@
 //!
 //! A fault holds from the moment it is set, for the connections that are open and for those that come. Open connections are counted, so that a
 //! test waits for events and not for time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "it stands in tests alone, which end where it cannot go on"
+)]
 
 use std::io;
 use std::net::SocketAddr;
