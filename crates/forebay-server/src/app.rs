@@ -18,6 +18,7 @@ use forebay_stores::database::{Database, Migration};
 
 use crate::http::Answers;
 use crate::keyspaces::{InService, Keyspaces};
+pub use crate::observe::Alarms;
 use crate::problem::Problem;
 use crate::stop::Stop;
 use crate::time::WallClock;
@@ -157,6 +158,8 @@ pub struct Setup {
     pub progress: Arc<dyn Progress>,
     /// The time of day: the system's, or a test's.
     pub wall: WallClock,
+    /// Where to tell that something is wrong, and to count what happens.
+    pub alarms: Alarms,
 }
 
 /// The keyspace of an app as it is in service, also after a reload. Clones are the same.

@@ -29,6 +29,7 @@ use crate::connect;
 use crate::disks::{Disks, journal_of};
 use crate::jobs;
 use crate::keyspaces::Keyspaces;
+use crate::observe::Board;
 use crate::sinks::{self, SinkFault};
 use crate::sources::{self, SourceFault, is_of_key};
 use crate::time::Clocks;
@@ -59,6 +60,8 @@ pub struct Assembly {
     pub routes: axum::Router,
     /// The apps' lines for the start-up message.
     pub notes: Vec<String>,
+    /// The alarms that apps may have raised already.
+    pub(crate) alarms: Board,
 }
 
 /// Why a deployment cannot be served.
@@ -197,6 +200,7 @@ pub async fn assemble(
         disks,
         routes: axum::Router::new(),
         notes: Vec::new(),
+        alarms: Board::new(clock.clone()),
     };
     match assembly.fill(deployment, apps, surroundings, &clocks).await {
         Ok(()) => Ok(assembly),
@@ -257,6 +261,7 @@ impl Assembly {
                     tasks,
                     progress,
                     wall: clocks.wall.clone(),
+                    alarms: self.alarms.of(app.name, &declared.name),
                 };
                 self.start(app, declared, setup).await?;
             }

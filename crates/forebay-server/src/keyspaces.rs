@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::configuration::{Declaration, Exists};
 use crate::disks::StoresOf;
 use crate::jobs::JobOf;
-use crate::observe::{DatabaseOf, DiskOf, JournalOf, SourceOf};
+use crate::observe::{AlarmOf, DatabaseOf, DiskOf, JournalOf, SourceOf};
 
 /// The keyspaces of one checked declaration, ready to be read.
 #[derive(Debug, Default)]
@@ -37,6 +37,8 @@ pub(crate) struct InService {
     pub(crate) sources: Vec<SourceOf>,
     /// What is done by the clock.
     pub(crate) jobs: Vec<Arc<JobOf>>,
+    /// What is watched.
+    pub(crate) alarms: Vec<AlarmOf>,
 }
 
 /// The keyspaces in service now. Clones are the same.

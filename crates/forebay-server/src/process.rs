@@ -140,7 +140,7 @@ pub async fn start_by(
     let tasks = || Tasks::current().ok_or(forebay::Error::NoRuntime);
     let (app_tasks, listeners, warm_tasks) = (tasks()?, tasks()?, tasks()?);
     let surroundings = Surroundings::new(app_tasks.clone(), progress);
-    let Assembly { keyspaces: assembled, engine, disks, routes, notes } =
+    let Assembly { keyspaces: assembled, engine, disks, routes, notes, alarms } =
         Box::pin(assembly::assemble(deployment, apps, &surroundings, clocks.clone())).await?;
 
     let (stop, stopped) = stop::channel();
@@ -172,6 +172,7 @@ pub async fn start_by(
         tls: tls.as_ref(),
         reloads: reloads.clone(),
         jobs: &jobs,
+        alarms,
     };
     front.serve((http, resp), routes, &listeners, &stopped);
     let (http, resp) = addresses;
@@ -230,6 +231,7 @@ struct Front<'s> {
     tls: Option<&'s Tls>,
     reloads: Reloads,
     jobs: &'s Jobs,
+    alarms: observe::Board,
 }
 
 impl Front<'_> {
@@ -241,7 +243,7 @@ impl Front<'_> {
         listeners: &Tasks,
         stopped: &Stop,
     ) {
-        let Self { deployment, engine, keyspaces, door, tls, reloads, jobs } = self;
+        let Self { deployment, engine, keyspaces, door, tls, reloads, jobs, alarms } = self;
         let server = &deployment.server;
         let clock = engine.clock().clone();
         listeners.spawn(waiting_writes::look_after(keyspaces.clone(), clock.clone(), stopped.clone()));
@@ -261,11 +263,13 @@ impl Front<'_> {
             Arc::clone(&service),
             keyspaces.clone(),
             jobs.clone(),
+            alarms,
             stopped.clone(),
         );
         let observed = Arc::new(observed);
         let counted = observed.http_connections();
         listeners.spawn(observe::watch(Arc::clone(&observed), stopped.clone()));
+        listeners.spawn(observe::watch_alarms(Arc::clone(&observed), stopped.clone()));
         let values = http::Served::new(keyspaces.clone(), engine.clone());
         let hits = Hits::new(Arc::clone(&values), door.clone(), Arc::clone(&observed));
         let router = http::router(values).merge(routes);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use forebay::Keyspace;
 use forebay::rt::Tasks;
 use forebay_app_stocks::app;
-use forebay_server::app::{AppError, Progress, Running, Served, Setup};
+use forebay_server::app::{Alarms, AppError, Progress, Running, Served, Setup};
 use forebay_server::time::WallClock;
 
 use crate::database;
@@ -36,6 +36,7 @@ async fn start(settings: &str) -> Started {
         tasks: tasks.clone(),
         progress: Arc::new(Silent),
         wall: WallClock::system(),
+        alarms: Alarms::default(),
     };
     let outcome = (app().start)(setup).await;
     let quotes = sqlx::query_scalar("select count(*) from quotes")

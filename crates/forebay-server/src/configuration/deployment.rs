@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::checked::{
-    Budget, COMMON_BYTES_MIN, Database, Declaration, Job, Memory, Namespace, OWN_BYTES_MIN, Server, Shared,
+    Alarm, Budget, COMMON_BYTES_MIN, Database, Declaration, Job, Memory, Namespace, OWN_BYTES_MIN, Server,
+    Shared,
 };
 use super::fault::{DatabaseFault, MemoryFault};
 use super::raw::Settings;
@@ -53,6 +54,8 @@ pub struct Keyspace {
     pub namespaces: Arc<BTreeMap<String, Namespace>>,
     /// Its jobs by name, the same in production and environments.
     pub jobs: Arc<BTreeMap<String, Job>>,
+    /// Its alarms by name, the same in production and environments.
+    pub alarms: Arc<BTreeMap<String, Alarm>>,
 }
 
 impl Deployment {
@@ -215,6 +218,7 @@ fn apps(declarations: &[Declaration], errors: &mut Vec<Error>) -> BTreeMap<Strin
 fn keyspaces(declaration: &Declaration, server: &Server) -> Vec<Keyspace> {
     let namespaces = Arc::new(declaration.namespaces.clone());
     let jobs = Arc::new(declaration.jobs.clone());
+    let alarms = Arc::new(declaration.alarms.clone());
     let production = Keyspace {
         name: declaration.keyspace.clone(),
         db: declaration.db,
@@ -223,6 +227,7 @@ fn keyspaces(declaration: &Declaration, server: &Server) -> Vec<Keyspace> {
         databases: declaration.databases.clone(),
         namespaces: Arc::clone(&namespaces),
         jobs: Arc::clone(&jobs),
+        alarms: Arc::clone(&alarms),
     };
     let environments = declaration.environments.iter().map(|(name, environment)| Keyspace {
         name: environment.keyspace.clone(),
@@ -232,6 +237,7 @@ fn keyspaces(declaration: &Declaration, server: &Server) -> Vec<Keyspace> {
         databases: environment.databases.clone(),
         namespaces: Arc::clone(&namespaces),
         jobs: Arc::clone(&jobs),
+        alarms: Arc::clone(&alarms),
     });
     std::iter::once(production).chain(environments).collect()
 }

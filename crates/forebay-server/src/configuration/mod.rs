@@ -23,10 +23,10 @@ mod tokens;
 pub(crate) mod units;
 
 pub use checked::{
-    Breaker, Budget, DEFAULT_STORE, Database, DatabaseKind, DatabaseUrl, Declaration, DeclaredEnvironment,
-    Dropped, Durability, EvictionPolicy, Exists, FLUSH_INTERVAL, FreshUntil, HttpSink, HttpSource, Job, Kind,
-    Loader, Membership, Memory, Missed, Mode, Namespace, NamespaceMemory, Pool, RowShape, Server, Shared,
-    Sink, Source, SourceKind, SqlSink, SqlSource, Tls, Ttl, Warm, Work, Writes,
+    Alarm, Bounds, Breaker, Budget, DEFAULT_STORE, Database, DatabaseKind, DatabaseUrl, Declaration,
+    DeclaredEnvironment, Dropped, Durability, EvictionPolicy, Exists, FLUSH_INTERVAL, FreshUntil, HttpSink,
+    HttpSource, Job, Kind, Loader, Membership, Memory, Missed, Mode, Namespace, NamespaceMemory, Pool,
+    RowShape, Server, Shared, Sink, Source, SourceKind, SqlSink, SqlSource, Tls, Ttl, Warm, Work, Writes,
 };
 pub use deployment::{Deployment, Keyspace};
 pub use explain::{Explanation, Said, explain, explanation};

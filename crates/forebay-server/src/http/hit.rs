@@ -81,6 +81,7 @@ mod tests {
     use crate::connections::Places;
     use crate::jobs::Jobs;
     use crate::keyspaces::{InService, Keyspaces};
+    use crate::observe::Board;
     use crate::time::WallClock;
     use crate::{resp, stop};
 
@@ -98,7 +99,9 @@ mod tests {
         let (door, places) = (Door::new(&BTreeMap::new()), Places::new(1, 1));
         let service =
             resp::Service::new(door.clone(), places, keyspaces.clone(), jobs.clone(), 0, engine.clone());
-        let observed = Observed::new(engine.clone(), Arc::new(service), keyspaces.clone(), jobs, stopped);
+        let alarms = Board::new(engine.clock().clone());
+        let observed =
+            Observed::new(engine.clone(), Arc::new(service), keyspaces.clone(), jobs, alarms, stopped);
         let hits = Hits::new(Served::new(keyspaces, engine), door, Arc::new(observed));
         let ask = |method: &str, path: &str, header: (&str, &str)| {
             let request = Request::builder().method(method).uri(path).header("host", "localhost");

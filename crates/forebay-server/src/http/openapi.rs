@@ -456,8 +456,8 @@ fn schemas() -> Value {
     let trouble = object(
         &["what", "since", "for_s"],
         json!({
-            "what": text(), "keyspace": text(), "namespace": text(), "database": text(), "since": text(),
-            "for_s": {"type": "integer"},
+            "what": text(), "keyspace": text(), "namespace": text(), "database": text(), "job": text(),
+            "alarm": text(), "reason": text(), "since": text(), "for_s": {"type": "integer"},
         }),
     );
     json!({

@@ -2,7 +2,7 @@
 //!
 //! A cache never breaks a read, so that what fails behind it is told and takes nothing out of service: a load balancer goes on sending
 //! requests to an instance that is `degraded`. It is out of service (503) only where it stops, or where a store, which is the truth,
-//! has failed. It guarantees that what is told names nothing that a source or a database said: that is in the log.
+//! has failed, or where an alarm is raised that is declared so. It guarantees that what is told names nothing that a source or a database said: that is in the log.
 //!
 //! Who asks waits for nothing but a lock: neither for a disk nor for a database, either of which may hang. What cannot be told by a look is asked for once a second by [`watch`]; nothing else is asked when somebody wants to know.
 
@@ -17,6 +17,7 @@ use forebay_stores::database::{DatabaseError, Ping};
 use forebay_stores::journal::JournalState;
 use jiff::Timestamp;
 
+use super::alarms::{Id, Raised};
 use super::{DatabaseOf, Observed};
 use crate::stop::Stop;
 use crate::time::now as unix_now;
@@ -64,6 +65,22 @@ impl What {
         }
     }
 }
+
+/// What can be wrong, by the words of answers, for whoever asks for one of it.
+pub(crate) const TROUBLES: &[&str] = &[
+    What::DatabaseUnreachable.as_str(),
+    What::DatabaseBusy.as_str(),
+    What::SourceFailing.as_str(),
+    What::BreakerOpen.as_str(),
+    What::MemorySuspect.as_str(),
+    What::WritesWaiting.as_str(),
+    What::DeadLetters.as_str(),
+    What::JobFailing.as_str(),
+    What::JournalRefusing.as_str(),
+    What::JournalFailed.as_str(),
+    What::CopiesFailed.as_str(),
+    What::StoreFailed.as_str(),
+];
 
 /// What it is of: the keyspace, and its namespace, its database or its job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,6 +131,7 @@ enum Look {
 pub(super) struct Health {
     is_stopping: bool,
     troubles: Vec<Trouble>,
+    alarms: Vec<(Id, Raised)>,
     now: Tick,
 }
 
@@ -151,12 +169,25 @@ impl Health {
         troubles.extend(observed.known.since(timeless(observed), now));
         troubles
             .sort_by(|one, other| (one.since, one.what, &one.of).cmp(&(other.since, other.what, &other.of)));
-        Self { is_stopping: observed.stop.is_asked(), troubles, now }
+        let alarms = observed.alarms.raised();
+        Self { is_stopping: observed.stop.is_asked(), troubles, alarms, now }
     }
 
     /// Whether requests may be sent to it.
     pub(super) fn serves(&self) -> bool {
-        !self.is_stopping && !self.troubles.iter().any(|trouble| trouble.what == What::StoreFailed)
+        let has_failed = self.troubles.iter().any(|trouble| trouble.what == What::StoreFailed);
+        !self.is_stopping && !has_failed && !self.alarms.iter().any(|(_, raised)| raised.is_unready)
+    }
+
+    /// One of `words` that is wrong with `keyspace` or with the whole process, and of what it is.
+    pub(super) fn one_of(&self, words: &[&str], keyspace: &str) -> Option<String> {
+        let is_asked = |trouble: &&Trouble| {
+            let is_of = trouble.of.keyspace.as_deref().is_none_or(|of| of == keyspace);
+            is_of && words.contains(&trouble.what.as_str())
+        };
+        let Trouble { what, of, .. } = self.troubles.iter().find(is_asked)?;
+        let part = of.namespace.as_ref().or(of.database.as_ref()).or(of.job.as_ref());
+        Some(part.map_or_else(|| what.as_str().to_owned(), |part| format!("{}: {part}", what.as_str())))
     }
 
     /// In JSON what anybody may know: whether requests may be sent to it.
@@ -171,13 +202,18 @@ impl Health {
 
     /// In JSON: `state`, and what is wrong, the longest first.
     pub(super) fn told(&self) -> serde_json::Value {
-        let state = match (self.is_stopping, self.serves(), self.troubles.is_empty()) {
+        let is_well = self.troubles.is_empty() && self.alarms.is_empty();
+        let state = match (self.is_stopping, self.serves(), is_well) {
             (true, ..) => "stopping",
             (_, false, _) => "failed",
             (_, _, false) => "degraded",
             (_, _, true) => "ready",
         };
-        let troubles: Vec<_> = self.troubles.iter().map(|trouble| self.trouble(trouble)).collect();
+        let troubles = self.troubles.iter().map(|trouble| (trouble.since, self.trouble(trouble)));
+        let alarms = self.alarms.iter().map(|(id, raised)| (raised.since, self.alarm(id, raised)));
+        let mut told: Vec<_> = troubles.chain(alarms).collect();
+        told.sort_by_key(|(since, _)| *since);
+        let troubles: Vec<_> = told.into_iter().map(|(_, told)| told).collect();
         serde_json::json!({ "state": state, "troubles": troubles })
     }
 
@@ -191,7 +227,20 @@ impl Health {
                 told.insert(name.into(), value.as_ref().into());
             }
         }
-        let ago = self.now.since(trouble.since);
+        self.dated(told, trouble.since)
+    }
+
+    fn alarm(&self, id: &Id, raised: &Raised) -> serde_json::Value {
+        let mut told = serde_json::Map::new();
+        let members =
+            [("what", "alarm"), ("keyspace", &id.keyspace), ("alarm", &id.name), ("reason", &raised.reason)];
+        told.extend(members.map(|(name, value)| (name.to_owned(), value.into())));
+        self.dated(told, raised.since)
+    }
+
+    /// The same with since when it is.
+    fn dated(&self, mut told: serde_json::Map<String, serde_json::Value>, since: Tick) -> serde_json::Value {
+        let ago = self.now.since(since);
         told.insert("since".into(), rfc3339(unix_now().saturating_sub(ago)).into());
         told.insert("for_s".into(), ago.as_secs().into());
         told.into()
@@ -420,7 +469,8 @@ mod tests {
     fn only_a_store_that_failed_or_a_stop_takes_it_out_of_service() {
         let health = |is_stopping, whats: &[What]| {
             let trouble = |what: &What| Trouble { what: *what, of: Of::default(), since: Tick::default() };
-            Health { is_stopping, troubles: whats.iter().map(trouble).collect(), now: Tick::from_ms(61_000) }
+            let troubles = whats.iter().map(trouble).collect();
+            Health { is_stopping, troubles, alarms: Vec::new(), now: Tick::from_ms(61_000) }
         };
         for (is_stopping, whats, serves, state) in [
             (false, &[][..], true, "ready"),

@@ -1,8 +1,10 @@
 //! The process as it is seen from outside: metrics, how it is, its log, and what was slow.
 //!
-//! It only looks: nothing that is told here changes what is served. What the engine counts is the engine's; what clients ask for is
+//! It only looks: nothing that is told here changes what is served. What an operator or an app wants to be told of by itself is an alarm
+//! (`alarms/`). What the engine counts is the engine's; what clients ask for is
 //! counted here (`commands.rs`, `requests.rs`), because only front ends know it.
 
+mod alarms;
 pub(crate) mod commands;
 mod health;
 pub mod log;
@@ -22,8 +24,10 @@ use forebay_stores::disk::Disk;
 use forebay_stores::journal::JournalHealth;
 use forebay_stores::source::episodes::Failing;
 
+pub use self::alarms::Alarms;
+pub(crate) use self::alarms::{AlarmOf, Board, of as alarms_of, watch as watch_alarms};
 use self::health::Known;
-pub(crate) use self::health::{rfc3339, watch};
+pub(crate) use self::health::{TROUBLES, rfc3339, watch};
 pub use self::metrics::catalogue;
 pub use self::origin::Origin;
 pub(crate) use self::origin::request_id;
@@ -49,6 +53,7 @@ pub(crate) struct Observed {
     started_unix_ms: u64,
     keyspaces: Keyspaces,
     jobs: Jobs,
+    alarms: Board,
     known: Known,
     stop: Stop,
 }
@@ -99,6 +104,7 @@ impl Observed {
         service: Arc<resp::Service>,
         keyspaces: Keyspaces,
         jobs: Jobs,
+        alarms: Board,
         stop: Stop,
     ) -> Self {
         let started = now().as_millis();
@@ -110,6 +116,7 @@ impl Observed {
             started_unix_ms: u64::try_from(started).unwrap_or(u64::MAX),
             keyspaces,
             jobs,
+            alarms,
             known: Known::default(),
             stop,
         }

@@ -18,7 +18,7 @@ use crate::connect;
 use crate::disks::Disks;
 use crate::jobs;
 use crate::keyspaces::InService;
-use crate::observe::{DatabaseOf, SourceOf};
+use crate::observe::{self, DatabaseOf, SourceOf};
 use crate::tls::{Certificate, TlsError};
 
 /// What a reload has put in service, by `KEYSPACE/NAMESPACE`, `database KEYSPACE/NAME`, `job KEYSPACE/NAME`, `keyspace NAME` or `token NAME`.
@@ -198,6 +198,7 @@ pub(super) fn in_service(deployment: &Deployment, assembled: &[Assembled], disks
         })
     });
     served.sources = sources.collect();
+    served.alarms = observe::alarms_of(assembled);
     served.disks = disks.seen(deployment);
     served.journals = disks.seen_journals(deployment);
     served
@@ -251,6 +252,11 @@ fn between_keyspaces(old: &Assembled, new: &Assembled, reloaded: &mut Reloaded) 
     for name in names {
         let (old, new) = (before.jobs.get(name), now.jobs.get(name));
         reloaded.note(format!("job {keyspace}/{name}"), old.is_some(), new.is_some(), old == new);
+    }
+    let names: BTreeSet<&String> = before.alarms.keys().chain(now.alarms.keys()).collect();
+    for name in names {
+        let (old, new) = (before.alarms.get(name), now.alarms.get(name));
+        reloaded.note(format!("alarm {keyspace}/{name}"), old.is_some(), new.is_some(), old == new);
     }
     let names: BTreeSet<&String> = before.namespaces.keys().chain(now.namespaces.keys()).collect();
     for name in names {

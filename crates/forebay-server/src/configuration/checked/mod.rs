@@ -4,6 +4,7 @@
 //! The rules are run on what was given, so that an error in one option does not hide the next; the form itself is only
 //! handed out when nothing was wrong.
 
+mod alarm;
 mod database;
 mod environment;
 mod fresh_until;
@@ -24,6 +25,7 @@ mod warm;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use alarm::{Alarm, Bounds};
 pub use database::{Database, DatabaseKind, DatabaseUrl, Pool};
 pub use environment::DeclaredEnvironment;
 pub use fresh_until::FreshUntil;
@@ -66,6 +68,8 @@ pub struct Declaration {
     pub namespaces: BTreeMap<String, Namespace>,
     /// Jobs by name.
     pub jobs: BTreeMap<String, Job>,
+    /// Alarms by name.
+    pub alarms: BTreeMap<String, Alarm>,
     /// Further keyspaces of the same shape, by name.
     pub environments: BTreeMap<String, DeclaredEnvironment>,
     /// Tokens by name; they are for the whole process.
@@ -123,6 +127,10 @@ fn check(raw: Table, findings: &mut Findings) -> Option<Declaration> {
         .tables("job")
         .map(|(name, table)| (name.clone(), job::job(table, &context, &namespaces, findings)))
         .collect();
+    let alarms: BTreeMap<String, Option<Alarm>> = raw
+        .tables("alarm")
+        .map(|(name, table)| (name.clone(), alarm::alarm(table, &namespaces, findings)))
+        .collect();
     let databases = all(databases);
     let declared = databases.as_ref();
     let environments =
@@ -142,6 +150,7 @@ fn check(raw: Table, findings: &mut Findings) -> Option<Declaration> {
         shared: transposed(shared)?,
         namespaces: all(namespaces)?,
         jobs: all(jobs)?,
+        alarms: all(alarms)?,
         environments,
         tokens: all(tokens)?,
         apps: apps.collect(),

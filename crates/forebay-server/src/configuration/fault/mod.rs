@@ -1,6 +1,7 @@
 //! What can be wrong with a declaration: one enum an area, each variant with its message, a label for the caret and the
 //! mend, which says what to write.
 
+mod alarm;
 mod database;
 mod job;
 mod key;
@@ -15,6 +16,7 @@ mod value;
 
 use forebay::namespace::pattern::PatternError;
 
+pub(crate) use alarm::AlarmFault;
 pub(crate) use database::DatabaseFault;
 pub(crate) use job::JobFault;
 pub(crate) use key::KeyFault;

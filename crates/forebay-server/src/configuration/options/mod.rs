@@ -3,6 +3,7 @@
 //! Reading a declaration, suggesting an option for a misspelt one and writing the reference page all go by this table, so
 //! none of them can know an option that the others do not. What options mean together is decided in `checked`.
 
+mod alarm;
 mod job;
 mod loader;
 mod namespace;

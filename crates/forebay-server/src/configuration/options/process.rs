@@ -1,5 +1,6 @@
 //! Options of a process: where it listens, its memory, its shared tier, its databases, its environments.
 
+use super::alarm::ALARM;
 use super::job::JOB;
 use super::namespace::NAMESPACE;
 use super::{Kind, NONE, Opt, REQUIRED, Section, TextKind, between, days, millis};
@@ -53,6 +54,12 @@ pub(crate) static ROOT: Section = Section {
             kind: Kind::Map("NAME", &Kind::Table(&JOB)),
             default: NONE,
             effect: "Work that is done by the clock.",
+        },
+        Opt {
+            name: "alarm",
+            kind: Kind::Map("NAME", &Kind::Table(&ALARM)),
+            default: NONE,
+            effect: "What is told as soon as it is out of its bounds.",
         },
         Opt {
             name: "environment",

@@ -3,6 +3,7 @@
 //! Both are made of one table (`table.rs`). It guarantees that the number of series depends on the declaration, the command table and
 //! the code's routes alone, and that reading them asks nothing of a source.
 
+mod alarms;
 mod clients;
 mod jobs;
 mod protection;

@@ -7,7 +7,7 @@
 use super::text::Kind::{Counter, Gauge, Histogram};
 use super::text::{Family, Kind, Number, Scale};
 use super::view::{MemoryView, NamespaceView, View};
-use super::{clients, jobs, protection};
+use super::{alarms, clients, jobs, protection};
 use forebay::observe::Distribution;
 
 /// One metric.
@@ -474,6 +474,8 @@ pub(super) static METRICS: &[Metric] = &[
     jobs::SECONDS,
     jobs::RUNNING,
     jobs::LAST_SUCCESS,
+    alarms::RAISED,
+    alarms::EVENTS,
     metric(
         "forebay_database_connections",
         Gauge,

@@ -1,5 +1,6 @@
 //! What metrics are read from: everything that can be seen of the process, from one moment.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use forebay_stores::database::Connections;
 use forebay_stores::disk::DiskStats;
 
 use super::super::Observed;
+use super::super::alarms::Event;
 use super::super::requests::Operation;
 use crate::jobs::Told;
 
@@ -29,6 +31,9 @@ pub(crate) struct View {
     pub(super) databases: Vec<DatabaseView>,
     pub(super) disks: Vec<DiskView>,
     pub(super) jobs: Vec<Told>,
+    /// By keyspace and name, whether it is raised.
+    pub(super) alarms: BTreeMap<(Arc<str>, Arc<str>), bool>,
+    pub(super) events: BTreeMap<Event, u64>,
     pub(super) commands: Vec<(String, u64)>,
     /// In microseconds, by group.
     pub(super) commands_took: Vec<(&'static str, Distribution)>,
@@ -134,6 +139,8 @@ impl View {
             databases: served.databases.iter().map(database).collect(),
             disks,
             jobs: observed.jobs.told(),
+            alarms: observed.alarms.known(),
+            events: observed.alarms.events(),
             commands: observed.service.asked().counts(),
             commands_took: observed.service.asked().took(),
             connections: observed.service.connections(),

@@ -3,6 +3,7 @@
 //! Nothing waits by the clock: every wait is for an event, and [`soon`] ends those that never come. The clients are those of `stage/`.
 
 mod access;
+mod alarms;
 mod apps;
 mod clients;
 mod copies;

@@ -276,7 +276,26 @@ async fn a_request_has_an_id_and_its_error_too() {
 
 /// What was logged.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// Takes what is logged on this thread, until what it returns is dropped.
+    pub(super) fn of_this_thread(&self) -> impl Sized {
+        let writer = self.clone();
+        let log = log::to(log::Form::Json, "trace", false, move || writer.clone()).unwrap();
+        // While there is one log alone, what another test's thread comes to first is asked of that thread, which has none, and never again.
+        let second = log::to(log::Form::Json, "trace", false, std::io::sink).unwrap();
+        (tracing::dispatcher::set_default(&log), second)
+    }
+
+    /// What was said of an alarm, one line after the other.
+    pub(super) fn told(&self, alarm: &str) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let of_it = lines.filter(|line| line["alarm"] == alarm);
+        of_it.map(|line| line["message"].as_str().unwrap().to_owned()).collect()
+    }
+}
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -294,11 +313,7 @@ impl io::Write for Lines {
 async fn the_log_names_who_asked_and_tells_no_secret() {
     const SECRET: &str = "hunter2-and-more";
     let lines = Lines::default();
-    let writer = lines.clone();
-    let log = log::to(log::Form::Json, "trace", false, move || writer.clone()).unwrap();
-    // While there is one log alone, what another test's thread comes to first is asked of that thread, which has none, and never again.
-    let _second = log::to(log::Form::Json, "trace", false, std::io::sink).unwrap();
-    let _here = tracing::dispatcher::set_default(&log);
+    let _here = lines.of_this_thread();
     let stage = Stage::with(&format!(
         "{}\n[namespace.remote]\nkey = 'remote:{{id}}'\nttl = '60s'\n\
          source.http = {{ url = 'http://127.0.0.1:1/{{id}}', headers = {{ authorization = 'Bearer {SECRET}' }} }}",
