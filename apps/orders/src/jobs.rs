@@ -43,6 +43,7 @@ async fn expire(run: JobRun) -> Result<String, JobError> {
     let (mut expired, mut forgotten) = (0, 0);
     while !run.is_stopping() {
         let some = tables.expire(TOGETHER, &Moment::at(run.wall.now())).await?.value;
+        run.alarms.count("expired", u64::try_from(some).unwrap_or(u64::MAX));
         expired += some;
         if some == 0 {
             break;
@@ -68,6 +69,17 @@ enum Difference {
     Stale,
     /// There is no row.
     Orphan,
+}
+
+impl Difference {
+    /// What it is counted as.
+    fn event(self) -> &'static str {
+        match self {
+            Self::Missing => "repaired_missing",
+            Self::Stale => "repaired_stale",
+            Self::Orphan => "repaired_orphan",
+        }
+    }
 }
 
 /// An order of which something else is held than its row says.
@@ -200,6 +212,7 @@ async fn repair(
         let mut row = vec![column("order_no", &order_no), column("period_number", period)];
         row.extend(rows.get(&order_no).map(|order| column("uid", &order.uid)));
         run.engine.rows_changed("main", &[Changed::updated("orders", row.clone(), row)]).await?;
+        run.alarms.count(difference.event(), 1);
         *repaired.entry(difference).or_default() += 1;
     }
     Ok(repaired)

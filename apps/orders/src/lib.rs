@@ -20,7 +20,6 @@ use forebay_stores::database::Migration;
 
 use crate::settings::Settings;
 use crate::shop::Shop;
-use crate::table::Tables;
 
 /// The app's name on the command line and in `[app.orders]`.
 const NAME: &str = "orders";
@@ -72,7 +71,7 @@ async fn start(setup: Setup) -> Result<Running, AppError> {
         .databases
         .get("main")
         .ok_or_else(|| settings::refused("it needs a database `main`; declare [database.main] with a url"))?;
-    let shop = Shop::new(Tables::new(database.clone()), settings, setup.served, setup.wall);
+    let shop = Shop::new(database, settings, &setup);
     let notes = vec![format!("an order that says nothing else may be paid for {:?}", settings.expires_after)];
     Ok(Running { routes: Some(routes::router(shop)), notes })
 }

@@ -10,9 +10,10 @@ use axum::response::Response;
 use bytes::Bytes;
 use forebay::value::Value;
 use forebay::{Blob, Keyspace, Namespace, Read};
-use forebay_server::app::Served;
+use forebay_server::app::{Alarms, Served, Setup};
 use forebay_server::problem::Problem;
 use forebay_server::time::WallClock;
+use forebay_stores::database::Database;
 
 use crate::order::{Moment, Order};
 use crate::refusal::not_in_service;
@@ -52,13 +53,16 @@ pub struct Shop {
     pub settings: Settings,
     served: Served,
     wall: WallClock,
+    alarms: Alarms,
 }
 
 impl Shop {
-    /// A shop of these tables, read by what is `served`, at the time of `wall`.
+    /// A shop of the tables of `database`, as the server sets the app up.
     #[must_use]
-    pub fn new(tables: Tables, settings: Settings, served: Served, wall: WallClock) -> Self {
-        Self { tables, settings, served, wall }
+    pub fn new(database: &Database, settings: Settings, setup: &Setup) -> Self {
+        let Setup { served, wall, alarms, .. } = setup;
+        let (served, wall, alarms) = (served.clone(), wall.clone(), alarms.clone());
+        Self { tables: Tables::new(database.clone()), settings, served, wall, alarms }
     }
 
     /// The time.
@@ -87,12 +91,14 @@ impl Shop {
     pub(crate) async fn cache(&self, order: &Order, unconfirmed: Option<forebay::Error>) {
         let order_no = order.order_no.as_str();
         if let Some(error) = unconfirmed {
+            self.alarms.count("change_unconfirmed", 1);
             tracing::warn!(order_no, %error, "a change is not confirmed yet");
         }
         let Some(keyspace) = self.served.now() else { return };
         if let Some(orders) = keyspace.namespace(ORDERS) {
             let key = period_key(&order.period_number);
             if let Err(error) = orders.read_fields(key.as_bytes(), &[order_no.as_bytes()]).await {
+                self.alarms.count("cache_failed", 1);
                 tracing::warn!(order_no, %error, "an order could not be cached");
             }
         }

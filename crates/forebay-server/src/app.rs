@@ -110,6 +110,8 @@ pub struct JobRun {
     pub databases: BTreeMap<String, Database>,
     /// The table `[app.NAME]` of the declaration, unchecked; empty where none was given.
     pub settings: toml::Table,
+    /// Where to tell that something is wrong, and to count what happens.
+    pub alarms: Alarms,
     /// The time of day, by which schedules are told.
     pub wall: WallClock,
     /// When it was due, since 1970-01-01 UTC; nothing where somebody began it by hand.

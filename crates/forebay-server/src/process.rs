@@ -98,6 +98,8 @@ pub struct Process {
     warmer: Warmer,
     jobs: Jobs,
     clocks: Clocks,
+    /// What apps and bounds have raised.
+    alarms: observe::Board,
     engine: Forebay,
     disks: Disks,
     /// What was open before a reload that has not ended, or was given up.
@@ -158,7 +160,7 @@ pub async fn start_by(
     let warmer = Warmer::start(engine.clock(), warm_tasks);
     warmer.follow(&assembled);
     let mut served = reload::in_service(deployment, &assembled, &disks);
-    served.jobs = jobs::of(deployment, &assembled, &engine, apps);
+    served.jobs = jobs::of(deployment, &assembled, &engine, apps, &alarms);
     let keyspaces = surroundings.keyspaces;
     keyspaces.swap(served);
     let jobs = Jobs::new(keyspaces.clone(), engine.clock().clone(), clocks.wall.clone(), stopped.clone());
@@ -172,7 +174,7 @@ pub async fn start_by(
         tls: tls.as_ref(),
         reloads: reloads.clone(),
         jobs: &jobs,
-        alarms,
+        alarms: alarms.clone(),
     };
     front.serve((http, resp), routes, &listeners, &stopped);
     let (http, resp) = addresses;
@@ -192,6 +194,7 @@ pub async fn start_by(
         warmer,
         jobs,
         clocks,
+        alarms,
         engine,
         disks,
         unused_since: None,
@@ -272,7 +275,7 @@ impl Front<'_> {
         listeners.spawn(observe::watch_alarms(Arc::clone(&observed), stopped.clone()));
         let values = http::Served::new(keyspaces.clone(), engine.clone());
         let hits = Hits::new(Arc::clone(&values), door.clone(), Arc::clone(&observed));
-        let router = http::router(values).merge(routes);
+        let router = http::router(values).merge(http::of_apps(routes));
         // Judged first, and again as the body comes, so that who may not send one takes nothing of what all bodies have.
         let budget = Budget::new(server.bodies_bytes);
         let router =

@@ -55,6 +55,8 @@ pub(crate) struct Moment {
     tick: Tick,
     /// Whole milliseconds since 1970-01-01 UTC.
     unix_ms: i64,
+    /// The same where a millisecond that has begun counts: what is counted from there to a moment is never too long.
+    begun_ms: i64,
 }
 
 impl Clocks {
@@ -62,7 +64,10 @@ impl Clocks {
     pub(crate) fn now(&self) -> Moment {
         // The engine's first: whatever passes between the two lets a moment of the wall clock come sooner by the engine's, not later.
         let tick = self.engine.now();
-        Moment { tick, unix_ms: i64::try_from(self.wall.now().as_millis()).unwrap_or(i64::MAX) }
+        let now = self.wall.now();
+        let unix_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        let is_whole = now.subsec_nanos().is_multiple_of(1_000_000);
+        Moment { tick, unix_ms, begun_ms: unix_ms.saturating_add(i64::from(!is_whole)) }
     }
 }
 
@@ -78,7 +83,7 @@ impl Moment {
     /// text that names no moment.
     pub(crate) fn tick_of(self, text: &str) -> Option<Tick> {
         let named: jiff::Timestamp = text.parse().ok()?;
-        let ahead_ms = named.as_millisecond().saturating_sub(self.unix_ms);
+        let ahead_ms = named.as_millisecond().saturating_sub(self.begun_ms);
         Some(self.tick.after(Duration::from_millis(u64::try_from(ahead_ms).unwrap_or(0))))
     }
 }

@@ -37,7 +37,7 @@ describe("seed 004", { timeout: 60_000 }, () => {
     // cacheService.CacheOrder, BatchCacheOrders
     test("orders are cached", async () => {
       const cached = await rdb.pipeline().hset(key, "ORDER_1", order("ORDER_1")).expire(key, 24 * 3600).exec();
-      assert.deepEqual(cached, [[null, 0], [null, 1]]);
+      assert.deepEqual(cached, [[null, 1], [null, 1]]);
       assert.match(await rdb.hget(key, "ORDER_1"), /cached/);
       assert.equal(await rdb.hmset(key, { ORDER_2: order("ORDER_2"), ORDER_3: order("ORDER_3") }), "OK");
       for (const one of await rdb.hmget(key, "ORDER_2", "ORDER_3")) {

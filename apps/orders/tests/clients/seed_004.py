@@ -54,7 +54,7 @@ class WhileTheDatabaseIsUp(Orders):
         with self.rdb.pipeline() as pipe:
             pipe.hset(KEY, "ORDER_1", order("ORDER_1", "cached"))
             pipe.expire(KEY, 24 * 3600)
-            self.assertEqual(pipe.execute(), [0, True])
+            self.assertEqual(pipe.execute(), [1, True])
         self.assertIn("cached", self.rdb.hget(KEY, "ORDER_1"))
         self.assertLessEqual(self.rdb.ttl(KEY), 24 * 3600)
         self.rdb.hdel(KEY, "ORDER_1")

@@ -219,6 +219,10 @@ async fn or_8_what_differs_from_its_row_is_repaired_and_counted(on: On) {
     stage.sql(&format!("delete from orders where order_no = '{}'", number(3))).await;
     let done = stage.job("reconcile").await;
     assert!(done.contains("repaired: 1 missing, 1 stale, 1 orphans"), "{done}");
+    for event in ["repaired_missing", "repaired_stale", "repaired_orphan"] {
+        let series = format!(r#"forebay_app_events_total{{keyspace="orders",app="orders",event="{event}"}}"#);
+        assert_eq!(crate::alarms::metric(&stage, &series).await, Some(1.0), "{event}");
+    }
     let now = client.say(&all).await;
     assert!(now.contains("7.77") && now.contains("new") && !now.contains(&number(3)), "{now}");
     assert_eq!(stage.json(&path("count")).await["count"], 4);

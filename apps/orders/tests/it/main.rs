@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod alarms;
 mod cache;
 mod expiry;
 mod orders;

@@ -106,6 +106,8 @@ async fn or_1_a_cache_that_fails_fails_nobody(on: On) {
     assert_eq!(stage.number("select count(*) from orders").await, 1);
     let held = stage.json(&format!("/api/v1/periods/{PERIOD}/cache/A")).await;
     assert_eq!(held["cached"], false);
+    let failed = r#"forebay_app_events_total{keyspace="orders",app="orders",event="cache_failed"}"#;
+    assert_eq!(crate::alarms::metric(&stage, failed).await, Some(1.0), "it is counted");
     assert_eq!(create(&stage, "B", "whole", "1.00").await.status, 201);
     let held = stage.json(&format!("/api/v1/periods/{PERIOD}/cache/B")).await;
     assert_eq!(held["cached"], true);
@@ -231,8 +233,12 @@ async fn or_13_totals_are_the_sums_of_the_rows(on: On) {
         let of_odd = "select count(*) from orders where uid = 'odd'";
         assert_eq!(odd["orders"], stage.number(of_odd).await, "{odd}");
     }
+    let sum = stage
+        .number("select cast(sum(cast(replace(amount, '.', '') as bigint)) as bigint) from orders")
+        .await;
     let exact = stage.get(&path).await.body;
-    assert!(exact.contains(r#""amount":"#) && !exact.contains('e'), "digits as they are: {exact}");
+    let digits = format!(r#""amount":{}.{:02},"#, sum / 100, sum % 100);
+    assert!(exact.contains(&digits), "digits as they are: {exact}");
 }
 
 async fn or_14_an_order_is_found_by_its_number_alone(on: On) {

@@ -47,7 +47,7 @@ async fn or_10_what_it_sets_is_a_copy(on: On) {
     some(&stage, 2).await;
     let mut client = stage.resp().await;
     let key = format!("fataMorgana_{PERIOD}");
-    assert_eq!(client.say(&format!("HSET {key} {} mine", number(1))).await, "0");
+    assert_eq!(client.say(&format!("HSET {key} {} mine", number(1))).await, "1");
     assert_eq!(client.say(&format!("HGET {key} {}", number(1))).await, "mine");
     assert_eq!(client.say(&format!("HMSET {key} X 1 Y 2")).await, "OK");
     assert_eq!(client.say(&format!("HMGET {key} X Y")).await, "[1 2]");

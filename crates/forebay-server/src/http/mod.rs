@@ -78,6 +78,11 @@ impl Answers {
     }
 }
 
+/// The routes of apps, of which a path that does not take a method says so as ours do.
+pub(crate) fn of_apps(routes: Router) -> Router {
+    routes.method_not_allowed_fallback(async || Problem::no_such_method())
+}
+
 /// The routes of the keyspaces.
 pub(crate) fn router(served: Arc<Served>) -> Router {
     let of_key =

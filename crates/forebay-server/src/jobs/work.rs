@@ -12,6 +12,7 @@ use crate::assembly::{self, Assembled};
 use crate::configuration::fault::JobFault;
 use crate::configuration::raw::nearest;
 use crate::configuration::{self, Deployment, Dropped, Error, Job, Report, Work};
+use crate::observe::{Alarms, Board};
 use crate::stop::Stop;
 use crate::time::WallClock;
 
@@ -28,8 +29,8 @@ pub(crate) struct JobOf {
     pub(crate) engine: Forebay,
     /// Those of its keyspace; their transactions invalidate what has been loaded from the rows that they change.
     pub(crate) databases: BTreeMap<String, Database>,
-    /// The app's function that it calls.
-    pub(crate) function: Option<RunJob>,
+    /// The app's function that it calls, and the app's alarms.
+    pub(crate) function: Option<(RunJob, Alarms)>,
     /// The app's settings.
     pub(crate) settings: toml::Table,
 }
@@ -40,6 +41,7 @@ pub(crate) fn of(
     assembled: &[Assembled],
     engine: &Forebay,
     apps: &[App],
+    alarms: &Board,
 ) -> Vec<Arc<JobOf>> {
     let mut jobs = Vec::new();
     for one in assembled {
@@ -47,7 +49,9 @@ pub(crate) fn of(
         let settings = app.and_then(|app| deployment.apps.get(app.name));
         for (name, declared) in one.declared.jobs.iter() {
             let function = match &declared.work {
-                Work::Run { function } => app.and_then(|app| named(app, function)),
+                Work::Run { function } => {
+                    app.and_then(|app| Some((named(app, function)?, alarms.of(app.name, &one.declared.name))))
+                }
                 _ => None,
             };
             jobs.push(Arc::new(JobOf {
@@ -132,7 +136,7 @@ impl JobOf {
             }
             Work::Sql { database, statement } => self.sql(database, statement.expose()).await,
             Work::Run { function } => {
-                let Some(run) = self.function else {
+                let Some((run, alarms)) = &self.function else {
                     return Err(format!("the app has no function {function}").into());
                 };
                 run(JobRun {
@@ -141,6 +145,7 @@ impl JobOf {
                     engine: self.engine.clone(),
                     databases: self.databases.clone(),
                     settings: self.settings.clone(),
+                    alarms: alarms.clone(),
                     wall,
                     due,
                     stop,

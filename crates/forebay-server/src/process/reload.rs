@@ -156,7 +156,7 @@ impl Process {
         // First, so that no right that was taken away meets what is new.
         self.door.replace(&deployment.tokens);
         let mut served = in_service(&deployment, &assembled, &self.disks);
-        served.jobs = jobs::of(&deployment, &assembled, &self.engine, &self.apps);
+        served.jobs = jobs::of(&deployment, &assembled, &self.engine, &self.apps, &self.alarms);
         self.keyspaces.swap(served);
         self.warmer.follow(&assembled);
         let mut reloaded = between(&self.assembled, &assembled);
