@@ -179,3 +179,32 @@ async fn a_field_that_is_put_out_of_touch_is_taken_where_a_source_has_the_rest()
         })
         .await;
 }
+
+#[tokio::test]
+async fn a_copy_in_the_tier_does_not_outlive_the_first_field_that_ends() {
+    let cluster = Cluster::new(54);
+    let orders = Orders::default();
+    orders.set("1", &[("a", "A"), ("b", "B")]);
+    let [a, b] = [1, 2].map(|number| {
+        instance(&cluster, number, &orders, |builder| builder.stale_if_error(Duration::from_secs(600)))
+    });
+    cluster
+        .run(async {
+            cluster.pass(ms(300)).await;
+            orders.ends("a", Some(cluster.clock.now().after(ms(1_000))));
+            assert_eq!(whole(&a).await, (owned(&[("a", "A"), ("b", "B")]), Tier::Source));
+            cluster.pass(ms(50)).await;
+            assert_eq!(whole(&b).await, (owned(&[("a", "A"), ("b", "B")]), Tier::Shared));
+            orders.set("1", &[("a", "A2")]);
+            orders.ends("a", None);
+            cluster.pass(ms(800)).await;
+            assert_eq!(whole(&b).await, (owned(&[("a", "A"), ("b", "B")]), Tier::Memory));
+            cluster.pass(ms(200)).await;
+            assert_eq!(field(&a, "b").await.as_deref(), Some("B"), "here the others stay");
+            assert_eq!(orders.wholes(), 1);
+            let now = owned(&[("a", "A2"), ("b", "B")]);
+            assert_eq!(whole(&b).await.0, now);
+            assert_eq!(whole(&a).await.0, now);
+        })
+        .await;
+}

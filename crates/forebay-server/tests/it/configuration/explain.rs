@@ -328,3 +328,34 @@ fn a_query_that_does_not_tell_its_tables_hears_of_all() {
     let text = explain(&parse(&text).unwrap(), "n").unwrap();
     assert!(text.contains("any table of the database"), "its environment is on a server: {text}");
 }
+
+#[test]
+fn a_cache_whose_rows_say_until_when_they_are_fresh() {
+    expect![[r#"
+        shift — a cache of blobs in the keyspace all (db 7)
+
+          key           shift:{name}
+          loaded from   the database notes (sqlite:data/notes.db)
+          one key       select name, until from shifts where name in (select value from json_each(?1)) and until >
+                        ?2
+          many keys     the same query, once for what misses together or waits for its turn
+          depends on    shifts by name (derived from the query)
+
+          fresh         for 1m, counted from the moment its load began
+          fresh until   as the row says in until, 12h at most; for the above where that is null
+          stale         never served; a read past that waits for the load, or fails with it
+          bound         no answer is older than 12h5s with a healthy source (at_most + load time-out)
+          load          fails after 5s
+          breaker       after 5 failures in a row no load for 1m, then single ones until 2 succeed
+          absence       believed for 30s: a row that others add shows after 35s at the latest
+
+          dropped by    DEL, UNLINK and FB.INVALIDATE of the key; row changes that an app makes in transactions
+          made stale by FB.EXPIRE of the key: the next read loads
+          not seen      changes that others make to the source (no feed): such a change shows after 12h5s at the
+                        latest while the source is healthy
+
+          SET           refused: the source has the truth
+          DEL           drops the copy; the next read loads
+          memory        shares 1 GiB with the others; evicts by S3-FIFO
+    "#]].assert_eq(&explained("full.toml", "shift"));
+}

@@ -33,6 +33,7 @@ const RULES: &[(&str, &[Said])] = &[
             Alone("mode = 'store'\nttl = '1h'\nrefresh_ahead = '1s'"),
             Alone("mode = 'store'\nttl = '1h'\nrefresh_every = '1m'"),
             Alone("mode = 'store'\nttl = '1h'\nmemory.max_age = '1s'"),
+            Alone("mode = 'store'\nttl = '1h'\nfresh_until = 'code'"),
             Alone("mode = 'store'\nttl = '1h'\ndepends_on = { items = ['code'] }"),
         ],
     ),
@@ -72,6 +73,7 @@ const RULES: &[(&str, &[Said])] = &[
             Loads("ttl = '1h'\nwrites = 'cache'\nsink.http = { url = 'https://a.example/{code}' }"),
         ],
     ),
+    ("a `fresh_at_most` of zero", &[Loads("ttl = '1h'\nfresh_until = { column = 'code', at_most = '0s' }")]),
     ("a `memory_max_age` of zero", &[Loads("ttl = '1h'\nmemory.max_age = '0s'")]),
     ("without a shared tier memory has the only copy", &[Loads("ttl = '1h'\nmemory.max_age = '1s'")]),
     (

@@ -9,6 +9,7 @@ mod clients;
 mod copies;
 mod declared;
 mod dependencies;
+mod ends;
 mod http;
 mod jobs;
 mod kinds;
