@@ -19,7 +19,7 @@ pub use self::reload::{ReloadError, Reloaded};
 use crate::access::{self, Door};
 use crate::app::{App, Progress};
 use crate::assembly::{self, Assembled, Assembly, AssemblyError, Surroundings};
-use crate::configuration::Deployment;
+use crate::configuration::{Deployment, Server};
 use crate::connections::Places;
 use crate::disks::{Disks, Mark};
 use crate::http::Hits;
@@ -144,11 +144,8 @@ pub async fn start_by(
     let surroundings = Surroundings::new(app_tasks.clone(), progress);
     let Assembly { keyspaces: assembled, engine, disks, routes, notes, alarms } =
         Box::pin(assembly::assemble(deployment, apps, &surroundings, clocks.clone())).await?;
-
     let (stop, stopped) = stop::channel();
-    let opened = open(http, server.http, "HTTP", "http")
-        .and_then(|http| Ok((http, open(resp, server.resp, "RESP", "resp")?)));
-    let (http, resp) = match opened {
+    let (http, resp) = match open_both(http, resp, server) {
         Ok(opened) => opened,
         Err(error) => {
             drop((app_tasks, surroundings, assembled, routes, engine));
@@ -156,7 +153,7 @@ pub async fn start_by(
             return Err(error);
         }
     };
-    let addresses = (address(&http, server.http), address(&resp, server.resp));
+    let (http_at, resp_at) = (address(&http, server.http), address(&resp, server.resp));
     let warmer = Warmer::start(engine.clock(), warm_tasks);
     warmer.follow(&assembled);
     let mut served = reload::in_service(deployment, &assembled, &disks);
@@ -177,14 +174,12 @@ pub async fn start_by(
         alarms: alarms.clone(),
     };
     front.serve((http, resp), routes, &listeners, &stopped);
-    let (http, resp) = addresses;
-    log_addresses(http, resp, tls.is_some());
-    let (deployment, apps) = (deployment.clone(), apps.to_vec());
+    log_addresses(http_at, resp_at, tls.is_some());
     Ok(Process {
-        http,
-        resp,
+        http: http_at,
+        resp: resp_at,
         notes,
-        deployment,
+        deployment: deployment.clone(),
         assembled,
         keyspaces,
         door,
@@ -198,7 +193,7 @@ pub async fn start_by(
         engine,
         disks,
         unused_since: None,
-        apps,
+        apps: apps.to_vec(),
         app_tasks,
         reloads,
     })
@@ -332,6 +327,16 @@ fn take(address: SocketAddr, protocol: &'static str, option: &'static str) -> Re
         Ok(socket)
     };
     socket().map_err(|source| StartError::Listen { protocol, option, address, source })
+}
+
+/// Both ports, or neither.
+fn open_both(
+    http: TcpSocket,
+    resp: TcpSocket,
+    server: &Server,
+) -> Result<(TcpListener, TcpListener), StartError> {
+    let http = open(http, server.http, "HTTP", "http")?;
+    Ok((http, open(resp, server.resp, "RESP", "resp")?))
 }
 
 fn open(

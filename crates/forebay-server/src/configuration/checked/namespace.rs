@@ -275,10 +275,7 @@ pub(super) fn namespace(
     let writes = rules::writes(table, findings);
     let columns = source.as_ref().and_then(|source| source.as_ref()?.sql.as_ref()?.query.columns.clone());
     let has_sql = table.table("source").is_some_and(|source| source.has("sql"));
-    let fresh_until = match table.has("fresh_until") {
-        true => Some(fresh_until(table, columns.as_deref(), ttl, findings)),
-        false => None,
-    };
+    let fresh_until = table.has("fresh_until").then(|| fresh_until(table, columns.as_deref(), ttl, findings));
     let tags = tags(table, &names, has_sql, columns.as_deref(), findings);
     let loader = loader(table.table("loader"), table.has("stale_if_error"), findings);
     let membership = membership(table, findings);
