@@ -153,7 +153,7 @@ pub async fn start_by(
             return Err(error);
         }
     };
-    let (http_at, resp_at) = (address(&http, server.http), address(&resp, server.resp));
+    let at = (address(&http, server.http), address(&resp, server.resp));
     let warmer = Warmer::start(engine.clock(), warm_tasks);
     warmer.follow(&assembled);
     let mut served = reload::in_service(deployment, &assembled, &disks);
@@ -161,8 +161,7 @@ pub async fn start_by(
     let keyspaces = surroundings.keyspaces;
     keyspaces.swap(served);
     let jobs = Jobs::new(keyspaces.clone(), engine.clock().clone(), clocks.wall.clone(), stopped.clone());
-    let door = Door::new(&deployment.tokens);
-    let reloads = Reloads::default();
+    let (door, reloads) = (Door::new(&deployment.tokens), Reloads::default());
     let front = Front {
         deployment,
         engine: &engine,
@@ -174,10 +173,10 @@ pub async fn start_by(
         alarms: alarms.clone(),
     };
     front.serve((http, resp), routes, &listeners, &stopped);
-    log_addresses(http_at, resp_at, tls.is_some());
+    log_addresses(at.0, at.1, tls.is_some());
     Ok(Process {
-        http: http_at,
-        resp: resp_at,
+        http: at.0,
+        resp: at.1,
         notes,
         deployment: deployment.clone(),
         assembled,

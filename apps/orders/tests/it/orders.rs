@@ -218,7 +218,8 @@ async fn or_13_totals_are_the_sums_of_the_rows(on: On) {
         if orders == 0 {
             continue;
         }
-        let hundredths = |json: &Value| (json.as_f64().unwrap() * 100.0).round() as i64;
+        let hundredths =
+            |json: &Value| -> i64 { format!("{:.0}", json.as_f64().unwrap() * 100.0).parse().unwrap() };
         let told = stage.json(&path).await;
         let amount = "select cast(sum(cast(replace(amount, '.', '') as bigint)) as bigint) from orders";
         let profit =
