@@ -15,7 +15,9 @@
 
 mod app;
 mod http;
+pub mod page;
 mod resp;
+pub mod running;
 mod script;
 
 use std::future::Future;
@@ -28,6 +30,7 @@ use sqlx::{AssertSqlSafe, Executor};
 pub use app::{AppStage, On};
 pub use http::{Answer, ask, ask_with, exchange};
 pub use resp::{Resp, request, shown};
+pub use running::Running;
 pub use script::{Scripted, scripted};
 
 /// No wait takes longer, unless what is waited for never comes.

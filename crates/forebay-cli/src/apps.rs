@@ -1,28 +1,17 @@
-//! The apps that come with the command.
+//! The apps that the command has, by their names.
 
 use forebay_server::app::App;
 
 use crate::Failure;
 
-/// Every app, in the order of their keyspaces' numbers.
-fn all() -> [App; 5] {
-    [
-        forebay_app_stocks::app(),
-        forebay_app_orders::app(),
-        forebay_app_checkin::app(),
-        forebay_app_launchpad::app(),
-        forebay_app_quant::app(),
-    ]
-}
-
-/// The apps called `names`.
-pub(crate) fn named(names: &[String]) -> Result<Vec<App>, Failure> {
+/// Those of `apps` that are called `names`.
+pub(crate) fn named(names: &[String], apps: &[App]) -> Result<Vec<App>, Failure> {
     names
         .iter()
         .map(|name| {
-            all().into_iter().find(|app| app.name == name).ok_or_else(|| {
+            apps.iter().find(|app| app.name == name).cloned().ok_or_else(|| {
                 let list: Vec<String> =
-                    all().iter().map(|app| format!("{} ({})", app.name, app.summary)).collect();
+                    apps.iter().map(|app| format!("{} ({})", app.name, app.summary)).collect();
                 Failure(format!("no app is called `{name}`; there are: {}", list.join(", ")))
             })
         })
@@ -30,6 +19,9 @@ pub(crate) fn named(names: &[String]) -> Result<Vec<App>, Failure> {
 }
 
 /// The app that the demonstration shows.
-pub(crate) fn demonstration() -> App {
-    forebay_app_stocks::app()
+pub(crate) fn demonstration(apps: &[App]) -> Result<App, Failure> {
+    let first = apps.first().cloned();
+    first.ok_or_else(|| {
+        Failure("there is no app to show: serve a declaration, `--config forebay.toml`".to_owned())
+    })
 }

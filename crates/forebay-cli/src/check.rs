@@ -14,8 +14,8 @@ use crate::arguments::{Check, DEFAULT_FILE, Explain, files_or_default};
 use crate::{Failure, apps, runtime, say};
 
 /// Checks every declaration named, each by itself and all together.
-pub(crate) fn check(asked: &Check) -> Result<ExitCode, Failure> {
-    let checked = checked(asked);
+pub(crate) fn check(asked: &Check, apps: &[App]) -> Result<ExitCode, Failure> {
+    let checked = checked(asked, apps);
     let (told, code) = match (checked, asked.json) {
         (Ok(deployment), true) => (as_object(&deployment), ExitCode::SUCCESS),
         (Ok(deployment), false) => (as_lines(&deployment), ExitCode::SUCCESS),
@@ -46,9 +46,9 @@ impl From<Report> for Unchecked {
     }
 }
 
-fn checked(asked: &Check) -> Result<Deployment, Unchecked> {
+fn checked(asked: &Check, apps: &[App]) -> Result<Deployment, Unchecked> {
     let files = files_or_default(&asked.files, &asked.app);
-    let of_apps = apps::named(&asked.app).map_err(Unchecked::Failed)?;
+    let of_apps = apps::named(&asked.app, apps).map_err(Unchecked::Failed)?;
     let mut texts = Vec::new();
     for file in &files {
         texts.push((file.display().to_string(), text_of(file).map_err(Unchecked::Failed)?));
@@ -121,9 +121,9 @@ fn wrong_as_object(errors: &[configuration::Error]) -> String {
 }
 
 /// Says what one namespace will do.
-pub(crate) fn explain(asked: &Explain) -> Result<(), Failure> {
+pub(crate) fn explain(asked: &Explain, apps: &[App]) -> Result<(), Failure> {
     let declaration = match &asked.app {
-        Some(name) => of_app(&apps::named(std::slice::from_ref(name))?.remove(0))?,
+        Some(name) => of_app(&apps::named(std::slice::from_ref(name), apps)?.remove(0))?,
         None => {
             let files = files_or_default(asked.config.as_slice(), &[]);
             files.first().map_or_else(|| Err(Failure("name a declaration".into())), |file| read_file(file))?

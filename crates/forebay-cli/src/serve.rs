@@ -25,19 +25,19 @@ const INTERRUPTED: u8 = 130;
 const TERMINATED: u8 = 143;
 
 /// Serves declarations and apps until it is told to stop.
-pub(crate) fn serve(asked: &Serve) -> Result<ExitCode, Failure> {
+pub(crate) fn serve(asked: &Serve, apps: &[App]) -> Result<ExitCode, Failure> {
     if asked.config.is_empty() && asked.app.is_empty() {
         let mend = "name a declaration (`--config forebay.toml`) or an app (`--app stocks`)";
         return Err(Failure(format!(
             "there is nothing to serve: {mend}; `forebay demo` starts the demonstration"
         )));
     }
-    run(asked, apps::named(&asked.app)?)
+    run(asked, apps::named(&asked.app, apps)?)
 }
 
 /// Serves the demonstration until it is told to stop.
-pub(crate) fn demo(listen: &Listen) -> Result<ExitCode, Failure> {
-    let app = apps::demonstration();
+pub(crate) fn demo(listen: &Listen, apps: &[App]) -> Result<ExitCode, Failure> {
+    let app = apps::demonstration(apps)?;
     say(&format!("The demonstration: {}.", app.summary))?;
     run(&Serve { listen: listen.clone(), ..Serve::default() }, vec![app])
 }

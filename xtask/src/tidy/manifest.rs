@@ -76,6 +76,7 @@ fn may_use(name: &str, other: &str) -> Option<bool> {
         "forebay-stores" | "forebay-simulated" => other == "forebay",
         "forebay-server" => matches!(other, "forebay" | "forebay-stores" | "forebay-wire"),
         "forebay-cli" => below_cli,
+        "bookmarks" => below_app || other == "forebay-cli",
         "forebay-bench" => below_cli || other == "forebay-simulated",
         "forebay-stage" => below_app || matches!(other, "forebay-simulated" | "forebay-wire" | "xtask"),
         "forebay-fuzz" => below_app || other == "forebay-wire",

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::running::{Running, run, stderr, stdout};
+use crate::running::{run, start, stderr, stdout};
 
 const DECLARED: &str = "keyspace = \"shop\"\n[namespace.memo]\nkey = \"memo:{name}\"\nmode = \"cache\"\nttl = \"1h\"\nwrites = \"cache\"\n";
 
@@ -10,7 +10,7 @@ const DECLARED: &str = "keyspace = \"shop\"\n[namespace.memo]\nkey = \"memo:{nam
 fn a_load_is_counted_answer_by_answer() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("forebay.toml"), DECLARED).unwrap();
-    let running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
+    let running = start(folder.path(), &["serve", "--config", "forebay.toml"]);
     let (resp, http) = (format!("127.0.0.1:{}", running.resp), format!("127.0.0.1:{}", running.http));
     let bench = |more: &[&str]| {
         let whole = ["bench", "--seconds", "1", "--clients", "3", "--json", "--resp", &resp, "--http", &http];

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::running::{Running, forebay};
+use crate::running::{Running, forebay, start};
 
 /// Its clock stands, so that what is read twice can be compared.
 fn stand_still(running: &Running) {
@@ -18,7 +18,7 @@ fn stand_still(running: &Running) {
 #[test]
 fn a_get_is_loaded_from_its_row_and_the_next_comes_from_memory() {
     let folder = tempfile::tempdir().unwrap();
-    let running = Running::start(folder.path(), &[]);
+    let running = start(folder.path(), &[]);
     stand_still(&running);
 
     let quote = running.get("stock:600000").unwrap();
@@ -40,7 +40,7 @@ fn a_get_is_loaded_from_its_row_and_the_next_comes_from_memory() {
 #[test]
 fn quotes_move_by_the_replay_clock_and_ages_by_the_engines() {
     let folder = tempfile::tempdir().unwrap();
-    let running = Running::start(folder.path(), &[]);
+    let running = start(folder.path(), &[]);
     let at = |body: &str| body.split_once(r#""at":""#).unwrap().1.split('"').next().unwrap().to_owned();
     stand_still(&running);
     let (_, first) = running.http("GET /apps/stocks/clock", "");
@@ -74,13 +74,13 @@ fn quotes_move_by_the_replay_clock_and_ages_by_the_engines() {
 #[test]
 fn a_second_start_finds_its_data() {
     let folder = tempfile::tempdir().unwrap();
-    let first = Running::start(folder.path(), &[]);
+    let first = start(folder.path(), &[]);
     assert!(first.said.contains("loading the sample market"), "{}", first.said);
     let (code, said) = first.stop();
     assert_eq!(code, Some(0), "{said}");
     assert!(folder.path().join("data/stocks.db").exists());
 
-    let second = Running::start(folder.path(), &[]);
+    let second = start(folder.path(), &[]);
     assert!(!second.said.contains("loading the sample market"), "{}", second.said);
     assert!(second.get("stock:600000").is_some());
 }
@@ -100,7 +100,7 @@ fn killed_in_the_middle_of_loading_the_next_start_completes() {
         loading.rsplit_once(' ').map(|(head, total)| (head.to_owned(), total.to_owned())).unwrap();
     assert!(!done.contains(&total), "it was killed after it had loaded everything: {loading}");
 
-    let again = Running::start(folder.path(), &[]);
+    let again = start(folder.path(), &[]);
     assert!(again.said.contains("loading the sample market"), "{}", again.said);
     for key in ["stock:600000", "stock:000858", "index:000001"] {
         assert!(again.get(key).is_some(), "{key} is missing");
@@ -110,7 +110,7 @@ fn killed_in_the_middle_of_loading_the_next_start_completes() {
 #[test]
 fn it_prints_its_addresses_and_five_commands_that_work() {
     let folder = tempfile::tempdir().unwrap();
-    let running = Running::start(folder.path(), &["demo"]);
+    let running = start(folder.path(), &["demo"]);
     let commands: Vec<&str> = running
         .said
         .lines()
@@ -133,7 +133,7 @@ fn it_prints_its_addresses_and_five_commands_that_work() {
 #[test]
 fn stopping_closes_both_ports() {
     let folder = tempfile::tempdir().unwrap();
-    let running = Running::start(folder.path(), &["serve", "--app", "stocks"]);
+    let running = start(folder.path(), &["serve", "--app", "stocks"]);
     let (resp, http) = (running.resp, running.http);
     assert_eq!(running.stop().0, Some(0));
     assert!(TcpStream::connect(("127.0.0.1", resp)).is_err());

@@ -5,7 +5,7 @@ use std::path::Path;
 use forebay_stores::database::{Database, DatabaseOptions};
 use sqlx::{AssertSqlSafe, Executor as _};
 
-use crate::running::{Running, run, stderr, stdout};
+use crate::running::{run, start, stderr, stdout};
 
 const SCHEMA: &str = r#"
 create table prices (symbol text, currency text, price decimal(10, 2), primary key (symbol, currency));
@@ -58,7 +58,7 @@ async fn what_is_proposed_passes_the_check_and_is_served() {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
 
-    let running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
+    let running = start(folder.path(), &["serve", "--config", "forebay.toml"]);
     assert_eq!(running.get("K_se__x_:5:y").as_deref(), Some(r#"{"a_b_3":"y","a_b_2":5,"a_b":6}"#));
     assert_eq!(running.get("orders:7").as_deref(), Some(r#"{"id":7,"group":"a","Order No":"x-1"}"#));
     assert_eq!(
@@ -142,7 +142,7 @@ async fn the_schema_of_a_live_postgresql_is_proposed_for_and_served() {
     std::fs::write(folder.path().join("forebay.toml"), text.replace("${DATABASE_PASSWORD}", "any")).unwrap();
     let output = run(folder.path(), &["check", "--connect"]);
     assert_eq!(output.status.code(), Some(0), "{}\n{text}", stderr(&output));
-    let running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
+    let running = start(folder.path(), &["serve", "--config", "forebay.toml"]);
     assert_eq!(running.get("sales_prices:7:a").as_deref(), Some(r#"{"code":"a","day":7,"price":1.50}"#));
     let order = "sales_order:00000000-0000-0000-0000-000000000001";
     let row =

@@ -6,7 +6,7 @@ use std::process::Output;
 use forebay_stores::database::{Database, DatabaseOptions};
 use sqlx::Executor as _;
 
-use crate::running::{Running, run, stderr, stdout};
+use crate::running::{Running, run, start, stderr, stdout};
 
 const DECLARED: &str = r#"
 keyspace = "shop"
@@ -42,7 +42,7 @@ async fn shop(declared: &str) -> tempfile::TempDir {
 }
 
 fn serve(folder: &Path) -> Running {
-    Running::start(folder, &["serve", "--config", "forebay.toml"])
+    start(folder, &["serve", "--config", "forebay.toml"])
 }
 
 fn ask(folder: &Path, running: &Running, arguments: &str) -> Output {

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 
-use crate::running::{Running, run, stderr, stdout};
+use crate::running::{Running, run, start, stderr, stdout};
 
 const STORES: &str = r#"
 keyspace = "shop"
@@ -21,7 +21,7 @@ durability = "none"
 "#;
 
 fn serve(folder: &Path) -> Running {
-    Running::start(folder, &["serve", "--config", "forebay.toml"])
+    start(folder, &["serve", "--config", "forebay.toml"])
 }
 
 fn declared() -> tempfile::TempDir {

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use crate::running::{Running, forebay, run, stderr, stdout};
+use crate::running::{Running, forebay, run, start, stderr, stdout};
 
 const DECLARED: &str = r#"
 keyspace = "shop"
@@ -28,7 +28,7 @@ impl Shop {
     fn serve(declared: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("forebay.toml"), declared).unwrap();
-        let running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
+        let running = start(folder.path(), &["serve", "--config", "forebay.toml"]);
         Self { folder, running }
     }
 

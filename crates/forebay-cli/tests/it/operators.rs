@@ -7,7 +7,7 @@ use std::process::Output;
 use forebay_stores::database::{Database, DatabaseOptions};
 use sqlx::Executor as _;
 
-use crate::running::{Running, run, stderr, stdout};
+use crate::running::{Running, run, start, stderr, stdout};
 
 const DECLARED: &str = r#"
 keyspace = "shop"
@@ -51,7 +51,7 @@ impl Shop {
     }
 
     fn serve(&self) -> Running {
-        Running::start(self.path(), &["serve", "--config", "forebay.toml"])
+        start(self.path(), &["serve", "--config", "forebay.toml"])
     }
 
     /// Runs the command beside `running`.

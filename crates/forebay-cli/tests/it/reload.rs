@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::running::{Running, run, stderr, stdout};
+use crate::running::{run, start, stderr, stdout};
 
 /// A declaration of namespaces that are kept in memory.
 fn declare(names: &[&str]) -> String {
@@ -20,7 +20,7 @@ fn write(folder: &Path, text: &str) {
 fn a_changed_file_is_taken_over_and_a_bad_one_refused() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &declare(&["a"]));
-    let mut running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
+    let mut running = start(folder.path(), &["serve", "--config", "forebay.toml"]);
     assert_eq!(running.resp("SET a:1 kept"), "+OK\r\n+OK\r\n");
 
     write(folder.path(), &declare(&["a", "b"]));
@@ -50,7 +50,7 @@ fn a_changed_file_is_taken_over_and_a_bad_one_refused() {
 fn a_signal_has_the_files_read_again() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &declare(&["a"]));
-    let mut running = Running::start(folder.path(), &["serve", "--no-watch", "--config", "forebay.toml"]);
+    let mut running = start(folder.path(), &["serve", "--no-watch", "--config", "forebay.toml"]);
     running.signal("-HUP");
     running.says("Reloaded: nothing has changed.");
     write(folder.path(), &declare(&["b"]));
@@ -64,7 +64,7 @@ fn a_signal_has_the_files_read_again() {
 fn a_command_has_the_files_read_again_and_tells_what_came_of_it() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &declare(&["a"]));
-    let mut running = Running::start(folder.path(), &["serve", "--no-watch", "--config", "forebay.toml"]);
+    let mut running = start(folder.path(), &["serve", "--no-watch", "--config", "forebay.toml"]);
     let address = format!("127.0.0.1:{}", running.resp);
     let reload = |more: &[&str]| run(folder.path(), &[&["reload", "--resp", &address], more].concat());
     assert_eq!(stdout(&reload(&[])), "reloaded: nothing has changed\n");
@@ -96,7 +96,7 @@ fn links_that_are_turned_and_folders_that_are_moved_are_followed() {
     release("releases/1", &["a"]);
     release("releases/2", &["b"]);
     std::os::unix::fs::symlink("releases/1", root.join("now")).unwrap();
-    let mut running = Running::start(root, &["serve", "--config", "now/forebay.toml"]);
+    let mut running = start(root, &["serve", "--config", "now/forebay.toml"]);
 
     std::os::unix::fs::symlink("releases/2", root.join("next")).unwrap();
     std::fs::rename(root.join("next"), root.join("now")).unwrap();

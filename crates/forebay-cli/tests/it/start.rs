@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
-use crate::running::{Running, run, stderr};
+use crate::running::{run, start, stderr};
 
 /// The one line of an error, after seeing that it is one, that it exits with 1, and that it ends in a way out.
 fn refused(folder: &std::path::Path, arguments: &[&str]) -> String {
@@ -104,7 +104,7 @@ fn a_second_signal_ends_it_at_once_and_is_told_by_the_exit_code() {
         let declared =
             "keyspace = \"shop\"\n[namespace.memo]\nkey = \"memo:{name}\"\nmode = \"cache\"\nttl = \"1h\"\n";
         std::fs::write(folder.path().join("forebay.toml"), declared).unwrap();
-        let running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
+        let running = start(folder.path(), &["serve", "--config", "forebay.toml"]);
         let mut slow = TcpStream::connect(("127.0.0.1", running.http)).unwrap();
         let head = "PUT /v1/shop/memo/memo:a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
         slow.write_all(head.as_bytes()).unwrap();

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crate::running::{Running, forebay, run, stderr, stdout};
+use crate::running::{Running, forebay, run, start, stderr, stdout};
 
 const DECLARED: &str = r#"
 keyspace = "shop"
@@ -21,7 +21,7 @@ writes = "cache"
 
 fn shop(folder: &tempfile::TempDir) -> (Running, String) {
     std::fs::write(folder.path().join("forebay.toml"), DECLARED).unwrap();
-    let running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
+    let running = start(folder.path(), &["serve", "--config", "forebay.toml"]);
     let address = format!("127.0.0.1:{}", running.http);
     assert!(running.resp("SET memo:a 1").starts_with("+OK"));
     for _ in 0..3 {

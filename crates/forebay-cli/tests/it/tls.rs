@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::running::{Running, run, stderr, stdout};
+use crate::running::{run, start, stderr, stdout};
 
 /// A file of the server's own tests: `certificate.pem` and `renewed.pem` are of `localhost`, signed by `authority.pem`.
 fn file(name: &str) -> PathBuf {
@@ -30,7 +30,7 @@ fn the_commands_reach_a_server_that_speaks_tls() {
     place(folder.path(), "key.pem", "key.pem");
     place(folder.path(), "authority.pem", "ca.pem");
     place(folder.path(), "renewed.pem", "other.pem");
-    let running = Running::start(folder.path(), &["serve", "--no-watch", "--config", "forebay.toml"]);
+    let running = start(folder.path(), &["serve", "--no-watch", "--config", "forebay.toml"]);
     assert!(running.said.contains("RESP  rediss://127.0.0.1:"), "{}", running.said);
     assert!(running.said.contains("HTTP  https://127.0.0.1:"), "{}", running.said);
 
@@ -79,7 +79,7 @@ fn a_load_is_put_on_a_server_that_speaks_tls() {
     place(folder.path(), "certificate.pem", "server.pem");
     place(folder.path(), "key.pem", "key.pem");
     place(folder.path(), "authority.pem", "ca.pem");
-    let running = Running::start(folder.path(), &["serve", "--no-watch", "--config", "forebay.toml"]);
+    let running = start(folder.path(), &["serve", "--no-watch", "--config", "forebay.toml"]);
     let resp = format!("rediss://localhost:{}", running.resp);
     let http = format!("https://localhost:{}", running.http);
     let told = run(folder.path(), &["put", "memo:a", "hello", "--resp", &resp, "--ca", "ca.pem"]);
@@ -103,7 +103,7 @@ fn a_renewed_certificate_is_taken_over_and_a_bad_one_refused() {
     declare(folder.path(), "");
     place(folder.path(), "certificate.pem", "server.pem");
     place(folder.path(), "key.pem", "key.pem");
-    let mut running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
+    let mut running = start(folder.path(), &["serve", "--config", "forebay.toml"]);
     place(folder.path(), "renewed.pem", "server.pem");
     let said = running.complains("does not belong to the first certificate");
     assert!(said.contains("Not reloaded, what was declared before stays in service"), "{said}");

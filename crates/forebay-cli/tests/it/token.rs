@@ -1,6 +1,6 @@
 //! Tokens: one is made, declared, and asked for.
 
-use crate::running::{Running, forebay, run, stderr, stdout};
+use crate::running::{forebay, run, start, stderr, stdout};
 
 #[test]
 fn what_token_new_prints_lets_its_bearer_in() {
@@ -13,7 +13,7 @@ fn what_token_new_prints_lets_its_bearer_in() {
     let declaration = format!("keyspace = \"shop\"\n[token.boss]{lines}");
     std::fs::write(folder.path().join("forebay.toml"), declaration).unwrap();
 
-    let running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
+    let running = start(folder.path(), &["serve", "--config", "forebay.toml"]);
     let resp = format!("127.0.0.1:{}", running.resp);
     let ask = |token: Option<&str>| {
         let mut command = forebay(folder.path());
@@ -71,7 +71,7 @@ fn a_token_of_another_keyspace_begins_in_its_own() {
          [environment.preview]\ndb = 3\n[token.preview]{lines}keyspace = \"shop-preview\"\n"
     );
     std::fs::write(folder.path().join("forebay.toml"), declaration).unwrap();
-    let running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
+    let running = start(folder.path(), &["serve", "--config", "forebay.toml"]);
     let (resp, http) = (format!("127.0.0.1:{}", running.resp), format!("127.0.0.1:{}", running.http));
     let ask = |words: &[&str]| {
         let output = forebay(folder.path())

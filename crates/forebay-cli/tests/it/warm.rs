@@ -7,7 +7,7 @@ use std::process::Stdio;
 use forebay_stores::database::{Database, DatabaseOptions};
 use sqlx::Executor as _;
 
-use crate::running::{Running, forebay, run, stderr, stdout};
+use crate::running::{forebay, run, start, stderr, stdout};
 
 const DECLARED: &str = r#"
 keyspace = "shop"
@@ -36,7 +36,7 @@ async fn what_is_declared_to_be_warm_is_loaded_when_it_is_asked_for() {
     };
     sql("create table prices (code text primary key, price integer)").await;
     sql("insert into prices values ('a', 1), ('b', 2)").await;
-    let running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
+    let running = start(folder.path(), &["serve", "--config", "forebay.toml"]);
     let address = format!("127.0.0.1:{}", running.resp);
     let warm = |more: &[&str]| run(folder.path(), &[&["warm", "--resp", &address], more].concat());
 
@@ -76,7 +76,7 @@ fn an_interrupt_stops_it() {
         silent.local_addr().unwrap()
     );
     std::fs::write(folder.path().join("forebay.toml"), declared).unwrap();
-    let running = Running::start(folder.path(), &["serve", "--config", "forebay.toml"]);
+    let running = start(folder.path(), &["serve", "--config", "forebay.toml"]);
     let mut warming = forebay(folder.path())
         .args(["warm", "--resp", &format!("127.0.0.1:{}", running.resp)])
         .stdout(Stdio::piped())
