@@ -11,8 +11,7 @@ use forebay_server::app::{AppJob, JobError, JobRun};
 use forebay_stores::database::{Database, Statement};
 use serde_json::value::RawValue;
 
-use crate::order::{Moment, Order};
-use crate::order_columns;
+use crate::order::{Moment, Order, order_columns};
 use crate::shop::{ORDERS, period_of};
 use crate::table::Tables;
 

@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use crate::money::Money;
 
 /// The columns of an order, for statements that give whole orders.
-#[macro_export]
-#[doc(hidden)]
 macro_rules! order_columns {
     () => {
         "order_no, uid, period_number, amount, profit_amount, like_count, share_count, follow_count, \
          favorite_count, status, expire_time, created_at, updated_at"
     };
 }
+
+pub(crate) use order_columns;
 
 /// Where an order is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -9,8 +9,7 @@ use forebay_stores::database::transaction::{Committed, Transaction, TransactionE
 use forebay_stores::database::{Database, DatabaseError, Dialect, Row, Statement};
 
 use crate::money::Money;
-use crate::order::{Moment, Order, Status};
-use crate::order_columns;
+use crate::order::{Moment, Order, Status, order_columns};
 use crate::period::{Period, State};
 use crate::refusal::Refusal;
 

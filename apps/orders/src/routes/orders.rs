@@ -13,8 +13,7 @@ use serde::Deserialize;
 
 use super::{bad, json, limit, name, of_path, of_query, user};
 use crate::money::Money;
-use crate::order::{Moment, Order, RowError, Status};
-use crate::order_columns;
+use crate::order::{Moment, Order, RowError, Status, order_columns};
 use crate::refusal::{Refusal, of_transaction};
 use crate::shop::{ORDER, ORDERS, Shop, period_key};
 use crate::table::{Figures, Idempotency, Made, NewOrder};
