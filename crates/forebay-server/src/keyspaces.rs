@@ -14,7 +14,9 @@ use tokio::sync::watch;
 use crate::configuration::{Declaration, Exists};
 use crate::disks::StoresOf;
 use crate::jobs::JobOf;
+use crate::limits::Limits;
 use crate::observe::{AlarmOf, DatabaseOf, DiskOf, JournalOf, SourceOf};
+use crate::time::WallClock;
 
 /// The keyspaces of one checked declaration, ready to be read.
 #[derive(Debug, Default)]
@@ -30,6 +32,8 @@ pub(crate) struct InService {
     loading_exists: BTreeMap<u32, BTreeSet<String>>,
     /// The names of their namespaces that are declared `secure`, by the names of the keyspaces.
     secure: BTreeMap<String, BTreeSet<String>>,
+    /// Quotas and logs of operations.
+    pub(crate) limits: Limits,
     /// What lies beneath them, to be looked at.
     pub(crate) databases: Vec<DatabaseOf>,
     pub(crate) disks: Vec<DiskOf>,
@@ -90,7 +94,15 @@ impl InService {
             Some((keyspace.name().to_owned(), names))
         };
         let secure = declarations.iter().filter_map(secure).collect();
-        Self { declarations, loading_exists, secure, ..self }
+        let named = |(number, declared)| Some((self.by_number.get(number)?.name(), declared));
+        let limits = Limits::of(declarations.iter().filter_map(named));
+        Self { declarations, loading_exists, secure, limits, ..self }
+    }
+
+    /// The same, with the days of quotas told by `wall`.
+    pub(crate) fn with_days_of(mut self, wall: &WallClock) -> Self {
+        self.limits.by(wall.clone());
+        self
     }
 
     /// Whether this namespace of the keyspace of this name is declared `secure`.
@@ -133,7 +145,8 @@ impl Keyspaces {
     }
 
     /// Puts others in service, all at once. Who has a snapshot of those before goes on with them.
-    pub(crate) fn swap(&self, next: InService) {
+    pub(crate) fn swap(&self, mut next: InService) {
+        next.limits.follow(&self.now().limits);
         self.0.send_replace(Arc::new(next));
     }
 

@@ -18,6 +18,7 @@ mod http;
 pub mod jobs;
 mod keys;
 mod keyspaces;
+mod limits;
 pub mod observe;
 mod panics;
 pub mod problem;

@@ -9,6 +9,7 @@ use forebay::{Error, Fault};
 use forebay_stores::database::DatabaseError;
 use forebay_stores::database::transaction::TransactionError;
 
+use crate::limits::Spent;
 use crate::observe::Origin;
 
 /// An error reply.
@@ -67,6 +68,12 @@ impl Problem {
             "the bodies of all requests that are on their way have {limit_bytes} bytes, as many as they may have: try again later"
         );
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "bodies_full", detail).later()
+    }
+
+    /// The quota of a day is spent.
+    pub(crate) fn quota(spent: &Spent) -> Self {
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "quota_spent", spent.to_string());
+        Self { retry_after_s: Some(spent.left_s), ..problem }
     }
 
     /// The same request can succeed in a while.

@@ -159,7 +159,7 @@ pub async fn start_by(
     let mut served = reload::in_service(deployment, &assembled, &disks);
     served.jobs = jobs::of(deployment, &assembled, &engine, apps, &alarms);
     let keyspaces = surroundings.keyspaces;
-    keyspaces.swap(served);
+    keyspaces.swap(served.with_days_of(&clocks.wall));
     let jobs = Jobs::new(keyspaces.clone(), engine.clock().clone(), clocks.wall.clone(), stopped.clone());
     let (door, reloads) = (Door::new(&deployment.tokens), Reloads::default());
     let front = Front {

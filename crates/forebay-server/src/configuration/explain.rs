@@ -497,6 +497,21 @@ impl Explained<'_> {
         };
         page.line("memory", &format!("{budget}; evicts by {policy}"));
         self.warm(page);
+        if let Some(quota) = &self.namespace.quota {
+            let limit = |limit: Option<u64>, what: &str| match limit {
+                Some(limit) => format!("{limit} keys {what}"),
+                None => format!("any number of keys {what}"),
+            };
+            let text = format!(
+                "{} and {} a day, in UTC",
+                limit(quota.reads, "read"),
+                limit(quota.writes, "written")
+            );
+            page.line("quota", &text);
+        }
+        if self.namespace.logs_operations {
+            page.line("logged", "each request to it, in a line of the target forebay_server::operations");
+        }
     }
 
     fn warm(&self, page: &mut Explanation) {

@@ -25,7 +25,7 @@ pub(crate) mod units;
 pub use checked::{
     Alarm, Bounds, Breaker, Budget, DEFAULT_STORE, Database, DatabaseKind, DatabaseUrl, Declaration,
     DeclaredEnvironment, Dropped, Durability, EvictionPolicy, Exists, FLUSH_INTERVAL, FreshUntil, HttpSink,
-    HttpSource, Job, Kind, Loader, Membership, Memory, Missed, Mode, Namespace, NamespaceMemory, Pool,
+    HttpSource, Job, Kind, Loader, Membership, Memory, Missed, Mode, Namespace, NamespaceMemory, Pool, Quota,
     RowShape, Server, Shared, Sink, Source, SourceKind, SqlSink, SqlSource, Tls, Ttl, Warm, Work, Writes,
 };
 pub use deployment::{Deployment, Keyspace};

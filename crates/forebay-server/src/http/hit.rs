@@ -46,6 +46,9 @@ impl Hits {
             return None;
         }
         let keyspaces = self.served.keyspaces.now();
+        if keyspaces.limits.is_any(keyspace) && keyspaces.limits.get(keyspace, namespace).is_some() {
+            return None;
+        }
         let is_secure = keyspaces.is_secure(keyspace, namespace);
         let namespace = find::namespace(&keyspaces, keyspace, namespace).ok()?;
         // What would take long is none of one turn: its tag is made of all its bytes, and so is a compressed form.

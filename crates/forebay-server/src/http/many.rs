@@ -22,10 +22,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::find;
 use super::invalidate::{self, Verb};
 use super::media::Media;
 use super::{Served, metadata};
+use super::{find, limited};
 use crate::problem::Problem;
 
 /// The most keys of one request.
@@ -103,7 +103,8 @@ pub(super) async fn post(
         let namespace = find::namespace(&keyspaces, &of, name)?;
         let Asked { keys, shape } = json(body)?;
         bounded(&keys)?;
-        return get(namespace, &keys, shape).await;
+        let operation = limited::of_keys(&keyspaces, (&of, name), &keys)?;
+        return limited::ended(operation, get(namespace, &keys, shape).await);
     }
     let verb = Verb::named(verb).ok_or_else(no_such_verb)?;
     let namespace = find::namespace(&keyspaces, &of, name)?;

@@ -15,6 +15,7 @@ pub(crate) mod framing;
 mod hit;
 mod invalidate;
 mod life;
+mod limited;
 mod list;
 mod listener;
 mod many;
@@ -85,8 +86,10 @@ pub(crate) fn of_apps(routes: Router) -> Router {
 
 /// The routes of the keyspaces.
 pub(crate) fn router(served: Arc<Served>) -> Router {
-    let of_key =
-        get(value::read).put(value::write).delete(value::delete).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    let of_key = get(limited::read)
+        .put(limited::write)
+        .delete(limited::delete)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     let limit = DefaultBodyLimit::max(JSON_BYTES_MAX);
     Router::new()
         .route("/health", get(async || "ok\n"))

@@ -90,6 +90,7 @@ const NOT_FOUND: &[(u16, &str)] = &[(400, "bad_path"), (404, "no_keyspace"), (40
 /// The errors of a load.
 const OF_LOADS: &[(u16, &str)] = &[
     (400, "refused"),
+    (429, "quota_spent"),
     (502, "source_failed"),
     (503, "breaker_open"),
     (503, "overloaded"),
@@ -105,6 +106,7 @@ const OF_WRITES: &[(u16, &str)] = &[
     (413, "too_large"),
     (422, "sink_refused"),
     (422, "unfit"),
+    (429, "quota_spent"),
     (502, "sink_failed"),
     (502, "source_failed"),
     (503, "journal_failed"),
@@ -278,7 +280,7 @@ const OPERATIONS: &[Operation] = &[
             &["Cache-Control"],
             Content::Json("Entries"),
         )],
-        errors: &[(400, "bad_body"), (400, "no_body"), (413, "too_large")],
+        errors: &[(400, "bad_body"), (400, "no_body"), (413, "too_large"), (429, "quota_spent")],
     },
     Operation {
         method: "post",

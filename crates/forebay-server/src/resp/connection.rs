@@ -265,7 +265,8 @@ async fn answer_each(
     service.commands.fetch_add(u64::try_from(arrived.len()).unwrap_or_default(), Ordering::Relaxed);
     let mut is_plain = hit::is_plain(service, session);
     let keyspace = session.keyspace.clone();
-    let namespaces = hit::look_ahead(arrived, keyspace.as_deref().filter(|_| is_plain));
+    let limits = &session.served.now().limits;
+    let namespaces = hit::look_ahead(arrived, keyspace.as_deref().filter(|_| is_plain), limits);
     for (arrived, namespace) in arrived.iter().zip(namespaces) {
         session.tally.begin(&service.clock);
         replies.begin();

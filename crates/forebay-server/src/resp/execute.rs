@@ -12,7 +12,7 @@ use super::replies::Replies;
 use super::session::Session;
 use super::transaction::{self, Queue};
 use super::{
-    Service, client, data, freshness, keyspace, operators, pubsub, rights, server, slowlog, tracking,
+    Service, client, data, freshness, keyspace, limited, operators, pubsub, rights, server, slowlog, tracking,
 };
 
 /// Carries out one request and writes its one reply, unless the client asked for none.
@@ -66,8 +66,12 @@ async fn answer(
     }
     service.monitors.tell(spec, request, session);
     let asked = spec.parse(request);
+    let Some(operations) = limited::begin(asked.as_ref().ok(), spec, request, session, replies) else {
+        return Ok(());
+    };
     if session.queue.is_some() && transaction::waits(&asked) {
         wait_for_exec(request, spec, &asked, session, &mut replies.out);
+        operations.ended(replies, true);
         return Ok(());
     }
     if session.is_listening_only()
@@ -98,6 +102,7 @@ async fn answer(
             Ok(())
         }
     };
+    operations.ended(replies, false);
     slowlog::look(began, request, service, session);
     if let Some(tracked) = &mut session.tracked
         && session.queue.is_none()

@@ -16,6 +16,7 @@ use smallvec::SmallVec;
 use super::Service;
 use super::refuse::refuse;
 use super::session::Session;
+use crate::limits::Limits;
 
 /// As many requests are looked ahead for at once.
 pub(super) const AHEAD_MAX: usize = 16;
@@ -87,8 +88,17 @@ pub(super) fn is_plain(service: &Service, session: &mut Session) -> bool {
 pub(super) type Namespaces<'k> = SmallVec<[Option<&'k Namespace<Blob>>; AHEAD_MAX]>;
 
 /// Finds the namespaces of what memory may answer, and looks ahead for it.
-pub(super) fn look_ahead<'k>(arrived: &[Arrived], keyspace: Option<&'k Keyspace>) -> Namespaces<'k> {
-    let find = |arrived: &Arrived| keyspace?.find(arrived.sought()?.0);
+pub(super) fn look_ahead<'k>(
+    arrived: &[Arrived],
+    keyspace: Option<&'k Keyspace>,
+    limits: &Limits,
+) -> Namespaces<'k> {
+    let limited = keyspace.filter(|keyspace| limits.is_any(keyspace.name()));
+    // What a quota or a log has to hear of is none of one turn.
+    let is_free = |namespace: &&Namespace<Blob>| {
+        limited.is_none_or(|keyspace| limits.get(keyspace.name(), namespace.name()).is_none())
+    };
+    let find = |arrived: &Arrived| keyspace?.find(arrived.sought()?.0).filter(is_free);
     let found: Namespaces<'k> = arrived.iter().map(find).collect();
     if arrived.len() >= AHEAD_MIN {
         for namespace in keyspace.iter().flat_map(|keyspace| keyspace.namespaces()) {

@@ -19,6 +19,7 @@ mod inbox;
 mod info;
 mod jobs;
 mod keyspace;
+mod limited;
 mod monitor;
 mod operators;
 mod pubsub;

@@ -15,8 +15,9 @@ use super::jobs;
 use super::refuse::refuse;
 use super::replies::Replies;
 use super::session::Session;
-use crate::configuration;
+use crate::configuration::{self, Quota};
 use crate::disks::StoresOf;
+use crate::limits::Usage;
 use crate::warming::Told;
 
 /// Carries out one of these commands.
@@ -56,7 +57,8 @@ fn stats(named: Option<&[u8]>, session: &Session, out: &mut BytesMut) {
         reply::bulk(out, namespace.name().as_bytes());
         let counts = namespace.counts();
         let counts = counts.each().map(|count| (count.name, count.count));
-        let numbers: Vec<_> = counts.chain(of_membership(namespace)).collect();
+        let quota = session.served.now().limits.quota(keyspace.name(), namespace.name());
+        let numbers: Vec<_> = counts.chain(of_membership(namespace)).chain(of_quota(quota)).collect();
         reply::map(out, session.version, numbers.len());
         for (name, number) in numbers {
             reply::bulk(out, name.as_bytes());
@@ -77,6 +79,16 @@ fn of_membership(namespace: &Namespace<Blob>) -> impl Iterator<Item = (&'static 
         ]
     });
     told.into_iter().flatten()
+}
+
+/// What is told of a day's quota, where there is one.
+fn of_quota(quota: Option<(Quota, Usage)>) -> impl Iterator<Item = (&'static str, u64)> {
+    quota.into_iter().flat_map(|(quota, used)| {
+        let limits = [("quota_reads", quota.reads), ("quota_writes", quota.writes)];
+        let used =
+            [("used_reads", used.reads), ("used_writes", used.writes), ("quota_refusals", used.refused)];
+        limits.into_iter().filter_map(|(name, limit)| Some((name, limit?))).chain(used)
+    })
 }
 
 /// Tells what a namespace of the connection's keyspace will do.

@@ -35,7 +35,9 @@ pub use loader::{Breaker, Loader};
 pub use membership::Membership;
 pub use memory::{Budget, EvictionPolicy, NamespaceMemory};
 pub(crate) use memory::{COMMON_BYTES_MIN, OWN_BYTES_MIN};
-pub use namespace::{DEFAULT_STORE, Durability, Exists, FLUSH_INTERVAL, Kind, Mode, Namespace, Ttl, Writes};
+pub use namespace::{
+    DEFAULT_STORE, Durability, Exists, FLUSH_INTERVAL, Kind, Mode, Namespace, Quota, Ttl, Writes,
+};
 pub use server::{Memory, Server, Shared, Tls};
 pub use sink::{HttpSink, Sink, SqlSink};
 pub use source::{RowShape, Source, SourceKind, SqlSource};

@@ -80,6 +80,10 @@ pub struct Namespace {
     pub loader: Loader,
     /// The filter of the keys that exist.
     pub membership: Option<Membership>,
+    /// How much is asked of it in a day.
+    pub quota: Option<Quota>,
+    /// Whether each request to it has a line in the log. Default: no.
+    pub logs_operations: bool,
     /// Its part of the memory tier.
     pub memory: NamespaceMemory,
     /// What `EXISTS` answers from.
@@ -89,11 +93,13 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Whether `other` says the same of what is built: all but the lists of what is to be warm.
+    /// Whether `other` says the same of what is built: all but the lists of what is to be warm, quotas and logs.
     #[must_use]
     pub fn is_built_like(&self, other: &Self) -> bool {
         let built = |namespace: &Self| Self {
             warm: namespace.warm.as_ref().and_then(Warm::built),
+            quota: None,
+            logs_operations: false,
             ..namespace.clone()
         };
         built(self) == built(other)
@@ -155,6 +161,15 @@ impl Namespace {
         (is_alone && read.table == table && read.columns.len() == self.key.names().len() + 1)
             .then_some(column)
     }
+}
+
+/// How much is asked of a namespace in a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// The most keys that are read.
+    pub reads: Option<u64>,
+    /// The most keys that are written.
+    pub writes: Option<u64>,
 }
 
 /// What a value is.
@@ -254,11 +269,7 @@ pub(super) fn namespace(
     context: &Context,
     findings: &mut Findings,
 ) -> Option<Namespace> {
-    if name == DEFAULT_STORE {
-        findings.add(table.name_span.clone(), ValueFault::ReservedName { name: DEFAULT_STORE });
-    }
-    required(table, "key", "write the pattern of its keys, like `key = \"stock:{code}\"`", findings);
-    required(table, "ttl", "say how long a value is fresh, like `ttl = \"3s\"`", findings);
+    named_and_whole(name, table, findings);
     let key = keys::pattern(table, "key", findings);
     let field = keys::pattern(table, "field", findings);
     let kind = kind(table);
@@ -313,10 +324,25 @@ pub(super) fn namespace(
         durability: (mode == Mode::Store).then_some(durability),
         loader,
         membership,
+        quota: table.table("quota").map(quota),
+        logs_operations: table.choice("log") == Some("operations"),
         memory,
         exists: if table.choice("exists") == Some("load") { Exists::Load } else { Exists::Held },
         depends_on,
     })
+}
+
+/// Whether it may be called so, and has what it cannot do without.
+fn named_and_whole(name: &str, table: &Table, findings: &mut Findings) {
+    if name == DEFAULT_STORE {
+        findings.add(table.name_span.clone(), ValueFault::ReservedName { name: DEFAULT_STORE });
+    }
+    required(table, "key", "write the pattern of its keys, like `key = \"stock:{code}\"`", findings);
+    required(table, "ttl", "say how long a value is fresh, like `ttl = \"3s\"`", findings);
+}
+
+fn quota(table: &Table) -> Quota {
+    Quota { reads: table.integer("reads"), writes: table.integer("writes") }
 }
 
 fn kind(table: &Table) -> Option<Kind> {

@@ -1,4 +1,4 @@
-//! Options of how a namespace asks its source, and of what protects that.
+//! Options of how a namespace asks its source, of what protects that, and of how much may be asked of it.
 
 use super::{Kind, NONE, Opt, Section, between, days, millis};
 
@@ -86,6 +86,25 @@ pub(super) static MEMBERSHIP: Section = Section {
             default: NONE,
             effect: "`true` says that nobody but the app's own transactions, its jobs and the sink of this namespace ever adds a row: they tell \
                      the filter. Must be given where the database has no `feed`.",
+        },
+    ],
+};
+
+pub(super) static QUOTA: Section = Section {
+    path: "namespace.NAME.quota",
+    about: "How much is asked of a namespace in a day of the wall clock, in UTC. A request that would go beyond it is refused: HTTP 429, RESP `FBQUOTA`.",
+    options: &[
+        Opt {
+            name: "reads",
+            kind: Kind::Integer { min: 1, max: 1_000_000_000_000 },
+            default: "no limit",
+            effect: "Keys that are read, wherever the answer comes from.",
+        },
+        Opt {
+            name: "writes",
+            kind: Kind::Integer { min: 1, max: 1_000_000_000_000 },
+            default: "no limit",
+            effect: "Keys that are written, changed or deleted.",
         },
     ],
 };

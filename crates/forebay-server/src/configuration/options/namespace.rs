@@ -1,6 +1,6 @@
 //! Options of a namespace.
 
-use super::loader::{LOADER, MEMBERSHIP};
+use super::loader::{LOADER, MEMBERSHIP, QUOTA};
 use super::{Kind, Limits, NONE, Opt, REQUIRED, Section, TextKind, between, days, millis};
 
 const PER_SECOND: std::time::Duration = millis(1_000);
@@ -153,6 +153,18 @@ pub(crate) static NAMESPACE: Section = Section {
             kind: Kind::Table(&MEMBERSHIP),
             default: NONE,
             effect: "A filter of the keys that exist, by which what does not is absent without a query; needs `source.sql.list`.",
+        },
+        Opt {
+            name: "quota",
+            kind: Kind::Table(&QUOTA),
+            default: NONE,
+            effect: "How many keys are read and written in a day, in UTC; `{}` counts them alone.",
+        },
+        Opt {
+            name: "log",
+            kind: Kind::Choice(&["none", "operations"]),
+            default: "`\"none\"`",
+            effect: "`operations`: a line of the log for each request to it, of some 1,000 a second at most.",
         },
         Opt {
             name: "memory",

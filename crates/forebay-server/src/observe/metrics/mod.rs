@@ -6,6 +6,7 @@
 mod alarms;
 mod clients;
 mod jobs;
+mod limits;
 mod protection;
 mod table;
 mod text;

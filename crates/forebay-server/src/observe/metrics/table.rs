@@ -7,7 +7,7 @@
 use super::text::Kind::{Counter, Gauge, Histogram};
 use super::text::{Family, Kind, Number, Scale};
 use super::view::{MemoryView, NamespaceView, View};
-use super::{alarms, clients, jobs, protection};
+use super::{alarms, clients, jobs, limits, protection};
 use forebay::observe::Distribution;
 
 /// One metric.
@@ -256,6 +256,9 @@ pub(super) static METRICS: &[Metric] = &[
     protection::BYTES,
     protection::FULL,
     protection::BUILDS,
+    limits::LIMIT,
+    limits::USED,
+    limits::REFUSED,
     counts(
         "forebay_tier_refused_fills_total",
         &["keyspace", "namespace", "why"],

@@ -14,7 +14,9 @@ use forebay_stores::disk::DiskStats;
 use super::super::Observed;
 use super::super::alarms::Event;
 use super::super::requests::Operation;
+use crate::configuration::Quota;
 use crate::jobs::Told;
+use crate::limits::Usage;
 
 /// How long a disk is waited for: one that hangs costs its own size and not the whole scrape.
 const DISK_WITHIN: Duration = Duration::from_millis(500);
@@ -24,6 +26,7 @@ const DISK_WITHIN: Duration = Duration::from_millis(500);
 pub(crate) struct View {
     pub(super) namespaces: Vec<NamespaceView>,
     pub(super) memories: Vec<MemoryView>,
+    pub(super) quotas: Vec<QuotaView>,
     pub(super) bookkeeping_bytes: u64,
     pub(super) untold: usize,
     /// Whether what memory holds is suspect.
@@ -58,6 +61,15 @@ pub(super) struct NamespaceView {
     pub(super) pending: PendingWrites,
     pub(super) breaker: BreakerState,
     pub(super) membership: Option<Membership>,
+}
+
+/// A day's quota of a namespace.
+#[derive(Debug)]
+pub(super) struct QuotaView {
+    pub(super) keyspace: String,
+    pub(super) namespace: String,
+    pub(super) quota: Quota,
+    pub(super) used: Usage,
 }
 
 /// A memory, with the namespace whose own it is; that of all others has none.
@@ -125,6 +137,13 @@ impl View {
                 namespaces.push(NamespaceView::of(&name, namespace));
             }
         }
+        let quota = |(keyspace, namespace, quota, used): (&str, &str, Quota, Usage)| QuotaView {
+            keyspace: keyspace.into(),
+            namespace: namespace.into(),
+            quota,
+            used,
+        };
+        let quotas = served.limits.quotas().map(quota).collect();
         let database = |one: &super::super::DatabaseOf| DatabaseView {
             keyspace: Arc::clone(&one.keyspace),
             name: Arc::clone(&one.name),
@@ -133,6 +152,7 @@ impl View {
         Self {
             namespaces,
             memories,
+            quotas,
             bookkeeping_bytes: engine.bookkeeping_bytes(),
             untold: engine.untold(),
             is_suspect: engine.suspect_since().is_some(),

@@ -14,6 +14,7 @@ mod http;
 mod jobs;
 mod kinds;
 mod libraries;
+mod limits;
 mod listeners;
 mod membership;
 mod observe;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::super::{Answer, ask_with};
-use super::{ITEM_A, stage};
+use super::super::{Answer, Stage, ask_with};
+use super::{ITEM_A, STORE};
 
 /// Headers of every answer, which say how it is sent.
 const OF_TRANSPORT: [&str; 4] = ["content-type", "content-length", "date", "connection"];
@@ -264,6 +264,21 @@ fn invalidations(long: &str) -> Vec<Asked<'_>> {
     asked
 }
 
+/// Of each twice what its quota holds once.
+fn quotas() -> Vec<Asked<'static>> {
+    let spent = "/v1/shop/spent/spent:a";
+    let (read, many) = (("read", "GET", spent, "", ""), r#"{"keys":["spent:a","spent:b"]}"#);
+    let write = ("write", "PUT", spent, "", "x");
+    vec![
+        read,
+        read,
+        ("read_many", "POST", "/v1/shop/spent:get", "", many),
+        write,
+        write,
+        ("delete", "DELETE", spent, "", ""),
+    ]
+}
+
 /// Methods that no path takes, and a page of another site.
 fn refused() -> Vec<Asked<'static>> {
     let paths = [
@@ -290,14 +305,15 @@ fn refused() -> Vec<Asked<'static>> {
 
 #[tokio::test]
 async fn what_is_served_is_what_is_told() {
-    let stage = stage().await;
+    let spent = "[namespace.spent]\nkey = 'spent:{id}'\nmode = 'store'\nttl = '1h'\nquota = { reads = 1, writes = 1 }\n";
+    let stage = Stage::with(&format!("{}{STORE}{spent}", super::super::NAMESPACES)).await;
     let text = stage.get("/v1/openapi.json").await;
     assert_eq!(text.header("content-type"), "application/json");
     let mut document = Document { all: serde_json::from_str(&text.body).unwrap(), seen: BTreeSet::new() };
     assert_eq!(document.all["openapi"], "3.1.0");
     assert_eq!(stage.resp().await.say("HSET scratch:h f v").await, "1");
     let (text, long, huge) = ("x ".repeat(2000), "x".repeat(2 << 20 | 1), "x".repeat(16 << 20 | 1));
-    for asked in [writes(&text, &huge), reads(), others(&long), invalidations(&long), refused()] {
+    for asked in [writes(&text, &huge), reads(), others(&long), invalidations(&long), quotas(), refused()] {
         for (id, method, path, headers, body) in asked {
             document.check(id, &ask_with(stage.process.http, method, path, headers, body).await);
         }
