@@ -75,11 +75,11 @@ impl AppStage {
         let (url, options) = match on {
             On::Sqlite => {
                 let file = folder.path().join("app.db");
-                (format!("sqlite:{}", file.display()), DatabaseOptions::sqlite(file, 1))
+                (format!("sqlite:{}", file.display()), DatabaseOptions::sqlite(file, 4))
             }
             On::Postgres | On::Distant => {
                 let mut url = new_postgres().await;
-                let options = DatabaseOptions::postgres(url.parse().unwrap(), 1);
+                let options = DatabaseOptions::postgres(url.parse().unwrap(), 4);
                 if on == On::Distant {
                     let server = url.split(['@', '/']).nth(3).unwrap().to_owned();
                     let before = proxy.insert(Proxy::before(server.parse().unwrap()).await);

@@ -38,19 +38,18 @@ fn main(run: &JobRun) -> Result<&Database, JobError> {
 
 /// Makes the rows of orders that were not paid in time say so. What is read does not wait for it: it is told by the time.
 async fn expire(run: JobRun) -> Result<String, JobError> {
-    let tables = Tables::new(main(&run)?.clone());
+    let tables = Tables::new(main(&run)?.clone(), run.wall.clone());
     let (mut expired, mut forgotten) = (0, 0);
     while !run.is_stopping() {
-        let some = tables.expire(TOGETHER, &Moment::at(run.wall.now())).await?.value;
+        let some = tables.expire(TOGETHER).await?.value;
         run.alarms.count("expired", u64::try_from(some).unwrap_or(u64::MAX));
         expired += some;
         if some == 0 {
             break;
         }
     }
-    let then = Moment::at(run.wall.now().saturating_sub(KEYS_FOR));
     while !run.is_stopping() {
-        let some = tables.forget_keys(&then, TOGETHER).await?.value;
+        let some = tables.forget_keys(KEYS_FOR, TOGETHER).await?.value;
         forgotten += some;
         if some == 0 {
             break;
@@ -93,7 +92,7 @@ struct Different {
 /// Compares what is held of each period with its rows, and makes gone what differs: the next who reads it loads it.
 async fn reconcile(run: JobRun) -> Result<String, JobError> {
     let orders = run.keyspace.namespace(ORDERS).ok_or("the namespace `orders` is not in service")?;
-    let tables = Tables::new(main(&run)?.clone());
+    let tables = Tables::new(main(&run)?.clone(), run.wall.clone());
     let (mut periods, mut compared, mut cursor) = (0_u64, 0_usize, 0);
     let mut repaired: BTreeMap<Difference, u64> = BTreeMap::new();
     loop {

@@ -8,13 +8,13 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// An amount of money, in hundredths: at most sixteen digits before the point, and two behind it.
+/// An amount of money: at most ten digits before the point, and two behind it, so that millions of them add up in 64 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Money(Decimal);
 
 /// The text is no amount of money.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an amount: write at most sixteen digits, and two behind the point, as 100.00")]
+#[error("`{0}` is not an amount: write at most ten digits, and two behind the point, as 100.00")]
 pub struct NotMoney(pub String);
 
 impl Money {
@@ -39,7 +39,7 @@ impl FromStr for Money {
         let is_plain = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-'));
         let mut amount = Decimal::from_str_exact(text).ok().filter(|_| is_plain).ok_or_else(refused)?;
         let whole = amount.trunc().abs();
-        if amount.normalize().scale() > 2 || whole >= Decimal::from(10_000_000_000_000_000_i64) {
+        if amount.normalize().scale() > 2 || whole >= Decimal::from(10_000_000_000_i64) {
             return Err(refused());
         }
         amount.rescale(2);

@@ -60,6 +60,9 @@ pub enum Refusal {
     /// A row cannot be shown.
     #[error(transparent)]
     Damaged(#[from] Damaged),
+    /// Sums cannot be shown.
+    #[error("the sums of the period cannot be read: {0}")]
+    Sums(String),
     /// The database did not do its part.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -92,7 +95,9 @@ impl Refusal {
             Self::IllegalStep { .. } => (StatusCode::CONFLICT, "illegal_step"),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
             Self::KeySpent(_) => (StatusCode::CONFLICT, "idempotency_key_spent"),
-            Self::Damaged(_) | Self::Database(_) => (StatusCode::INTERNAL_SERVER_ERROR, "order_damaged"),
+            Self::Damaged(_) | Self::Sums(_) | Self::Database(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "order_damaged")
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::Response;
 use bytes::Bytes;
 use forebay::value::Value;
@@ -14,6 +14,8 @@ use forebay_server::app::{Alarms, Served, Setup};
 use forebay_server::problem::Problem;
 use forebay_server::time::WallClock;
 use forebay_stores::database::Database;
+
+use serde_json::value::RawValue;
 
 use crate::order::{Moment, Order};
 use crate::refusal::not_in_service;
@@ -62,7 +64,7 @@ impl Shop {
     pub fn new(database: &Database, settings: Settings, setup: &Setup) -> Self {
         let Setup { served, wall, alarms, .. } = setup;
         let (served, wall, alarms) = (served.clone(), wall.clone(), alarms.clone());
-        Self { tables: Tables::new(database.clone()), settings, served, wall, alarms }
+        Self { tables: Tables::new(database.clone(), wall.clone()), settings, served, wall, alarms }
     }
 
     /// The time.
@@ -76,54 +78,58 @@ impl Shop {
         self.wall.now().as_millis()
     }
 
-    /// The time after which an order expires that is made now.
-    pub(crate) fn expires(&self) -> Moment {
-        Moment::at(self.wall.now().saturating_add(self.settings.expires_after))
-    }
-
     /// What is in service now.
     pub(crate) fn reading(&self) -> Result<Reading, Problem> {
         self.served.now().map(Reading).ok_or_else(not_in_service)
     }
 
-    /// Reads an order that was just committed, so that it is held from now on. Whatever goes wrong with that, or is `unconfirmed`, is told,
-    /// and fails nobody: the next who reads it loads it.
-    pub(crate) async fn cache(&self, order: &Order, unconfirmed: Option<forebay::Error>) {
-        let order_no = order.order_no.as_str();
+    /// Tells that the copies of what was committed may not all be gone yet, where that is so: it fails nobody.
+    pub(crate) fn told(&self, unconfirmed: Option<&forebay::Error>) {
         if let Some(error) = unconfirmed {
             self.alarms.count("change_unconfirmed", 1);
-            tracing::warn!(order_no, %error, "a change is not confirmed yet");
+            tracing::warn!(%error, "a change is not confirmed yet");
         }
+    }
+
+    /// Reads an order that was just made, so that it is held from now on. Whatever goes wrong with that is told, and fails nobody: the next
+    /// who reads it loads it.
+    pub(crate) async fn hold(&self, order: &Order) {
         let Some(keyspace) = self.served.now() else { return };
-        if let Some(orders) = keyspace.namespace(ORDERS) {
-            let key = period_key(&order.period_number);
-            if let Err(error) = orders.read_fields(key.as_bytes(), &[order_no.as_bytes()]).await {
-                self.alarms.count("cache_failed", 1);
-                tracing::warn!(order_no, %error, "an order could not be cached");
-            }
+        let Some(orders) = keyspace.namespace(ORDERS) else { return };
+        let (key, order_no) = (period_key(&order.period_number), order.order_no.as_str());
+        if let Err(error) = orders.read_fields(key.as_bytes(), &[order_no.as_bytes()]).await {
+            self.alarms.count("cache_failed", 1);
+            tracing::warn!(order_no, %error, "an order could not be cached");
         }
     }
 
     /// The same of an order that was changed, where its period is held: a change that comes after that was dropped does not bring it back.
-    pub(crate) async fn refresh(&self, order: &Order, unconfirmed: Option<forebay::Error>) {
+    pub(crate) async fn hold_on(&self, order: &Order) {
         let key = period_key(&order.period_number);
         let keyspace = self.served.now();
-        let is_held =
-            keyspace.and_then(|keyspace| keyspace.namespace(ORDERS)?.peek(key.as_bytes())).is_some();
-        if is_held || unconfirmed.is_some() {
-            self.cache(order, unconfirmed).await;
+        if keyspace.and_then(|keyspace| keyspace.namespace(ORDERS)?.peek(key.as_bytes())).is_some() {
+            self.hold(order).await;
         }
     }
 
-    /// Answers a request with what was read of `namespace`.
+    /// Answers a request with what was read of `namespace`. Who keeps the answer asks whether it is still the same: an order may change at any
+    /// time, and nobody could take back what a browser keeps.
     pub(crate) async fn answer(
         &self,
         namespace: &Namespace<Blob>,
         read: &Read,
         request: (&Method, &HeaderMap),
     ) -> Result<Response, Problem> {
-        self.served.answer(namespace, read, request).await
+        let mut response = self.served.answer(namespace, read, request).await?;
+        let asks = HeaderValue::from_static("private, no-cache");
+        response.headers_mut().insert(header::CACHE_CONTROL, asks);
+        Ok(response)
     }
+}
+
+/// Whether it is JSON: what Redis clients set may be anything.
+pub(crate) fn is_json(text: &[u8]) -> bool {
+    serde_json::from_slice::<&RawValue>(text).is_ok()
 }
 
 /// The keyspace as one request reads it.
@@ -148,9 +154,18 @@ impl Reading {
 
     /// Reads one order of a period.
     pub(crate) async fn order(&self, period: &str, order_no: &str) -> Result<Read, Problem> {
-        let key = period_key(period);
-        let fields = self.namespace(ORDERS)?.read_fields(key.as_bytes(), &[order_no.as_bytes()]).await;
-        let field = fields.map_err(|error| Problem::engine(&error))?.pop().ok_or_else(not_in_service)?;
+        let (orders, key) = (self.namespace(ORDERS)?, period_key(period));
+        let read = async || {
+            let fields = orders.read_fields(key.as_bytes(), &[order_no.as_bytes()]).await;
+            fields.map_err(|error| Problem::engine(&error))?.pop().ok_or_else(not_in_service)
+        };
+        let mut field = read().await?;
+        if field.value.as_deref().is_some_and(|json| !is_json(json)) {
+            // A Redis client has set it, and it is nothing that can be answered here.
+            let gone = orders.forget_field(key.as_bytes(), order_no.as_bytes()).await;
+            gone.map_err(|error| Problem::engine(&error))?;
+            field = read().await?;
+        }
         let value = field.value.map(|json: Bytes| Value::from(Blob::json(json)));
         Ok(Read { value, outcome: field.outcome })
     }

@@ -3,8 +3,11 @@
 //! A transaction invalidates what was read of the rows that it changes, before it returns. On PostgreSQL it is told which rows those are
 //! ([`Transaction::changed`]), so that no more goes than that.
 
+use std::time::Duration;
+
 use forebay::feed::{Changed, Columns};
 use forebay::value::Param;
+use forebay_server::time::WallClock;
 use forebay_stores::database::transaction::{Committed, Transaction, TransactionError};
 use forebay_stores::database::{Database, DatabaseError, Dialect, Row, Statement};
 
@@ -17,6 +20,7 @@ use crate::refusal::Refusal;
 #[derive(Clone, Debug)]
 pub struct Tables {
     database: Database,
+    wall: WallClock,
 }
 
 /// An order that is to be made.
@@ -33,7 +37,16 @@ pub struct NewOrder {
     /// What it brought.
     pub profit_amount: Money,
     /// Until when it must be paid.
-    pub expire_time: Moment,
+    pub expires: Expires,
+}
+
+/// Until when an order must be paid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expires {
+    /// As the client says.
+    At(Moment),
+    /// So long after it is made.
+    After(Duration),
 }
 
 /// What an `Idempotency-Key` stands for.
@@ -77,10 +90,16 @@ const INSERT: &str = "insert into orders (order_no, uid, period_number, amount, 
      values ($1, $2, $3, $4, $5, 'pending', $6, $7, $7) on conflict (order_no) do nothing";
 
 impl Tables {
-    /// The tables of `database`.
+    /// The tables of `database`, at the time of `wall`.
     #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self { database }
+    pub fn new(database: Database, wall: WallClock) -> Self {
+        Self { database, wall }
+    }
+
+    /// The time. In a transaction it is asked once nobody else can change what is to be changed: who waited is judged by the time at which it
+    /// was their turn.
+    fn now(&self) -> Moment {
+        Moment::at(self.wall.now())
     }
 
     /// Makes an order, once: the same request again is answered with what the first one made. Where the period is not known, it is opened
@@ -93,23 +112,23 @@ impl Tables {
         order: &NewOrder,
         idempotency: Option<&Idempotency>,
         opens: bool,
-        now: &Moment,
     ) -> Done<Made> {
         self.database
             .transaction(async |tx| {
                 if let Some(idempotency) = idempotency
-                    && let Some(made) = replayed(tx, idempotency, order, now).await?
+                    && let Some(made) = replayed(tx, idempotency, order, &self.now()).await?
                 {
                     return Ok(made);
                 }
                 if let Some(there) = found(tx, &order.order_no).await? {
                     return order.before(there);
                 }
-                takes_orders(tx, &order.period_number, opens, now).await?;
-                if tx.execute(order.insert(now)).await? == 0 {
-                    // Another one with its number was committed meanwhile.
+                takes_orders(tx, &order.period_number, opens, &self.now()).await?;
+                if tx.execute(order.insert(self.wall.now())?).await? == 0 {
+                    // Another one with its number was committed meanwhile. The statement has taken the table, which is told of no other row.
                     let there = found(tx, &order.order_no).await?;
                     let there = there.ok_or_else(|| Refusal::NoOrder(order.order_no.clone()))?;
+                    tx.changed(Changed::updated("orders", keys(&there), keys(&there)));
                     return order.before(there);
                 }
                 let made = found(tx, &order.order_no).await?;
@@ -124,9 +143,14 @@ impl Tables {
     ///
     /// # Errors
     /// [`Refusal::IllegalTransition`] with what it is, where it cannot become `status` from there.
-    pub async fn transit(&self, order_no: &str, status: Status, now: &Moment) -> Done<Order> {
+    pub async fn transit(&self, order_no: &str, status: Status) -> Done<Order> {
         self.database
             .transaction(async |tx| {
+                if tx.dialect() == Dialect::Postgres {
+                    const HOLD: &str = "select order_no from orders where order_no = $1 for update";
+                    tx.rows(Statement::new(HOLD).bind(order_no)).await?;
+                }
+                let now = &self.now();
                 let moved = match transition(status) {
                     Some(statement) => {
                         let statement = Statement::new(statement).bind(order_no).bind(now.text());
@@ -152,7 +176,7 @@ impl Tables {
     ///
     /// # Errors
     /// [`Refusal::NoOrder`].
-    pub async fn record(&self, order_no: &str, figures: Figures, now: &Moment) -> Done<Order> {
+    pub async fn record(&self, order_no: &str, figures: Figures) -> Done<Order> {
         const RECORD: &str = concat!(
             "update orders set profit_amount = coalesce($2, profit_amount), like_count = coalesce($3, like_count), \
              share_count = coalesce($4, share_count), follow_count = coalesce($5, follow_count), \
@@ -169,7 +193,7 @@ impl Tables {
                     .bind(figures.share_count)
                     .bind(figures.follow_count)
                     .bind(figures.favorite_count)
-                    .bind(now.text());
+                    .bind(self.now().text());
                 let rows = tx.rows(record).await?;
                 let row = rows.first().ok_or_else(|| Refusal::NoOrder(order_no.to_owned()))?;
                 changed(tx, row)
@@ -199,7 +223,7 @@ impl Tables {
     ///
     /// # Errors
     /// What the database says against it.
-    pub async fn expire(&self, limit: i64, now: &Moment) -> Done<usize> {
+    pub async fn expire(&self, limit: i64) -> Done<usize> {
         const EXPIRE: &str = concat!(
             "update orders set status = 'expired', updated_at = $1 where status = 'pending' and expire_time <= $1 and order_no in \
              (select order_no from orders where status = 'pending' and expire_time <= $1 order by expire_time limit $2) returning ",
@@ -207,7 +231,7 @@ impl Tables {
         );
         self.database
             .transaction(async |tx| {
-                let rows = tx.rows(Statement::new(EXPIRE).bind(now.text()).bind(limit)).await?;
+                let rows = tx.rows(Statement::new(EXPIRE).bind(self.now().text()).bind(limit)).await?;
                 for row in &rows {
                     changed(tx, row)?;
                 }
@@ -216,13 +240,14 @@ impl Tables {
             .await
     }
 
-    /// Forgets what `Idempotency-Key`s from before `then` stood for, up to `limit` of them; how many.
+    /// Forgets what `Idempotency-Key`s that are older than `age` stood for, up to `limit` of them; how many.
     ///
     /// # Errors
     /// What the database says against it.
-    pub async fn forget_keys(&self, then: &Moment, limit: i64) -> Done<u64> {
+    pub async fn forget_keys(&self, age: Duration, limit: i64) -> Done<u64> {
         const FORGET: &str = "delete from idempotency where idempotency_key in \
              (select idempotency_key from idempotency where created_at < $1 order by created_at limit $2)";
+        let then = Moment::at(self.wall.now().saturating_sub(age));
         let forget = Statement::new(FORGET).bind(then.text()).bind(limit);
         self.database.transaction(async |tx| Ok(tx.execute(forget).await?)).await
     }
@@ -231,10 +256,10 @@ impl Tables {
     ///
     /// # Errors
     /// What the database says against it.
-    pub async fn open(&self, period: &str, now: &Moment) -> Done<(Period, bool)> {
+    pub async fn open(&self, period: &str) -> Done<(Period, bool)> {
         self.database
             .transaction(async |tx| {
-                let is_new = opened(tx, period, now).await?;
+                let is_new = opened(tx, period, &self.now()).await?;
                 let rows = tx.rows(Statement::new(PERIOD).bind(period)).await?;
                 let row = rows.first().ok_or_else(|| Refusal::NoPeriod(period.to_owned()))?;
                 Ok((Period::of(row)?, is_new))
@@ -246,7 +271,7 @@ impl Tables {
     ///
     /// # Errors
     /// [`Refusal::IllegalStep`] with what it is, where it cannot become `state` from there.
-    pub async fn step(&self, period: &str, state: State, now: &Moment) -> Done<Period> {
+    pub async fn step(&self, period: &str, state: State) -> Done<Period> {
         const STEP: &str = "update periods set state = $2, updated_at = $4 where period_number = $1 and state = $3 \
              returning period_number, state, opened_at, updated_at";
         self.database
@@ -254,7 +279,7 @@ impl Tables {
                 let moved = match state.before() {
                     Some(before) => {
                         let step = Statement::new(STEP).bind(period).bind(state.name()).bind(before.name());
-                        tx.rows(step.bind(now.text())).await?
+                        tx.rows(step.bind(self.now().text())).await?
                     }
                     None => Vec::new(),
                 };
@@ -281,15 +306,25 @@ const PERIOD: &str =
     "select period_number, state, opened_at, updated_at from periods where period_number = $1";
 
 impl NewOrder {
-    fn insert(&self, now: &Moment) -> Statement {
-        Statement::new(INSERT)
+    /// The statement that makes it `now`.
+    fn insert(&self, since_1970: Duration) -> Result<Statement, Refusal> {
+        let now = Moment::at(since_1970);
+        let expire_time = match &self.expires {
+            Expires::At(moment) if *moment <= now => {
+                let past = format!("expire_time: {} is no time to come", moment.text());
+                return Err(Refusal::BadRequest(past));
+            }
+            Expires::At(moment) => moment.clone(),
+            Expires::After(span) => Moment::at(since_1970.saturating_add(*span)),
+        };
+        Ok(Statement::new(INSERT)
             .bind(self.order_no.as_str())
             .bind(self.uid.as_str())
             .bind(self.period_number.as_str())
             .bind(self.amount.to_string())
             .bind(self.profit_amount.to_string())
-            .bind(self.expire_time.text())
-            .bind(now.text())
+            .bind(expire_time.text())
+            .bind(now.text()))
     }
 
     /// What it means that `there` has its number: that it was made before, or that it is another one.
@@ -408,9 +443,8 @@ async fn opened(tx: &mut Transaction, period: &str, now: &Moment) -> Result<bool
     const OPEN: &str = "insert into periods (period_number, state, opened_at, updated_at) values ($1, 'open', $2, $2) \
          on conflict (period_number) do nothing";
     let is_new = tx.execute(Statement::new(OPEN).bind(period).bind(now.text())).await? == 1;
-    if is_new {
-        let row = vec![("period_number".into(), Some(Param::Text(period.to_owned())))];
-        tx.changed(Changed::inserted("periods", row));
-    }
+    // Also where it was there: the statement has taken the table, which is told of no other row.
+    let row = vec![("period_number".into(), Some(Param::Text(period.to_owned())))];
+    tx.changed(Changed::inserted("periods", row));
     Ok(is_new)
 }

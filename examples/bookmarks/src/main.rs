@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
@@ -64,13 +65,14 @@ async fn all(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let absent = || Problem::new(StatusCode::NOT_FOUND, "no_bookmarks", format!("`{user}` keeps no links"));
-    let keyspace = links.served.now().ok_or_else(absent)?;
-    let namespace = keyspace.namespace("bookmarks").ok_or_else(absent)?;
+    let busy =
+        || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_in_service", "try again later".to_owned());
+    let keyspace = links.served.now().ok_or_else(busy)?;
+    let namespace = keyspace.namespace("bookmarks").ok_or_else(busy)?;
     let read = namespace.read(format!("bookmarks:{user}").as_bytes()).await;
     let read = read.map_err(|error| Problem::engine(&error))?;
     if read.value.is_none() {
-        return Err(absent());
+        return Err(Problem::new(StatusCode::NOT_FOUND, "no_bookmarks", format!("`{user}` keeps no links")));
     }
     links.served.answer(namespace, &read, (&method, &headers)).await
 }
@@ -85,10 +87,12 @@ struct Link {
 async fn keep(
     State(links): State<Links>,
     Path(user): Path<String>,
-    Json(link): Json<Link>,
+    link: Result<Json<Link>, JsonRejection>,
 ) -> Result<StatusCode, Problem> {
     const KEEP: &str = "insert into bookmarks (user_id, url, title) values ($1, $2, $3) \
          on conflict (user_id, url) do update set title = excluded.title";
+    let Json(link) =
+        link.map_err(|refusal| Problem::new(refusal.status(), "bad_link", refusal.body_text()))?;
     let kept = links.database.transaction(async |tx| {
         tx.execute(Statement::new(KEEP).bind(user.as_str()).bind(link.url).bind(link.title)).await?;
         // SQLite finds out which rows have changed; PostgreSQL is told, or all users' links are loaded anew.

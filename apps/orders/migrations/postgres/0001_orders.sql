@@ -12,9 +12,9 @@ create table orders (
     order_no       text collate "C" not null primary key check (length(order_no) between 1 and 64),
     uid            text collate "C" not null check (length(uid) between 1 and 64),
     period_number  text collate "C" not null references periods (period_number),
-    amount         text collate "C" not null check (amount ~ '^\d{1,16}\.\d\d$'),
+    amount         text collate "C" not null check (amount ~ '^\d{1,10}\.\d\d$'),
     profit_amount  text collate "C" not null default '0.00'
-        check (profit_amount ~ '^-?\d{1,16}\.\d\d$'),
+        check (profit_amount ~ '^-?\d{1,10}\.\d\d$'),
     like_count     bigint not null default 0 check (like_count >= 0),
     share_count    bigint not null default 0 check (share_count >= 0),
     follow_count   bigint not null default 0 check (follow_count >= 0),

@@ -12,9 +12,10 @@ create table orders (
     order_no       text    not null primary key check (length(order_no) between 1 and 64),
     uid            text    not null check (length(uid) between 1 and 64),
     period_number  text    not null references periods (period_number),
-    amount         text    not null check (amount glob '[0-9]*.[0-9][0-9]' and amount not glob '*[^0-9.]*'),
+    amount         text    not null check (amount glob '[0-9]*.[0-9][0-9]' and amount not glob '*[^0-9.]*' and length(amount) <= 13),
     profit_amount  text    not null default '0.00'
-        check (ltrim(profit_amount, '-') glob '[0-9]*.[0-9][0-9]' and profit_amount not glob '*[^0-9.-]*'),
+        check (ltrim(profit_amount, '-') glob '[0-9]*.[0-9][0-9]' and profit_amount not glob '*[^0-9.-]*'
+            and length(profit_amount) <= 14),
     like_count     integer not null default 0 check (like_count >= 0),
     share_count    integer not null default 0 check (share_count >= 0),
     follow_count   integer not null default 0 check (follow_count >= 0),

@@ -29,6 +29,7 @@ pub(super) async fn held(
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let period = of_path(path)?;
+    name("period_number", &period)?;
     let reading = shop.reading()?;
     let (orders, key) = (reading.namespace(ORDERS)?, period_key(&period));
     let hash = orders.peek_value(key.as_bytes()).and_then(|value| value.as_hash().cloned());
@@ -96,12 +97,16 @@ pub(super) async fn warm(
         Some(order_nos) if order_nos.len() > NAMED_MAX => {
             return Err(bad(format!("order_nos: name at most {NAMED_MAX} in one request")));
         }
-        Some(order_nos) => filled.with(orders, &key, &order_nos).await,
+        Some(order_nos) => {
+            order_nos.iter().try_for_each(|order_no| name("order_nos", order_no))?;
+            filled.with(orders, &key, &order_nos).await?;
+        }
         None => match orders.read(key.as_bytes()).await {
             Ok(read) => {
                 filled.cached =
                     read.value.as_ref().and_then(Value::as_hash).map_or(0, |hash| hash.known_len());
             }
+            Err(error) if error.may_retry() => return Err(Problem::engine(&error)),
             // One of them may be the reason: the others are read without it.
             Err(_) => by_numbers(&shop, &period, orders, &mut filled).await?,
         },
@@ -128,20 +133,29 @@ async fn by_numbers(
         let numbers: Result<Vec<String>, _> = rows.iter().map(|row| row.get("order_no")).collect();
         let numbers = numbers.map_err(|error| Problem::database(&error))?;
         let Some(last) = numbers.last().cloned() else { return Ok(()) };
-        filled.with(orders, &key, &numbers).await;
+        filled.with(orders, &key, &numbers).await?;
         after = last;
     }
 }
 
 impl Filled {
-    /// Reads `order_nos` together, and where that fails, each alone.
-    async fn with(&mut self, orders: &Namespace<Blob>, key: &str, order_nos: &[String]) {
+    /// Reads `order_nos` together, and where one of them cannot be read, each alone.
+    async fn with(
+        &mut self,
+        orders: &Namespace<Blob>,
+        key: &str,
+        order_nos: &[String],
+    ) -> Result<(), Problem> {
         let fields: Vec<&[u8]> = order_nos.iter().map(|order_no| order_no.as_bytes()).collect();
-        if let Ok(read) = orders.read_fields(key.as_bytes(), &fields).await {
-            for (order_no, field) in order_nos.iter().zip(read) {
-                self.found(order_no, field.value.is_some());
+        match orders.read_fields(key.as_bytes(), &fields).await {
+            Ok(read) => {
+                for (order_no, field) in order_nos.iter().zip(read) {
+                    self.found(order_no, field.value.is_some());
+                }
+                return Ok(());
             }
-            return;
+            Err(error) if error.may_retry() => return Err(Problem::engine(&error)),
+            Err(_) => {}
         }
         for order_no in order_nos {
             match orders.read_fields(key.as_bytes(), &[order_no.as_bytes()]).await {
@@ -152,6 +166,7 @@ impl Filled {
                 }
             }
         }
+        Ok(())
     }
 
     fn found(&mut self, order_no: &str, is_there: bool) {

@@ -15,8 +15,8 @@ use super::{bad, json, limit, name, of_path, of_query, user};
 use crate::money::Money;
 use crate::order::{Moment, Order, RowError, Status, order_columns};
 use crate::refusal::{Refusal, of_transaction};
-use crate::shop::{ORDER, ORDERS, Shop, period_key};
-use crate::table::{Figures, Idempotency, Made, NewOrder};
+use crate::shop::{ORDER, ORDERS, Shop, is_json, period_key};
+use crate::table::{Expires, Figures, Idempotency, Made, NewOrder};
 
 const NEW: &str = r#"{"order_no": "ORDER_20241201_001_001", "uid": "user123", "period_number": "20241201_001", "amount": 100.00}"#;
 const STATUS: &str = r#"{"status": "confirmed"}"#;
@@ -58,23 +58,22 @@ impl New {
         if self.amount.is_negative() {
             return Err(bad(format!("amount: {} is below zero", self.amount)));
         }
-        let asked = self.expire_time.map(|text| expires(&text, &shop.now())).transpose()?;
+        let asked = self.expire_time.map(|text| expires(&text)).transpose()?;
         let profit_amount = self.profit_amount.unwrap_or_default();
         let request = format!(
             "{given:?} {:?} {:?} {} {profit_amount} {asked:?}",
             self.uid, self.period_number, self.amount
         );
-        let expire_time = asked.unwrap_or_else(|| shop.expires());
+        let expires = asked.map_or(Expires::After(shop.settings.expires_after), Expires::At);
         let Self { uid, period_number, amount, .. } = self;
-        Ok((NewOrder { order_no, uid, period_number, amount, profit_amount, expire_time }, request))
+        Ok((NewOrder { order_no, uid, period_number, amount, profit_amount, expires }, request))
     }
 }
 
-fn expires(text: &str, now: &Moment) -> Result<Moment, Problem> {
-    let given = text.parse::<Timestamp>().map(Moment::of);
-    given.ok().filter(|moment| moment > now).ok_or_else(|| {
-        bad(format!("expire_time: `{text}` is no time to come; write one as 2024-12-01T10:05:00Z"))
-    })
+fn expires(text: &str) -> Result<Moment, Problem> {
+    text.parse::<Timestamp>()
+        .map(Moment::of)
+        .map_err(|_| bad(format!("expire_time: `{text}` is no time; write one as 2024-12-01T10:05:00Z")))
 }
 
 /// Makes an order: 201, or 200 with `Idempotent-Replayed` where the same request made it before.
@@ -86,16 +85,16 @@ pub(super) async fn create(
     let key = headers.get(IDEMPOTENCY_KEY).map(idempotency_key).transpose()?;
     let (order, request) = json::<New>(body, NEW)?.check(&shop, key.is_some())?;
     let idempotency = key.map(|key| Idempotency { key, request });
-    let (now, opens) = (shop.now(), shop.settings.opens_periods);
-    let made = shop.tables.create(&order, idempotency.as_ref(), opens, &now).await;
+    let made = shop.tables.create(&order, idempotency.as_ref(), shop.settings.opens_periods).await;
     let made = made.map_err(of_transaction)?;
+    shop.told(made.unconfirmed.as_ref());
     match made.value {
         Made::New(order) => {
-            shop.cache(&order, made.unconfirmed).await;
+            shop.hold(&order).await;
             Ok(shown(StatusCode::CREATED, &order))
         }
         Made::Before(order) => {
-            let mut response = shown(StatusCode::OK, &order.seen(&now));
+            let mut response = shown(StatusCode::OK, &order.seen(&shop.now()));
             response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
             Ok(response)
         }
@@ -217,7 +216,8 @@ async fn held_page(shop: &Shop, period: &str, cursor: Option<&str>, limit: u32) 
     if let Some(hash) = read.value.as_ref().and_then(Value::as_hash) {
         let hash: &Hash = hash;
         let found = hash.scan(cursor, usize::try_from(limit).unwrap_or(usize::MAX));
-        found.entries.iter().for_each(|(_, order)| page.push(order));
+        // What a Redis client has set may be anything.
+        found.entries.iter().filter(|(_, order)| is_json(order)).for_each(|(_, order)| page.push(order));
         page.cursor = (found.cursor != 0).then(|| found.cursor.to_string());
     }
     Ok(page)
@@ -244,6 +244,9 @@ async fn row_page(shop: &Shop, period: &str, query: &List, limit: u32) -> Result
     let status = status.transpose()?;
     if let Some(uid) = &query.uid {
         user(uid)?;
+    }
+    if let Some(cursor) = &query.cursor {
+        name("cursor", cursor)?;
     }
     let now = shop.now();
     let of_period = |page| {
@@ -302,9 +305,11 @@ pub(super) async fn transit(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let order_no = of_path(path)?;
+    name("order_no", &order_no)?;
     let To { status } = json(body, STATUS)?;
-    let moved = shop.tables.transit(&order_no, status, &shop.now()).await.map_err(of_transaction)?;
-    shop.refresh(&moved.value, moved.unconfirmed).await;
+    let moved = shop.tables.transit(&order_no, status).await.map_err(of_transaction)?;
+    shop.told(moved.unconfirmed.as_ref());
+    shop.hold_on(&moved.value).await;
     Ok(shown(StatusCode::OK, &moved.value))
 }
 
@@ -325,6 +330,7 @@ pub(super) async fn record(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let order_no = of_path(path)?;
+    name("order_no", &order_no)?;
     let Record { profit_amount, like_count, share_count, follow_count, favorite_count } =
         json(body, FIGURES)?;
     let figures = Figures {
@@ -337,10 +343,10 @@ pub(super) async fn record(
     if figures == Figures::default() {
         return Err(bad(format!("nothing to write; give at least one figure, as {FIGURES}")));
     }
-    let now = shop.now();
-    let written = shop.tables.record(&order_no, figures, &now).await.map_err(of_transaction)?;
-    shop.refresh(&written.value, written.unconfirmed).await;
-    Ok(shown(StatusCode::OK, &written.value.seen(&now)))
+    let written = shop.tables.record(&order_no, figures).await.map_err(of_transaction)?;
+    shop.told(written.unconfirmed.as_ref());
+    shop.hold_on(&written.value).await;
+    Ok(shown(StatusCode::OK, &written.value.seen(&shop.now())))
 }
 
 /// Deletes an order.
@@ -349,6 +355,8 @@ pub(super) async fn delete(
     path: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
     let order_no = of_path(path)?;
-    shop.tables.delete(&order_no).await.map_err(of_transaction)?;
+    name("order_no", &order_no)?;
+    let deleted = shop.tables.delete(&order_no).await.map_err(of_transaction)?;
+    shop.told(deleted.unconfirmed.as_ref());
     Ok(StatusCode::NO_CONTENT)
 }

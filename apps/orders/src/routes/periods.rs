@@ -32,7 +32,8 @@ pub(super) async fn open(
 ) -> Result<Response, Problem> {
     let New { period_number } = json(body, NEW)?;
     name("period_number", &period_number)?;
-    let opened = shop.tables.open(&period_number, &shop.now()).await.map_err(of_transaction)?;
+    let opened = shop.tables.open(&period_number).await.map_err(of_transaction)?;
+    shop.told(opened.unconfirmed.as_ref());
     let (period, is_new) = opened.value;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(period)).into_response())
@@ -78,6 +79,9 @@ pub(super) async fn list(
         let names = PeriodState::ALL.map(PeriodState::name).join(", ");
         return Err(bad(format!("state = {state}: write one of {names}")));
     }
+    if let Some(cursor) = &cursor {
+        name("cursor", cursor)?;
+    }
     let page = Statement::new(PAGE)
         .bind(cursor.unwrap_or_default())
         .bind(state.unwrap_or_default())
@@ -103,14 +107,16 @@ pub(super) async fn step(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let period = of_path(path)?;
+    name("period_number", &period)?;
     let To { state } = json(body, STATE)?;
-    let moved = shop.tables.step(&period, state, &shop.now()).await.map_err(of_transaction)?;
-    if state == PeriodState::Archived {
-        let orders = shop.reading()?;
-        let dropped = orders.namespace(ORDERS)?.invalidate_key(period_key(&period).as_bytes()).await;
-        if let Err(error) = dropped {
-            tracing::warn!(period, %error, "the orders of an archived period are still held");
-        }
+    let moved = shop.tables.step(&period, state).await.map_err(of_transaction)?;
+    shop.told(moved.unconfirmed.as_ref());
+    // It has been done, whatever becomes of the copies: they end by themselves.
+    if let (PeriodState::Archived, Ok(reading)) = (state, shop.reading())
+        && let Ok(orders) = reading.namespace(ORDERS)
+    {
+        let dropped = orders.invalidate_key(period_key(&period).as_bytes()).await;
+        shop.told(dropped.err().as_ref());
     }
     Ok(Json(moved.value).into_response())
 }

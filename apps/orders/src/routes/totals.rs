@@ -68,15 +68,16 @@ struct Totals<'t> {
 }
 
 impl Sum {
-    fn of<'l>(lines: impl IntoIterator<Item = &'l Line>) -> Self {
+    /// What lines come to; nothing where that is no number of 64 bits.
+    fn of<'l>(lines: impl IntoIterator<Item = &'l Line>) -> Option<Self> {
         let (mut orders, mut amount, mut profit) = (0_i64, 0_i64, 0_i64);
         for line in lines {
-            orders = orders.saturating_add(line.orders);
-            amount = amount.saturating_add(line.amount_hundredths);
-            profit = profit.saturating_add(line.profit_hundredths);
+            orders = orders.checked_add(line.orders)?;
+            amount = amount.checked_add(line.amount_hundredths)?;
+            profit = profit.checked_add(line.profit_hundredths)?;
         }
         let (amount, profit_amount) = (Money::of_hundredths(amount), Money::of_hundredths(profit));
-        Self { orders, amount, profit_amount }
+        Some(Self { orders, amount, profit_amount })
     }
 }
 
@@ -100,9 +101,19 @@ pub(super) async fn totals(
     if json.is_none() && !reading.knows_period(&period).await? {
         return Err(Refusal::NoPeriod(period).into());
     }
-    // It is what the declaration's query makes.
-    let lines: Vec<Line> = json.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
-    let by_status = lines.iter().map(|line| (line.status.name(), Sum::of([line]))).collect();
-    Ok(Json(Totals { period_number: &period, uid: uid.as_deref(), all: Sum::of(&lines), by_status })
-        .into_response())
+    let lines: Vec<Line> = match &json {
+        Some(json) => serde_json::from_slice(json).map_err(|error| unfit(&error.to_string()))?,
+        None => Vec::new(),
+    };
+    let too_much = || unfit("they are more than 64 bits hold");
+    let of_status = |line: &Line| Ok((line.status.name(), Sum::of([line]).ok_or_else(too_much)?));
+    let by_status = lines.iter().map(of_status).collect::<Result<_, Problem>>()?;
+    let all = Sum::of(&lines).ok_or_else(too_much)?;
+    Ok(Json(Totals { period_number: &period, uid: uid.as_deref(), all, by_status }).into_response())
+}
+
+/// The sums that are read are none: another declaration, or a copy that somebody else has set.
+fn unfit(why: &str) -> Problem {
+    tracing::warn!(why, "the sums of a period cannot be read");
+    Refusal::Sums(why.to_owned()).into()
 }

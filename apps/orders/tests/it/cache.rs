@@ -9,6 +9,7 @@ on_both! {
     or_2_a_batch_is_cached_in_one_load_and_what_cannot_be_encoded_is_told,
     or_3_all_one_count_and_whether_it_is_cached,
     or_3_a_partly_filled_period_is_not_taken_for_the_whole,
+    or_3_a_period_may_be_large,
     or_4_what_is_dropped_is_loaded_by_the_next_read,
     or_5_a_change_reaches_every_copy_at_once,
     or_6_what_is_held_ends_and_is_not_brought_back,
@@ -78,6 +79,25 @@ async fn or_3_a_partly_filled_period_is_not_taken_for_the_whole(on: On) {
     let mut client = stage.resp().await;
     assert_eq!(client.say(&format!("HLEN fataMorgana_{PERIOD}")).await, "6");
     assert_eq!(numbers(&listed(&stage, &path("orders"), 100).await).len(), 6);
+}
+
+async fn or_3_a_period_may_be_large(on: On) {
+    let stage = stage(on).await;
+    create(&stage, "first", "u", "1.00").await;
+    let moment = "'2024-12-01T10:00:00.000Z'";
+    stage
+        .sql(&format!(
+            "insert into orders (order_no, uid, period_number, amount, expire_time, created_at, updated_at) \
+             with recursive n (i) as (select 1 union all select i + 1 from n where i < 12000) \
+             select 'many' || cast(i as text), 'u', '{PERIOD}', '1.00', '2024-12-01T10:05:00.000Z', {moment}, {moment} from n"
+        ))
+        .await;
+    stage.delete(&path("cache")).await;
+    assert_eq!(stage.json(&path("count")).await["count"], 12_001);
+    assert_eq!(listed(&stage, &path("orders"), 1_000).await.len(), 12_001, "page by page");
+    assert_eq!(listed(&stage, &path("orders?uid=u"), 1_000).await.len(), 12_001);
+    assert_eq!(stage.json(&path("totals")).await["amount"], 12_001.0);
+    assert_eq!(stage.json(&path("cache")).await["whole"], true, "it is held");
 }
 
 async fn or_4_what_is_dropped_is_loaded_by_the_next_read(on: On) {

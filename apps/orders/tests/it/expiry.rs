@@ -5,7 +5,7 @@ use std::time::Duration;
 use forebay::Forebay;
 use forebay_app_orders::money::Money;
 use forebay_app_orders::order::{Moment, Status};
-use forebay_app_orders::table::{NewOrder, Tables};
+use forebay_app_orders::table::{Expires, NewOrder, Tables};
 use forebay_server::time::WallClock;
 use forebay_stage::{AppStage, On, on_both, soon};
 
@@ -37,9 +37,9 @@ async fn or_9_an_order_expires_once_in_the_rows_and_in_what_is_read(on: On) {
     assert!(again.contains("0 orders expired"), "{again}");
 }
 
-/// The app's tables past the process, with nobody to tell.
-fn tables(stage: &AppStage) -> Tables {
-    Tables::new(stage.beneath.feeding(&Forebay::new().unwrap(), "main"))
+/// The app's tables past the process, with nobody to tell, at the time `ms`.
+fn tables(stage: &AppStage, ms: u64) -> Tables {
+    Tables::new(stage.beneath.feeding(&Forebay::new().unwrap(), "main"), WallClock::standing(ms))
 }
 
 fn order(order_no: String, expire_time: &Moment) -> NewOrder {
@@ -49,7 +49,7 @@ fn order(order_no: String, expire_time: &Moment) -> NewOrder {
         period_number: PERIOD.into(),
         amount: Money::of_hundredths(100),
         profit_amount: Money::default(),
-        expire_time: expire_time.clone(),
+        expires: Expires::At(expire_time.clone()),
     }
 }
 
@@ -59,9 +59,9 @@ fn at(ms: u64) -> Moment {
 
 async fn or_9_of_many_who_sweep_each_order_is_ones(on: On) {
     let stage = stage(on).await;
-    let tables = tables(&stage);
+    let (making, tables) = (tables(&stage, TEN), tables(&stage, TEN + 1));
     for n in 0..60 {
-        tables.create(&order(format!("{n}"), &at(TEN + 1)), None, true, &at(TEN)).await.unwrap();
+        making.create(&order(format!("{n}"), &at(TEN + 1)), None, true).await.unwrap();
     }
     let mut sweepers = Vec::new();
     for _ in 0..4 {
@@ -69,7 +69,7 @@ async fn or_9_of_many_who_sweep_each_order_is_ones(on: On) {
         sweepers.push(tokio::spawn(async move {
             let mut expired = 0;
             loop {
-                let some = tables.expire(7, &at(TEN + 1)).await.unwrap().value;
+                let some = tables.expire(7).await.unwrap().value;
                 if some == 0 {
                     return expired;
                 }
@@ -87,23 +87,21 @@ async fn or_9_of_many_who_sweep_each_order_is_ones(on: On) {
 
 async fn or_12_of_paying_and_expiring_in_one_moment_one_wins(on: On) {
     let stage = stage(on).await;
-    let tables = tables(&stage);
-    let end = at(TEN + 1_000);
+    let (making, end) = (tables(&stage, TEN), at(TEN + 1_000));
+    let (paying, sweeping) = (tables(&stage, TEN + 999), tables(&stage, TEN + 1_000));
     let (mut paid, mut expired) = (0, 0);
     for n in 0..20 {
         let order_no = format!("{n}");
-        tables.create(&order(order_no.clone(), &end), None, true, &at(TEN)).await.unwrap();
-        let (first, second) = (tables.clone(), tables.clone());
-        let (name, before) = (order_no.clone(), at(TEN + 999));
-        let payer =
-            tokio::spawn(async move { first.transit(&name, Status::Confirmed, &before).await.is_ok() });
-        let sweeper = tokio::spawn(async move { second.expire(10, &at(TEN + 1_000)).await.unwrap().value });
+        making.create(&order(order_no.clone(), &end), None, true).await.unwrap();
+        let (first, second, name) = (paying.clone(), sweeping.clone(), order_no.clone());
+        let payer = tokio::spawn(async move { first.transit(&name, Status::Confirmed).await.is_ok() });
+        let sweeper = tokio::spawn(async move { second.expire(10).await.unwrap().value });
         let (is_paid, swept) = (soon(payer).await.unwrap(), soon(sweeper).await.unwrap());
         assert_eq!((usize::from(is_paid) + swept), 1, "{n}: one of them");
         paid += usize::from(is_paid);
         expired += swept;
         // Who comes in the very moment of the end is too late, whoever has swept.
-        let late = tables.transit(&order_no, Status::Confirmed, &end).await.unwrap_err();
+        let late = sweeping.transit(&order_no, Status::Confirmed).await.unwrap_err();
         assert!(late.to_string().contains("cannot become confirmed"), "{late}");
     }
     assert_eq!(paid + expired, 20);

@@ -49,6 +49,11 @@ async fn or_10_what_it_sets_is_a_copy(on: On) {
     let key = format!("fataMorgana_{PERIOD}");
     assert_eq!(client.say(&format!("HSET {key} {} mine", number(1))).await, "1");
     assert_eq!(client.say(&format!("HGET {key} {}", number(1))).await, "mine");
+    let shown = stage.get(&format!("/api/v1/periods/{PERIOD}/orders")).await;
+    assert!(shown.json()["orders"].is_array(), "what is no JSON is not shown as such: {shown:?}");
+    let one = stage.get(&format!("/api/v1/periods/{PERIOD}/orders/{}", number(1))).await;
+    assert!(one.json()["uid"].is_string(), "the row is shown in its place: {one:?}");
+    assert_eq!(client.say(&format!("HSET {key} {} mine", number(1))).await, "1");
     assert_eq!(client.say(&format!("HMSET {key} X 1 Y 2")).await, "OK");
     assert_eq!(client.say(&format!("HMGET {key} X Y")).await, "[1 2]");
     assert_eq!(stage.number("select count(*) from orders").await, 2, "no row is touched");

@@ -26,7 +26,7 @@ async fn what_cannot_be_meant_is_refused(on: On) {
         (order(r#""amount": null"#), "is not an amount"),
         (order(r#""amount": 1, "status": "confirmed""#), "unknown field `status`"),
         (order(r#""amount": 1, "expire_time": "2020-01-01T00:00:00Z""#), "is no time to come"),
-        (order(r#""amount": 1, "expire_time": "tomorrow""#), "is no time to come"),
+        (order(r#""amount": 1, "expire_time": "tomorrow""#), "is no time;"),
         (format!(r#"{{"uid": "u", "period_number": "{PERIOD}", "amount": 1}}"#), "Idempotency-Key"),
         (
             format!(r#"{{"order_no": "{long}", "uid": "u", "period_number": "p", "amount": 1}}"#),
@@ -60,6 +60,10 @@ async fn what_cannot_be_meant_is_refused(on: On) {
         ("POST", "/api/v1/periods/NONE/state", r#"{"state": "closed"}"#, 404, "period_unknown"),
         ("PATCH", "/api/v1/orders/NONE", r#"{"like_count": 1}"#, 404, "order_unknown"),
         ("DELETE", "/api/v1/orders/NONE", "", 404, "order_unknown"),
+        ("DELETE", "/api/v1/orders/a%00b", "", 400, "bad_request"),
+        ("POST", "/api/v1/orders/a%00b/status", r#"{"status": "confirmed"}"#, 400, "bad_request"),
+        ("GET", "/api/v1/periods?cursor=%00", "", 400, "bad_request"),
+        ("GET", "/api/v1/periods/NONE/orders?uid=u&cursor=%00", "", 400, "bad_request"),
         ("PUT", "/api/v1/orders/A", "", 405, "method_not_allowed"),
     ] {
         let refused = stage.send(method, path, "", body).await;

@@ -20,12 +20,12 @@ fn apps() -> [App; 5] {
     ]
 }
 
-/// An environment in which every variable is set to an address.
+/// An environment in which every variable is set to an address, but for those that choose a database.
 struct Addresses;
 
 impl Environment for Addresses {
-    fn variable(&self, _name: &str) -> Option<String> {
-        Some("http://127.0.0.1:9".into())
+    fn variable(&self, name: &str) -> Option<String> {
+        (!name.ends_with("_DATABASE")).then(|| "http://127.0.0.1:9".into())
     }
 
     fn file(&self, _path: &str) -> std::io::Result<String> {
@@ -60,7 +60,7 @@ fn what_is_not_served_is_known() {
     }
     expect![[r#"
         stocks: nothing
-        orders: 1 `feed = true`
+        orders: nothing
         checkin: 1 `feed = true`
         launchpad: 1 `aliases`, 1 `feed = true`
         quant: 1 `feed = true`
