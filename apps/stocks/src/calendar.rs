@@ -169,6 +169,12 @@ impl TradingCalendar {
         }
     }
 
+    /// The trading days from `first` to `last`, both included, as far as the calendar knows them.
+    pub fn trading_days(&self, first: Date, last: Date) -> impl Iterator<Item = Date> {
+        let from = self.days.partition_point(|day| *day < first);
+        self.days.iter().skip(from).copied().take_while(move |day| *day <= last)
+    }
+
     /// The next opening after `at`, of a morning or of an afternoon; while the market is open, the opening after this one.
     ///
     /// # Errors
@@ -193,8 +199,14 @@ pub(crate) fn parse_day(text: &str) -> Option<Date> {
     Date::new(i16::try_from(number / 10_000).ok()?, part(number / 100 % 100)?, part(number % 100)?).ok()
 }
 
+/// The day that it is in Shanghai.
+#[must_use]
+pub fn day_of(at: Timestamp) -> Date {
+    SHANGHAI.to_datetime(at).date()
+}
+
 fn local_day(at: Timestamp) -> Result<Date, CalendarError> {
-    let day = SHANGHAI.to_datetime(at).date();
+    let day = day_of(at);
     if (FIRST..=LAST).contains(&day) { Ok(day) } else { Err(out_of_range(at)) }
 }
 

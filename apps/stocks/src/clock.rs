@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay::rt::{Clock, Mutex, Tick};
-use jiff::Timestamp;
+use forebay_server::time::WallClock;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::calendar::{CalendarError, SHANGHAI, Session, TRADING_MS, TradingCalendar};
 use crate::money::Milli;
@@ -78,7 +79,7 @@ pub struct MarketClock {
 
 #[derive(Debug)]
 enum Face {
-    Wall,
+    Wall(WallClock),
     Replay { real: Clock, replay: Mutex<(ReplayClock, Tick)> },
 }
 
@@ -197,11 +198,18 @@ pub fn local(at: Timestamp) -> String {
     at.display_with_offset(SHANGHAI).to_string()
 }
 
+/// What the wall clock shows.
+#[must_use]
+pub fn moment(wall: &WallClock) -> Timestamp {
+    let since = SignedDuration::try_from(wall.now()).unwrap_or(SignedDuration::MAX);
+    Timestamp::UNIX_EPOCH.saturating_add(since).unwrap_or(Timestamp::MAX)
+}
+
 impl MarketClock {
     /// The wall clock.
     #[must_use]
-    pub fn wall(calendar: TradingCalendar) -> Self {
-        Self { calendar, face: Face::Wall }
+    pub fn wall(calendar: TradingCalendar, wall: WallClock) -> Self {
+        Self { calendar, face: Face::Wall(wall) }
     }
 
     /// A replay that runs by `real` from this moment on.
@@ -221,8 +229,8 @@ impl MarketClock {
     #[must_use]
     pub fn read(&self) -> Reading {
         match &self.face {
-            Face::Wall => {
-                Reading { wall: true, at: Timestamp::now(), speed: Speed::REAL_TIME, paused: false }
+            Face::Wall(wall) => {
+                Reading { wall: true, at: moment(wall), speed: Speed::REAL_TIME, paused: false }
             }
             Face::Replay { real, replay } => {
                 let replay = replay.lock();

@@ -1,35 +1,43 @@
-//! Moves the quotes.
+//! Moves the quotes of the demonstration.
 //!
-//! Once a real second it asks the market clock and writes the quotes whose minute has changed since they were written, in
-//! one transaction: all that are followed (recorded or well known), and a bounded number of the generated ones, in
-//! rotation. A row that somebody deleted stays deleted.
+//! Once a real second it asks the market clock and tells the [door](crate::ingest) the quotes whose minute has changed since they were told, as a
+//! vendor would: all that are followed (recorded or well known), and a bounded number of the generated ones, in rotation. When the clock comes to
+//! another session, or goes back, it opens that day first. A row that somebody deleted stays deleted.
 //!
 //! A database that refuses is asked again a second later; an episode of refusals is logged once when it begins and once
-//! when it ends. Quotes of a failed second are written by the next one that succeeds.
+//! when it ends. Quotes of a failed second are told by the next one that succeeds.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use forebay::rt::Clock;
-use forebay_stores::database::{Database, DatabaseError};
+use forebay_stores::database::transaction::TransactionError;
 
+use crate::calendar::day_of;
 use crate::clock::MarketClock;
-use crate::market::{Instrument, Kind, Moment, Quote, SampleMarket};
+use crate::ingest::{BATCH_MAX, Id, Ingest, Reference, Told, Update};
+use crate::market::{Instrument, Moment, Quote, SampleMarket};
+use crate::refusal::Refusal;
 
 /// Real time between two rounds.
 pub const PERIOD: Duration = Duration::from_secs(1);
 
-/// Most generated instruments that are not followed whose quotes one round writes.
+/// Most generated instruments that are not followed whose quotes one round tells.
 pub const ROTATION: usize = 150;
 
-/// Writes quotes as the market clock goes on.
+/// Why a round was not done.
+pub type Failed = TransactionError<Refusal>;
+
+/// Tells quotes as the market clock goes on.
 #[derive(Debug)]
 pub struct Feeder {
     market: Arc<SampleMarket>,
     clock: Arc<MarketClock>,
-    database: Database,
-    /// The moment last written of each instrument.
+    door: Ingest,
+    /// The moment last told of each instrument.
     shown: Vec<Option<Moment>>,
+    /// The moment of the last round; its day is open.
+    last: Option<Moment>,
     /// Where the rotation goes on.
     next: usize,
     failing: bool,
@@ -37,16 +45,15 @@ pub struct Feeder {
 
 struct Due {
     index: usize,
-    instrument: Instrument,
-    quote: Quote,
+    update: Update,
 }
 
 impl Feeder {
-    /// A feeder that has written nothing yet.
+    /// A feeder that has told nothing yet.
     #[must_use]
-    pub fn new(market: Arc<SampleMarket>, clock: Arc<MarketClock>, database: Database) -> Self {
+    pub fn new(market: Arc<SampleMarket>, clock: Arc<MarketClock>, door: Ingest) -> Self {
         let shown = vec![None; market.instruments().len()];
-        Self { market, clock, database, shown, next: 0, failing: false }
+        Self { market, clock, door, shown, last: None, next: 0, failing: false }
     }
 
     /// One round a second of `real`, for ever.
@@ -58,21 +65,18 @@ impl Feeder {
         }
     }
 
-    /// Writes what is due and returns how many quotes that were.
+    /// Tells what is due and returns how many quotes that were.
     ///
     /// # Errors
-    /// When the database refuses; nothing is written then, and it all stays due.
-    pub async fn round(&mut self) -> Result<usize, DatabaseError> {
+    /// When the database refuses; what was not told stays due.
+    pub async fn round(&mut self) -> Result<usize, Failed> {
         let Some(moment) = self.market.moment(self.clock.now()) else { return Ok(0) };
+        self.open(moment).await?;
         let (due, next) = self.due(moment);
-        if due.is_empty() {
-            return Ok(0);
+        for batch in due.chunks(BATCH_MAX) {
+            let updates: Vec<Update> = batch.iter().map(|due| due.update.clone()).collect();
+            self.door.quotes(&updates).await?;
         }
-        let mut transaction = self.database.sqlite()?.begin_with("begin immediate").await?;
-        for Due { instrument, quote, .. } in &due {
-            update(instrument, quote).execute(&mut *transaction).await?;
-        }
-        transaction.commit().await?;
         for Due { index, .. } in &due {
             if let Some(shown) = self.shown.get_mut(*index) {
                 *shown = Some(moment);
@@ -82,7 +86,31 @@ impl Feeder {
         Ok(due.len())
     }
 
-    /// What to write at `moment`, and where the rotation goes on after it.
+    /// Opens the day of `moment` where the clock came to it since the last round, from wherever.
+    async fn open(&mut self, moment: Moment) -> Result<(), Failed> {
+        let goes_back = self.last.is_none_or(|last| moment < last);
+        if goes_back || self.last.is_some_and(|last| last.session != moment.session) {
+            let reference = |instrument: &Instrument| {
+                let quote = self.market.quote(instrument, moment)?;
+                Some(Reference {
+                    id: id(instrument),
+                    day: day_of(quote.at),
+                    previous_close: quote.previous_close,
+                })
+            };
+            let references: Vec<_> = self.market.instruments().iter().filter_map(reference).collect();
+            for batch in references.chunks(BATCH_MAX) {
+                self.door.open(batch, goes_back).await?;
+            }
+            if goes_back {
+                self.shown.fill(None);
+            }
+        }
+        self.last = Some(moment);
+        Ok(())
+    }
+
+    /// What to tell at `moment`, and where the rotation goes on after it.
     fn due(&self, moment: Moment) -> (Vec<Due>, usize) {
         let instruments = self.market.instruments();
         let mut due = Vec::new();
@@ -97,8 +125,9 @@ impl Feeder {
             if !followed && rotated == ROTATION {
                 continue;
             }
-            if let Some(quote) = self.market.quote(instrument, moment) {
-                due.push(Due { index, instrument: instrument.clone(), quote });
+            if let Some(Quote { price, volume, at, .. }) = self.market.quote(instrument, moment) {
+                let told = Told::Trading { price, volume };
+                due.push(Due { index, update: Update { id: id(instrument), at, sequence: 0, told } });
             }
             if !followed {
                 rotated += 1;
@@ -108,7 +137,7 @@ impl Feeder {
         (due, next)
     }
 
-    fn tell(&mut self, outcome: Result<usize, DatabaseError>) {
+    fn tell(&mut self, outcome: Result<usize, Failed>) {
         match outcome {
             Ok(_) if self.failing => {
                 self.failing = false;
@@ -124,24 +153,6 @@ impl Feeder {
     }
 }
 
-fn update<'q>(
-    instrument: &'q Instrument,
-    quote: &'q Quote,
-) -> sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
-    let update = match instrument.kind {
-        Kind::AShare | Kind::ChiNext => sqlx::query(
-            "update quotes set price = ?, change = ?, change_pct = ?, timestamp = ?, volume = ? \
-             where market = ? and code = ?",
-        ),
-        Kind::Index => sqlx::query(
-            "update indices set price = ?, change = ?, change_pct = ?, timestamp = ? where market = ? and code = ?",
-        ),
-    };
-    let update = update
-        .bind(quote.price.to_string())
-        .bind(quote.change.to_string())
-        .bind(&quote.change_percent)
-        .bind(quote.at.to_string());
-    let update = if instrument.kind == Kind::Index { update } else { update.bind(quote.volume) };
-    update.bind(instrument.market).bind(instrument.code)
+fn id(instrument: &Instrument) -> Id {
+    Id { market: instrument.market.to_owned(), code: instrument.code.to_owned() }
 }

@@ -1,17 +1,28 @@
 //! Stocks: quotes and indices of the Shanghai and Shenzhen exchanges on Forebay.
 //!
-//! It is a declaration (`forebay.toml`), a schema, a sample of recorded market data, and a feeder that moves the sample's
-//! quotes by a replay clock. It is not a cache: what a key means and how fresh it must be is said in the declaration, and
+//! It is a declaration (`forebay.toml`), a schema, a door that judges what comes in, routes, a sample of recorded market data, and a feeder that
+//! moves the sample's quotes by a replay clock. It is not a cache: what a key means and how fresh it must be is said in the declaration, and
 //! the server does the rest.
+//!
+//! A quote's way in is `feeder.rs` or `routes/ingest.rs` → `ingest/` (judged, a transaction); its way out is the declaration, or `routes/quotes.rs` →
+//! `exchange.rs` (what is in service, read).
 
 pub mod calendar;
 pub mod clock;
+pub mod exchange;
 pub mod feeder;
 pub mod generate;
+pub mod hours;
+pub mod ingest;
+pub mod limits;
 pub mod market;
 pub mod money;
+pub mod refusal;
+pub mod responses;
 pub mod routes;
+pub mod rows;
 pub mod sample;
+pub mod sessions;
 pub mod settings;
 
 use std::sync::Arc;
@@ -19,11 +30,16 @@ use std::sync::Arc;
 use forebay::rt::Clock;
 use forebay_server::app::{App, AppError, Running, Setup, Try};
 use forebay_stores::database::{Database, Migration};
+use jiff::Timestamp;
 
 use crate::calendar::TradingCalendar;
-use crate::clock::{MarketClock, ReplayClock, local};
+use crate::clock::{MarketClock, ReplayClock, Speed, local};
+use crate::exchange::Exchange;
 use crate::feeder::Feeder;
+use crate::hours::Hours;
+use crate::ingest::Ingest;
 use crate::market::SampleMarket;
+use crate::sessions::Sessions;
 use crate::settings::Settings;
 
 /// The app's name on the command line and in `[app.stocks]`.
@@ -33,8 +49,8 @@ const NAME: &str = "stocks";
 pub const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,
     name: "quotes",
-    sqlite: include_str!("../migrations/0001_quotes.sql"),
-    postgres: None,
+    sqlite: include_str!("../migrations/sqlite/0001_quotes.sql"),
+    postgres: Some(include_str!("../migrations/postgres/0001_quotes.sql")),
 }];
 
 const TRIES: &[Try] = &[
@@ -65,31 +81,62 @@ pub fn app() -> App {
 async fn start(setup: Setup) -> Result<Running, AppError> {
     let settings = Settings::parse(&setup.settings)?;
     let calendar = TradingCalendar::shipped().map_err(|error| damaged(error.to_string()))?;
-    let Settings::Replay { start, speed, paused } = settings else {
-        let clock = Arc::new(MarketClock::wall(calendar));
-        let notes =
-            vec!["the market clock is the wall clock; quotes come from what fills the tables".to_owned()];
-        return Ok(Running { routes: Some(routes::router(clock)), notes });
-    };
     let database = setup
         .databases
         .get("main")
         .ok_or_else(|| settings::refused("it needs a database `main`; declare [database.main] with a url"))?;
+    let door =
+        Ingest::new(database.clone(), Arc::new(calendar.clone()), setup.wall.clone(), setup.alarms.clone());
+    let (clock, note) = match settings {
+        Settings::Wall => {
+            let clock = Arc::new(MarketClock::wall(calendar, setup.wall.clone()));
+            (clock, "the market clock is the wall clock; quotes come in at /api/v1/ingest/quotes".to_owned())
+        }
+        Settings::Replay { start, speed, paused } => {
+            replay(&setup, database, &door, calendar, (start, speed, paused)).await?
+        }
+    };
+    let mut hours = Hours::new(Arc::clone(&clock), database.clone());
+    hours.look().await.map_err(|error| damaged(format!("writing the market's hours: {error}")))?;
+    setup.tasks.spawn(hours.run(Clock::system()));
+    let sessions = Sessions::new(database.clone(), setup.served.clone(), setup.wall.clone());
+    setup.tasks.spawn(sessions.clone().run(Clock::system()));
+    let exchange = Exchange {
+        database: database.clone(),
+        door,
+        clock,
+        wall: setup.wall,
+        sessions,
+        served: setup.served,
+    };
+    Ok(Running { routes: Some(routes::router(exchange)), notes: vec![note] })
+}
+
+/// Loads the sample, and begins to replay it. In an environment it stands still.
+async fn replay(
+    setup: &Setup,
+    database: &Database,
+    door: &Ingest,
+    calendar: TradingCalendar,
+    (start, speed, paused): (Option<Timestamp>, Speed, bool),
+) -> Result<(Arc<MarketClock>, String), AppError> {
     let market = Arc::new(SampleMarket::shipped().map_err(|error| damaged(error.to_string()))?);
     let opening = market.sessions().first().map(calendar::Session::opens).unwrap_or_default();
     let replay = ReplayClock::new(market.sessions().into(), start.unwrap_or(opening), speed, paused)
         .map_err(|error| settings::refused(&format!("replay.start: {error}")))?;
     let real = Clock::system();
     let clock = Arc::new(MarketClock::replay(calendar, replay, real.clone()));
-    load(database, &market, &clock, &setup).await?;
-    let feeder = Feeder::new(Arc::clone(&market), Arc::clone(&clock), database.clone());
-    setup.tasks.spawn(feeder.run(real));
+    load(database, &market, &clock, setup).await?;
+    if setup.keyspace == NAME {
+        let feeder = Feeder::new(market, Arc::clone(&clock), door.clone());
+        setup.tasks.spawn(feeder.run(real));
+    }
     let note = format!(
         "quotes move by a replay clock: recorded sessions from {} at speed {speed}{}; see /apps/stocks/clock",
         local(clock.now()),
         if paused { ", paused" } else { "" },
     );
-    Ok(Running { routes: Some(routes::router(clock)), notes: vec![note] })
+    Ok((clock, note))
 }
 
 async fn load(
@@ -99,10 +146,10 @@ async fn load(
     setup: &Setup,
 ) -> Result<(), AppError> {
     let Some(moment) = market.moment(clock.now()) else { return Ok(()) };
-    sample::fill(database, market, moment, setup.progress.as_ref())
-        .await
+    let filled = sample::fill(database, market, moment, setup.progress.as_ref()).await;
+    filled
         .map(|_| ())
-        .map_err(|source| AppError::Database { app: NAME, doing: "loading the sample market", source })
+        .map_err(|error| AppError::Data { app: NAME, message: format!("loading the sample market: {error}") })
 }
 
 fn damaged(message: String) -> AppError {

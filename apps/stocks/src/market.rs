@@ -44,6 +44,8 @@ pub enum Kind {
     AShare,
     /// A share of ChiNext.
     ChiNext,
+    /// A share of STAR, of which the sample has none.
+    Star,
     /// An index.
     Index,
 }
@@ -55,6 +57,8 @@ pub enum Provenance {
     Recorded,
     /// The seeded generator.
     Generated,
+    /// What was told at the door.
+    Ingested,
 }
 
 /// A share or an index.
@@ -118,6 +122,8 @@ pub struct Moment {
 pub struct Quote {
     /// The price, in whole hundredths.
     pub price: Milli,
+    /// What the session before closed at, in whole hundredths.
+    pub previous_close: Milli,
     /// Price less previous close, in whole hundredths.
     pub change: Milli,
     /// The change in percent of the previous close, two places.
@@ -152,8 +158,15 @@ impl Kind {
         match self {
             Self::AShare => "a_share",
             Self::ChiNext => "chinext",
+            Self::Star => "star",
             Self::Index => "index",
         }
+    }
+
+    /// The kind that is written so.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::AShare, Self::ChiNext, Self::Star, Self::Index].into_iter().find(|kind| kind.as_str() == name)
     }
 }
 
@@ -164,6 +177,7 @@ impl Provenance {
         match self {
             Self::Recorded => "recorded",
             Self::Generated => "generated",
+            Self::Ingested => "ingested",
         }
     }
 }
@@ -241,15 +255,16 @@ impl SampleMarket {
             }
         };
         let change = price - previous_close;
-        Some(Quote { price, change, change_percent: change.percent_of(previous_close), volume, at })
+        let change_percent = change.percent_of(previous_close);
+        Some(Quote { price, previous_close, change, change_percent, volume, at })
     }
 
     fn seed(&self, instrument: &Instrument) -> Seed<'static> {
         let Instrument { market, code, name, kind, .. } = *instrument;
         let character = match kind {
             Kind::Index => Character::Index,
-            Kind::AShare | Kind::ChiNext if name.contains("ST") => Character::SpecialTreatment,
-            Kind::AShare | Kind::ChiNext => Character::Share,
+            Kind::AShare | Kind::ChiNext | Kind::Star if name.contains("ST") => Character::SpecialTreatment,
+            Kind::AShare | Kind::ChiNext | Kind::Star => Character::Share,
         };
         Seed { market, code, base: self.bases.get(&(market, code)).copied(), character }
     }

@@ -8,6 +8,10 @@ use std::fmt;
 use std::ops::Sub;
 use std::str::FromStr;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
 /// A price, or a difference of prices, in thousandths of a yuan or of an index point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Milli(i64);
@@ -81,6 +85,23 @@ impl FromStr for Milli {
 
     fn from_str(text: &str) -> Result<Self, NotDecimal> {
         parse(text).map(Self).ok_or_else(|| NotDecimal(text.to_owned()))
+    }
+}
+
+/// A JSON number with two places.
+impl Serialize for Milli {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let number = RawValue::from_string(self.to_string()).map_err(serde::ser::Error::custom)?;
+        number.serialize(serializer)
+    }
+}
+
+/// A JSON number, or the same in quotes; read by its digits, so that it is never a binary fraction in between.
+impl<'de> Deserialize<'de> for Milli {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let quoted = raw.get().strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        quoted.unwrap_or(raw.get()).parse().map_err(D::Error::custom)
     }
 }
 

@@ -5,17 +5,52 @@
 //! next, and rows that are already there are not touched.
 
 use forebay_server::app::Progress;
-use forebay_stores::database::{Database, DatabaseError};
-use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments};
+use forebay_stores::database::transaction::TransactionError;
+use forebay_stores::database::{Database, DatabaseError, Statement};
+use serde_json::{Value, json};
 
+use crate::calendar::day_of;
 use crate::market::{Bar, DailyBar, Instrument, Kind, Moment, Provenance, Quote, SampleMarket};
+use crate::of_rows;
+use crate::rows::Words;
 
 /// Rows written in one transaction.
-const BATCH: usize = 500;
+const BATCH: usize = 1_000;
 const WHAT: &str = "loading the sample market";
 
-type Insert<'q> = Query<'q, Sqlite, SqliteArguments>;
+/// Why it was not loaded.
+pub type Unfilled = TransactionError<DatabaseError>;
+
+const INSTRUMENTS: Words = of_rows!(
+    "insert into instruments (market, code, name, kind, provenance) \
+     select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from",
+    "where true on conflict do nothing"
+);
+const QUOTES: Words = of_rows!(
+    "insert into quotes (market, code, name, provenance, status, price, change, change_pct, timestamp, volume, day, previous_close, \
+     source_ms, sequence) \
+     select value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'trading', value ->> 4, value ->> 5, value ->> 6, value ->> 7, \
+     cast(value ->> 8 as bigint), value ->> 9, value ->> 10, cast(value ->> 11 as bigint), 0 from",
+    "where true on conflict do nothing"
+);
+const INDICES: Words = of_rows!(
+    "insert into indices (market, code, name, provenance, status, price, change, change_pct, timestamp, volume, day, previous_close, \
+     source_ms, sequence) \
+     select value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'trading', value ->> 4, value ->> 5, value ->> 6, value ->> 7, \
+     cast(value ->> 8 as bigint), value ->> 9, value ->> 10, cast(value ->> 11 as bigint), 0 from",
+    "where true on conflict do nothing"
+);
+const BARS: Words = of_rows!(
+    "insert into bars (market, code, minute, price, volume, provenance) \
+     select value ->> 0, value ->> 1, value ->> 2, value ->> 3, cast(value ->> 4 as bigint), value ->> 5 from",
+    "where true on conflict do nothing"
+);
+const DAILY_BARS: Words = of_rows!(
+    "insert into daily_bars (market, code, day, open, high, low, close, volume, amount, provenance) \
+     select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, cast(value ->> 7 as bigint), \
+     cast(value ->> 8 as bigint), value ->> 9 from",
+    "where true on conflict do nothing"
+);
 
 /// Loads what is not loaded yet, quotes as of `moment`, and returns how many rows it went through: 0 where all was there.
 ///
@@ -26,34 +61,25 @@ pub async fn fill(
     market: &SampleMarket,
     moment: Moment,
     progress: &dyn Progress,
-) -> Result<u64, DatabaseError> {
-    let instruments = market.instruments();
-    let bars: Vec<&Bar> = market.bars().collect();
-    let quotes: Vec<(&Instrument, Quote)> = instruments
-        .iter()
-        .filter_map(|instrument| Some((instrument, market.quote(instrument, moment)?)))
-        .collect();
-    let missing = missing_parts(database).await?;
-    let is_missing = |part| missing.contains(&part);
+) -> Result<u64, Unfilled> {
+    let instruments: Vec<Value> = market.instruments().iter().map(instrument).collect();
+    let quoted = |is_index: bool| -> Vec<Value> {
+        let of_kind = market.instruments().iter().filter(|one| (one.kind == Kind::Index) == is_index);
+        of_kind.filter_map(|one| Some(quote(one, &market.quote(one, moment)?))).collect()
+    };
     let parts = [
-        (Part::Instruments, instruments.len()),
-        (Part::Quotes, quotes.len()),
-        (Part::Bars, bars.len()),
-        (Part::DailyBars, market.daily().len()),
+        (Part::Instruments, INSTRUMENTS, instruments),
+        (Part::Quotes, QUOTES, quoted(false)),
+        (Part::Indices, INDICES, quoted(true)),
+        (Part::Bars, BARS, market.bars().map(bar).collect()),
+        (Part::DailyBars, DAILY_BARS, market.daily().iter().map(daily_bar).collect()),
     ];
-    let total = parts.iter().filter(|(part, _)| is_missing(*part)).map(|(_, rows)| count(*rows)).sum();
+    let missing = missing_parts(database).await.map_err(TransactionError::Work)?;
+    let parts: Vec<_> = parts.into_iter().filter(|(part, ..)| missing.contains(part)).collect();
+    let total = parts.iter().map(|(_, _, rows)| count(rows.len())).sum();
     let mut load = Load { database, progress, done: 0, total };
-    if is_missing(Part::Instruments) {
-        load.part(Part::Instruments, instruments, insert_instrument).await?;
-    }
-    if is_missing(Part::Quotes) {
-        load.part(Part::Quotes, &quotes, insert_quote).await?;
-    }
-    if is_missing(Part::Bars) {
-        load.part(Part::Bars, &bars, |bar| insert_bar(bar)).await?;
-    }
-    if is_missing(Part::DailyBars) {
-        load.part(Part::DailyBars, market.daily(), insert_daily_bar).await?;
+    for (part, insert, rows) in parts {
+        load.part(part, insert, rows).await?;
     }
     Ok(load.done)
 }
@@ -62,17 +88,19 @@ pub async fn fill(
 enum Part {
     Instruments,
     Quotes,
+    Indices,
     Bars,
     DailyBars,
 }
 
 impl Part {
-    const ALL: [Self; 4] = [Self::Instruments, Self::Quotes, Self::Bars, Self::DailyBars];
+    const ALL: [Self; 5] = [Self::Instruments, Self::Quotes, Self::Indices, Self::Bars, Self::DailyBars];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Instruments => "instruments",
             Self::Quotes => "quotes",
+            Self::Indices => "indices",
             Self::Bars => "bars",
             Self::DailyBars => "daily_bars",
         }
@@ -80,9 +108,12 @@ impl Part {
 }
 
 async fn missing_parts(database: &Database) -> Result<Vec<Part>, DatabaseError> {
-    let loaded: Vec<String> =
-        sqlx::query_scalar("select part from sample_parts").fetch_all(database.sqlite()?).await?;
-    Ok(Part::ALL.into_iter().filter(|part| !loaded.iter().any(|name| name == part.name())).collect())
+    let mut missing = Part::ALL.to_vec();
+    for row in database.rows(Statement::new("select part from sample_parts")).await? {
+        let loaded: String = row.get("part")?;
+        missing.retain(|part| part.name() != loaded);
+    }
+    Ok(missing)
 }
 
 struct Load<'a> {
@@ -93,26 +124,22 @@ struct Load<'a> {
 }
 
 impl Load<'_> {
-    async fn part<'q, T>(
-        &mut self,
-        part: Part,
-        rows: &'q [T],
-        insert: impl Fn(&'q T) -> Insert<'q>,
-    ) -> Result<(), DatabaseError> {
+    async fn part(&mut self, part: Part, insert: Words, rows: Vec<Value>) -> Result<(), Unfilled> {
+        const LOADED: &str = "insert into sample_parts (part, rows) values ($1, $2)";
+        let all = rows.len();
         let mut batches = rows.chunks(BATCH).peekable();
         while let Some(batch) = batches.next() {
-            let mut transaction = self.database.sqlite()?.begin_with("begin immediate").await?;
-            for row in batch {
-                insert(row).execute(&mut *transaction).await?;
-            }
-            if batches.peek().is_none() {
-                sqlx::query("insert into sample_parts (part, rows) values (?, ?)")
-                    .bind(part.name())
-                    .bind(i64::try_from(rows.len()).unwrap_or(i64::MAX))
-                    .execute(&mut *transaction)
-                    .await?;
-            }
-            transaction.commit().await?;
+            let is_last = batches.peek().is_none();
+            self.database
+                .transaction(async |tx| -> Result<(), DatabaseError> {
+                    tx.execute(insert.of(tx.dialect(), batch.to_vec())).await?;
+                    if is_last {
+                        let loaded = Statement::new(LOADED).bind(part.name());
+                        tx.execute(loaded.bind(i64::try_from(all).unwrap_or(i64::MAX))).await?;
+                    }
+                    Ok(())
+                })
+                .await?;
             self.done += count(batch.len());
             self.progress.step(WHAT, self.done, self.total);
         }
@@ -124,59 +151,35 @@ fn count(rows: usize) -> u64 {
     u64::try_from(rows).unwrap_or(u64::MAX)
 }
 
-fn insert_instrument(instrument: &Instrument) -> Insert<'_> {
-    sqlx::query(
-        "insert into instruments (market, code, name, kind, provenance) values (?, ?, ?, ?, ?) on conflict do nothing",
-    )
-    .bind(instrument.market)
-    .bind(instrument.code)
-    .bind(instrument.name)
-    .bind(instrument.kind.as_str())
-    .bind(instrument.provenance.as_str())
+fn instrument(instrument: &Instrument) -> Value {
+    let Instrument { market, code, name, kind, provenance } = instrument;
+    json!([market, code, name, kind.as_str(), provenance.as_str()])
 }
 
-fn insert_quote<'q>((instrument, quote): &'q (&Instrument, Quote)) -> Insert<'q> {
-    let insert = match instrument.kind {
-        Kind::AShare | Kind::ChiNext => sqlx::query(
-            "insert into quotes (market, code, name, provenance, price, change, change_pct, timestamp, volume) \
-             values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
-        ),
-        Kind::Index => sqlx::query(
-            "insert into indices (market, code, name, provenance, price, change, change_pct, timestamp) \
-             values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
-        ),
-    };
-    let insert = insert
-        .bind(instrument.market)
-        .bind(instrument.code)
-        .bind(instrument.name)
-        .bind(instrument.provenance.as_str())
-        .bind(quote.price.to_string())
-        .bind(quote.change.to_string())
-        .bind(&quote.change_percent)
-        .bind(quote.at.to_string());
-    if instrument.kind == Kind::Index { insert } else { insert.bind(quote.volume) }
+fn quote(instrument: &Instrument, quote: &Quote) -> Value {
+    json!([
+        instrument.market,
+        instrument.code,
+        instrument.name,
+        instrument.provenance.as_str(),
+        quote.price.to_string(),
+        quote.change.to_string(),
+        quote.change_percent,
+        quote.at.to_string(),
+        quote.volume,
+        day_of(quote.at).to_string(),
+        quote.previous_close.to_string(),
+        quote.at.as_millisecond(),
+    ])
 }
 
-fn insert_bar(bar: &Bar) -> Insert<'_> {
-    sqlx::query(
-        "insert into bars (market, code, minute, price, volume, provenance) values (?, ?, ?, ?, ?, ?) \
-         on conflict do nothing",
-    )
-    .bind(bar.market)
-    .bind(bar.code)
-    .bind(bar.minute.to_string())
-    .bind(bar.price.to_string())
-    .bind(bar.volume)
-    .bind(Provenance::Recorded.as_str())
+fn bar(bar: &Bar) -> Value {
+    let (minute, price) = (bar.minute.to_string(), bar.price.to_string());
+    json!([bar.market, bar.code, minute, price, bar.volume, Provenance::Recorded.as_str()])
 }
 
-fn insert_daily_bar(bar: &DailyBar) -> Insert<'_> {
-    let insert = sqlx::query(
-        "insert into daily_bars (market, code, day, open, high, low, close, volume, amount, provenance) \
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
-    );
-    let insert = insert.bind(bar.market).bind(bar.code).bind(bar.day.to_string());
-    let insert = bar.prices.into_iter().fold(insert, Query::bind);
-    insert.bind(bar.volume).bind(bar.amount).bind(Provenance::Recorded.as_str())
+fn daily_bar(bar: &DailyBar) -> Value {
+    let [open, high, low, close] = bar.prices;
+    let (day, provenance) = (bar.day.to_string(), Provenance::Recorded.as_str());
+    json!([bar.market, bar.code, day, open, high, low, close, bar.volume, bar.amount, provenance])
 }

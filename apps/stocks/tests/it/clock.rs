@@ -6,6 +6,7 @@ use std::time::Duration;
 use forebay::rt::Clock;
 use forebay_app_stocks::calendar::{Session, TradingCalendar};
 use forebay_app_stocks::clock::{Change, ClockError, MarketClock, ReplayClock, Speed};
+use forebay_server::time::WallClock;
 
 use crate::{shanghai, speed};
 
@@ -142,7 +143,7 @@ fn trading_hours_are_those_of_its_own_time() {
 
 #[test]
 fn the_wall_clock_cannot_be_set() {
-    let clock = MarketClock::wall(TradingCalendar::shipped().unwrap());
+    let clock = MarketClock::wall(TradingCalendar::shipped().unwrap(), WallClock::system());
     assert_eq!(clock.set(Change { paused: Some(true), ..Change::default() }), Err(ClockError::Wall));
     assert!(clock.read().wall);
 }

@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use forebay::rt::{Clock, Tasks};
+use forebay_app_stocks::calendar::TradingCalendar;
 use forebay_app_stocks::clock::{Change, MarketClock};
 use forebay_app_stocks::feeder::{Feeder, PERIOD, ROTATION};
+use forebay_app_stocks::ingest::Ingest;
 use forebay_app_stocks::market::{Moment, SampleMarket};
 use forebay_app_stocks::sample::fill;
-use forebay_server::app::Progress;
+use forebay_server::app::{Alarms, Progress};
+use forebay_server::time::WallClock;
 use forebay_stores::database::Database;
 
 use tracing::span::{Attributes, Id, Record};
@@ -41,7 +44,9 @@ async fn market(start: &str) -> Market {
     let real = Clock::simulated();
     let clock = replay(&market, start, &real);
     let followed = market.instruments().iter().filter(|instrument| market.is_followed(instrument)).count();
-    let feeder = Feeder::new(market, Arc::clone(&clock), database.clone());
+    let calendar = Arc::new(TradingCalendar::shipped().unwrap());
+    let door = Ingest::new(database.clone(), calendar, WallClock::standing(0), Alarms::default());
+    let feeder = Feeder::new(market, Arc::clone(&clock), door);
     Market { _folder: folder, real, clock, database, feeder, followed }
 }
 
@@ -131,6 +136,21 @@ async fn a_deleted_row_stays_deleted() {
         .await
         .unwrap();
     assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_back_opens_its_day_anew() {
+    let mut market = market("2019-01-28T14:00:00").await;
+    market.feeder.round().await.unwrap();
+    let later = quote(&market.database, "600000").await.3;
+    assert_eq!(later, "2019-01-28T06:00:00Z");
+    for (to, shown) in
+        [("2019-01-28T10:00:00", "2019-01-28T02:00:00Z"), ("2019-01-23T09:30:00", "2019-01-23T01:30:00Z")]
+    {
+        market.clock.set(Change { at: Some(shanghai(to)), ..Change::default() }).unwrap();
+        market.feeder.round().await.unwrap();
+        assert_eq!(quote(&market.database, "600000").await.3, shown, "{to}");
+    }
 }
 
 async fn rename(database: &Database, statement: &'static str) {

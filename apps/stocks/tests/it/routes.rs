@@ -9,7 +9,8 @@ use forebay::rt::Clock;
 use forebay_app_stocks::calendar::TradingCalendar;
 use forebay_app_stocks::clock::MarketClock;
 use forebay_app_stocks::market::SampleMarket;
-use forebay_app_stocks::routes::router;
+use forebay_app_stocks::routes::clock::router;
+use forebay_server::time::WallClock;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -88,7 +89,7 @@ async fn what_is_wrong_is_a_problem_that_says_what_to_write() {
 
 #[tokio::test]
 async fn the_wall_clock_is_shown_but_not_set() {
-    let clock = Arc::new(MarketClock::wall(TradingCalendar::shipped().unwrap()));
+    let clock = Arc::new(MarketClock::wall(TradingCalendar::shipped().unwrap(), WallClock::system()));
     let (_, _, body) = ask(&clock, "GET", "").await;
     assert_eq!((&body["mode"], &body["speed"], &body["paused"]), (&json!("wall"), &json!(1), &json!(false)));
     let (status, _, problem) = ask(&clock, "PUT", r#"{"paused": true}"#).await;

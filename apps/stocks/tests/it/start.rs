@@ -56,7 +56,7 @@ async fn a_replay_fills_the_tables_and_feeds_them() {
         "{:?}",
         running.notes
     );
-    assert_eq!((started.quotes, started.tasks.running()), (2_280, 1));
+    assert_eq!((started.quotes, started.tasks.running()), (2_280, 3));
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn without_a_start_it_begins_at_the_first_recorded_opening() {
 async fn the_wall_clock_leaves_the_tables_to_a_real_source() {
     let started = start(r#"clock = "wall""#).await;
     assert!(started.outcome.unwrap().routes.is_some());
-    assert_eq!((started.quotes, started.tasks.running()), (0, 0));
+    assert_eq!((started.quotes, started.tasks.running()), (0, 2), "no feeder");
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ fn declaration(app: &App) -> Declaration {
 fn all_five_can_be_served_side_by_side() {
     let deployment = Deployment::assemble(apps().iter().map(declaration).collect()).unwrap();
     let names: Vec<&str> = deployment.keyspaces.iter().map(|keyspace| keyspace.name.as_str()).collect();
-    assert_eq!(names, ["stocks", "orders", "checkin", "launchpad", "quant"]);
+    assert_eq!(names, ["stocks", "stocks-preview", "orders", "checkin", "launchpad", "quant"]);
 }
 
 /// What the apps ask for that this version does not serve, each by its name and how often.

@@ -1,4 +1,4 @@
-//! The app's HTTP routes: what its clock shows, and setting it.
+//! What the app's clock shows, and setting it.
 //!
 //! `GET /apps/stocks/clock` answers
 //! `{"mode":"replay","at":"2019-01-28T01:30:00Z","speed":20,"paused":false,"market_open":true,"next_open":"…"}`;

@@ -1,0 +1,279 @@
+//! The statements of the door: each is for many rows at once.
+
+use std::collections::BTreeMap;
+
+use forebay::feed::{Changed, Columns};
+use forebay::value::Param;
+use forebay_stores::database::transaction::Transaction;
+use forebay_stores::database::{Row, Statement};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde_json::{Value, json};
+
+use super::judge::{Id, Known, Rank, Told, Update};
+use super::{Listing, Reference, Refused};
+use crate::market::{Kind, Provenance};
+use crate::of_rows;
+use crate::refusal::Refusal;
+use crate::rows::Words;
+
+/// The most refused updates that are kept.
+pub(super) const REFUSED_MAX: i64 = 1_000;
+
+/// A table of what is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Table {
+    Quotes,
+    Indices,
+}
+
+impl Table {
+    pub(super) const ALL: [Self; 2] = [Self::Quotes, Self::Indices];
+
+    pub(super) const fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::AShare | Kind::ChiNext | Kind::Star => Self::Quotes,
+            Kind::Index => Self::Indices,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Quotes => "quotes",
+            Self::Indices => "indices",
+        }
+    }
+
+    /// The one of two statements that is about this table.
+    const fn pick(self, quotes: Words, indices: Words) -> Words {
+        match self {
+            Self::Quotes => quotes,
+            Self::Indices => indices,
+        }
+    }
+}
+
+/// A statement about either table.
+macro_rules! of_both {
+    ($table:expr, $before:literal, $of:literal, $after:literal) => {
+        $table.pick(
+            of_rows!(concat!($before, "quotes", $of), $after),
+            of_rows!(concat!($before, "indices", $of), $after),
+        )
+    };
+}
+
+/// Holds the instruments `ids` against everybody else who writes what is shown of them, until the transaction has ended. SQLite writes one at a
+/// time; PostgreSQL locks their rows, always in the same order.
+async fn hold(tx: &mut Transaction, ids: &[Value]) -> Result<Vec<Row>, Refusal> {
+    const HELD: Words = Words {
+        sqlite: "select market, code, name, kind, listed_on from instruments \
+                 where (market, code) in (select value ->> 0, value ->> 1 from json_each($1))",
+        postgres: "select market, code, name, kind, listed_on from instruments \
+                   where (market, code) in (select value ->> 0, value ->> 1 from json_array_elements(cast($1 as json))) \
+                   order by market, code for update",
+    };
+    Ok(tx.rows(HELD.of(tx.dialect(), ids.to_vec())).await?)
+}
+
+/// What is known of the instruments that `updates` are about, and is listed; nobody else writes it until the transaction has ended.
+pub(super) async fn known(
+    tx: &mut Transaction,
+    updates: &[Update],
+) -> Result<BTreeMap<Id, (Table, Known)>, Refusal> {
+    let ids: Vec<Value> = updates.iter().map(|update| json!([update.id.market, update.id.code])).collect();
+    let mut kinds = BTreeMap::new();
+    for row in hold(tx, &ids).await? {
+        let kind = Kind::named(&row.get::<String>("kind")?).ok_or_else(|| Refusal::damaged("kind"))?;
+        let listed_on = row.get_nullable::<String>("listed_on")?.map(|day| date(&day)).transpose()?;
+        kinds.insert(id(&row)?, (kind, row.get::<String>("name")?, listed_on));
+    }
+    let mut known = BTreeMap::new();
+    for table in Table::ALL {
+        let shown = of_both!(
+            table,
+            "select market, code, status, price, volume, day, previous_close, source_ms, sequence from ",
+            " where (market, code) in (select value ->> 0, value ->> 1 from",
+            ")"
+        );
+        for row in tx.rows(shown.of(tx.dialect(), ids.clone())).await? {
+            let id = id(&row)?;
+            if let Some((kind, name, listed_on)) = kinds.remove(&id) {
+                let source_ms: i64 = row.get("source_ms")?;
+                let rank = Rank::of(source_ms, row.get("sequence")?, told(&row)?);
+                let known_of = Known {
+                    kind,
+                    name,
+                    listed_on,
+                    day: date(&row.get::<String>("day")?)?,
+                    previous_close: milli(&row.get::<String>("previous_close")?)?,
+                    shown: (source_ms >= 0).then_some(rank),
+                };
+                known.insert(id, (table, known_of));
+            }
+        }
+    }
+    Ok(known)
+}
+
+fn id(row: &Row) -> Result<Id, Refusal> {
+    Ok(Id { market: row.get("market")?, code: row.get("code")? })
+}
+
+fn date(text: &str) -> Result<Date, Refusal> {
+    text.parse().map_err(|_| Refusal::damaged("day"))
+}
+
+fn milli(text: &str) -> Result<crate::money::Milli, Refusal> {
+    text.parse().map_err(|_| Refusal::damaged("price"))
+}
+
+fn told(row: &Row) -> Result<Told, Refusal> {
+    Ok(match (row.get::<String>("status")?.as_str(), row.get_nullable::<String>("price")?) {
+        ("trading", Some(price)) => Told::Trading { price: milli(&price)?, volume: row.get("volume")? },
+        ("suspended", None) => Told::Suspended,
+        ("not_traded", None) => Told::NotTraded,
+        _ => return Err(Refusal::damaged("status")),
+    })
+}
+
+/// Shows `updates`, each of another instrument, in place of what was shown.
+pub(super) async fn show(
+    tx: &mut Transaction,
+    table: Table,
+    updates: &[(&Update, &Known)],
+) -> Result<(), Refusal> {
+    if updates.is_empty() {
+        return Ok(());
+    }
+    let show = of_both!(
+        table,
+        "update ",
+        " set status = told.status, price = told.price, change = told.change, change_pct = told.change_pct, volume = told.volume, \
+         timestamp = told.at, source_ms = told.source_ms, sequence = told.sequence \
+         from (select value ->> 0 as in_market, value ->> 1 as of_code, value ->> 2 as status, value ->> 3 as price, value ->> 4 as change, \
+         value ->> 5 as change_pct, cast(value ->> 6 as bigint) as volume, value ->> 7 as at, cast(value ->> 8 as bigint) as source_ms, \
+         cast(value ->> 9 as bigint) as sequence from",
+        ") as told where market = told.in_market and code = told.of_code"
+    );
+    let rows = updates.iter().map(|(update, known)| {
+        let price = update.told.price();
+        let change = price.map(|price| price - known.previous_close);
+        let percent = change.map(|change| change.percent_of(known.previous_close));
+        json!([
+            update.id.market,
+            update.id.code,
+            update.told.status(),
+            price.map(|price| price.to_string()),
+            change.map(|change| change.to_string()),
+            percent,
+            update.told.volume(),
+            update.at.to_string(),
+            update.at.as_millisecond(),
+            update.sequence,
+        ])
+    });
+    tx.execute(show.of(tx.dialect(), rows.collect())).await?;
+    for (update, _) in updates {
+        tx.changed(Changed::updated(table.name(), keys(&update.id), keys(&update.id)));
+    }
+    Ok(())
+}
+
+/// Opens the day of `references`: from now on updates of that day are believed by them. Where `anew`, also a day from before that which is open, and
+/// what came so far is no newer than what comes.
+pub(super) async fn open(
+    tx: &mut Transaction,
+    table: Table,
+    references: &[Reference],
+    anew: bool,
+) -> Result<usize, Refusal> {
+    let open = of_both!(
+        table,
+        "update ",
+        " set source_ms = case when day = told.of_day and told.anew = 0 then source_ms else -1 end, \
+         sequence = case when day = told.of_day and told.anew = 0 then sequence else 0 end, \
+         day = told.of_day, previous_close = told.close \
+         from (select value ->> 0 as in_market, value ->> 1 as of_code, value ->> 2 as of_day, value ->> 3 as close, \
+         cast(value ->> 4 as bigint) as anew from",
+        ") as told where market = told.in_market and code = told.of_code and (told.anew = 1 or day <= told.of_day) returning market, code"
+    );
+    let row = |reference: &Reference| {
+        let Reference { id, day, previous_close } = reference;
+        json!([id.market, id.code, day.to_string(), previous_close.to_string(), i64::from(anew)])
+    };
+    let rows = tx.rows(open.of(tx.dialect(), references.iter().map(row).collect())).await?;
+    for row in &rows {
+        let id = id(row)?;
+        tx.changed(Changed::updated(table.name(), keys(&id), keys(&id)));
+    }
+    Ok(rows.len())
+}
+
+/// Lists an instrument, which has no price yet; one that is listed already keeps what is shown of it. Whether it is new.
+pub(super) async fn list(tx: &mut Transaction, listing: &Listing) -> Result<bool, Refusal> {
+    const INSTRUMENT: &str = "insert into instruments (market, code, name, kind, listed_on, provenance) values ($1, $2, $3, $4, $5, $6) \
+         on conflict (market, code) do nothing";
+    const QUOTE: &str = "insert into quotes (market, code, name, status, volume, timestamp, day, previous_close, source_ms, sequence, provenance) \
+         values ($1, $2, $3, 'not_traded', 0, $4, $5, $6, -1, 0, $7) on conflict do nothing";
+    const INDEX: &str = "insert into indices (market, code, name, status, volume, timestamp, day, previous_close, source_ms, sequence, provenance) \
+         values ($1, $2, $3, 'not_traded', 0, $4, $5, $6, -1, 0, $7) on conflict do nothing";
+    let Listing { id, name, kind, listed_on, reference_day, previous_close, at } = listing;
+    let provenance = Provenance::Ingested.as_str();
+    let instrument = Statement::new(INSTRUMENT)
+        .bind(id.market.as_str())
+        .bind(id.code.as_str())
+        .bind(name.as_str())
+        .bind(kind.as_str())
+        .bind(listed_on.map(|day| day.to_string()))
+        .bind(provenance);
+    if tx.execute(instrument).await? == 0 {
+        return Ok(false);
+    }
+    let table = Table::of(*kind);
+    let shown = Statement::new(if table == Table::Quotes { QUOTE } else { INDEX })
+        .bind(id.market.as_str())
+        .bind(id.code.as_str())
+        .bind(name.as_str())
+        .bind(at.to_string())
+        .bind(reference_day.to_string())
+        .bind(previous_close.to_string())
+        .bind(provenance);
+    if tx.execute(shown).await? == 0 {
+        return Err(Refusal::CodeTaken(id.code.clone()));
+    }
+    tx.changed(Changed::inserted(table.name(), keys(id)));
+    Ok(true)
+}
+
+/// Keeps refused updates for who looks at them, the newest [`REFUSED_MAX`].
+pub(super) async fn keep_aside(
+    tx: &mut Transaction,
+    refused: &[Refused],
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    const KEEP: Words = of_rows!(
+        "insert into refused_quotes (market, code, timestamp, sequence, price, reason, detail, received_at) \
+         select value ->> 0, value ->> 1, value ->> 2, cast(value ->> 3 as bigint), value ->> 4, value ->> 5, value ->> 6, value ->> 7 from",
+        ""
+    );
+    const FORGET: &str = "delete from refused_quotes where id <= (select max(id) from refused_quotes) - $1";
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let row = |Refused { update, reason }: &Refused| {
+        let price = update.told.price().map(|price| price.to_string());
+        let Id { market, code } = &update.id;
+        let at = update.at.to_string();
+        json!([market, code, at, update.sequence, price, reason.code(), reason.to_string(), now.to_string()])
+    };
+    tx.execute(KEEP.of(tx.dialect(), refused.iter().map(row).collect())).await?;
+    tx.execute(Statement::new(FORGET).bind(REFUSED_MAX)).await?;
+    Ok(())
+}
+
+/// The columns of an instrument that keys are made of.
+fn keys(id: &Id) -> Columns {
+    let column = |name: &str, text: &str| (name.into(), Some(Param::Text(text.to_owned())));
+    vec![column("market", &id.market), column("code", &id.code)]
+}
