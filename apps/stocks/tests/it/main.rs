@@ -19,6 +19,7 @@ mod feeder;
 mod generate;
 mod hours;
 mod ingest;
+mod limited;
 mod limits;
 mod market;
 mod money;
