@@ -28,14 +28,14 @@ const INSTRUMENTS: Words = of_rows!(
 );
 const QUOTES: Words = of_rows!(
     "insert into quotes (market, code, name, provenance, status, price, change, change_pct, timestamp, volume, day, previous_close, \
-     source_ms, sequence) \
+     source_us, sequence) \
      select value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'trading', value ->> 4, value ->> 5, value ->> 6, value ->> 7, \
      cast(value ->> 8 as bigint), value ->> 9, value ->> 10, cast(value ->> 11 as bigint), 0 from",
     "where true on conflict do nothing"
 );
 const INDICES: Words = of_rows!(
     "insert into indices (market, code, name, provenance, status, price, change, change_pct, timestamp, volume, day, previous_close, \
-     source_ms, sequence) \
+     source_us, sequence) \
      select value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'trading', value ->> 4, value ->> 5, value ->> 6, value ->> 7, \
      cast(value ->> 8 as bigint), value ->> 9, value ->> 10, cast(value ->> 11 as bigint), 0 from",
     "where true on conflict do nothing"
@@ -169,7 +169,7 @@ fn quote(instrument: &Instrument, quote: &Quote) -> Value {
         quote.volume,
         day_of(quote.at).to_string(),
         quote.previous_close.to_string(),
-        quote.at.as_millisecond(),
+        quote.at.as_microsecond(),
     ])
 }
 

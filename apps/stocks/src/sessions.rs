@@ -4,7 +4,7 @@
 //! they may do, is a row of `users`; a session has a copy, which [`Sessions::confirm`] compares with the row.
 //!
 //! `last_active` moves with each use that is told here, without a write: uses are gathered, one for each user, and written together every
-//! [`FLUSHED`]. What a process that is killed had not written yet is lost, so that `last_active` is late by that at most; the hour itself is counted by
+//! [`FLUSHED`]. What a process that ends had not written yet is lost, so that `last_active` is late by that at most; the hour itself is counted by
 //! the store.
 
 use std::collections::HashMap;

@@ -12,7 +12,7 @@ create table instruments (
     primary key (market, code)
 );
 
--- What is shown of a share. `day` and `previous_close` are what the next update is judged by; `source_ms` and `sequence` are those of the update
+-- What is shown of a share. `day` and `previous_close` are what the next update is judged by; `source_us` and `sequence` are those of the update
 -- that is shown, and -1 and 0 where the day has none yet.
 create table quotes (
     market         text collate "C" not null check (market in ('SH', 'SZ')),
@@ -26,7 +26,7 @@ create table quotes (
     timestamp      text collate "C" not null,
     day            text collate "C" not null check (day ~ '^\d{4}-\d\d-\d\d$'),
     previous_close text collate "C" not null,
-    source_ms      bigint not null,
+    source_us      bigint not null,
     sequence       bigint not null,
     provenance     text collate "C" not null check (provenance in ('recorded', 'generated', 'ingested')),
     primary key (market, code)
@@ -44,7 +44,7 @@ create table indices (
     timestamp      text collate "C" not null,
     day            text collate "C" not null check (day ~ '^\d{4}-\d\d-\d\d$'),
     previous_close text collate "C" not null,
-    source_ms      bigint not null,
+    source_us      bigint not null,
     sequence       bigint not null,
     provenance     text collate "C" not null check (provenance in ('recorded', 'generated', 'ingested')),
     primary key (market, code)

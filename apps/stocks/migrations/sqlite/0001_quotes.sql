@@ -12,7 +12,7 @@ create table instruments (
     primary key (market, code)
 ) strict, without rowid;
 
--- What is shown of a share. `day` and `previous_close` are what the next update is judged by; `source_ms` and `sequence` are those of the update
+-- What is shown of a share. `day` and `previous_close` are what the next update is judged by; `source_us` and `sequence` are those of the update
 -- that is shown, and -1 and 0 where the day has none yet.
 create table quotes (
     market         text    not null check (market in ('SH', 'SZ')),
@@ -26,7 +26,7 @@ create table quotes (
     timestamp      text    not null,
     day            text    not null check (day glob '????-??-??'),
     previous_close text    not null,
-    source_ms      integer not null,
+    source_us      integer not null,
     sequence       integer not null,
     provenance     text    not null check (provenance in ('recorded', 'generated', 'ingested')),
     primary key (market, code)
@@ -44,7 +44,7 @@ create table indices (
     timestamp      text    not null,
     day            text    not null check (day glob '????-??-??'),
     previous_close text    not null,
-    source_ms      integer not null,
+    source_us      integer not null,
     sequence       integer not null,
     provenance     text    not null check (provenance in ('recorded', 'generated', 'ingested')),
     primary key (market, code)

@@ -27,19 +27,19 @@ impl Episode {
         Self { alarms, last: Mutex::new(None) }
     }
 
-    /// Tells of a batch that was judged at `now`.
+    /// Tells of a batch that was judged at `now`. Of two at a time one tells after the other, so that the alarm is as the last of them says.
     pub(super) fn judged(&self, outcome: &Outcome, now: Timestamp) {
         let mut last = self.last.lock();
         if let Some(first) = outcome.refused.first() {
-            *last = Some(now);
-            drop(last);
+            *last = Some(last.map_or(now, |last| last.max(now)));
             self.alarms.count(COUNTED, u64::try_from(outcome.refused.len()).unwrap_or(u64::MAX));
             let (market, code) = (&first.update.id.market, &first.update.id.code);
             let reason = first.reason;
             self.alarms.raise(REFUSED, &format!("{market} {code}: {reason}; see /api/v1/ingest/refused"));
-        } else if last.is_some_and(|last| now.duration_since(last) >= QUIET) {
+        } else if outcome.taken + outcome.same > 0
+            && last.is_some_and(|last| now.duration_since(last) >= QUIET)
+        {
             *last = None;
-            drop(last);
             self.alarms.clear(REFUSED);
         }
     }

@@ -83,7 +83,7 @@ pub struct Update {
 /// source; of these the same one wins in every order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
-    source_ms: i64,
+    source_us: i64,
     sequence: i64,
     status: &'static str,
     price: Option<Milli>,
@@ -91,10 +91,10 @@ pub struct Rank {
 }
 
 impl Rank {
-    /// That of what was told at `source_ms` with `sequence`.
+    /// That of what was told at `source_us` with `sequence`.
     #[must_use]
-    pub fn of(source_ms: i64, sequence: i64, told: Told) -> Self {
-        Self { source_ms, sequence, status: told.status(), price: told.price(), volume: told.volume() }
+    pub fn of(source_us: i64, sequence: i64, told: Told) -> Self {
+        Self { source_us, sequence, status: told.status(), price: told.price(), volume: told.volume() }
     }
 }
 
@@ -102,7 +102,7 @@ impl Update {
     /// Its rank.
     #[must_use]
     pub fn rank(&self) -> Rank {
-        Rank::of(self.at.as_millisecond(), self.sequence, self.told)
+        Rank::of(self.at.as_microsecond(), self.sequence, self.told)
     }
 }
 
@@ -139,6 +139,12 @@ pub enum Verdict {
 /// Why an update is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
+    /// Nothing trades at 0 or below: what does not trade has no price.
+    #[error("{price} is no price: of what does not trade tell its status, and no price")]
+    NotAPrice {
+        /// What was told.
+        price: Milli,
+    },
     /// The price cannot be on that day.
     #[error("the price {price} is outside of {} to {}, which the previous close allows", limits.low, limits.high)]
     OutOfBand {
@@ -160,6 +166,7 @@ impl Reason {
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
+            Self::NotAPrice { .. } => "not_a_price",
             Self::OutOfBand { .. } => "out_of_band",
             Self::DayNotOpen { .. } => "day_not_open",
         }
@@ -178,6 +185,9 @@ impl Known {
             return Verdict::Refused(Reason::DayNotOpen { day });
         }
         if let Some(price) = update.told.price() {
+            if price <= Milli::default() {
+                return Verdict::Refused(Reason::NotAPrice { price });
+            }
             let rules = Rules { kind: self.kind, name: &self.name, listed_on: self.listed_on };
             let limits = rules.limits(self.previous_close, day, calendar);
             if !limits.hold(price) {

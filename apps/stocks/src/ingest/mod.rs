@@ -166,9 +166,11 @@ impl Ingest {
     pub async fn open(&self, references: &[Reference], anew: bool) -> Done<usize> {
         self.database
             .transaction(async |tx| {
+                let shown = tables::tables_of(tx, references.iter().map(|reference| &reference.id)).await?;
                 let mut opened = 0;
                 for table in Table::ALL {
-                    opened += tables::open(tx, table, references, anew).await?;
+                    let of_table = references.iter().filter(|one| shown.get(&one.id) == Some(&table));
+                    opened += tables::open(tx, table, &of_table.collect::<Vec<_>>(), anew).await?;
                 }
                 Ok(opened)
             })

@@ -76,6 +76,20 @@ async fn hold(tx: &mut Transaction, ids: &[Value]) -> Result<Vec<Row>, Refusal> 
     Ok(tx.rows(HELD.of(tx.dialect(), ids.to_vec())).await?)
 }
 
+/// In which table each of `ids` is shown that is listed; nobody else writes it until the transaction has ended.
+pub(super) async fn tables_of<'i>(
+    tx: &mut Transaction,
+    ids: impl IntoIterator<Item = &'i Id>,
+) -> Result<BTreeMap<Id, Table>, Refusal> {
+    let ids: Vec<Value> = ids.into_iter().map(|id| json!([id.market, id.code])).collect();
+    let mut tables = BTreeMap::new();
+    for row in hold(tx, &ids).await? {
+        let kind = Kind::named(&row.get::<String>("kind")?).ok_or_else(|| Refusal::damaged("kind"))?;
+        tables.insert(id(&row)?, Table::of(kind));
+    }
+    Ok(tables)
+}
+
 /// What is known of the instruments that `updates` are about, and is listed; nobody else writes it until the transaction has ended.
 pub(super) async fn known(
     tx: &mut Transaction,
@@ -92,22 +106,22 @@ pub(super) async fn known(
     for table in Table::ALL {
         let shown = of_both!(
             table,
-            "select market, code, status, price, volume, day, previous_close, source_ms, sequence from ",
+            "select market, code, status, price, volume, day, previous_close, source_us, sequence from ",
             " where (market, code) in (select value ->> 0, value ->> 1 from",
             ")"
         );
         for row in tx.rows(shown.of(tx.dialect(), ids.clone())).await? {
             let id = id(&row)?;
             if let Some((kind, name, listed_on)) = kinds.remove(&id) {
-                let source_ms: i64 = row.get("source_ms")?;
-                let rank = Rank::of(source_ms, row.get("sequence")?, told(&row)?);
+                let source_us: i64 = row.get("source_us")?;
+                let rank = Rank::of(source_us, row.get("sequence")?, told(&row)?);
                 let known_of = Known {
                     kind,
                     name,
                     listed_on,
                     day: date(&row.get::<String>("day")?)?,
                     previous_close: milli(&row.get::<String>("previous_close")?)?,
-                    shown: (source_ms >= 0).then_some(rank),
+                    shown: (source_us >= 0).then_some(rank),
                 };
                 known.insert(id, (table, known_of));
             }
@@ -150,9 +164,9 @@ pub(super) async fn show(
         table,
         "update ",
         " set status = told.status, price = told.price, change = told.change, change_pct = told.change_pct, volume = told.volume, \
-         timestamp = told.at, source_ms = told.source_ms, sequence = told.sequence \
+         timestamp = told.at, source_us = told.source_us, sequence = told.sequence \
          from (select value ->> 0 as in_market, value ->> 1 as of_code, value ->> 2 as status, value ->> 3 as price, value ->> 4 as change, \
-         value ->> 5 as change_pct, cast(value ->> 6 as bigint) as volume, value ->> 7 as at, cast(value ->> 8 as bigint) as source_ms, \
+         value ->> 5 as change_pct, cast(value ->> 6 as bigint) as volume, value ->> 7 as at, cast(value ->> 8 as bigint) as source_us, \
          cast(value ->> 9 as bigint) as sequence from",
         ") as told where market = told.in_market and code = told.of_code"
     );
@@ -169,7 +183,7 @@ pub(super) async fn show(
             percent,
             update.told.volume(),
             update.at.to_string(),
-            update.at.as_millisecond(),
+            update.at.as_microsecond(),
             update.sequence,
         ])
     });
@@ -185,20 +199,23 @@ pub(super) async fn show(
 pub(super) async fn open(
     tx: &mut Transaction,
     table: Table,
-    references: &[Reference],
+    references: &[&Reference],
     anew: bool,
 ) -> Result<usize, Refusal> {
+    if references.is_empty() {
+        return Ok(0);
+    }
     let open = of_both!(
         table,
         "update ",
-        " set source_ms = case when day = told.of_day and told.anew = 0 then source_ms else -1 end, \
+        " set source_us = case when day = told.of_day and told.anew = 0 then source_us else -1 end, \
          sequence = case when day = told.of_day and told.anew = 0 then sequence else 0 end, \
          day = told.of_day, previous_close = told.close \
          from (select value ->> 0 as in_market, value ->> 1 as of_code, value ->> 2 as of_day, value ->> 3 as close, \
          cast(value ->> 4 as bigint) as anew from",
         ") as told where market = told.in_market and code = told.of_code and (told.anew = 1 or day <= told.of_day) returning market, code"
     );
-    let row = |reference: &Reference| {
+    let row = |reference: &&Reference| {
         let Reference { id, day, previous_close } = reference;
         json!([id.market, id.code, day.to_string(), previous_close.to_string(), i64::from(anew)])
     };
@@ -214,9 +231,9 @@ pub(super) async fn open(
 pub(super) async fn list(tx: &mut Transaction, listing: &Listing) -> Result<bool, Refusal> {
     const INSTRUMENT: &str = "insert into instruments (market, code, name, kind, listed_on, provenance) values ($1, $2, $3, $4, $5, $6) \
          on conflict (market, code) do nothing";
-    const QUOTE: &str = "insert into quotes (market, code, name, status, volume, timestamp, day, previous_close, source_ms, sequence, provenance) \
+    const QUOTE: &str = "insert into quotes (market, code, name, status, volume, timestamp, day, previous_close, source_us, sequence, provenance) \
          values ($1, $2, $3, 'not_traded', 0, $4, $5, $6, -1, 0, $7) on conflict do nothing";
-    const INDEX: &str = "insert into indices (market, code, name, status, volume, timestamp, day, previous_close, source_ms, sequence, provenance) \
+    const INDEX: &str = "insert into indices (market, code, name, status, volume, timestamp, day, previous_close, source_us, sequence, provenance) \
          values ($1, $2, $3, 'not_traded', 0, $4, $5, $6, -1, 0, $7) on conflict do nothing";
     let Listing { id, name, kind, listed_on, reference_day, previous_close, at } = listing;
     let provenance = Provenance::Ingested.as_str();

@@ -40,6 +40,9 @@ fn within_a_batch<T>(entries: &[T]) -> Result<(), Problem> {
     Err(bad(format!("{} entries; tell at most {BATCH_MAX} at once", entries.len())))
 }
 
+/// The most shares that a day can tell: what JSON's readers hold exactly.
+const VOLUME_MAX: i64 = 1 << 53;
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Quotes {
@@ -56,7 +59,7 @@ struct Quoted {
     sequence: i64,
     price: Option<Milli>,
     #[serde(default)]
-    volume: u32,
+    volume: u64,
     status: Option<Status>,
 }
 
@@ -74,12 +77,14 @@ impl Quoted {
         let name = format!("{market} {code}");
         let id = id(market, code)?;
         let told = match (status.unwrap_or(Status::Trading), price) {
-            (Status::Trading, Some(price)) if price > Milli::default() => {
-                Told::Trading { price: price.to_hundredth(), volume: i64::from(volume) }
+            (Status::Trading, Some(price)) => {
+                let volume = i64::try_from(volume).ok().filter(|volume| *volume <= VOLUME_MAX);
+                let volume = volume.ok_or_else(|| bad(format!("{name}: volume is at most {VOLUME_MAX}")))?;
+                Told::Trading { price: price.to_hundredth(), volume }
             }
-            (Status::Trading, _) => {
+            (Status::Trading, None) => {
                 return Err(bad(format!(
-                    "{name}: what trades has a price above 0; of what does not say `\"status\": \"suspended\"` or \"not_traded\", and no price"
+                    "{name}: what trades has a price; of what does not say `\"status\": \"suspended\"` or \"not_traded\", and no price"
                 )));
             }
             (_, Some(_)) => return Err(bad(format!("{name}: what does not trade has no price"))),

@@ -139,6 +139,11 @@ pub(super) async fn instruments(
     {
         return Err(bad(format!("kind = {kind}: write a_share, chinext, star or index")));
     }
+    let is_place =
+        |cursor: &String| cursor.len() == 8 && cursor.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !cursor.as_ref().is_none_or(is_place) {
+        return Err(bad("cursor: no list of this kind gave it; begin again without one".to_owned()));
+    }
     let page = Statement::new(PAGE)
         .bind(cursor.unwrap_or_default())
         .bind(of_market.unwrap_or_default())
