@@ -3,6 +3,7 @@
 //! This file reads the command line and holds the table of benchmarks; each benchmark is a file of its own. The peers are
 //! used as their own documentation says to, with their default hashers and policies.
 
+mod apps;
 mod breaker;
 mod error;
 mod fit;
@@ -116,6 +117,18 @@ const BENCHES: &[Bench] = &[
         goal: server::layers::GOAL,
         run: server::layers::run,
     },
+    Bench {
+        name: "app-orders",
+        measures: apps::orders::MEASURES,
+        goal: apps::orders::GOAL,
+        run: apps::orders::run,
+    },
+    Bench {
+        name: "app-quotes",
+        measures: apps::quotes::MEASURES,
+        goal: apps::quotes::GOAL,
+        run: apps::quotes::run,
+    },
     Bench { name: "race", measures: race::MEASURES, goal: race::GOAL, run: race::run },
 ];
 
@@ -123,6 +136,7 @@ const BENCHES: &[Bench] = &[
 const GROUPS: &[(&str, &[&str])] = &[
     ("engine", &["hit", "mixed", "ratio", "herd", "cold", "memory", "breaker"]),
     ("stores", &["batch", "behind", "restart", "faults"]),
+    ("apps", &["app-orders", "app-quotes"]),
     ("server", &["resp", "latency", "resident", "slow", "http", "layers"]),
 ];
 

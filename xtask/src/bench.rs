@@ -18,7 +18,8 @@ const SERVICES: [(&str, &[&str], &str, &str); 2] =
     [("redis", WITH_REDIS, "redis-server", "--redis"), ("postgres", WITH_POSTGRES, "postgres", "--postgres")];
 
 /// Benchmarks of the serving process, and the programs that they are told of, with the argument that says where each is.
-const OF_SERVERS: &[&str] = &["server", "resp", "latency", "resident", "slow", "http"];
+const OF_SERVERS: &[&str] =
+    &["server", "resp", "latency", "resident", "slow", "http", "apps", "app-orders", "app-quotes"];
 const PROGRAMS: &[(&str, &str)] =
     &[("redis-server", "--redis-server"), ("nginx", "--nginx"), ("wrk", "--wrk")];
 

@@ -7,7 +7,7 @@ pub(crate) mod http;
 pub(crate) mod latency;
 pub(crate) mod layers;
 mod load;
-mod process;
+pub(crate) mod process;
 pub(crate) mod resident;
 pub(crate) mod resp;
 pub(crate) mod slow;

@@ -15,10 +15,10 @@ const START: Duration = Duration::from_secs(30);
 const TICK_S: f64 = 0.01;
 
 /// A server that runs.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     /// Where HTTP is served beside RESP.
-    pub(super) http: SocketAddr,
+    pub(crate) http: SocketAddr,
     child: Child,
     _folder: tempfile::TempDir,
 }
@@ -69,18 +69,32 @@ ttl = "1d"
 impl Server {
     /// Forebay with [`DECLARATION`].
     pub(super) fn forebay(programs: &Programs) -> Result<Self, Error> {
-        let path = program(programs.forebay.as_ref(), "--forebay")?;
+        Self::declared(programs, DECLARATION)
+    }
+
+    /// Forebay with a declaration.
+    pub(crate) fn declared(programs: &Programs, declaration: &str) -> Result<Self, Error> {
         let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("forebay.toml"), declaration)?;
+        Self::serving(programs, &["--config", "forebay.toml"], folder)
+    }
+
+    /// Forebay with one of its apps, in a folder of its own.
+    pub(crate) fn app(programs: &Programs, name: &str) -> Result<Self, Error> {
+        Self::serving(programs, &["--app", name], tempfile::tempdir()?)
+    }
+
+    fn serving(programs: &Programs, what: &[&str], folder: tempfile::TempDir) -> Result<Self, Error> {
+        let path = program(programs.forebay.as_ref(), "--forebay")?;
         let (resp, http) = (free_address()?, free_address()?);
-        std::fs::write(folder.path().join("forebay.toml"), DECLARATION)?;
         let mut command = pinned(path, folder.path());
-        command.args(["serve", "--config", "forebay.toml"]);
+        command.arg("serve").args(what);
         command.args(["--resp", &resp.to_string(), "--http", &http.to_string()]);
         Self::start(command, resp, http, folder)
     }
 
     /// redis-server that writes nothing to the disk.
-    pub(super) fn redis(programs: &Programs) -> Result<Self, Error> {
+    pub(crate) fn redis(programs: &Programs) -> Result<Self, Error> {
         let path = program(programs.redis_server.as_ref(), "--redis-server")?;
         let folder = tempfile::tempdir()?;
         let address = free_address()?;

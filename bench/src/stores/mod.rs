@@ -17,12 +17,12 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-fn runtime() -> Result<Runtime, Error> {
+pub(crate) fn runtime() -> Result<Runtime, Error> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
 /// What went wrong in a store.
-fn store(error: impl std::fmt::Display) -> Error {
+pub(crate) fn store(error: impl std::fmt::Display) -> Error {
     Error::Store { problem: error.to_string() }
 }
 

@@ -12,9 +12,31 @@ fn the_list_gives_name_measure_and_goal_of_each() {
     assert_eq!(
         names,
         [
-            "hit", "mixed", "ratio", "herd", "cold", "memory", "breaker", "observe", "batch", "behind",
-            "restart", "faults", "resp", "latency", "resident", "slow", "http", "layers", "race", "engine",
-            "stores", "server"
+            "hit",
+            "mixed",
+            "ratio",
+            "herd",
+            "cold",
+            "memory",
+            "breaker",
+            "observe",
+            "batch",
+            "behind",
+            "restart",
+            "faults",
+            "resp",
+            "latency",
+            "resident",
+            "slow",
+            "http",
+            "layers",
+            "app-orders",
+            "app-quotes",
+            "race",
+            "engine",
+            "stores",
+            "apps",
+            "server"
         ]
     );
 }

@@ -1,0 +1,265 @@
+//! `app-orders`: 10,000 orders in one period made by 64 clients, while 16 others read the list, the count and single orders, and one drops
+//! what is cached every now and then.
+//!
+//! An order whose making was answered before a read began must be in what is read: else the answer is stale. At the end each must be there
+//! once. That a write does not grow with the period is told by what the last tenth of the writes took beside the first.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use forebay::rt::{Clock, Mutex};
+use forebay_wire::resp::Reply;
+use tokio::task::JoinSet;
+
+use super::at;
+use super::by_hand::{KEY, Orders, Table};
+use super::client::{Http, Resp};
+use crate::error::Error;
+use crate::report::{Better, Comparison, verdict};
+use crate::server::process::Server;
+use crate::stores::{now, runtime};
+use crate::{Extent, Settings};
+
+pub(crate) const MEASURES: &str = "orders made by 64 clients in one period while others read it, against cache-aside by hand over redis-server";
+pub(crate) const GOAL: &str = "nothing lost, doubled or stale; a write does not grow with the period";
+
+const WRITERS: usize = 64;
+const READERS: usize = 16;
+/// What is cached is dropped so often.
+const DROPS_EVERY: Duration = Duration::from_millis(200);
+/// A write may take so many times what it took in an empty period: what is more grows with it.
+const GROWTH_MAX: f64 = 2.0;
+
+/// A client of either side.
+enum Client {
+    Ours { http: Http, resp: Resp },
+    ByHand(Orders),
+}
+
+/// Where clients of a side are connected to.
+#[derive(Clone)]
+enum Side {
+    Ours { http: SocketAddr, resp: SocketAddr },
+    ByHand { redis: SocketAddr, table: Table },
+}
+
+impl Side {
+    async fn client(&self) -> Result<Client, Error> {
+        Ok(match self {
+            Self::Ours { http, resp } => {
+                let mut resp = Resp::connect(*resp).await?;
+                resp.ask(&["SELECT", "1"]).await?;
+                Client::Ours { http: Http::connect(*http).await?, resp }
+            }
+            Self::ByHand { redis, table } => {
+                Client::ByHand(Orders::new(table.clone(), Resp::connect(*redis).await?))
+            }
+        })
+    }
+}
+
+impl Client {
+    async fn create(&mut self, order_no: &str) -> Result<(), Error> {
+        match self {
+            Self::Ours { http, .. } => {
+                let body =
+                    format!(r#"{{"order_no":"{order_no}","uid":"u","period_number":"p","amount":1.00}}"#);
+                match http.post("/api/v1/orders/create", &body).await? {
+                    201 => Ok(()),
+                    status => Err(Error::Server { problem: format!("an order was answered {status}") }),
+                }
+            }
+            Self::ByHand(orders) => orders.create(order_no).await,
+        }
+    }
+
+    async fn has(&mut self, order_no: &str) -> Result<bool, Error> {
+        match self {
+            Self::Ours { resp, .. } => {
+                Ok(matches!(resp.ask(&["HGET", KEY, order_no]).await?, Reply::Bulk(_)))
+            }
+            Self::ByHand(orders) => orders.has(order_no).await,
+        }
+    }
+
+    async fn count(&mut self) -> Result<usize, Error> {
+        match self {
+            Self::Ours { resp, .. } => match resp.ask(&["HLEN", KEY]).await? {
+                Reply::Integer(count) => Ok(usize::try_from(count).unwrap_or_default()),
+                _ => Ok(0),
+            },
+            Self::ByHand(orders) => orders.count().await,
+        }
+    }
+
+    async fn all(&mut self) -> Result<usize, Error> {
+        match self {
+            Self::Ours { resp, .. } => match resp.ask(&["HGETALL", KEY]).await? {
+                Reply::Array(fields) => Ok(fields.len() / 2),
+                _ => Ok(0),
+            },
+            Self::ByHand(orders) => orders.all().await,
+        }
+    }
+
+    async fn forget(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Ours { resp, .. } => resp.ask(&["DEL", KEY]).await.map(drop),
+            Self::ByHand(orders) => orders.forget().await,
+        }
+    }
+}
+
+/// What the clients of a side have seen.
+#[derive(Default)]
+struct Seen {
+    /// Orders whose making was answered, in that order, and what it took.
+    made: Mutex<Vec<(String, Duration)>>,
+    reads: Mutex<Vec<Duration>>,
+    stale: Mutex<u64>,
+    is_over: AtomicBool,
+}
+
+/// What a side came to.
+struct Figures {
+    /// Orders a second.
+    writes: f64,
+    /// What the last tenth of the writes took, in the middle, as times of the first tenth.
+    growth: f64,
+    read_p50_us: f64,
+    read_p99_us: f64,
+    stale: u64,
+    /// How many orders there are too few or too many at the end.
+    wrong: usize,
+}
+
+pub(crate) fn run(out: &mut dyn Write, settings: &Settings) -> Result<(), Error> {
+    let orders = match settings.extent {
+        Extent::Full => 10_000,
+        Extent::Quick => 2_000,
+    };
+    let runtime = runtime()?;
+    let (ours, redis) = (Server::app(&settings.programs, "orders")?, Server::redis(&settings.programs)?);
+    let folder = tempfile::tempdir()?;
+    let table = runtime.block_on(Table::new(folder.path()))?;
+    let ours = runtime.block_on(load(Side::Ours { http: ours.http, resp: ours.address }, orders))?;
+    let theirs = runtime.block_on(load(Side::ByHand { redis: redis.address, table }, orders))?;
+    let peer = "by-hand";
+    for (bench, ours, theirs, goal) in [
+        ("app-orders-stale", ours.stale, theirs.stale, 0),
+        (
+            "app-orders-wrong",
+            u64::try_from(ours.wrong).unwrap_or(u64::MAX),
+            u64::try_from(theirs.wrong).unwrap_or(u64::MAX),
+            0,
+        ),
+    ] {
+        let verdict = verdict(ours == goal);
+        writeln!(
+            out,
+            "bench={bench} ours={ours} peer={peer} theirs={theirs} unit=answers goal={goal} {verdict}"
+        )?;
+    }
+    let verdict = verdict(ours.growth <= GROWTH_MAX);
+    writeln!(
+        out,
+        "bench=app-orders-growth ours={:.2} peer={peer} theirs={:.2} unit=times goal={GROWTH_MAX} {verdict}",
+        ours.growth, theirs.growth
+    )?;
+    for (bench, ours, theirs, unit, better) in [
+        ("app-orders-writes", ours.writes, theirs.writes, "orders/s", Better::More),
+        ("app-orders-read-p50", ours.read_p50_us, theirs.read_p50_us, "us", Better::Less),
+        ("app-orders-read-p99", ours.read_p99_us, theirs.read_p99_us, "us", Better::Less),
+    ] {
+        writeln!(out, "{}", Comparison { bench, ours, peer, theirs, unit, better, goal: 1.0 })?;
+    }
+    Ok(())
+}
+
+async fn load(side: Side, orders: usize) -> Result<Figures, Error> {
+    let seen = Arc::new(Seen::default());
+    let mut readers = JoinSet::new();
+    for number in 0..READERS {
+        readers.spawn(read(side.client().await?, Arc::clone(&seen), number));
+    }
+    readers.spawn(drop_now_and_then(side.client().await?, Arc::clone(&seen)));
+    let begun = now();
+    let mut writers = JoinSet::new();
+    for number in 0..WRITERS {
+        let names = (number..orders).step_by(WRITERS).map(|order| format!("ORDER_{order:06}"));
+        writers.spawn(write(side.client().await?, Arc::clone(&seen), names.collect()));
+    }
+    while let Some(ended) = writers.join_next().await {
+        ended.map_err(|error| Error::Server { problem: error.to_string() })??;
+    }
+    let took = begun.elapsed();
+    seen.is_over.store(true, Ordering::Release);
+    while let Some(ended) = readers.join_next().await {
+        ended.map_err(|error| Error::Server { problem: error.to_string() })??;
+    }
+    let mut client = side.client().await?;
+    let (count, all) = (client.count().await?, client.all().await?);
+    let made: Vec<Duration> = seen.made.lock().iter().map(|(_, took)| *took).collect();
+    let tenth = (made.len() / 10).max(1);
+    let middle = |some: &[Duration]| at(&mut some.to_vec(), 0.5);
+    let first = middle(made.get(..tenth).unwrap_or_default());
+    let last = middle(made.get(made.len() - tenth..).unwrap_or_default());
+    let mut reads = std::mem::take(&mut *seen.reads.lock());
+    #[expect(clippy::cast_precision_loss, reason = "there are not that many orders")]
+    let writes = made.len() as f64 / took.as_secs_f64();
+    Ok(Figures {
+        writes,
+        growth: last / first,
+        read_p50_us: at(&mut reads, 0.5),
+        read_p99_us: at(&mut reads, 0.99),
+        stale: *seen.stale.lock(),
+        wrong: count.abs_diff(orders) + all.abs_diff(orders),
+    })
+}
+
+async fn write(mut client: Client, seen: Arc<Seen>, names: Vec<String>) -> Result<(), Error> {
+    for name in names {
+        let begun = now();
+        client.create(&name).await?;
+        seen.made.lock().push((name, begun.elapsed()));
+    }
+    Ok(())
+}
+
+/// Reads until all is written: of a hundred reads two are of the list, eight of the count, and the others of an order that was made.
+async fn read(mut client: Client, seen: Arc<Seen>, seed: usize) -> Result<(), Error> {
+    let mut random = fastrand::Rng::with_seed(u64::try_from(seed).unwrap_or_default());
+    while !seen.is_over.load(Ordering::Acquire) {
+        let (made, some) = {
+            let made = seen.made.lock();
+            let some = if made.is_empty() { None } else { made.get(random.usize(..made.len())).cloned() };
+            (made.len(), some)
+        };
+        let Some((order_no, _)) = some else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let begun = now();
+        let is_stale = match random.u8(..100) {
+            0..2 => client.all().await? < made,
+            2..10 => client.count().await? < made,
+            _ => !client.has(&order_no).await?,
+        };
+        seen.reads.lock().push(begun.elapsed());
+        *seen.stale.lock() += u64::from(is_stale);
+    }
+    Ok(())
+}
+
+/// Somebody drops what is cached, as operators and evictions do.
+async fn drop_now_and_then(mut client: Client, seen: Arc<Seen>) -> Result<(), Error> {
+    let clock = Clock::system();
+    while !seen.is_over.load(Ordering::Acquire) {
+        clock.sleep(DROPS_EVERY).await;
+        client.forget().await?;
+    }
+    Ok(())
+}
