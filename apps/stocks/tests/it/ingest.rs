@@ -94,7 +94,7 @@ async fn st_14_every_order_of_arrival_comes_to_the_same(on: On) {
         shown.push(json!(refused));
         results.push(shown);
     }
-    assert!(results[0][0]["price"].is_number() || results[0][0]["price"].is_null());
+    assert!(results[0].iter().any(|shown| shown["price"].is_number()), "some were believed: {results:?}");
     for (order, result) in results.iter().enumerate() {
         assert_eq!(result, &results[0], "order {order}");
     }

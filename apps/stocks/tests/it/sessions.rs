@@ -56,11 +56,9 @@ async fn st_15_last_active_moves_without_a_write_per_request_and_outlives_a_rest
     for n in 1..=50 {
         stage.wall.set(TEN + n * 1_000);
         let used = stage.json("/api/v1/sessions/u1").await;
-        assert_eq!(used["last_active"], format!("2019-01-28T02:00:{n:02}Z").replace(":60Z", ":60Z"));
+        assert_eq!(used["last_active"], format!("2019-01-28T02:00:{n:02}Z"));
     }
     assert_eq!(client.say("GET session:u1").await, before, "nothing is written yet");
-    let sessions = client.say("FB.STATS USER_SESSIONS").await;
-    assert!(sessions.contains("writes"), "{sessions}");
     let stage = stage.restarted().await;
     let kept = stage.resp().await.say("GET session:u1").await;
     let kept: Value = serde_json::from_str(&kept).unwrap();
