@@ -31,9 +31,12 @@ impl Table {
     }
 
     async fn insert(&self, order_no: &str) -> Result<(), Error> {
+        // What ours has answered is on the disk; so is what it is compared with.
+        let mut connection = self.0.sqlite().map_err(store)?.acquire().await.map_err(store)?;
+        sqlx::raw_sql("pragma synchronous = full").execute(&mut *connection).await.map_err(store)?;
         let insert =
             sqlx::query("insert into orders values (?, ?, '1.00', 'pending')").bind(order_no).bind(PERIOD);
-        insert.execute(self.0.sqlite().map_err(store)?).await.map_err(store)?;
+        insert.execute(&mut *connection).await.map_err(store)?;
         Ok(())
     }
 
