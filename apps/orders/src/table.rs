@@ -86,8 +86,11 @@ pub struct Figures {
 pub type Done<T> = Result<Committed<T>, TransactionError<Refusal>>;
 
 const FIND: &str = concat!("select ", order_columns!(), " from orders where order_no = $1");
-const INSERT: &str = "insert into orders (order_no, uid, period_number, amount, profit_amount, status, expire_time, created_at, updated_at) \
-     values ($1, $2, $3, $4, $5, 'pending', $6, $7, $7) on conflict (order_no) do nothing";
+const INSERT: &str = concat!(
+    "insert into orders (order_no, uid, period_number, amount, profit_amount, status, expire_time, created_at, updated_at) \
+     values ($1, $2, $3, $4, $5, 'pending', $6, $7, $7) on conflict (order_no) do nothing returning ",
+    order_columns!()
+);
 
 impl Tables {
     /// The tables of `database`, at the time of `wall`.
@@ -120,21 +123,25 @@ impl Tables {
                 {
                     return Ok(made);
                 }
-                if let Some(there) = found(tx, &order.order_no).await? {
-                    return order.before(there);
+                let state = state_for_orders(tx, &order.period_number, opens, &self.now()).await?;
+                let insert =
+                    takes_orders(&order.period_number, state).and_then(|()| order.insert(self.wall.now()));
+                let (rows, refused) = match insert {
+                    Ok(insert) => (tx.rows(insert).await?, None),
+                    Err(refusal) => (Vec::new(), Some(refusal)),
+                };
+                if let Some(row) = rows.first() {
+                    let made = Order::of(row)?;
+                    tx.changed(Changed::inserted("orders", keys(&made)));
+                    return Ok(Made::New(made));
                 }
-                takes_orders(tx, &order.period_number, opens, &self.now()).await?;
-                if tx.execute(order.insert(self.wall.now())?).await? == 0 {
-                    // Another one with its number was committed meanwhile. The statement has taken the table, which is told of no other row.
-                    let there = found(tx, &order.order_no).await?;
-                    let there = there.ok_or_else(|| Refusal::NoOrder(order.order_no.clone()))?;
-                    tx.changed(Changed::updated("orders", keys(&there), keys(&there)));
-                    return order.before(there);
-                }
-                let made = found(tx, &order.order_no).await?;
-                let made = made.ok_or_else(|| Refusal::NoOrder(order.order_no.clone()))?;
-                tx.changed(Changed::inserted("orders", keys(&made)));
-                Ok(Made::New(made))
+                // What was made before is the answer, also where the same order could not be made any more.
+                let there = found(tx, &order.order_no).await?;
+                let nothing = || refused.unwrap_or_else(|| Refusal::NoOrder(order.order_no.clone()));
+                let there = there.ok_or_else(nothing)?;
+                // The statement has taken the table, and is to be told of no other row.
+                tx.changed(Changed::updated("orders", keys(&there), keys(&there)));
+                order.before(there)
             })
             .await
     }
@@ -415,9 +422,14 @@ async fn replayed(
     }
 }
 
-/// That a period takes orders, and goes on to until the transaction has ended. SQLite writes one at a time; PostgreSQL holds the row,
-/// beside others who make orders, against who would close it.
-async fn takes_orders(tx: &mut Transaction, period: &str, opens: bool, now: &Moment) -> Result<(), Refusal> {
+/// The state of a period that is to get an order, which it keeps until the transaction has ended. SQLite writes one at a time; PostgreSQL
+/// holds the row, beside others who make orders, against who would close it.
+async fn state_for_orders(
+    tx: &mut Transaction,
+    period: &str,
+    opens: bool,
+    now: &Moment,
+) -> Result<Option<String>, Refusal> {
     let held = match tx.dialect() {
         Dialect::Sqlite => "select state from periods where period_number = $1",
         Dialect::Postgres => "select state from periods where period_number = $1 for share",
@@ -426,12 +438,17 @@ async fn takes_orders(tx: &mut Transaction, period: &str, opens: bool, now: &Mom
         let rows = tx.rows(Statement::new(held).bind(period)).await?;
         Ok(rows.first().map(|row| row.get("state")).transpose()?)
     };
-    let mut found = state(tx).await?;
-    if found.is_none() && opens {
-        opened(tx, period, now).await?;
-        found = state(tx).await?;
+    let found = state(tx).await?;
+    if found.is_some() || !opens {
+        return Ok(found);
     }
-    match found {
+    opened(tx, period, now).await?;
+    state(tx).await
+}
+
+/// That a period in `state` takes orders.
+fn takes_orders(period: &str, state: Option<String>) -> Result<(), Refusal> {
+    match state {
         None => Err(Refusal::NoPeriod(period.to_owned())),
         Some(state) if state == State::Open.name() => Ok(()),
         Some(state) => Err(Refusal::PeriodClosed { period: period.to_owned(), state }),

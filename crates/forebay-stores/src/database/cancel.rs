@@ -47,8 +47,7 @@ impl<D: Database> Drop for Cancelling<D> {
 /// The steps of SQLite's machine between two looks at whether to go on: well under a millisecond.
 const STEPS: i32 = 4_000;
 
-/// A connection to SQLite for one statement, or one transaction: a statement ends where it takes too long or nobody waits for it any
-/// more.
+/// A connection to SQLite for one statement, which ends where it takes too long or nobody waits for it any more.
 #[derive(Debug)]
 pub(crate) struct Interrupting {
     /// Dropped first: the statement is given up before its connection is closed.
@@ -63,9 +62,26 @@ struct Statement {
     is_given_up: AtomicBool,
 }
 
-/// Gives its statement up when it is dropped.
+/// Gives the statement under way up when it is dropped.
 #[derive(Debug)]
-struct GivenUp(Arc<Statement>);
+pub(crate) struct GivenUp(Arc<Statement>);
+
+impl GivenUp {
+    /// Has the statements of `connection` go on as long as somebody waits for them and `is_in_time` says so.
+    pub(crate) async fn on(
+        connection: &mut SqliteConnection,
+        mut is_in_time: impl FnMut() -> bool + Send + 'static,
+    ) -> Result<Self, sqlx::Error> {
+        let statement = Arc::new(Statement::default());
+        let asked = Arc::clone(&statement);
+        connection.lock_handle().await?.set_progress_handler(STEPS, move || {
+            // What comes after it on this connection is none of its business.
+            asked.is_over.load(Ordering::Relaxed)
+                || (!asked.is_given_up.load(Ordering::Relaxed) && is_in_time())
+        });
+        Ok(Self(statement))
+    }
+}
 
 impl Drop for GivenUp {
     fn drop(&mut self) {
@@ -76,29 +92,11 @@ impl Drop for GivenUp {
 impl Interrupting {
     /// Takes a connection out of `pool` for a statement that may take `limit`.
     pub(crate) async fn acquire(pool: &Pool<Sqlite>, limit: Duration) -> Result<Self, sqlx::Error> {
-        let held = Cancelling::acquire(pool).await?;
+        let mut held = Cancelling::acquire(pool).await?;
         let clock = Clock::default();
         let due = clock.now().after(limit);
-        Self::of(held, move || clock.now() < due).await
-    }
-
-    /// Takes a connection out of `pool` for statements that may take as long as somebody waits for them.
-    pub(crate) async fn acquire_unlimited(pool: &Pool<Sqlite>) -> Result<Self, sqlx::Error> {
-        Self::of(Cancelling::acquire(pool).await?, || true).await
-    }
-
-    async fn of(
-        mut held: Cancelling<Sqlite>,
-        mut is_in_time: impl FnMut() -> bool + Send + 'static,
-    ) -> Result<Self, sqlx::Error> {
-        let statement = GivenUp(Arc::default());
-        let asked = Arc::clone(&statement.0);
-        held.connection()?.lock_handle().await?.set_progress_handler(STEPS, move || {
-            // What comes after it on this connection is none of its business.
-            asked.is_over.load(Ordering::Relaxed)
-                || (!asked.is_given_up.load(Ordering::Relaxed) && is_in_time())
-        });
-        Ok(Self { held, statement })
+        let statement = GivenUp::on(held.connection()?, move || clock.now() < due).await?;
+        Ok(Self { statement, held })
     }
 
     /// The connection, to ask of.

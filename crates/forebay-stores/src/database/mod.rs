@@ -21,7 +21,6 @@ use sqlx::migrate::{Migration as SqlxMigration, MigrationType, Migrator};
 use sqlx::pool::{PoolConnectionMetadata, PoolOptions};
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
-use tokio::sync::Semaphore;
 
 pub use connections::{Connections, Ping};
 pub use postgres::Url;
@@ -165,7 +164,7 @@ pub struct Database {
     /// How long it may take to answer a statement of a source, and a commit with what goes with it.
     within: Duration,
     /// Who writes to a SQLite file by a transaction.
-    turn: Arc<Semaphore>,
+    turns: Arc<transaction::sqlite::Turns>,
     /// Whom its transactions tell of what they have changed.
     fed: Vec<transaction::Fed>,
 }
@@ -226,8 +225,13 @@ impl Database {
     }
 
     fn alone(pool: Pool, options: &DatabaseOptions) -> Self {
-        let (within, turn) = (options.statement_timeout, Arc::new(Semaphore::new(1)));
-        Self { pool, replicas: None, within, turn, fed: Vec::new() }
+        Self {
+            pool,
+            replicas: None,
+            within: options.statement_timeout,
+            turns: Arc::default(),
+            fed: Vec::new(),
+        }
     }
 
     /// Opens the database to be read and to prepare what writes; nothing in it is changed.

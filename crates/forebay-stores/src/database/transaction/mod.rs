@@ -1,7 +1,7 @@
 //! Transactions: how an app changes its rows, so that no reader sees what they were before.
 //!
 //! A transaction commits and then, before it returns, invalidates what the changed rows feed. Which rows those are nobody has to tell
-//! on SQLite, where triggers that live as long as the transaction note them. On PostgreSQL the locks of the transaction tell which tables were
+//! on SQLite, where triggers of the connection that writes note them. On PostgreSQL the locks of the transaction tell which tables were
 //! written: what is said of their rows ([`Transaction::changed`]) makes the invalidation narrow, and where nothing is said, all that
 //! depends on the table is gone. To forget it costs speed.
 //!
@@ -12,7 +12,7 @@
 
 mod error;
 mod postgres;
-mod sqlite;
+pub(super) mod sqlite;
 mod token;
 mod told;
 
@@ -127,12 +127,7 @@ impl Database {
     async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         let watched = self.watched();
         let held = match &self.pool {
-            Pool::Sqlite(pool) => {
-                let turn = within(pool.options().get_acquire_timeout(), async {
-                    Arc::clone(&self.turn).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)
-                });
-                Held::Sqlite(sqlite::Open::begin(pool, turn.await?, &watched).await?)
-            }
+            Pool::Sqlite(pool) => Held::Sqlite(sqlite::Open::begin(pool, &self.turns, &watched).await?),
             Pool::Postgres(pool) => Held::Postgres(postgres::Open::begin(pool, self.within).await?),
         };
         Ok(Transaction { held, told: Told::default(), watched })
@@ -319,7 +314,7 @@ impl Transaction {
     /// [`DatabaseError::Dialect`] of another database.
     pub fn sqlite(&mut self) -> Result<&mut SqliteConnection, DatabaseError> {
         match &mut self.held {
-            Held::Sqlite(open) => Ok(open.connection()?),
+            Held::Sqlite(open) => Ok(open.connection()),
             Held::Postgres(_) => Err(DatabaseError::Dialect { wanted: Dialect::Sqlite }),
         }
     }

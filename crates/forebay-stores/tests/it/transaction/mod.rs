@@ -1,5 +1,6 @@
 //! Transactions: what they change is read by whoever reads after them, however they end. On a SQLite file and on a PostgreSQL server.
 
+mod following;
 mod given_up;
 mod lost;
 mod random;
