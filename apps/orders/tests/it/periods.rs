@@ -42,8 +42,11 @@ async fn or_12_no_order_is_made_after_close(on: On) {
         let answer = create(&stage, order_no, "u", "1.00").await;
         (order_no.clone(), answer)
     });
-    let closed = async { step(&stage, "closed").await };
-    let (answers, closed) = tokio::join!(crate::orders::all(makers.collect()), closed);
+    let closed = async {
+        let closed = step(&stage, "closed").await;
+        (closed, stage.number("select count(*) from orders").await)
+    };
+    let (answers, (closed, when_closed)) = tokio::join!(crate::orders::all(makers.collect()), closed);
     assert_eq!(closed.status, 200);
     let closed_at = closed.json()["updated_at"].as_str().unwrap().to_owned();
     assert_eq!(closed_at, "2024-12-01T10:00:00.000Z");
@@ -51,7 +54,9 @@ async fn or_12_no_order_is_made_after_close(on: On) {
     for (order_no, answer) in &answers {
         assert!(answer.status == 201 || answer.problem() == "period_closed", "{order_no}: {answer:?}");
     }
-    assert_eq!(stage.number("select count(*) from orders").await, i64::try_from(made).unwrap() + 1);
+    let orders = stage.number("select count(*) from orders").await;
+    assert_eq!(orders, when_closed, "none was made after it was closed");
+    assert_eq!(orders, i64::try_from(made).unwrap() + 1);
     let late = create(&stage, "late", "u", "1.00").await;
     assert_eq!((late.status, late.problem().as_str()), (409, "period_closed"));
     assert_eq!(late.json()["state"], "closed");

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use forebay_simulated::proxy::Fault;
-use forebay_stage::{On, scripted};
+use forebay_stage::{AppStage, On, scripted};
 use xtask::clients::{Language, script};
 
 use crate::{PERIOD, create, stage};
@@ -23,15 +23,26 @@ async fn run(language: Language, path: &'static str, resp: SocketAddr, database:
     scripted(with, &variables).await.passed(path, tests);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn seed_004_runs_by_redis_py_and_ioredis_also_without_the_database() {
-    let stage = stage(On::Distant).await;
+/// The app with a period of three orders, after its clients have done with it what the design does.
+async fn used(on: On) -> AppStage {
+    let stage = stage(on).await;
     for n in 1..=3 {
         assert_eq!(create(&stage, &format!("ORDER_{n}"), "u", &format!("{n}.00")).await.status, 201);
     }
     for (language, path, tests, _) in SCRIPTS {
         run(language, path, stage.process.resp, "up", tests).await;
     }
+    stage
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seed_004_runs_by_redis_py_and_ioredis_on_a_file() {
+    used(On::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seed_004_runs_by_redis_py_and_ioredis_also_without_the_database() {
+    let stage = used(On::Distant).await;
     let mut client = stage.resp().await;
     assert!(client.say(&format!("HGETALL fataMorgana_{PERIOD}")).await.contains("ORDER_3"));
     let proxy = stage.proxy.as_ref().unwrap();
