@@ -123,23 +123,19 @@ impl Tables {
                 {
                     return Ok(made);
                 }
-                let state = state_for_orders(tx, &order.period_number, opens, &self.now()).await?;
-                let insert =
-                    takes_orders(&order.period_number, state).and_then(|()| order.insert(self.wall.now()));
-                let (rows, refused) = match insert {
-                    Ok(insert) => (tx.rows(insert).await?, None),
-                    Err(refusal) => (Vec::new(), Some(refusal)),
-                };
+                if let Some(there) = found(tx, &order.order_no).await? {
+                    return order.before(there);
+                }
+                takes_orders(tx, &order.period_number, opens, &self.now()).await?;
+                let rows = tx.rows(order.insert(self.wall.now())?).await?;
                 if let Some(row) = rows.first() {
                     let made = Order::of(row)?;
                     tx.changed(Changed::inserted("orders", keys(&made)));
                     return Ok(Made::New(made));
                 }
-                // What was made before is the answer, also where the same order could not be made any more.
+                // Another one with its number was committed meanwhile. The statement has taken the table, which is told of no other row.
                 let there = found(tx, &order.order_no).await?;
-                let nothing = || refused.unwrap_or_else(|| Refusal::NoOrder(order.order_no.clone()));
-                let there = there.ok_or_else(nothing)?;
-                // The statement has taken the table, and is to be told of no other row.
+                let there = there.ok_or_else(|| Refusal::NoOrder(order.order_no.clone()))?;
                 tx.changed(Changed::updated("orders", keys(&there), keys(&there)));
                 order.before(there)
             })
@@ -422,14 +418,9 @@ async fn replayed(
     }
 }
 
-/// The state of a period that is to get an order, which it keeps until the transaction has ended. SQLite writes one at a time; PostgreSQL
-/// holds the row, beside others who make orders, against who would close it.
-async fn state_for_orders(
-    tx: &mut Transaction,
-    period: &str,
-    opens: bool,
-    now: &Moment,
-) -> Result<Option<String>, Refusal> {
+/// That a period takes orders, and goes on to until the transaction has ended. SQLite writes one at a time; PostgreSQL holds the row,
+/// beside others who make orders, against who would close it.
+async fn takes_orders(tx: &mut Transaction, period: &str, opens: bool, now: &Moment) -> Result<(), Refusal> {
     let held = match tx.dialect() {
         Dialect::Sqlite => "select state from periods where period_number = $1",
         Dialect::Postgres => "select state from periods where period_number = $1 for share",
@@ -438,17 +429,12 @@ async fn state_for_orders(
         let rows = tx.rows(Statement::new(held).bind(period)).await?;
         Ok(rows.first().map(|row| row.get("state")).transpose()?)
     };
-    let found = state(tx).await?;
-    if found.is_some() || !opens {
-        return Ok(found);
+    let mut found = state(tx).await?;
+    if found.is_none() && opens {
+        opened(tx, period, now).await?;
+        found = state(tx).await?;
     }
-    opened(tx, period, now).await?;
-    state(tx).await
-}
-
-/// That a period in `state` takes orders.
-fn takes_orders(period: &str, state: Option<String>) -> Result<(), Refusal> {
-    match state {
+    match found {
         None => Err(Refusal::NoPeriod(period.to_owned())),
         Some(state) if state == State::Open.name() => Ok(()),
         Some(state) => Err(Refusal::PeriodClosed { period: period.to_owned(), state }),

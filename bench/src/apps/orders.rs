@@ -129,6 +129,8 @@ struct Figures {
     writes: f64,
     /// What the last tenth of the writes took, in the middle, as times of the first tenth.
     growth: f64,
+    /// Reads a second, of 16 clients who ask as fast as they are answered.
+    reads: f64,
     read_p50_us: f64,
     read_p99_us: f64,
     stale: u64,
@@ -171,6 +173,7 @@ pub(crate) fn run(out: &mut dyn Write, settings: &Settings) -> Result<(), Error>
     )?;
     for (bench, ours, theirs, unit, better) in [
         ("app-orders-writes", ours.writes, theirs.writes, "orders/s", Better::More),
+        ("app-orders-reads", ours.reads, theirs.reads, "reads/s", Better::More),
         ("app-orders-read-p50", ours.read_p50_us, theirs.read_p50_us, "us", Better::Less),
         ("app-orders-read-p99", ours.read_p99_us, theirs.read_p99_us, "us", Better::Less),
     ] {
@@ -208,11 +211,12 @@ async fn load(side: Side, orders: usize) -> Result<Figures, Error> {
     let first = middle(made.get(..tenth).unwrap_or_default());
     let last = middle(made.get(made.len() - tenth..).unwrap_or_default());
     let mut reads = std::mem::take(&mut *seen.reads.lock());
-    #[expect(clippy::cast_precision_loss, reason = "there are not that many orders")]
-    let writes = made.len() as f64 / took.as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "there are not that many orders and reads")]
+    let a_second = |count: usize| count as f64 / took.as_secs_f64();
     Ok(Figures {
-        writes,
+        writes: a_second(made.len()),
         growth: last / first,
+        reads: a_second(reads.len()),
         read_p50_us: at(&mut reads, 0.5),
         read_p99_us: at(&mut reads, 0.99),
         stale: *seen.stale.lock(),

@@ -43,6 +43,8 @@ async fn or_1_the_same_order_is_made_once(on: On) {
     let again = create(&stage, "A", "u", "1").await;
     assert_eq!((again.status, again.header("idempotent-replayed")), (200, "true"));
     assert_eq!(again.body, first.body);
+    let held = stage.json(&format!("/api/v1/periods/{PERIOD}/cache/A")).await;
+    assert_eq!(held["cached"], true, "to ask again drops nothing");
     let other = create(&stage, "A", "u", "2.00").await;
     assert_eq!((other.status, other.problem().as_str()), (409, "order_exists"));
     assert_eq!(stage.number("select count(*) from orders").await, 1);

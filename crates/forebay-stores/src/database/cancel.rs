@@ -3,7 +3,7 @@
 //! A connection is taken out of its pool for one statement, or one transaction; where it is dropped before the statement has ended, it is closed: whatever
 //! it would still say belongs to nobody. PostgreSQL looks that often whether its client is still there
 //! ([`CLIENT_CHECK`](super::postgres::CLIENT_CHECK)) and gives up the statement when it is not. SQLite works in this process: it is asked
-//! every few thousand steps whether to go on ([`Interrupting`]).
+//! every few thousand steps whether to go on ([`GivenUp`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,16 +55,16 @@ pub(crate) struct Interrupting {
     held: Cancelling<Sqlite>,
 }
 
-/// What the statement under way is to know.
+/// What the statements of a connection are to know.
 #[derive(Debug, Default)]
-struct Statement {
+struct Statements {
     is_over: AtomicBool,
     is_given_up: AtomicBool,
 }
 
 /// Gives the statement under way up when it is dropped.
 #[derive(Debug)]
-pub(crate) struct GivenUp(Arc<Statement>);
+pub(crate) struct GivenUp(Arc<Statements>);
 
 impl GivenUp {
     /// Has the statements of `connection` go on as long as somebody waits for them and `is_in_time` says so.
@@ -72,7 +72,7 @@ impl GivenUp {
         connection: &mut SqliteConnection,
         mut is_in_time: impl FnMut() -> bool + Send + 'static,
     ) -> Result<Self, sqlx::Error> {
-        let statement = Arc::new(Statement::default());
+        let statement = Arc::new(Statements::default());
         let asked = Arc::clone(&statement);
         connection.lock_handle().await?.set_progress_handler(STEPS, move || {
             // What comes after it on this connection is none of its business.

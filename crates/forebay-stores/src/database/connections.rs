@@ -8,7 +8,8 @@ const LOOK: &str = "select 1 from sqlite_schema limit 1";
 /// How often it is asked before it counts as one that does not answer: the first connection may be one that has been cut meanwhile.
 const TRIES: usize = 2;
 
-/// The connections of a database, from one moment. Those of its replicas are not among them.
+/// The connections of a database, from one moment. Those of its replicas are not among them, nor that by which
+/// transactions write to a SQLite file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Connections {
     /// Connections that work, or are held by who is about to let them.

@@ -31,7 +31,7 @@ pub use statement::{Column, Parameter, Row, Statement};
 pub struct DatabaseOptions {
     /// Where it is.
     pub address: Address,
-    /// Most connections open at once.
+    /// Most connections open at once, beside the one by which transactions write to a SQLite file.
     pub pool_max: u32,
     /// Connections kept open when idle.
     pub pool_warm: u32,
@@ -163,8 +163,7 @@ pub struct Database {
     replicas: Option<Arc<replica::Replicas>>,
     /// How long it may take to answer a statement of a source, and a commit with what goes with it.
     within: Duration,
-    /// Who writes to a SQLite file by a transaction.
-    turns: Arc<transaction::sqlite::Turns>,
+    writers: Arc<transaction::sqlite::Writers>,
     /// Whom its transactions tell of what they have changed.
     fed: Vec<transaction::Fed>,
 }
@@ -229,7 +228,7 @@ impl Database {
             pool,
             replicas: None,
             within: options.statement_timeout,
-            turns: Arc::default(),
+            writers: Arc::default(),
             fed: Vec::new(),
         }
     }

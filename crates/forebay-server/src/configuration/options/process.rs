@@ -235,7 +235,7 @@ static POOL: Section = Section {
             name: "max",
             kind: Kind::Integer { min: 1, max: 10_000 },
             default: "16",
-            effect: "Most connections open at once.",
+            effect: "Most connections open at once. Transactions of apps write to a SQLite file by one more.",
         },
         Opt {
             name: "warm",

@@ -127,7 +127,7 @@ impl Database {
     async fn begin(&self) -> Result<Transaction, sqlx::Error> {
         let watched = self.watched();
         let held = match &self.pool {
-            Pool::Sqlite(pool) => Held::Sqlite(sqlite::Open::begin(pool, &self.turns, &watched).await?),
+            Pool::Sqlite(pool) => Held::Sqlite(sqlite::Open::begin(pool, &self.writers, &watched).await?),
             Pool::Postgres(pool) => Held::Postgres(postgres::Open::begin(pool, self.within).await?),
         };
         Ok(Transaction { held, told: Told::default(), watched })
@@ -250,7 +250,7 @@ impl Database {
             postgres::Abandoned::RolledBack => {}
             postgres::Abandoned::Ended => {
                 let Ending { unconfirmed, .. } = self.invalidate(&anything, &watched).await;
-                let _ = tell.send(Ended::Unknown { cause: Some(postgres::ended_by_work()), unconfirmed });
+                let _ = tell.send(Ended::Unknown { cause: Some(ended_by_work()), unconfirmed });
             }
             postgres::Abandoned::Untold(in_doubt) => {
                 self.invalidate(&anything, &watched).await;
@@ -309,6 +309,7 @@ impl Transaction {
     }
 
     /// The connection of a transaction on SQLite. To `commit` by it is refused; a `rollback` makes the transaction fail.
+    /// Later transactions have the same connection: a setting, and what is temporary, stays; leave its hooks alone.
     ///
     /// # Errors
     /// [`DatabaseError::Dialect`] of another database.
@@ -358,7 +359,7 @@ impl Guard<'_> {
     async fn roll_back(mut self) -> Option<Ended> {
         let (limit, Transaction { held, watched, .. }) = (self.database.within, self.open.take()?);
         match held {
-            // Its work cannot end it. Where it does not come to that, the connection is closed, and the transaction ends with it.
+            // Its work cannot commit it. Where it does not come to that, the connection is closed, and the transaction ends with it.
             Held::Sqlite(open) => {
                 let _ = within(limit, open.roll_back()).await;
                 None
@@ -376,6 +377,11 @@ impl Drop for Guard<'_> {
             drop(self.database.abandoned(open, watched, postgres::ANSWERS_WITHIN));
         }
     }
+}
+
+/// Why a transaction failed that its work has ended.
+fn ended_by_work() -> sqlx::Error {
+    sqlx::Error::Protocol("the work of the transaction ended it by itself".into())
 }
 
 /// What `asked` says, if it does within `limit`.

@@ -12,6 +12,7 @@ use forebay::rt::{Clock, Tick};
 use sqlx::postgres::{PgConnection, PgDatabaseError, PgPool, PgSeverity};
 use sqlx::{AssertSqlSafe, Row as _};
 
+use super::ended_by_work;
 use super::told::{Told, Written};
 use super::{Unfinished, within};
 use crate::database::cancel::Cancelling;
@@ -300,11 +301,6 @@ async fn place(connection: &mut PgConnection) -> Result<Place, sqlx::Error> {
     let asked = "select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint";
     let at: i64 = sqlx::query_scalar(asked).fetch_one(connection).await?;
     Ok(Place(u64::try_from(at).unwrap_or_default()))
-}
-
-/// Why nobody knows what was committed.
-pub(super) fn ended_by_work() -> sqlx::Error {
-    sqlx::Error::Protocol("the work of the transaction ended it by itself".into())
 }
 
 /// Whether nothing is asked in a transaction because it has failed.

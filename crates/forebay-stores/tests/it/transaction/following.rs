@@ -105,6 +105,28 @@ async fn after_a_dropped_one(dialect: Dialect) {
     set(&world, 3).await;
 }
 
+/// Rows that the connection of a transaction has written before it, on SQLite.
+async fn written_before(world: &World) -> i64 {
+    let asked = world.database.transaction(async |tx| {
+        let count = sqlx::query_scalar("select total_changes()").fetch_one(tx.sqlite()?);
+        Ok::<i64, DatabaseError>(count.await?)
+    });
+    asked.await.unwrap().value
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_the_same_connection() {
+    let world = World::on(Dialect::Sqlite, SCHEMA).await;
+    set(&world, 2).await;
+    let before = written_before(&world).await;
+    assert!(before > 0);
+    let failed = world.database.transaction(async |_| Err::<(), _>("no"));
+    assert!(failed.await.is_err());
+    assert_eq!(written_before(&world).await, before, "also after one that was rolled back");
+    raw(&world.database, "create table more (id)").await;
+    assert_eq!(written_before(&world).await, 0, "a new schema, a new connection");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_one_that_took_the_triggers_away() {
     let world = World::on(Dialect::Sqlite, SCHEMA).await;
@@ -115,4 +137,23 @@ async fn after_one_that_took_the_triggers_away() {
         .change("drop table temp.forebay_changes; create temp table forebay_changes (id, place, old, new)")
         .await;
     set(&world, 4).await;
+}
+
+/// What `replace` takes away is known, whatever becomes of how that is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_one_that_set_what_triggers_fire() {
+    let world = World::on(Dialect::Sqlite, SCHEMA).await;
+    raw(&world.database, "create unique index notes on prices (note); update prices set note = code").await;
+    let replaced = async |code: &str, sql: &'static str| {
+        assert_eq!(world.get(code).await, Some(1));
+        world.change(sql).await;
+        assert_eq!(world.get(code).await, None, "{sql}");
+    };
+    replaced("a", "replace into prices values ('x', 1, 'a')").await;
+    let own = "pragma recursive_triggers = off; replace into prices values ('y', 1, 'b')";
+    replaced("b", own).await;
+    replaced("c", "replace into prices values ('z', 1, 'c')").await;
+    let follows = "create trigger follows after insert on other begin update prices set price = new.id; end";
+    raw(&world.database, follows).await;
+    replaced("x", "replace into prices values ('w', 1, 'a')").await;
 }

@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::told::{Told, Written};
 use super::{ROWS_MAX, Unfinished};
-pub(in crate::database) use writer::Turns;
+pub(in crate::database) use writer::Writers;
 use writer::{Done, State, Writer};
 
 /// An open transaction.
@@ -23,20 +23,20 @@ use writer::{Done, State, Writer};
 pub(super) struct Open {
     writer: Writer,
     began: State,
-    turns: Arc<Turns>,
+    writers: Arc<Writers>,
     _turn: OwnedSemaphorePermit,
 }
 
 impl Open {
-    /// Begins one that is committed to the disk, not to be lost when the power is.
+    /// Begins one whose commit is on the disk when it is told, not to be lost when the power is.
     pub(super) async fn begin(
         pool: &SqlitePool,
-        turns: &Arc<Turns>,
+        writers: &Arc<Writers>,
         watched: &[Watched],
     ) -> Result<Self, sqlx::Error> {
-        let turn = turns.take(pool).await?;
-        let (writer, began) = turns.begin(pool, watched).await?;
-        Ok(Self { writer, began, turns: Arc::clone(turns), _turn: turn })
+        let turn = writers.turn(pool).await?;
+        let (writer, began) = writers.begin(pool, watched).await?;
+        Ok(Self { writer, began, writers: Arc::clone(writers), _turn: turn })
     }
 
     pub(super) fn connection(&mut self) -> &mut SqliteConnection {
@@ -50,13 +50,15 @@ impl Open {
         watched: &[Watched],
     ) -> Result<Written, sqlx::Error> {
         let Done { state, rows, tables } = self.writer.done().await?;
-        let is_new_schema = state.schemas.file != self.began.schemas.file;
+        let is_new_schema = state.basis.schema != self.began.basis.schema;
         let anything = is_new_schema || state.total_changes != self.began.total_changes;
+        let is_exact =
+            self.writer.is_exact && state.basis.recursive_triggers == self.began.basis.recursive_triggers;
         let is_full = rows.len() >= ROWS_MAX;
         let whole = |table: &Arc<str>| Changed::Table(Arc::clone(table));
         for (place, adds) in tables {
             let Some(noted) = self.writer.noted.iter().find(|noted| noted.is_at(place)) else { continue };
-            if is_full || (adds && !self.writer.is_exact && !told.is_of(&noted.table)) {
+            if is_full || (adds && !is_exact && !told.is_of(&noted.table)) {
                 told.add(whole(&noted.table));
             }
         }
@@ -75,9 +77,9 @@ impl Open {
 
     /// Commits, however long the disk takes: given up, the commit would go on all the same, and end after what it changed was invalidated.
     pub(super) async fn commit(mut self) -> Result<(), Unfinished> {
-        match self.writer.commit(self.began.schemas).await {
+        match self.writer.commit().await {
             Ok(()) => {
-                self.turns.keep(self.writer);
+                self.writers.keep(self.writer);
                 Ok(())
             }
             Err(error) if is_undone(&error) => Err(Unfinished::Undone(error)),
@@ -86,8 +88,10 @@ impl Open {
     }
 
     pub(super) async fn roll_back(mut self) -> Result<(), sqlx::Error> {
-        if self.writer.roll_back().await? {
-            self.turns.keep(self.writer);
+        // Where it has ended before, another may be open: that ends with the connection.
+        if !self.writer.was_rolled_back() {
+            self.writer.roll_back().await?;
+            self.writers.keep(self.writer);
         }
         Ok(())
     }
@@ -95,8 +99,13 @@ impl Open {
 
 /// Whether nothing of a transaction was done whose commit has ended so: it is still open, and ends with the connection; or there was none.
 fn is_undone(error: &sqlx::Error) -> bool {
-    let sqlx::Error::Database(error) = error else { return false };
     // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_CONSTRAINT.
+    is_code(error, &[5, 6, 19])
+}
+
+/// Whether SQLite gave one of `codes`, whatever more it said in the extended code.
+fn is_code(error: &sqlx::Error, codes: &[u32]) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
     let code = error.code().and_then(|code| code.parse::<u32>().ok());
-    code.is_some_and(|code| matches!(code & 0xff, 5 | 6 | 19))
+    code.is_some_and(|code| codes.contains(&(code & 0xff)))
 }

@@ -1,7 +1,8 @@
 //! The connection by which the transactions of a SQLite file write, one after the other: it keeps its triggers and its prepared statements
-//! from one to the next, since to make them anew costs more than most transactions do.
+//! from one to the next, since to make them anew costs more than most transactions do. It is none of the pool's, and lives as long as one of
+//! these may.
 //!
-//! It serves as long as the file has the schema, and the namespaces watch the tables, that its triggers were made for; then it is closed and
+//! It serves as long as the schema is the one, and the namespaces watch the tables, that its triggers were made for; then it is closed and
 //! another opened. A transaction that is dropped before its end takes its connection along: the statement under way is given up, and the
 //! transaction ends with the connection.
 
@@ -15,20 +16,21 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::is_code;
 use super::noted::{self, Noted};
 use crate::database::cancel::GivenUp;
-use crate::database::transaction::within;
+use crate::database::transaction::{ended_by_work, within};
 
-/// Where the connection stands, as three rows of a number each.
+/// Where the connection stands: as many rows of a number each as [`State::of`] reads.
 macro_rules! state {
     () => {
-        "pragma main.schema_version; pragma temp.schema_version; select total_changes();"
+        "pragma main.schema_version; pragma temp.schema_version; pragma recursive_triggers; select total_changes();"
     };
 }
 const STATE: &str = state!();
 const BEGIN: &str = concat!("begin immediate;", state!());
-/// Where it stands at the end, and what was noted: before anything else is done, since that counts too. Makes room for what the next
-/// transaction changes.
+/// Where it stands at the end, before anything else is done, since that counts too; the changes, in rows of three columns; and the tables, in rows of
+/// two. Makes room for what the next transaction changes.
 const END: &str = concat!(
     state!(),
     "select place, old, new from temp.forebay_changes order by id;
@@ -38,12 +40,14 @@ const END: &str = concat!(
 );
 /// How many triggers the file has.
 const TRIGGERS: &str = "select count(*) from main.sqlite_schema where type = 'trigger'";
+/// `SQLITE_BUSY` and `SQLITE_LOCKED`: somebody else writes to the file.
+const TAKEN: [u32; 2] = [5, 6];
 
-/// Whose turn it is to write to a SQLite file by a transaction.
+/// Who writes to a SQLite file by a transaction: one at a time.
 #[derive(Debug)]
-pub(in crate::database) struct Turns {
+pub(in crate::database) struct Writers {
     clock: Clock,
-    one: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
     /// The connection of the last transaction, for the next.
     kept: Mutex<Option<Writer>>,
 }
@@ -54,29 +58,38 @@ pub(super) struct Writer {
     /// Dropped first: the statement under way is given up before the connection is closed.
     _given_up: GivenUp,
     pub(super) connection: SqliteConnection,
-    is_ending: Arc<AtomicBool>,
+    hooked: Arc<Hooked>,
     /// When it has lived for long enough.
     due: Tick,
     watched: Vec<Watched>,
     /// The tables that it notes the rows of.
     pub(super) noted: Vec<Noted>,
-    /// Whether the triggers tell of every row: also of one that `replace` takes away.
+    /// What its triggers were made for.
+    made_for: Basis,
+    /// Whether they tell of every row: also of one that `replace` takes away.
     pub(super) is_exact: bool,
-    /// The schemas that they were made for, once they are there to stay.
-    made_for: Option<Schemas>,
 }
 
-/// The versions of the schema of the file and of what is temporary.
+/// What the hooks of a connection ask and tell.
+#[derive(Debug, Default)]
+struct Hooked {
+    /// A commit is let through.
+    lets_commit: AtomicBool,
+    was_rolled_back: AtomicBool,
+}
+
+/// What triggers depend on: the versions of the schema of the file and of what is temporary, and whether triggers fire triggers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Schemas {
-    pub(super) file: i64,
-    temporary: i64,
+pub(super) struct Basis {
+    pub(super) schema: i64,
+    temporary_schema: i64,
+    pub(super) recursive_triggers: i64,
 }
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct State {
-    pub(super) schemas: Schemas,
+    pub(super) basis: Basis,
     /// All rows that it has written.
     pub(super) total_changes: i64,
 }
@@ -91,37 +104,58 @@ pub(super) struct Done {
     pub(super) tables: Vec<(i64, bool)>,
 }
 
-impl Default for Turns {
+impl Default for Writers {
     fn default() -> Self {
-        Self { clock: Clock::default(), one: Arc::new(Semaphore::new(1)), kept: Mutex::new(None) }
+        Self { clock: Clock::default(), turn: Arc::new(Semaphore::new(1)), kept: Mutex::new(None) }
     }
 }
 
-impl Turns {
-    /// Waits for its turn, as long as for a connection of `pool`.
-    pub(super) async fn take(&self, pool: &SqlitePool) -> Result<OwnedSemaphorePermit, sqlx::Error> {
-        let turn = async { Arc::clone(&self.one).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed) };
+impl Writers {
+    /// Waits for the turn to write, as long as for a connection of `pool`.
+    pub(super) async fn turn(&self, pool: &SqlitePool) -> Result<OwnedSemaphorePermit, sqlx::Error> {
+        let turn =
+            async { Arc::clone(&self.turn).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed) };
         within(pool.options().get_acquire_timeout(), turn).await
     }
 
-    /// A connection with an open transaction that notes the rows of `watched`: that of the last transaction, where it still does.
+    /// A connection with an open transaction that notes the rows of `watched`. For who has the turn.
     pub(super) async fn begin(
         &self,
         pool: &SqlitePool,
         watched: &[Watched],
     ) -> Result<(Writer, State), sqlx::Error> {
+        // Who else writes to the file is waited for as long; a connection that is closed for another, once more.
+        let limit = pool.options().get_acquire_timeout().saturating_mul(2);
+        within(limit, self.begin_until(pool, watched)).await
+    }
+
+    async fn begin_until(
+        &self,
+        pool: &SqlitePool,
+        watched: &[Watched],
+    ) -> Result<(Writer, State), sqlx::Error> {
         let kept = self.kept.lock().take();
-        if let Some(mut writer) = kept.filter(|kept| kept.watched == watched && self.clock.now() < kept.due) {
-            let state = writer.state(BEGIN).await?;
-            if writer.made_for == Some(state.schemas) {
-                return Ok((writer, state));
+        let mut kept = kept.filter(|kept| kept.watched == watched && self.clock.now() < kept.due);
+        loop {
+            let mut writer = match kept.take() {
+                Some(writer) => writer,
+                None => {
+                    let life = pool.options().get_max_lifetime().unwrap_or(Duration::MAX);
+                    Writer::connect(pool, watched, self.clock.now().after(life)).await?
+                }
+            };
+            match writer.begin().await {
+                Ok(state) if state.basis == writer.made_for => return Ok((writer, state)),
+                // Closed before another is opened, which has to wait for its transaction; how that ends does not matter.
+                Ok(_) => drop(writer.connection.close().await),
+                Err(error) => {
+                    if is_code(&error, &TAKEN) {
+                        self.keep(writer);
+                    }
+                    return Err(error);
+                }
             }
-            writer.connection.close().await?;
         }
-        let life = pool.options().get_max_lifetime().unwrap_or(Duration::MAX);
-        let mut writer = Writer::connect(pool, self.clock.now().after(life)).await?;
-        let state = writer.prepare(watched).await?;
-        Ok((writer, state))
     }
 
     /// Keeps `writer`, whose transaction has ended, for the next one.
@@ -131,50 +165,42 @@ impl Turns {
 }
 
 impl Writer {
-    /// Opens one whose commits are on the disk when they are told, not to be lost when the power is.
-    async fn connect(pool: &SqlitePool, due: Tick) -> Result<Self, sqlx::Error> {
+    /// Opens one whose commits are on the disk when they are told, and which notes the rows of `watched`.
+    async fn connect(pool: &SqlitePool, watched: &[Watched], due: Tick) -> Result<Self, sqlx::Error> {
         let options = (*pool.connect_options()).clone().synchronous(SqliteSynchronous::Full);
-        let mut connection = options.pragma("temp_store", "memory").connect().await?;
+        let mut connection = options.connect().await?;
         let given_up = GivenUp::on(&mut connection, || true).await?;
-        let is_ending = Arc::new(AtomicBool::new(false));
-        let lets = Arc::clone(&is_ending);
-        connection.lock_handle().await?.set_commit_hook(move || lets.load(Ordering::SeqCst));
-        Ok(Self {
-            _given_up: given_up,
-            connection,
-            is_ending,
-            due,
-            watched: Vec::new(),
-            noted: Vec::new(),
-            is_exact: false,
-            made_for: None,
-        })
-    }
-
-    /// Opens the first transaction, and in it makes the triggers. They go with it where it is not committed.
-    async fn prepare(&mut self, watched: &[Watched]) -> Result<State, sqlx::Error> {
-        self.state(BEGIN).await?;
-        let triggers: i64 = sqlx::query_scalar(TRIGGERS).fetch_one(&mut self.connection).await?;
-        self.is_exact = triggers == 0;
-        if self.is_exact {
+        let triggers: i64 = sqlx::query_scalar(TRIGGERS).fetch_one(&mut connection).await?;
+        let is_exact = triggers == 0;
+        if is_exact {
             // It would change what triggers of the file do, where there are some.
-            sqlx::raw_sql("pragma recursive_triggers = on").execute(&mut self.connection).await?;
+            sqlx::raw_sql("pragma recursive_triggers = on").execute(&mut connection).await?;
         }
-        self.noted = noted::of(&mut self.connection, watched).await?;
-        let made = noted::triggers(&self.noted);
-        sqlx::raw_sql(AssertSqlSafe(made)).execute(&mut self.connection).await?;
-        watched.clone_into(&mut self.watched);
-        self.state(STATE).await
+        // In a transaction, so that all of it is of one schema.
+        sqlx::raw_sql("begin").execute(&mut connection).await?;
+        let noted = noted::of(&mut connection, watched).await?;
+        let made = noted::triggers(&noted);
+        sqlx::raw_sql(AssertSqlSafe(made)).execute(&mut connection).await?;
+        let made_for = State::after(STATE, &mut connection).await?.basis;
+        sqlx::raw_sql("commit").execute(&mut connection).await?;
+        let hooked = Hooked::on(&mut connection).await?;
+        let watched = watched.to_vec();
+        Ok(Self { _given_up: given_up, connection, hooked, due, watched, noted, made_for, is_exact })
     }
 
-    /// Where it stands, after `asked`, which ends by telling it.
-    async fn state(&mut self, asked: &'static str) -> Result<State, sqlx::Error> {
-        let rows = sqlx::query(asked).fetch_all(&mut self.connection).await?;
-        State::of(&rows)
+    async fn begin(&mut self) -> Result<State, sqlx::Error> {
+        self.hooked.was_rolled_back.store(false, Ordering::SeqCst);
+        State::after(BEGIN, &mut self.connection).await
     }
 
     /// What the open transaction has done.
+    ///
+    /// # Errors
+    /// Also where it is another than the one that was begun.
     pub(super) async fn done(&mut self) -> Result<Done, sqlx::Error> {
+        if self.was_rolled_back() {
+            return Err(ended_by_work());
+        }
         let told = sqlx::query(END).fetch_all(&mut self.connection).await?;
         let (mut rows, mut tables) = (Vec::new(), Vec::new());
         for row in &told {
@@ -187,33 +213,53 @@ impl Writer {
         Ok(Done { state: State::of(&told)?, rows, tables })
     }
 
-    /// Ends the transaction, for whose schemas its triggers are, by a commit: the only one that is let through.
-    pub(super) async fn commit(&mut self, made_for: Schemas) -> Result<(), sqlx::Error> {
-        self.is_ending.store(true, Ordering::SeqCst);
+    /// Commits; no other commit is let through.
+    pub(super) async fn commit(&mut self) -> Result<(), sqlx::Error> {
+        self.hooked.lets_commit.store(true, Ordering::SeqCst);
         sqlx::query("commit").execute(&mut self.connection).await?;
-        self.is_ending.store(false, Ordering::SeqCst);
-        self.made_for = Some(made_for);
+        self.hooked.lets_commit.store(false, Ordering::SeqCst);
         Ok(())
     }
 
-    /// Ends the transaction by a rollback; tells whether the connection still notes what it did before. It does not where that was made in
-    /// this transaction, or where the work had ended the transaction by itself.
-    pub(super) async fn roll_back(&mut self) -> Result<bool, sqlx::Error> {
-        match sqlx::query("rollback").execute(&mut self.connection).await {
-            Err(sqlx::Error::Database(error)) if error.message().contains("no transaction is active") => {
-                Ok(false)
-            }
-            Err(error) => Err(error),
-            Ok(_) => Ok(self.made_for.is_some()),
-        }
+    pub(super) async fn roll_back(&mut self) -> Result<(), sqlx::Error> {
+        sqlx::query("rollback").execute(&mut self.connection).await.map(drop)
+    }
+
+    /// Whether the transaction that was begun has ended by a rollback: that of the work, or of SQLite.
+    pub(super) fn was_rolled_back(&self) -> bool {
+        self.hooked.was_rolled_back.load(Ordering::SeqCst)
+    }
+}
+
+impl Hooked {
+    /// Has `connection` ask and tell it.
+    async fn on(connection: &mut SqliteConnection) -> Result<Arc<Self>, sqlx::Error> {
+        let hooked = Arc::new(Self::default());
+        let (commits, rolls_back) = (Arc::clone(&hooked), Arc::clone(&hooked));
+        let mut handle = connection.lock_handle().await?;
+        handle.set_commit_hook(move || commits.lets_commit.load(Ordering::SeqCst));
+        handle.set_rollback_hook(move || rolls_back.was_rolled_back.store(true, Ordering::SeqCst));
+        drop(handle);
+        Ok(hooked)
     }
 }
 
 impl State {
-    /// That which the first three of `rows` tell.
+    /// Where `connection` stands after `sql`, which asks for it last.
+    async fn after(sql: &'static str, connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
+        Self::of(&sqlx::query(sql).fetch_all(connection).await?)
+    }
+
+    /// That which the first of `rows` tell.
     fn of(rows: &[SqliteRow]) -> Result<Self, sqlx::Error> {
-        let [file, temporary, changes, ..] = rows else { return Err(sqlx::Error::RowNotFound) };
-        let schemas = Schemas { file: file.try_get(0)?, temporary: temporary.try_get(0)? };
-        Ok(Self { schemas, total_changes: changes.try_get(0)? })
+        let [schema, temporary_schema, recursive_triggers, changes, ..] = rows else {
+            return Err(sqlx::Error::RowNotFound);
+        };
+        let basis = Basis {
+            schema: schema.try_get(0)?,
+            temporary_schema: temporary_schema.try_get(0)?,
+            recursive_triggers: recursive_triggers.try_get(0)?,
+        };
+        Ok(Self { basis, total_changes: changes.try_get(0)? })
     }
 }
