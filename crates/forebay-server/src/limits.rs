@@ -1,22 +1,39 @@
-//! What is kept of a namespace beside its values: a day's quota of reads and writes, and a log of its operations.
+//! What bounds the requests to a namespace: the sizes of keys and values, which are the same for all; what Workers KV refuses, where that is
+//! declared (`workers_kv.rs`); a day's quota of reads and writes. And a log of its operations.
 //!
 //! It guarantees that a quota is never overdrawn, however many ask at once: a request whose keys do not all fit takes none of it. A day is
 //! one of the wall clock's, in UTC; a clock that goes back within the process does not give a day's quota twice. What was used outlives
-//! reloads, and not the process. A namespace with neither costs its requests nothing: front ends ask [`Limits::is_any`] first.
+//! reloads, and not the process. A namespace with none of this costs its requests nothing: front ends ask
+//! [`Limits::is_any`] first, and who answers at once what memory has asks [`Limited::is_told_of_reads`].
+
+pub(crate) mod workers_kv;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use forebay::rt::Mutex;
+use forebay::{Blob, Namespace};
+use smallvec::SmallVec;
 
+use self::workers_kv::{Beyond, LastWrites, Life, Written};
 use crate::configuration::{Declaration, Quota};
 use crate::observe::stopwatch::Stopwatch;
 use crate::time::{self, WallClock};
 
+/// The longest key of a declared namespace, in bytes.
+pub(crate) const KEY_BYTES_MAX: usize = 512;
+/// The longest value, in bytes.
+pub(crate) const VALUE_BYTES_MAX: usize = 25 * 1024 * 1024;
+
 const DAY_S: u64 = 86_400;
 /// The most lines of one namespace's log in a second; what is left out is counted in the next line.
 const LINES_MAX: u64 = 1_000;
+
+/// Whether a key of `namespace` has more bytes than one may. Keys of no declared namespace are a Redis program's own, and may be longer.
+pub(crate) fn is_long(namespace: &Namespace<Blob>, key: &[u8]) -> bool {
+    key.len() > KEY_BYTES_MAX && !namespace.pattern().is_any()
+}
 
 /// What a request does with its keys, as quotas count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +42,22 @@ pub(crate) enum Use {
     Write,
 }
 
-/// The namespaces that have a quota or a log, by their keyspaces' names and their own.
+/// What a request asks of one namespace.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked<'r> {
+    pub(crate) verb: &'static str,
+    pub(crate) what: Use,
+    /// All of its keys there.
+    pub(crate) keys: SmallVec<[&'r [u8]; 1]>,
+    /// Those of them that are given a value or another end.
+    pub(crate) put: SmallVec<[&'r [u8]; 1]>,
+    /// When their values are to end, where it says that.
+    pub(crate) life: Option<Life>,
+    /// Whether it is about values that are more than bytes.
+    pub(crate) is_of_parts: bool,
+}
+
+/// The namespaces that have any of this, by their keyspaces' names and their own.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     by_keyspace: BTreeMap<String, BTreeMap<String, Limited>>,
@@ -33,7 +65,7 @@ pub(crate) struct Limits {
     wall: Option<WallClock>,
 }
 
-/// What one namespace has of both.
+/// What one namespace has of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Limited {
     keyspace: Arc<str>,
@@ -42,6 +74,8 @@ pub(crate) struct Limited {
     has_log: bool,
     usage: Arc<Mutex<Usage>>,
     lines: Arc<Mutex<Lines>>,
+    /// Its last writes, where it refuses what Workers KV refuses.
+    last_writes: Option<Arc<Mutex<LastWrites>>>,
 }
 
 /// What was used of a quota.
@@ -79,15 +113,61 @@ pub(crate) struct Spent {
     pub(crate) left_s: u64,
 }
 
-/// A request to a namespace that has a quota or a log.
+/// Why a request is refused before it is carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// The quota of a day does not hold its keys.
+    #[error(transparent)]
+    Spent(Spent),
+    /// Workers KV would refuse it.
+    #[error("the namespace `{namespace}` takes what Workers KV takes: {beyond}")]
+    Beyond {
+        /// Which of them keeps to that.
+        namespace: Arc<str>,
+        /// What it would say.
+        beyond: Beyond,
+    },
+    /// A key is too long.
+    #[error("the key has {length} bytes, and {KEY_BYTES_MAX} are allowed")]
+    LongKey {
+        /// Its length, in bytes.
+        length: usize,
+    },
+    /// A value is too long.
+    #[error("the value has {length} bytes, and {VALUE_BYTES_MAX} are allowed")]
+    LongValue {
+        /// Its length, in bytes.
+        length: usize,
+    },
+}
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Ok,
+    Error,
+    /// It waits for EXEC.
+    Queued,
+    /// Its quota was spent.
+    Quota,
+    /// It is beyond what its namespace takes.
+    Limit,
+    /// It was refused for the sake of another namespace.
+    Refused,
+}
+
+/// A request to a namespace that has any of this.
 #[derive(Debug)]
 pub(crate) struct Operation {
     of: Limited,
     /// The time of the wall clock when it began.
     now: Duration,
     verb: &'static str,
+    what: Use,
     first: String,
     keys: u64,
+    /// What it has noted among the last writes.
+    written: SmallVec<[Written; 1]>,
     began: Stopwatch,
 }
 
@@ -97,7 +177,9 @@ impl Limits {
         let mut limits = Self::default();
         for (keyspace, declaration) in declared {
             for (name, namespace) in &declaration.namespaces {
-                if namespace.quota.is_none() && !namespace.logs_operations {
+                let has_any =
+                    namespace.quota.is_some() || namespace.logs_operations || namespace.workers_kv_limits;
+                if !has_any {
                     continue;
                 }
                 let limited = Limited {
@@ -107,6 +189,7 @@ impl Limits {
                     has_log: namespace.logs_operations,
                     usage: Arc::default(),
                     lines: Arc::default(),
+                    last_writes: namespace.workers_kv_limits.then(Arc::default),
                 };
                 limits.by_keyspace.entry(keyspace.to_owned()).or_default().insert(name.clone(), limited);
             }
@@ -131,6 +214,8 @@ impl Limits {
                 if let Some(known) = before.get(keyspace, name) {
                     limited.usage = Arc::clone(&known.usage);
                     limited.lines = Arc::clone(&known.lines);
+                    let known = limited.last_writes.as_ref().and(known.last_writes.clone());
+                    limited.last_writes = known.or_else(|| limited.last_writes.take());
                 }
             }
         }
@@ -146,6 +231,11 @@ impl Limits {
         self.by_keyspace.get(keyspace)?.get(namespace)
     }
 
+    /// A namespace of this keyspace that refuses what Workers KV refuses, where there is one.
+    pub(crate) fn of_workers_kv(&self, keyspace: &str) -> Option<&Limited> {
+        self.by_keyspace.get(keyspace)?.values().find(|limited| limited.last_writes.is_some())
+    }
+
     /// What was used today of each quota, with the quotas.
     pub(crate) fn quotas(&self) -> impl Iterator<Item = (&str, &str, Quota, Usage)> {
         let now = self.now();
@@ -159,37 +249,54 @@ impl Limits {
         Some((limited.quota?, limited.used(self.now())))
     }
 
-    /// A request of `verb` for so many `keys` of this namespace begins, the `first` of them; `None` where that has neither quota nor log.
+    /// A request to this namespace begins; `None` where that has nothing of this.
     ///
     /// # Errors
-    /// [`Spent`] where the quota of the day does not hold so many.
+    /// [`Refused`] where the namespace does not take it, or its quota of the day does not hold so many keys.
     pub(crate) fn begin(
         &self,
         (keyspace, namespace): (&str, &str),
-        verb: &'static str,
-        asked: Use,
-        (first, keys): (&[u8], usize),
-    ) -> Result<Option<Operation>, Spent> {
+        asked: &Asked<'_>,
+    ) -> Result<Option<Operation>, Refused> {
         let Some(limited) = self.get(keyspace, namespace) else { return Ok(None) };
-        let operation = Operation {
+        let mut operation = Operation {
             of: limited.clone(),
             now: self.now(),
-            verb,
-            first: String::from_utf8_lossy(first).into_owned(),
-            keys: u64::try_from(keys).unwrap_or(u64::MAX),
+            verb: asked.verb,
+            what: asked.what,
+            first: String::from_utf8_lossy(asked.keys.first().unwrap_or(&&[][..])).into_owned(),
+            keys: u64::try_from(asked.keys.len()).unwrap_or(u64::MAX),
+            written: SmallVec::new(),
             began: Stopwatch::aside(),
         };
-        match limited.take(asked, operation.keys, operation.now) {
+        match operation.write(asked) {
+            Ok(written) => operation.written = written,
+            Err(beyond) => {
+                operation.ended(Outcome::Limit);
+                return Err(Refused::Beyond { namespace: Arc::clone(&limited.namespace), beyond });
+            }
+        }
+        match limited.take(asked.what, operation.keys, operation.now) {
             Ok(()) => Ok(Some(operation)),
             Err(spent) => {
-                operation.ended("quota");
-                Err(spent)
+                operation.ended(Outcome::Quota);
+                Err(Refused::Spent(spent))
             }
         }
     }
 }
 
 impl Limited {
+    /// A request names no key at all where it has to.
+    pub(crate) fn no_key(&self) -> Refused {
+        Refused::Beyond { namespace: Arc::clone(&self.namespace), beyond: Beyond::NoKey }
+    }
+
+    /// Whether a read of it has to be counted or told.
+    pub(crate) fn is_told_of_reads(&self) -> bool {
+        self.quota.is_some() || self.has_log
+    }
+
     fn used(&self, now: Duration) -> Usage {
         let mut usage = self.usage.lock();
         usage.turn(now);
@@ -235,22 +342,54 @@ impl Usage {
     }
 }
 
+impl Outcome {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Queued => "queued",
+            Self::Quota => "quota",
+            Self::Limit => "limit",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 impl Operation {
+    /// Judges what Workers KV would, where that is asked for; what is noted among the last writes for it.
+    fn write(&self, asked: &Asked<'_>) -> Result<SmallVec<[Written; 1]>, Beyond> {
+        let Some(last_writes) = &self.of.last_writes else { return Ok(SmallVec::new()) };
+        asked.keys.iter().try_for_each(|key| workers_kv::judge_key(key))?;
+        if asked.is_of_parts && self.what == Use::Write {
+            return Err(Beyond::OtherKind);
+        }
+        asked.life.map_or(Ok(()), |life| workers_kv::judge_life(life, self.now))?;
+        let written: SmallVec<[Written; 1]> = asked.put.iter().map(|key| workers_kv::written(key)).collect();
+        last_writes.lock().write(&written, self.now)?;
+        Ok(written)
+    }
+
     /// The request is refused for another reason before it has begun: nothing was used of the quota.
-    pub(crate) fn undone(self, asked: Use) {
-        self.of.give_back(asked, self.keys);
-        self.ended("refused");
+    pub(crate) fn undone(self) {
+        self.of.give_back(self.what, self.keys);
+        self.ended(Outcome::Refused);
     }
 
     /// The request has ended so; one line of the log, where there is one.
-    pub(crate) fn ended(self, outcome: &str) {
+    pub(crate) fn ended(self, outcome: Outcome) {
+        if let (Outcome::Error | Outcome::Quota | Outcome::Refused, Some(last_writes)) =
+            (outcome, &self.of.last_writes)
+        {
+            // Nothing was written: who tries again need not wait.
+            last_writes.lock().undo(&self.written);
+        }
         if !self.of.has_log {
             return;
         }
         let Some(left_out) = self.of.lines.lock().admit(self.now.as_secs()) else { return };
         let Self { of, verb, first, keys, began, .. } = &self;
         let Limited { keyspace, namespace, .. } = of;
-        let duration_us = began.elapsed_us();
+        let (outcome, duration_us) = (outcome.word(), began.elapsed_us());
         tracing::info!(
             target: "forebay_server::operations",
             verb, %keyspace, %namespace, key = %first, keys, outcome, duration_us, left_out, "an operation"
@@ -285,6 +424,7 @@ mod tests {
             has_log: true,
             usage: Arc::default(),
             lines: Arc::default(),
+            last_writes: None,
         }
     }
 

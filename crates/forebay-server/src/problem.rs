@@ -9,7 +9,8 @@ use forebay::{Error, Fault};
 use forebay_stores::database::DatabaseError;
 use forebay_stores::database::transaction::TransactionError;
 
-use crate::limits::Spent;
+use crate::limits::Refused;
+use crate::limits::workers_kv::Beyond;
 use crate::observe::Origin;
 
 /// An error reply.
@@ -70,10 +71,27 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "bodies_full", detail).later()
     }
 
-    /// The quota of a day is spent.
-    pub(crate) fn quota(spent: &Spent) -> Self {
-        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "quota_spent", spent.to_string());
-        Self { retry_after_s: Some(spent.left_s), ..problem }
+    /// A request is beyond what is taken.
+    pub(crate) fn beyond(refused: &Refused) -> Self {
+        let (status, code) = match refused {
+            Refused::Spent(_) => (StatusCode::TOO_MANY_REQUESTS, "quota_spent"),
+            Refused::LongKey { .. } => (StatusCode::URI_TOO_LONG, "long_key"),
+            Refused::LongValue { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Refused::Beyond { beyond, .. } => match beyond {
+                Beyond::ShortTtl { .. } | Beyond::EndsSoon { .. } | Beyond::HasEnded { .. } => {
+                    (StatusCode::BAD_REQUEST, "short_life")
+                }
+                Beyond::NoKey => (StatusCode::BAD_REQUEST, "bad_key"),
+                Beyond::OtherKind => (StatusCode::CONFLICT, "wrong_kind"),
+                Beyond::TooOften { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_often"),
+            },
+        };
+        let retry_after_s = match refused {
+            Refused::Spent(spent) => Some(spent.left_s),
+            Refused::Beyond { beyond: Beyond::TooOften { left_ms }, .. } => Some(left_ms.div_ceil(1_000)),
+            _ => None,
+        };
+        Self { retry_after_s, ..Self::new(status, code, refused.to_string()) }
     }
 
     /// The same request can succeed in a while.
@@ -206,6 +224,13 @@ impl Problem {
             "`Forebay-Metadata` is JSON of at most {limit_bytes} bytes of UTF-8, given once; an escape counts as what it stands for"
         );
         Self::new(StatusCode::BAD_REQUEST, "bad_metadata", detail)
+    }
+
+    /// The metadata of a write has `length_bytes`, more than it may have.
+    pub(crate) fn long_metadata(length_bytes: usize, limit_bytes: usize) -> Self {
+        let detail =
+            format!("`Forebay-Metadata` has {length_bytes} bytes of UTF-8, and {limit_bytes} are allowed");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     }
 
     /// The metadata of a write has no place where its value goes.

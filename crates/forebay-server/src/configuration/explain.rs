@@ -509,6 +509,12 @@ impl Explained<'_> {
             );
             page.line("quota", &text);
         }
+        if self.namespace.workers_kv_limits {
+            page.line(
+                "limits",
+                "those of Workers KV: values live for 60s or longer, one write of a key a second",
+            );
+        }
         if self.namespace.logs_operations {
             page.line("logged", "each request to it, in a line of the target forebay_server::operations");
         }

@@ -8,6 +8,7 @@ use axum::extract::rejection::PathRejection;
 use forebay::{Blob, Keyspace, Namespace};
 
 use crate::keyspaces::InService;
+use crate::limits::{self, Refused};
 use crate::problem::Problem;
 
 /// The keyspace, the namespace and the key of a path.
@@ -40,8 +41,20 @@ pub(super) fn namespace<'k>(
 pub(super) fn key(served: &InService, path: KeyPath) -> Result<(&Namespace<Blob>, String), Problem> {
     let Path((of, name, key)) = path.map_err(|_| Problem::bad_path())?;
     let found = namespace(served, &of, &name)?;
-    if found.pattern().matches(key.as_bytes()).is_none() {
-        return Err(Problem::bad_key(&key, &found.pattern().to_string()));
-    }
+    is_one(found, &key)?;
     Ok((found, key))
+}
+
+/// Whether `key` is one of `namespace`.
+///
+/// # Errors
+/// The problem to answer with where it is not.
+pub(super) fn is_one(namespace: &Namespace<Blob>, key: &str) -> Result<(), Problem> {
+    if limits::is_long(namespace, key.as_bytes()) {
+        return Err(Problem::beyond(&Refused::LongKey { length: key.len() }));
+    }
+    match namespace.pattern().matches(key.as_bytes()) {
+        Some(_) => Ok(()),
+        None => Err(Problem::bad_key(key, &namespace.pattern().to_string())),
+    }
 }

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::answer::{Asked, Declared};
 use super::{OF_KEY, Served, find, framing, value};
 use crate::access::{self, Door};
+use crate::limits::{KEY_BYTES_MAX, Limited};
 use crate::observe::{Observed, UnderWay};
 use crate::panics::{Panicked, caught_now};
 use crate::problem::Problem;
@@ -46,7 +47,10 @@ impl Hits {
             return None;
         }
         let keyspaces = self.served.keyspaces.now();
-        if keyspaces.limits.is_any(keyspace) && keyspaces.limits.get(keyspace, namespace).is_some() {
+        let limits = &keyspaces.limits;
+        let is_told =
+            limits.is_any(keyspace) && limits.get(keyspace, namespace).is_some_and(Limited::is_told_of_reads);
+        if is_told || key.len() > KEY_BYTES_MAX {
             return None;
         }
         let is_secure = keyspaces.is_secure(keyspace, namespace);

@@ -9,39 +9,53 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::configuration::units;
+use crate::limits::workers_kv::Life;
 use crate::problem::Problem;
 use crate::time::{now, until};
 
 /// What the query of a PUT says.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Life {
+pub(super) struct Said {
     ttl: Option<String>,
     expires_at: Option<String>,
 }
 
-/// The span that a query asks for; `None` where it leaves that to the namespace.
+/// The life that a query asks for; `None` where it leaves that to the namespace.
 ///
 /// # Errors
-/// The problem to answer with where it says no span, or one that is over.
-pub(super) fn asked(query: Result<Query<Life>, QueryRejection>) -> Result<Option<Duration>, Problem> {
-    let Query(life) = query.map_err(|rejection| Problem::bad_query(&rejection.body_text()))?;
-    let ttl = match (life.ttl, life.expires_at) {
-        (None, None) => return Ok(None),
-        (Some(_), Some(_)) => return Err(Problem::bad_query("say `ttl` or `expires_at`, not both")),
-        (Some(ttl), None) => units::duration(&ttl)
-            .map_err(|fault| Problem::bad_query(&format!("`ttl`: {fault}; {}", fault.mend())))?,
+/// The problem to answer with where it says none.
+pub(super) fn asked(query: Result<Query<Said>, QueryRejection>) -> Result<Option<Life>, Problem> {
+    let Query(said) = query.map_err(|rejection| Problem::bad_query(&rejection.body_text()))?;
+    match (said.ttl, said.expires_at) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(Problem::bad_query("say `ttl` or `expires_at`, not both")),
+        (Some(ttl), None) => match units::duration(&ttl) {
+            Ok(span) => Ok(Some(Life::For(span))),
+            Err(fault) => Err(Problem::bad_query(&format!("`ttl`: {fault}; {}", fault.mend()))),
+        },
         (None, Some(moment)) => {
             let moment: Timestamp = moment.parse().map_err(|_| {
                 Problem::bad_query("`expires_at` is no moment: write one like 2026-12-24T18:00:00Z")
             })?;
-            until(u64::try_from(moment.as_millisecond()).unwrap_or_default())
+            Ok(Some(Life::Until(u64::try_from(moment.as_millisecond()).unwrap_or_default())))
         }
-    };
-    if ttl.is_zero() {
-        return Err(Problem::bad_query("the value would end at once: give it a later end, or delete it"));
     }
-    Ok(Some(ttl))
+}
+
+/// How much is left of a life.
+///
+/// # Errors
+/// The problem to answer with where it is over.
+pub(super) fn left(life: Life) -> Result<Duration, Problem> {
+    let left = match life {
+        Life::For(span) => span,
+        Life::Until(unix_ms) => until(unix_ms),
+    };
+    match left.is_zero() {
+        true => Err(Problem::bad_query("the value would end at once: give it a later end, or delete it")),
+        false => Ok(left),
+    }
 }
 
 /// The moment that is `left` from now, as RFC 3339 writes it, in whole seconds.

@@ -1,5 +1,5 @@
-//! Requests to namespaces that have a quota or a log of their operations: what a request uses is taken before it is carried out, and how
-//! it ended is told afterwards. All others go straight to who carries them out.
+//! Requests to namespaces that refuse what Workers KV refuses, have a quota, or a log of their operations: what a request uses is taken
+//! before it is carried out, and how it ended is told afterwards. All others go straight to who carries them out.
 
 use std::sync::Arc;
 
@@ -8,12 +8,14 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
+use smallvec::SmallVec;
 
 use super::find::{self, KeyPath};
-use super::life::Life;
+use super::life::{self, Said};
 use super::{Served, value};
 use crate::keyspaces::InService;
-use crate::limits::{Operation, Use};
+use crate::limits::workers_kv::Life;
+use crate::limits::{Asked, Operation, Outcome, Use};
 use crate::problem::Problem;
 
 /// [`value::read`].
@@ -23,7 +25,7 @@ pub(super) async fn read(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let operation = of_key(&served.keyspaces.now(), &path, "GET", Use::Read)?;
+    let operation = of_key(&served.keyspaces.now(), &path, ("GET", Use::Read), None)?;
     ended(operation, value::read(served, path, method, headers).await)
 }
 
@@ -31,11 +33,13 @@ pub(super) async fn read(
 pub(super) async fn write(
     served: State<Arc<Served>>,
     path: KeyPath,
-    life: Result<Query<Life>, QueryRejection>,
+    life: Result<Query<Said>, QueryRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let operation = of_key(&served.keyspaces.now(), &path, "PUT", Use::Write)?;
+    let life = life::asked(life);
+    let until = life.as_ref().ok().copied().flatten();
+    let operation = of_key(&served.keyspaces.now(), &path, ("PUT", Use::Write), until)?;
     ended(operation, value::write(served, path, life, headers, body).await)
 }
 
@@ -45,19 +49,19 @@ pub(super) async fn delete(
     path: KeyPath,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let operation = of_key(&served.keyspaces.now(), &path, "DELETE", Use::Write)?;
+    let operation = of_key(&served.keyspaces.now(), &path, ("DELETE", Use::Write), None)?;
     ended(operation, value::delete(served, path, headers).await)
 }
 
 /// A request for the key that a path names begins, if it is one of a namespace.
 ///
 /// # Errors
-/// The problem to answer with where the quota is spent.
+/// The problem to answer with where the namespace does not take it.
 fn of_key(
     served: &InService,
     path: &KeyPath,
-    verb: &'static str,
-    asked: Use,
+    (verb, what): (&'static str, Use),
+    life: Option<Life>,
 ) -> Result<Option<Operation>, Problem> {
     let Ok(Path((of, name, key))) = path else { return Ok(None) };
     let is_own = |key: &str| {
@@ -67,22 +71,25 @@ fn of_key(
     if !served.limits.is_any(of) || !is_own(key) {
         return Ok(None);
     }
-    let begun = served.limits.begin((of, name), verb, asked, (key.as_bytes(), 1));
-    begun.map_err(|spent| Problem::quota(&spent))
+    let keys = SmallVec::from_slice(&[key.as_bytes()]);
+    let put = if verb == "PUT" { keys.clone() } else { SmallVec::new() };
+    let asked = Asked { verb, what, keys, put, life, is_of_parts: false };
+    served.limits.begin((of, name), &asked).map_err(|refused| Problem::beyond(&refused))
 }
 
 /// A request for many `keys` of a namespace begins.
 ///
 /// # Errors
-/// The problem to answer with where the quota is spent.
+/// The problem to answer with where the namespace does not take it.
 pub(super) fn of_keys(
     served: &InService,
     names: (&str, &str),
     keys: &[String],
 ) -> Result<Option<Operation>, Problem> {
-    let first = keys.first().map(String::as_bytes).unwrap_or_default();
-    let begun = served.limits.begin(names, "GET", Use::Read, (first, keys.len()));
-    begun.map_err(|spent| Problem::quota(&spent))
+    let keys = keys.iter().map(String::as_bytes).collect();
+    let put = SmallVec::new();
+    let asked = Asked { verb: "GET", what: Use::Read, keys, put, life: None, is_of_parts: false };
+    served.limits.begin(names, &asked).map_err(|refused| Problem::beyond(&refused))
 }
 
 /// It has ended with this answer, which is given back.
@@ -97,6 +104,6 @@ pub(super) fn ended(
     };
     // That there is nothing is an answer, too.
     let is_error = status >= 400 && status != 404;
-    operation.ended(if is_error { "error" } else { "ok" });
+    operation.ended(if is_error { Outcome::Error } else { Outcome::Ok });
     answer
 }

@@ -145,7 +145,7 @@ async fn get(namespace: &Namespace<Blob>, keys: &[String], shape: Shape) -> Resu
         let is_first = unread.len() == keys.len();
         let count = fitting(namespace, unread, room).await.max(usize::from(is_first));
         let Some((together, _)) = unread.split_at_checked(count).filter(|_| count > 0) else { break };
-        let is_own = |key: &&String| namespace.pattern().matches(key.as_bytes()).is_some();
+        let is_own = |key: &&String| find::is_one(namespace, key).is_ok();
         let own: Vec<&[u8]> = together.iter().filter(is_own).map(|key| key.as_bytes()).collect();
         let mut reads = namespace.read_many(&own).await.into_iter();
         for key in together {
@@ -156,12 +156,13 @@ async fn get(namespace: &Namespace<Blob>, keys: &[String], shape: Shape) -> Resu
             if !out.ends_with(b"[") {
                 out.push(b',');
             }
-            let read = if is_own(&key) { reads.next().map(|read| read.map(as_bytes)) } else { None };
-            let entry = match &read {
-                None => wrong(key, &Problem::bad_key(key, &namespace.pattern().to_string())),
-                Some(read) => entry(key, read, shape),
-            };
-            written(&mut out, &entry)?;
+            match find::is_one(namespace, key) {
+                Err(problem) => written(&mut out, &wrong(key, &problem))?,
+                Ok(()) => {
+                    let Some(read) = reads.next().map(|read| read.map(as_bytes)) else { break };
+                    written(&mut out, &entry(key, &read, shape))?;
+                }
+            }
             unread = unread.get(1..).unwrap_or_default();
         }
     }

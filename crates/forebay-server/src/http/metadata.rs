@@ -25,8 +25,11 @@ pub(super) fn asked(headers: &HeaderMap, namespace: &Namespace<Blob>) -> Result<
     let bad = || Problem::bad_metadata(Blob::METADATA_BYTES_MAX);
     let json = serde_json::from_slice::<&RawValue>(line.as_bytes()).map_err(|_| bad())?;
     let text = plain(json.get());
-    if text.len() > Blob::METADATA_BYTES_MAX || lines.next().is_some() {
+    if lines.next().is_some() {
         return Err(bad());
+    }
+    if text.len() > Blob::METADATA_BYTES_MAX {
+        return Err(Problem::long_metadata(text.len(), Blob::METADATA_BYTES_MAX));
     }
     match namespace.policy().writes {
         Writes::Through | Writes::Behind => Err(Problem::metadata_refused(namespace.name())),

@@ -39,10 +39,11 @@ use self::compress::Forms;
 pub(crate) use self::hit::Hits;
 pub(crate) use self::listener::{Front, serve};
 use crate::keyspaces::Keyspaces;
+use crate::limits;
 use crate::problem::Problem;
 
 /// The largest value that is taken, in bytes.
-const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+const BODY_BYTES_MAX: usize = limits::VALUE_BYTES_MAX;
 /// The longest body of a request that names keys or tags, in bytes.
 const JSON_BYTES_MAX: usize = 2 * 1024 * 1024;
 

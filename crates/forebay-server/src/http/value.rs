@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use forebay::namespace::kind;
@@ -17,8 +17,8 @@ use forebay::{Blob, Error, Namespace, Value, Writes};
 use super::answer::{Asked, Declared};
 use super::conditions::{self, Form, Tag};
 use super::find::{self, KeyPath};
-use super::life::{self, Life};
-use super::{BODY_BYTES_MAX, Served, metadata};
+use super::{BODY_BYTES_MAX, Served, life, metadata};
+use crate::limits::workers_kv::Life;
 use crate::problem::Problem;
 
 /// How often a conditional write is begun again that somebody came before who waits for nobody.
@@ -52,14 +52,14 @@ pub(super) async fn read(
 pub(super) async fn write(
     State(served): State<Arc<Served>>,
     path: KeyPath,
-    life: Result<Query<Life>, QueryRejection>,
+    life: Result<Option<Life>, Problem>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let keyspaces = served.keyspaces.now();
     let (namespace, key) = find::key(&keyspaces, path)?;
     is_whole_and_plain(&headers)?;
-    let (ttl, metadata) = (life::asked(life)?, metadata::asked(&headers, namespace)?);
+    let (ttl, metadata) = (life?.map(life::left).transpose()?, metadata::asked(&headers, namespace)?);
     let body = body.map_err(|rejection| Problem::body(&rejection, BODY_BYTES_MAX))?;
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let blob = match content_type {

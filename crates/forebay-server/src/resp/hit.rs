@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use super::Service;
 use super::refuse::refuse;
 use super::session::Session;
-use crate::limits::Limits;
+use crate::limits::{KEY_BYTES_MAX, Limits, VALUE_BYTES_MAX};
 
 /// As many requests are looked ahead for at once.
 pub(super) const AHEAD_MAX: usize = 16;
@@ -33,7 +33,7 @@ pub(super) struct Arrived {
 }
 
 /// A request that memory may answer.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Simple {
     Get,
     HGet,
@@ -50,7 +50,10 @@ impl Arrived {
                 ("SET", 3) => Simple::Set,
                 _ => return None,
             };
-            Some((spec, simple))
+            // What is refused for its size is refused in one place.
+            let is_short = request.get(1)?.len() <= KEY_BYTES_MAX
+                && (simple != Simple::Set || request.get(2)?.len() <= VALUE_BYTES_MAX);
+            is_short.then_some((spec, simple))
         };
         let simple = simple();
         Self { request, simple }
@@ -59,6 +62,10 @@ impl Arrived {
     /// Whether memory may answer it.
     pub(super) fn is_simple(&self) -> bool {
         self.simple.is_some()
+    }
+
+    fn is_write(&self) -> bool {
+        matches!(self.simple, Some((_, Simple::Set)))
     }
 
     /// The key that memory is asked for, with the field of a hash where it is that alone.
@@ -94,11 +101,14 @@ pub(super) fn look_ahead<'k>(
     limits: &Limits,
 ) -> Namespaces<'k> {
     let limited = keyspace.filter(|keyspace| limits.is_any(keyspace.name()));
-    // What a quota or a log has to hear of is none of one turn.
-    let is_free = |namespace: &&Namespace<Blob>| {
-        limited.is_none_or(|keyspace| limits.get(keyspace.name(), namespace.name()).is_none())
+    // What a quota or a log has to hear of is none of one turn, nor is a write that may have to be refused.
+    let is_free = |namespace: &Namespace<Blob>, arrived: &Arrived| {
+        let limited = limited.and_then(|keyspace| limits.get(keyspace.name(), namespace.name()));
+        limited.is_none_or(|limited| !arrived.is_write() && !limited.is_told_of_reads())
     };
-    let find = |arrived: &Arrived| keyspace?.find(arrived.sought()?.0).filter(is_free);
+    let find = |arrived: &Arrived| {
+        keyspace?.find(arrived.sought()?.0).filter(|namespace| is_free(namespace, arrived))
+    };
     let found: Namespaces<'k> = arrived.iter().map(find).collect();
     if arrived.len() >= AHEAD_MIN {
         for namespace in keyspace.iter().flat_map(|keyspace| keyspace.namespaces()) {

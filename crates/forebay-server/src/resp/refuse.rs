@@ -6,6 +6,8 @@ use forebay_wire::resp::reply;
 
 use super::data::Failed;
 use super::values::Refusal;
+use crate::limits::Refused;
+use crate::limits::workers_kv::Beyond;
 
 /// The code of a write of another kind than its namespace declares.
 pub(super) const MISFIT: &str = "FBKIND";
@@ -21,6 +23,21 @@ pub(super) fn refuse(failed: &Failed, out: &mut BytesMut) {
             crate::problem::told(error);
             reply::error(out, &format!("{} {error}", code(error)));
         }
+    }
+}
+
+/// The code of a command that is refused before it is carried out.
+pub(super) fn code_of_refused(refused: &Refused) -> &'static str {
+    match refused {
+        Refused::Spent(_) => "FBQUOTA",
+        Refused::LongKey { .. } => "FBLONGKEY",
+        Refused::LongValue { .. } => "FBTOOLARGE",
+        Refused::Beyond { beyond, .. } => match beyond {
+            Beyond::ShortTtl { .. } | Beyond::EndsSoon { .. } | Beyond::HasEnded { .. } => "FBSHORTLIFE",
+            Beyond::NoKey => "FBBADKEY",
+            Beyond::OtherKind => MISFIT,
+            Beyond::TooOften { .. } => "FBTOOOFTEN",
+        },
     }
 }
 

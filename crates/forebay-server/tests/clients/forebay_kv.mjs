@@ -152,7 +152,25 @@ describe("a KV namespace", { timeout: 60_000 }, () => {
     await any.put("kept", "value");
     assert.equal((await any.getWithMetadata("kept")).metadata, null, "a put without it leaves none");
     assert.deepEqual(await any.getWithMetadata("none", "stream"), { value: null, metadata: null, cacheStatus: "HIT" });
-    await assert.rejects(any.put("kept", "x", { metadata: "x".repeat(1_023) }), { code: "bad_metadata", status: 400 });
+    await assert.rejects(any.put("kept", "x", { metadata: "x".repeat(1_023) }), { code: "too_large", status: 413 });
+  });
+
+  test("a namespace may keep to the limits of Workers KV", async () => {
+    const strict = forebay.kv("shop", "strict");
+    const refused = (status, code, message) => ({ name: "KVError", verb: "PUT", status, code, message });
+    const short = /^KV PUT failed: 400 .*: Invalid expiration_ttl of 3\. Expiration TTL must be at least 60\.$/;
+    await assert.rejects(strict.put("strict:a", "x", { expirationTtl: 3 }), refused(400, "short_life", short));
+    const second = Math.floor(Date.now() / 1_000);
+    const soon = new RegExp(`Invalid expiration of ${second + 50}\\. Expiration times must be at least 60 seconds in the future\\.$`);
+    await assert.rejects(strict.put("strict:a", "x", { expiration: second + 50 }), refused(400, "short_life", soon));
+    await assert.rejects(strict.put("strict:a", "x", { expiration: second - 1 }), refused(400, "short_life", /greater than the current number/));
+    assert.equal(await strict.get("strict:a"), null);
+    await strict.put("strict:a", "1", { expirationTtl: 60 });
+    const again = strict.put("strict:a", "2", { expiration: second + 3_600 });
+    await assert.rejects(again, (error) => error.status === 429 && error.code === "too_often" && error.retryAfterMs === 1_000);
+    assert.equal(await strict.get("strict:a"), "1");
+    await strict.delete("strict:a");
+    assert.equal(await strict.get("strict:a"), null);
   });
 
   test("values end when their writers say", async () => {
@@ -243,7 +261,7 @@ describe("a KV namespace", { timeout: 60_000 }, () => {
     const found = await Promise.all(keys.map((key) => kv.get(key)));
     assert.ok(found.every((value) => value === large));
     assert.ok(asked.length >= 2, String(asked));
-    await assert.rejects(any.put("larger", "x".repeat(16 * 1024 * 1024 + 1)), { name: "KVError", status: 413, code: "too_large" });
+    await assert.rejects(any.put("larger", "x".repeat(25 * 1024 * 1024 + 1)), { name: "KVError", status: 413, code: "too_large" });
     for (const key of keys) await any.delete(key);
   });
 

@@ -84,6 +84,8 @@ pub struct Namespace {
     pub quota: Option<Quota>,
     /// Whether each request to it has a line in the log. Default: no.
     pub logs_operations: bool,
+    /// Whether it refuses what Workers KV refuses. Default: no.
+    pub workers_kv_limits: bool,
     /// Its part of the memory tier.
     pub memory: NamespaceMemory,
     /// What `EXISTS` answers from.
@@ -93,13 +95,14 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Whether `other` says the same of what is built: all but the lists of what is to be warm, quotas and logs.
+    /// Whether `other` says the same of what is built: all but the lists of what is to be warm, limits and logs.
     #[must_use]
     pub fn is_built_like(&self, other: &Self) -> bool {
         let built = |namespace: &Self| Self {
             warm: namespace.warm.as_ref().and_then(Warm::built),
             quota: None,
             logs_operations: false,
+            workers_kv_limits: false,
             ..namespace.clone()
         };
         built(self) == built(other)
@@ -277,6 +280,7 @@ pub(super) fn namespace(
     let mode = rules::mode(table, context, findings);
     rules::times(table, ttl, findings);
     rules::kind(table, findings);
+    rules::workers_kv(table, ttl, findings);
     check_field(table, key.as_ref(), field.as_ref(), findings);
     let names = KeyNames { key: key.as_ref(), field: field.as_ref(), kind: kind.unwrap_or(Kind::Blob) };
     let source =
@@ -326,6 +330,7 @@ pub(super) fn namespace(
         membership,
         quota: table.table("quota").map(quota),
         logs_operations: table.choice("log") == Some("operations"),
+        workers_kv_limits: table.flag("workers_kv_limits").unwrap_or(false),
         memory,
         exists: if table.choice("exists") == Some("load") { Exists::Load } else { Exists::Held },
         depends_on,

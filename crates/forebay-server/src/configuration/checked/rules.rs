@@ -4,10 +4,12 @@
 
 use std::time::Duration;
 
-use super::super::fault::{ListedFault, PolicyFault, RowsFault};
+use super::super::fault::{ListedFault, PolicyFault, RowsFault, WorkersKvFault};
 use super::super::raw::Table;
 use super::super::report::Findings;
 use super::super::units::show_duration;
+use crate::limits::workers_kv::LIFE_MIN;
+
 use super::Context;
 use super::namespace::{Mode, Ttl, Writes};
 
@@ -127,6 +129,22 @@ fn refreshed_in_time(table: &Table, ttl: Duration, findings: &mut Findings) {
         let (value, ends) = (show_duration(every), show_duration(ends));
         let fault = PolicyFault::RefreshTooLate { value, ends };
         findings.add_with(table.span("refresh_every"), fault, table.span("ttl"), "the TTL");
+    }
+}
+
+/// What Workers KV could not hold, where it is to be refused.
+pub(super) fn workers_kv(table: &Table, ttl: Option<Ttl>, findings: &mut Findings) {
+    if table.flag("workers_kv_limits") != Some(true) {
+        return;
+    }
+    let least = ttl.map(|ttl| ttl.shortest().saturating_sub(table.duration("jitter").unwrap_or_default()));
+    if let Some(least) = least.filter(|least| *least < LIFE_MIN) {
+        let fault = WorkersKvFault::ShortLife { least: show_duration(least) };
+        findings.add_with(table.span("ttl"), fault, table.key_span("workers_kv_limits"), "refuses it");
+    }
+    if table.choice("kind").is_some_and(|kind| kind != "blob") {
+        let fault = WorkersKvFault::OtherKind;
+        findings.add_with(table.span("kind"), fault, table.key_span("workers_kv_limits"), "refuses it");
     }
 }
 

@@ -13,6 +13,7 @@ mod request;
 mod rows;
 mod token;
 mod value;
+mod workers_kv;
 
 use forebay::namespace::pattern::PatternError;
 
@@ -28,6 +29,7 @@ pub(crate) use request::RequestFault;
 pub(crate) use rows::RowsFault;
 pub(crate) use token::TokenFault;
 pub(crate) use value::ValueFault;
+pub(crate) use workers_kv::WorkersKvFault;
 
 use super::secrets::SecretError;
 use super::units::UnitFault;

@@ -161,6 +161,13 @@ pub(crate) static NAMESPACE: Section = Section {
             effect: "How many keys are read and written in a day, in UTC; `{}` counts them alone.",
         },
         Opt {
+            name: "workers_kv_limits",
+            kind: Kind::Flag,
+            default: "false",
+            effect: "Refuses what Workers KV refuses: a value that would end within 60 s, a second write of one key within a second, a key that is \
+                     empty, `.` or `..`; here a `ttl` under 60 s, and another `kind` than `blob`.",
+        },
+        Opt {
             name: "log",
             kind: Kind::Choice(&["none", "operations"]),
             default: "`\"none\"`",

@@ -120,7 +120,7 @@ static SERVER: Section = Section {
         },
         Opt {
             name: "bodies",
-            kind: Kind::Size { min: 16 * MIB, max: 16 * 1024 * 1024 * MIB },
+            kind: Kind::Size { min: 25 * MIB, max: 16 * 1024 * 1024 * MIB },
             default: "64 MiB",
             effect: "Most bytes that bodies of HTTP requests on their way have, all together; a request that brings more is answered 503 `bodies_full`.",
         },

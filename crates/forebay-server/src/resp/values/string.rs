@@ -5,13 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use forebay::value::counter::{self, CounterError};
 use forebay::{Blob, Value};
-use forebay_wire::resp::{CommandError, Condition, Expiry, Set, StringCommand, VALUE_BYTES_MAX};
+use forebay_wire::resp::{CommandError, Condition, Expiry, Set, StringCommand};
 
 use super::{Answer, Refusal, View, lcs};
+use crate::limits::VALUE_BYTES_MAX;
 use crate::resp::time::until;
-
-/// The longest string, in bytes: what a client can send whole. A namespace may allow less.
-pub(super) const STRING_BYTES_MAX: usize = VALUE_BYTES_MAX;
 
 pub(super) async fn run(
     command: &StringCommand,
@@ -149,7 +147,7 @@ fn part(text: &[u8], start: i64, end: i64) -> &[u8] {
 
 fn append(key: &[u8], value: &[u8], view: &mut View, answer: &mut Answer<'_>) -> Result<(), Refusal> {
     let mut text = view.string(key)?.unwrap_or_default().into_owned();
-    if text.len().saturating_add(value.len()) > STRING_BYTES_MAX {
+    if text.len().saturating_add(value.len()) > VALUE_BYTES_MAX {
         return Err(Refusal::TooLong);
     }
     text.extend_from_slice(value);
@@ -171,7 +169,7 @@ fn set_range(
     }
     let start = usize::try_from(offset).ok();
     let places = start.and_then(|start| Some(start..start.checked_add(value.len())?));
-    let places = places.filter(|places| places.end <= STRING_BYTES_MAX).ok_or(Refusal::TooLong)?;
+    let places = places.filter(|places| places.end <= VALUE_BYTES_MAX).ok_or(Refusal::TooLong)?;
     let mut text = before.unwrap_or_default().into_owned();
     text.resize(text.len().max(places.end), 0);
     if let Some(place) = text.get_mut(places) {

@@ -192,6 +192,20 @@ fn a_cache_of_what_clients_write_tells_its_tags() {
 }
 
 #[test]
+fn what_bounds_requests_is_told() {
+    let text = "keyspace = 'shop'\n[namespace.note]\nkey = 'note:{id}'\nmode = 'store'\nttl = '60s'\n\
+                quota = { reads = 9 }\nworkers_kv_limits = true\nlog = 'operations'\n";
+    let explained = explain(&parse(text).unwrap(), "note").unwrap();
+    for line in [
+        "quota         9 keys read and any number of keys written a day, in UTC",
+        "limits        those of Workers KV: values live for 60s or longer, one write of a key a second",
+        "logged        each request to it, in a line of the target forebay_server::operations",
+    ] {
+        assert!(explained.contains(line), "no `{line}` in {explained}");
+    }
+}
+
+#[test]
 fn a_namespace_that_says_everything() {
     expect![[r#"
         price — a cache of blobs in the keyspace all (db 7)

@@ -16,7 +16,7 @@ fn what_is_not_served_is_told_with_its_line() {
         19:7: a `shared.url` that begins with `redis` is part of the language but not served by this version
         26:8: `feed = true` is part of the language but not served by this version
         101:1: `memory.max_age` is part of the language but not served by this version
-        135:1: `aliases` is part of the language but not served by this version"#]]
+        136:1: `aliases` is part of the language but not served by this version"#]]
     .assert_eq(&found.join("\n"));
 }
 

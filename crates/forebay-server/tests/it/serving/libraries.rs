@@ -32,6 +32,11 @@ ttl = { idle = "1h", max = "1d" }
 key = "api:{endpoint}:{params_hash}"
 ttl = "5m"
 mode = "cache"
+[namespace.strict]
+key = "strict:{key}"
+mode = "store"
+ttl = "1d"
+workers_kv_limits = true
 [namespace.price]
 key = "price:{code}"
 ttl = "60s"
@@ -102,7 +107,7 @@ async fn ioredis_shows_tokens() {
 
 #[tokio::test]
 async fn our_own_for_javascript_speaks_for_kv_namespaces() {
-    check_own("forebay_kv.mjs", STOCKS, 20).await;
+    check_own("forebay_kv.mjs", STOCKS, 21).await;
 }
 
 #[tokio::test]

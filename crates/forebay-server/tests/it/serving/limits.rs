@@ -119,6 +119,160 @@ async fn a_command_of_several_namespaces_takes_of_all_their_quotas_or_of_none() 
     assert_eq!(client.say("GET note:a").await, r#"{"code":"a","price":1}"#);
 }
 
+/// One namespace of any key, which keeps to the limits of Workers KV.
+const STRICT: &str = "[namespace.kv]\nkey = '{key}'\nmode = 'store'\nttl = '1d'\nworkers_kv_limits = true\n";
+const KV: &str = "/v1/shop/kv";
+
+/// Serves what `rest` declares, by a wall clock that stands at `unix_ms`.
+async fn strict(rest: &str, unix_ms: u64) -> Limited {
+    let folder = tempfile::tempdir().unwrap();
+    super::database(&folder.path().join("main.db")).await;
+    let wall = WallClock::standing(unix_ms);
+    let deployment =
+        deployment("forebay.toml", &declaration(folder.path(), "127.0.0.1:0", "127.0.0.1:0", rest));
+    let started = process::start_by(&deployment, &[], Arc::new(Unseen), Clock::system(), wall.clone());
+    Limited { process: soon(started).await.unwrap(), wall, folder }
+}
+
+#[tokio::test]
+async fn over_resp_what_workers_kv_refuses_is_refused() {
+    let now_s = WallClock::system().now().as_secs();
+    let stage = strict(STRICT, now_s * 1_000 + 900).await;
+    let mut client = Resp::connect(stage.process.resp).await;
+    let says = "the namespace `kv` takes what Workers KV takes:";
+    let ttl = |seconds: &str| {
+        format!(
+            "!FBSHORTLIFE {says} Invalid expiration_ttl of {seconds}. Expiration TTL must be at least 60."
+        )
+    };
+    let soon = |second: u64| {
+        format!(
+            "!FBSHORTLIFE {says} Invalid expiration of {second}. Expiration times must be at least 60 seconds in the future."
+        )
+    };
+    let over = |second: u64| {
+        format!(
+            "!FBSHORTLIFE {says} Invalid expiration of {second}. Please specify integer greater than the current number of seconds since the UNIX epoch."
+        )
+    };
+    let no_key = format!("!FBBADKEY {says} a key is text in UTF-8, not empty, and neither `.` nor `..`");
+    let no_kind = format!("!FBKIND {says} a value is bytes: write the whole of it with SET");
+    for (line, answer) in [
+        ("SET a 1 EX 59".to_owned(), ttl("59")),
+        ("SET a 1 PX 59999".to_owned(), ttl("59.999")),
+        ("SETEX a 3 1".to_owned(), ttl("3")),
+        ("GETEX a EX 5".to_owned(), ttl("5")),
+        ("EXPIRE a 59".to_owned(), ttl("59")),
+        ("EXPIRE a -1".to_owned(), ttl("0")),
+        (format!("SET a 1 EXAT {}", now_s + 59), soon(now_s + 59)),
+        (format!("SET a 1 PXAT {}", (now_s + 60) * 1_000 - 1), soon(now_s + 59)),
+        (format!("SET a 1 EXAT {now_s}"), over(now_s)),
+        ("EXPIREAT a 1".to_owned(), over(1)),
+        ("SET . 1".to_owned(), no_key.clone()),
+        ("GET ..".to_owned(), no_key.clone()),
+        ("MSET a 1 .. 2".to_owned(), no_key.clone()),
+        ("SET  1".to_owned(), no_key.clone()),
+        ("HSET a f v".to_owned(), no_kind.clone()),
+        ("ZADD a 1 m".to_owned(), no_kind),
+    ] {
+        assert_eq!(client.say(&line).await, answer, "{line}");
+    }
+    client.send(b"*3\r\n$3\r\nSET\r\n$1\r\n\xff\r\n$1\r\n1\r\n").await;
+    assert_eq!(forebay_stage::shown(&client.next().await.unwrap()), no_key);
+    assert_eq!(client.say("DBSIZE").await, "0", "nothing was kept");
+    assert_eq!(client.say("SET a 1 EX 60").await, "OK");
+    assert_eq!(client.say(&format!("SET b 1 EXAT {}", now_s + 60)).await, "OK");
+}
+
+#[tokio::test]
+async fn a_key_of_workers_kv_takes_one_write_a_second_over_both_front_ends() {
+    let now_ms = WallClock::system().now().as_secs() * 1_000;
+    let stage = strict(STRICT, now_ms).await;
+    let (http, path) = (stage.process.http, format!("{KV}/a"));
+    let mut client = Resp::connect(stage.process.resp).await;
+    let often = "!FBTOOOFTEN the namespace `kv` takes what Workers KV takes: a key is written once a second";
+    assert_eq!(client.say("SET a 1").await, "OK");
+    for line in ["SET a 2", "MSET b 2 a 2", "EXPIRE a 60", "APPEND a 2", "COPY b a", "RENAME b a"] {
+        assert!(client.say(line).await.starts_with(often), "{line}");
+    }
+    let refused = ask_with(http, "PUT", &path, "", "2").await;
+    assert_eq!((refused.status, refused.problem().as_str()), (429, "too_often"));
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(client.say("MGET a b").await, "[1 nil]", "nothing of it was done");
+    // Neither reads nor deletes are writes of a key there.
+    assert_eq!(client.say("GETEX a").await, "1");
+    assert_eq!(client.say("DEL a").await, "1");
+    assert_eq!(ask(http, "DELETE", &path, "").await.status, 204);
+    // What failed has written nothing; of a request that names a key twice the last counts.
+    assert!(client.say("INCRBY n x").await.starts_with("!ERR"));
+    assert_eq!(client.say("SET n text").await, "OK");
+    assert_eq!(client.say("MSET m 1 m 2").await, "OK");
+    stage.wall.set(now_ms + 999);
+    let refused = ask_with(http, "PUT", &path, "", "2").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, "1"));
+    stage.wall.set(now_ms + 1_000);
+    assert_eq!(ask_with(http, "PUT", &path, "", "3").await.status, 204);
+    assert!(client.say("SET a 4").await.starts_with(often), "it was written over HTTP");
+    assert_eq!(client.say("GET a").await, "3");
+    // It discards a transaction as any command that may not be in one.
+    stage.wall.set(now_ms + 5_000);
+    for (line, answer) in [("MULTI", "OK"), ("SET a 5", "QUEUED"), ("SET a 6", "!FBTOOOFTEN")] {
+        assert!(client.say(line).await.starts_with(answer), "{line}");
+    }
+    assert!(client.say("EXEC").await.starts_with("!EXECABORT"));
+}
+
+#[tokio::test]
+async fn over_http_what_workers_kv_refuses_is_refused_until_a_reload_ends_it() {
+    let now_s = WallClock::system().now().as_secs();
+    let mut stage = strict(STRICT, now_s * 1_000).await;
+    let http = stage.process.http;
+    let at = |second: u64| jiff::Timestamp::from_second(i64::try_from(second).unwrap()).unwrap();
+    let put = async |path: String| ask_with(http, "PUT", &path, "", "1").await;
+    for (path, status, code) in [
+        (format!("{KV}/a?ttl=59999ms"), 400, "short_life"),
+        (format!("{KV}/a?expires_at={}", at(now_s + 59)), 400, "short_life"),
+        (format!("{KV}/a?expires_at={}", at(now_s - 1)), 400, "short_life"),
+        (format!("{KV}/."), 400, "bad_key"),
+        (format!("{KV}/%2E%2E"), 400, "bad_key"),
+        (format!("{KV}/{}", "x".repeat(513)), 414, "long_key"),
+        (format!("{KV}/"), 404, "no_such_path"),
+    ] {
+        let refused = put(path.clone()).await;
+        assert_eq!((refused.status, refused.problem().as_str()), (status, code), "{path}");
+    }
+    assert_eq!(ask(http, "GET", &format!("{KV}/.."), "").await.problem(), "bad_key");
+    let many = ask_with(http, "POST", "/v1/shop/kv:get", "", r#"{"keys":["a",".."]}"#).await;
+    assert_eq!((many.status, many.problem().as_str()), (400, "bad_key"));
+    let long = format!("Forebay-Metadata: \"{}\"\r\n", "x".repeat(1023));
+    let refused = ask_with(http, "PUT", &format!("{KV}/a"), &long, "1").await;
+    assert_eq!((refused.status, refused.problem().as_str()), (413, "too_large"));
+    assert_eq!(ask(http, "GET", &format!("{KV}/a"), "").await.status, 404, "nothing was kept");
+    assert_eq!(put(format!("{KV}/a?expires_at={}", at(now_s + 60))).await.status, 204);
+    assert_eq!(put(format!("{KV}/a")).await.problem(), "too_often");
+    let same = declaration(stage.folder.path(), "127.0.0.1:0", "127.0.0.1:0", STRICT);
+    soon(stage.process.reload(deployment("forebay.toml", &same))).await.unwrap();
+    assert_eq!(put(format!("{KV}/a")).await.problem(), "too_often", "a reload forgets no write");
+    let free = same.replace("workers_kv_limits = true", "");
+    soon(stage.process.reload(deployment("forebay.toml", &free))).await.unwrap();
+    for path in ["a", "a?ttl=1s", "."] {
+        assert_eq!(put(format!("{KV}/{path}")).await.status, 204, "{path}");
+    }
+}
+
+/// Copies are written without leaving a connection's turn, unless they may have to be refused.
+#[tokio::test]
+async fn a_cache_keeps_to_the_limits_of_workers_kv_too() {
+    let stage = Limited::serve("", "workers_kv_limits = true").await;
+    let mut client = Resp::connect(stage.process.resp).await;
+    assert_eq!(client.say("GET note:a").await, r#"{"code":"a","price":1}"#);
+    assert_eq!(client.say("SET note:a 1").await, "OK");
+    assert!(client.say("SET note:a 2").await.starts_with("!FBTOOOFTEN"));
+    assert_eq!(client.say("GET note:a").await, "1");
+    let refused = "namespace `item` refuses writes";
+    assert!(client.say("SET item:a 2").await.contains(refused), "another namespace has none");
+}
+
 /// What is written to the log.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -195,4 +349,95 @@ async fn operations_are_told_where_that_is_declared_until_a_reload_ends_it() {
     assert_eq!(lines.operations(), ["GET note note:a 1 ok connection"]);
     drop(client);
     assert!(soon(stage.process.stop()).await);
+}
+
+/// The longest value.
+const VALUE_BYTES: usize = 25 << 20;
+
+/// A store, a cache whose memory holds it, and the store of a Redis program's own keys.
+const LARGE: &str = "[memory]\nbudget = '512 MiB'\n\
+    [namespace.kept]\nkey = 'kept:{id}'\nmode = 'store'\nttl = '1d'\n\
+    [namespace.held]\nkey = 'held:{id}'\nmode = 'cache'\nttl = '1h'\n";
+
+#[tokio::test]
+async fn a_value_of_25_mib_comes_back_whole_and_a_byte_more_is_refused() {
+    let stage = strict(LARGE, NOON_MS).await;
+    let http = stage.process.http;
+    let mut client = Resp::connect(stage.process.resp).await;
+    let whole: String = (0..=9_u8).map(|digit| char::from(b'0' + digit)).cycle().take(VALUE_BYTES).collect();
+    let more = format!("{whole}x");
+    let refused = "!FBTOOLARGE the value has 26214401 bytes, and 26214400 are allowed";
+    for key in ["kept:a", "held:a", "other"] {
+        assert_eq!(forebay_stage::shown(&client.call(&["SET", key, &whole]).await), "OK", "{key}");
+        assert!(client.say(&format!("GET {key}")).await == whole, "{key}");
+        for words in
+            [["SET", key, &more], ["GETSET", key, &more], ["MSET", key, &more], ["SETNX", key, &more]]
+        {
+            assert_eq!(forebay_stage::shown(&client.call(&words).await), refused, "{} {key}", words[0]);
+        }
+        let longer = client.say(&format!("APPEND {key} x")).await;
+        assert!(longer.starts_with("!ERR string exceeds"), "{longer}");
+        let longer = client.say(&format!("SETRANGE {key} {VALUE_BYTES} x")).await;
+        assert!(longer.starts_with("!ERR string exceeds"), "{longer}");
+        assert_eq!(client.say(&format!("STRLEN {key}")).await, VALUE_BYTES.to_string(), "nothing is lost");
+    }
+    for path in ["/v1/shop/kept/kept:a", "/v1/shop/held/held:a"] {
+        let read = ask(http, "GET", path, "").await;
+        assert!(read.status == 200 && read.body == whole, "{path}: {}", read.status);
+        let refused = ask_with(http, "PUT", path, "", &more).await;
+        assert_eq!((refused.status, refused.problem().as_str()), (413, "too_large"), "{path}");
+        assert!(ask(http, "GET", path, "").await.body == whole, "{path}: nothing is lost");
+        let turned: String = whole.chars().rev().collect();
+        assert_eq!(ask_with(http, "PUT", path, "", &turned).await.status, 204, "{path}");
+        let key = path.rsplit('/').next().unwrap();
+        assert!(client.say(&format!("GET {key}")).await == turned, "{path}");
+        let many = ask_with(
+            http,
+            "POST",
+            &path.replace(&format!("/{key}"), ":get"),
+            "",
+            &format!(r#"{{"keys":["{key}"],"as":"text"}}"#),
+        )
+        .await;
+        assert!(many.body.contains(&turned), "{path}: {}", many.status);
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_512_bytes_is_taken_and_a_byte_more_is_refused() {
+    let stage = strict(LARGE, NOON_MS).await;
+    let http = stage.process.http;
+    let mut client = Resp::connect(stage.process.resp).await;
+    let refused = "!FBLONGKEY the key has 513 bytes, and 512 are allowed";
+    for name in ["kept", "held"] {
+        let key = format!("{name}:{}", "股".repeat(169));
+        let longer = format!("{key}x");
+        let path = |key: &str| {
+            let escaped: String = key.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            format!("/v1/shop/{name}/{escaped}")
+        };
+        assert_eq!((key.len(), longer.len()), (512, 513));
+        assert_eq!(client.say(&format!("SET {key} 1")).await, "OK");
+        assert_eq!(client.say(&format!("GET {key}")).await, "1");
+        assert_eq!(ask_with(http, "PUT", &path(&key), "", "2").await.status, 204);
+        assert_eq!(ask(http, "GET", &path(&key), "").await.body, "2");
+        for line in
+            ["SET KEY 1", "GET KEY", "MGET KEY", "DEL KEY", "HSET KEY f v", "EXISTS KEY", "FB.FRESH KEY"]
+        {
+            assert_eq!(client.say(&line.replace("KEY", &longer)).await, refused, "{line}");
+        }
+        for method in ["GET", "PUT", "DELETE"] {
+            let answer = ask_with(http, method, &path(&longer), "", "1").await;
+            assert_eq!((answer.status, answer.problem().as_str()), (414, "long_key"), "{method}");
+        }
+        let body = format!(r#"{{"keys":["{key}","{longer}"]}}"#);
+        let many = ask_with(http, "POST", &format!("/v1/shop/{name}:get"), "", &body).await;
+        let many: serde_json::Value = serde_json::from_str(&many.body).unwrap();
+        assert_eq!(many["entries"][0]["state"], "fresh", "{many}");
+        assert_eq!(many["entries"][1]["error"]["code"], "long_key", "{many}");
+    }
+    // A Redis program's own keys may be longer.
+    let own = "k".repeat(600);
+    assert_eq!(client.say(&format!("SET {own} 1")).await, "OK");
+    assert_eq!(client.say(&format!("GET {own}")).await, "1");
 }

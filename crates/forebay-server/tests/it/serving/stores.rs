@@ -164,7 +164,7 @@ async fn damaged_stores_are_refused_and_left_alone() {
 async fn a_body_that_is_too_large_is_a_problem() {
     let kept = Kept::new();
     let process = kept.start().await;
-    let body = "x".repeat((16 << 20) + 1);
+    let body = "x".repeat((25 << 20) + 1);
     let answer = ask_with(process.http, "PUT", "/v1/shop/draft/draft:a", "", &body).await;
     assert_eq!((answer.status, answer.problem().as_str()), (413, "too_large"));
     assert!(soon(process.stop()).await);

@@ -260,7 +260,7 @@ async fn a_new_value_does_not_end_when_a_deleted_one_was_to() {
 async fn a_transaction_has_a_bound_in_bytes() {
     let stage = Stage::with("").await;
     let mut client = stage.resp().await;
-    let large = "x".repeat(30 << 20);
+    let large = "x".repeat(24 << 20);
     assert_eq!(client.say("MULTI").await, "OK");
     for key in ["a", "b"] {
         assert_eq!(client.say(&format!("SET {key} {large}")).await, "QUEUED");

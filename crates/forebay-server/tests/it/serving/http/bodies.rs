@@ -74,10 +74,10 @@ async fn a_right_that_ends_while_a_body_comes_does_nothing_any_more() {
 #[tokio::test]
 async fn bodies_on_their_way_have_a_budget_together() {
     const MIB: usize = 1024 * 1024;
-    let (process, _folder) = stage("bodies = '16 MiB'", &[]).await;
-    let body = "x".repeat(9 * MIB);
+    let (process, _folder) = stage("bodies = '25 MiB'", &[]).await;
+    let body = "x".repeat(14 * MIB);
     let put = async || ask_with(process.http, "PUT", "/v1/shop/scratch/scratch:b", "", &body).await;
-    let mut begun = Begun::new(process.http, "PUT /v1/shop/scratch/scratch:a", "", 10 * MIB).await;
+    let mut begun = Begun::new(process.http, "PUT /v1/shop/scratch/scratch:a", "", 15 * MIB).await;
     begun.send(body.as_bytes()).await;
     let refused = soon(async {
         loop {
@@ -97,7 +97,7 @@ async fn bodies_on_their_way_have_a_budget_together() {
     assert!(said.starts_with("HTTP/1.1 204"), "{said}");
     // All of it is given back, however a request ended.
     assert_eq!(put().await.status, 204);
-    let mut gone = Begun::new(process.http, "PUT /v1/shop/scratch/scratch:a", "", 10 * MIB).await;
+    let mut gone = Begun::new(process.http, "PUT /v1/shop/scratch/scratch:a", "", 15 * MIB).await;
     gone.send(body.as_bytes()).await;
     drop(gone);
     soon(async { while put().await.status != 204 {} }).await;

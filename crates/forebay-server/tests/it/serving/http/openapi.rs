@@ -279,6 +279,20 @@ fn quotas() -> Vec<Asked<'static>> {
     ]
 }
 
+/// What a namespace refuses that keeps to the limits of Workers KV; and a key that none takes.
+fn limits(long_key: &str) -> Vec<Asked<'_>> {
+    let strict = "/v1/shop/strict/strict:a";
+    vec![
+        ("write", "PUT", "/v1/shop/strict/strict:a?ttl=59s", "", "x"),
+        ("write", "PUT", strict, "", "x"),
+        ("write", "PUT", strict, "", "x"),
+        ("read", "GET", long_key, "", ""),
+        ("write", "PUT", long_key, "", "x"),
+        ("delete", "DELETE", long_key, "", ""),
+        ("read_many", "POST", "/v1/shop/strict:get", "", r#"{"keys":["strict:a", ""]}"#),
+    ]
+}
+
 /// Methods that no path takes, and a page of another site.
 fn refused() -> Vec<Asked<'static>> {
     let paths = [
@@ -305,15 +319,20 @@ fn refused() -> Vec<Asked<'static>> {
 
 #[tokio::test]
 async fn what_is_served_is_what_is_told() {
-    let spent = "[namespace.spent]\nkey = 'spent:{id}'\nmode = 'store'\nttl = '1h'\nquota = { reads = 1, writes = 1 }\n";
+    let spent = "[namespace.spent]\nkey = 'spent:{id}'\nmode = 'store'\nttl = '1h'\nquota = { reads = 1, writes = 1 }\n\
+         [namespace.strict]\nkey = 'strict:{id}'\nmode = 'store'\nttl = '1h'\nworkers_kv_limits = true\n";
     let stage = Stage::with(&format!("{}{STORE}{spent}", super::super::NAMESPACES)).await;
     let text = stage.get("/v1/openapi.json").await;
     assert_eq!(text.header("content-type"), "application/json");
     let mut document = Document { all: serde_json::from_str(&text.body).unwrap(), seen: BTreeSet::new() };
     assert_eq!(document.all["openapi"], "3.1.0");
     assert_eq!(stage.resp().await.say("HSET scratch:h f v").await, "1");
-    let (text, long, huge) = ("x ".repeat(2000), "x".repeat(2 << 20 | 1), "x".repeat(16 << 20 | 1));
-    for asked in [writes(&text, &huge), reads(), others(&long), invalidations(&long), quotas(), refused()] {
+    let (text, long, huge) = ("x ".repeat(2000), "x".repeat(2 << 20 | 1), "x".repeat(25 << 20 | 1));
+    let long_key = format!("/v1/shop/strict/strict:{}", "x".repeat(512));
+    let limits = limits(&long_key);
+    for asked in
+        [writes(&text, &huge), reads(), others(&long), invalidations(&long), quotas(), limits, refused()]
+    {
         for (id, method, path, headers, body) in asked {
             document.check(id, &ask_with(stage.process.http, method, path, headers, body).await);
         }
