@@ -3,7 +3,7 @@
 //!
 //! It guarantees that a quota is never overdrawn, however many ask at once: a request whose keys do not all fit takes none of it. A day is
 //! one of the wall clock's, in UTC; a clock that goes back within the process does not give a day's quota twice. What was used outlives
-//! reloads, and not the process. A namespace with none of this costs its requests nothing: front ends ask
+//! reloads, also one without the quota, and not the process. A namespace with none of this costs its requests nothing: front ends ask
 //! [`Limits::is_any`] first, and who answers at once what memory has asks [`Limited::is_told_of_reads`].
 
 pub(crate) mod workers_kv;
@@ -27,6 +27,8 @@ pub(crate) const KEY_BYTES_MAX: usize = 512;
 pub(crate) const VALUE_BYTES_MAX: usize = 25 * 1024 * 1024;
 
 const DAY_S: u64 = 86_400;
+/// The most namespaces whose use of a quota is kept that a reload has taken out.
+const FORMER_MAX: usize = 1_024;
 /// The most lines of one namespace's log in a second; what is left out is counted in the next line.
 const LINES_MAX: u64 = 1_000;
 
@@ -61,6 +63,8 @@ pub(crate) struct Asked<'r> {
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     by_keyspace: BTreeMap<String, BTreeMap<String, Limited>>,
+    /// What was used of the quotas of others, which a reload may bring back.
+    former: BTreeMap<(String, String), Arc<Mutex<Usage>>>,
     /// What tells days; the system's unless said.
     wall: Option<WallClock>,
 }
@@ -166,6 +170,8 @@ pub(crate) struct Operation {
     what: Use,
     first: String,
     keys: u64,
+    /// The day whose quota it has used.
+    day: u64,
     /// What it has noted among the last writes.
     written: SmallVec<[Written; 1]>,
     began: Stopwatch,
@@ -209,16 +215,26 @@ impl Limits {
     /// Goes on with what was used before.
     pub(crate) fn follow(&mut self, before: &Self) {
         self.wall = self.wall.take().or_else(|| before.wall.clone());
+        let mut former = before.former.clone();
+        for limited in before.by_keyspace.values().flat_map(BTreeMap::values) {
+            let name = (limited.keyspace.as_ref().to_owned(), limited.namespace.as_ref().to_owned());
+            former.insert(name, Arc::clone(&limited.usage));
+        }
         for (keyspace, namespaces) in &mut self.by_keyspace {
             for (name, limited) in namespaces {
+                if let Some(usage) = former.remove(&(keyspace.clone(), name.clone())) {
+                    limited.usage = usage;
+                }
                 if let Some(known) = before.get(keyspace, name) {
-                    limited.usage = Arc::clone(&known.usage);
                     limited.lines = Arc::clone(&known.lines);
                     let known = limited.last_writes.as_ref().and(known.last_writes.clone());
                     limited.last_writes = known.or_else(|| limited.last_writes.take());
                 }
             }
         }
+        let now = self.now();
+        former.retain(|_, usage| usage.lock().is_any(now));
+        self.former = former.into_iter().take(FORMER_MAX).collect();
     }
 
     /// Whether any namespace of the keyspace of this name has one.
@@ -266,6 +282,7 @@ impl Limits {
             what: asked.what,
             first: String::from_utf8_lossy(asked.keys.first().unwrap_or(&&[][..])).into_owned(),
             keys: u64::try_from(asked.keys.len()).unwrap_or(u64::MAX),
+            day: 0,
             written: SmallVec::new(),
             began: Stopwatch::aside(),
         };
@@ -277,7 +294,10 @@ impl Limits {
             }
         }
         match limited.take(asked.what, operation.keys, operation.now) {
-            Ok(()) => Ok(Some(operation)),
+            Ok(day) => {
+                operation.day = day;
+                Ok(Some(operation))
+            }
             Err(spent) => {
                 operation.ended(Outcome::Quota);
                 Err(Refused::Spent(spent))
@@ -303,8 +323,9 @@ impl Limited {
         *usage
     }
 
-    fn take(&self, asked: Use, keys: u64, now: Duration) -> Result<(), Spent> {
-        let Some(quota) = &self.quota else { return Ok(()) };
+    /// Uses so much of the quota; the day that it is of.
+    fn take(&self, asked: Use, keys: u64, now: Duration) -> Result<u64, Spent> {
+        let Some(quota) = &self.quota else { return Ok(day(now)) };
         let mut usage = self.usage.lock();
         usage.turn(now);
         let (used, limit, what) = match asked {
@@ -314,7 +335,7 @@ impl Limited {
         let then = used.saturating_add(keys);
         let Some(limit) = limit.filter(|limit| then > *limit) else {
             *used = then;
-            return Ok(());
+            return Ok(usage.day);
         };
         let left = limit.saturating_sub(*used);
         usage.refused = usage.refused.saturating_add(keys);
@@ -322,8 +343,12 @@ impl Limited {
         Err(Spent { namespace: Arc::clone(&self.namespace), limit, what, left, left_s })
     }
 
-    fn give_back(&self, asked: Use, keys: u64) {
+    /// Gives back what was used of the quota of `day`, while that lasts.
+    fn give_back(&self, asked: Use, keys: u64, day: u64) {
         let mut usage = self.usage.lock();
+        if usage.day != day {
+            return;
+        }
         let used = match asked {
             Use::Read => &mut usage.reads,
             Use::Write => &mut usage.writes,
@@ -332,10 +357,21 @@ impl Limited {
     }
 }
 
+/// The day of a time, counted from 1970-01-01.
+fn day(now: Duration) -> u64 {
+    now.as_secs() / DAY_S
+}
+
 impl Usage {
+    /// Whether anything was used today.
+    fn is_any(&mut self, now: Duration) -> bool {
+        self.turn(now);
+        self.reads > 0 || self.writes > 0
+    }
+
     /// Begins a new day where one has come.
     fn turn(&mut self, now: Duration) {
-        let day = now.as_secs() / DAY_S;
+        let day = day(now);
         if day > self.day {
             *self = Self { day, reads: 0, writes: 0, refused: self.refused };
         }
@@ -371,7 +407,7 @@ impl Operation {
 
     /// The request is refused for another reason before it has begun: nothing was used of the quota.
     pub(crate) fn undone(self) {
-        self.of.give_back(self.what, self.keys);
+        self.of.give_back(self.what, self.keys, self.day);
         self.ended(Outcome::Refused);
     }
 
@@ -451,6 +487,56 @@ mod tests {
         limited.take(Use::Write, 1, Duration::from_secs(101 * DAY_S)).unwrap();
         limited.take(Use::Write, 1, NOON).unwrap_err();
         limited.take(Use::Write, 1, last).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_given_back_after_midnight_is_none_of_the_new_day() {
+        let limited = limited(None, Some(9));
+        let midnight = Duration::from_secs(101 * DAY_S);
+        let today = limited.take(Use::Write, 2, NOON).unwrap();
+        let other = limited.take(Use::Write, 3, NOON).unwrap();
+        limited.give_back(Use::Write, 2, today);
+        assert_eq!(limited.used(NOON).writes, 3);
+        limited.take(Use::Write, 4, midnight).unwrap();
+        limited.give_back(Use::Write, 3, other);
+        assert_eq!(limited.used(midnight).writes, 4);
+        // Counted on the day that it is there, whatever a clock says that goes back.
+        let again = limited.take(Use::Write, 1, NOON).unwrap();
+        limited.give_back(Use::Write, 1, again);
+        assert_eq!(limited.used(midnight).writes, 4);
+    }
+
+    #[test]
+    fn what_was_used_is_known_when_a_quota_comes_back_that_day() {
+        let limits = |names: std::ops::Range<usize>| {
+            let mut limits = Limits::default();
+            limits.by(WallClock::standing(u64::try_from(NOON.as_millis()).unwrap()));
+            let of = |name: usize| {
+                (name.to_string(), Limited { namespace: name.to_string().into(), ..limited(None, Some(9)) })
+            };
+            limits.by_keyspace.insert("shop".to_owned(), names.map(of).collect());
+            limits
+        };
+        let writes = |limits: &Limits| limits.get("shop", "0").unwrap().used(NOON).writes;
+        let first = limits(0..2);
+        first.get("shop", "0").unwrap().take(Use::Write, 3, NOON).unwrap();
+        let (mut without, mut with) = (limits(2..3), limits(0..1));
+        without.follow(&first);
+        assert_eq!(without.former.len(), 1, "of the other nothing was used");
+        with.follow(&without);
+        assert_eq!((writes(&with), with.former.len()), (3, 0));
+        let mut many = limits(0..FORMER_MAX + 9);
+        many.follow(&with);
+        for limited in many.by_keyspace["shop"].values() {
+            limited.take(Use::Write, 1, NOON).unwrap();
+        }
+        let mut bounded = limits(0..0);
+        bounded.follow(&many);
+        assert_eq!(bounded.former.len(), FORMER_MAX);
+        let mut tomorrow = limits(0..1);
+        tomorrow.by(WallClock::standing(u64::try_from(NOON.as_millis()).unwrap() + 86_400_000));
+        tomorrow.follow(&bounded);
+        assert_eq!(tomorrow.former.len(), 0);
     }
 
     #[test]

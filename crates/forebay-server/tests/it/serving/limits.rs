@@ -98,6 +98,8 @@ async fn a_days_quota_is_kept_by_both_front_ends_until_midnight() {
         assert!(metrics.contains(line), "no {line}");
     }
 
+    stage.reload("", "").await;
+    assert_eq!(client.say("GET item:a").await, r#"{"code":"a","price":1}"#, "there is none");
     stage.reload("quota = { reads = 7 }", "").await;
     assert_eq!(client.say("GET item:a").await, r#"{"code":"a","price":1}"#, "one more than before");
     assert!(client.say("GET item:a").await.contains("takes no more than 7 reads"), "what was used is known");
