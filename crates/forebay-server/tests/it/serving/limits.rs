@@ -1,7 +1,9 @@
 //! Quotas of a day and logs of operations, over both front ends.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use forebay::rt::Clock;
 use forebay_server::observe::log;
@@ -9,7 +11,7 @@ use forebay_server::process::{self, Process};
 use forebay_server::time::WallClock;
 use tempfile::TempDir;
 
-use super::{Resp, Unseen, ask, ask_with, declaration, deployment, soon};
+use super::{Answer, Resp, Unseen, ask, ask_with, declaration, deployment, soon};
 
 const NOON_MS: u64 = 20_000 * 86_400_000 + 43_200_000;
 
@@ -291,22 +293,40 @@ impl io::Write for Lines {
 }
 
 impl Lines {
-    /// The operations that were told since the last time: verb, namespace, key, keys and outcome, and of what kind it says who asked.
-    fn operations(&self) -> Vec<String> {
+    /// The operations that were told since the last time, whole but for how long they took, which is no longer than `within_us`.
+    fn operations(&self, within: Duration) -> Vec<String> {
         let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         let operations = lines.filter(|line| line["target"] == "forebay_server::operations");
-        let shown = |line: serde_json::Value| {
-            assert!(line["duration_us"].is_u64() && line["keyspace"] == "shop", "{line}");
-            let who = if line["request"].is_string() { "request" } else { "connection" };
-            assert!(!line[who].is_null(), "{line}");
-            let word = |name: &str| line[name].as_str().unwrap_or_else(|| panic!("{line}")).to_owned();
-            let (verb, namespace, key, outcome) =
-                (word("verb"), word("namespace"), word("key"), word("outcome"));
-            format!("{verb} {namespace} {key} {} {outcome} {who}", line["keys"])
+        let shown = |mut line: serde_json::Value| {
+            let fields = line.as_object_mut().unwrap();
+            let took_us = fields.remove("duration_us").unwrap().as_u64().unwrap();
+            assert!(u128::from(took_us) <= within.as_micros(), "{took_us} of {within:?}");
+            for (name, value) in [("message", "an operation"), ("level", "INFO"), ("keyspace", "shop")] {
+                assert_eq!(fields.remove(name).unwrap(), value);
+            }
+            assert_eq!(fields.remove("left_out").unwrap(), 0);
+            assert!(fields.remove("target").is_some() && fields.remove("timestamp").is_some());
+            let mut word = |name: &str| {
+                let value = fields.remove(name).unwrap_or_else(|| panic!("no {name}"));
+                value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+            };
+            let told = ["verb", "namespace", "key", "keys", "outcome"].map(&mut word).join(" ");
+            let who: Vec<String> = fields.iter().map(|(name, value)| format!("{name} {value}")).collect();
+            format!("{told} {}", who.join(" "))
         };
         operations.map(shown).collect()
     }
+}
+
+/// A read, one of an absence, one of two keys, and a write.
+async fn asked_of_items(http: SocketAddr) -> [Answer; 4] {
+    [
+        ask(http, "GET", "/v1/shop/item/item:b", "").await,
+        ask(http, "GET", "/v1/shop/item/item:none", "").await,
+        ask_with(http, "POST", "/v1/shop/item:get", "", r#"{"keys":["item:a","item:b"]}"#).await,
+        ask_with(http, "PUT", "/v1/shop/item/item:a", "", "1").await,
+    ]
 }
 
 /// All on one thread, whose log it is.
@@ -319,36 +339,63 @@ async fn operations_are_told_where_that_is_declared_until_a_reload_ends_it() {
     let _second = log::to(log::Form::Json, "trace", false, std::io::sink).unwrap();
     let _here = tracing::dispatcher::set_default(&log);
     let mut stage = Limited::serve("log = 'operations'\nquota = { reads = 8 }", "").await;
-    let http = stage.process.http;
+    let (http, began) = (stage.process.http, Instant::now());
     let mut client = Resp::connect(stage.process.resp).await;
+    let connection = format!("\"{}\"", client.say("CLIENT ID").await);
     for line in
         ["GET item:a", "GET item:a", "MGET item:a note:a item:none", "GET note:a", "SET item:a 1", "PING"]
     {
         client.say(line).await;
     }
-    ask(http, "GET", "/v1/shop/item/item:b", "").await;
-    ask(http, "GET", "/v1/shop/item/item:none", "").await;
-    ask_with(http, "POST", "/v1/shop/item:get", "", r#"{"keys":["item:a","item:b"]}"#).await;
+    let [one, absent, many, put] = asked_of_items(http).await;
     client.say("MULTI").await;
     client.say("GET item:a").await;
     client.say("EXEC").await;
+    let by = |answer: &Answer| format!("request \"{}\"", answer.header("x-request-id"));
     assert_eq!(
-        lines.operations(),
+        lines.operations(began.elapsed()),
         [
-            "GET item item:a 1 ok connection",
-            "GET item item:a 1 ok connection",
-            "MGET item item:a 2 ok connection",
-            "SET item item:a 1 error connection",
-            "GET item item:b 1 ok request",
-            "GET item item:none 1 ok request",
-            "GET item item:a 2 ok request",
-            "GET item item:a 1 quota connection",
+            format!("GET item item:a 1 ok connection {connection}"),
+            format!("GET item item:a 1 ok connection {connection}"),
+            format!("MGET item item:a 2 ok connection {connection}"),
+            format!("SET item item:a 1 error connection {connection}"),
+            format!("GET item item:b 1 ok {}", by(&one)),
+            format!("GET item item:none 1 ok {}", by(&absent)),
+            format!("GET item item:a 2 ok {}", by(&many)),
+            format!("PUT item item:a 1 error {}", by(&put)),
+            format!("GET item item:a 1 quota connection {connection}"),
         ]
     );
-    stage.reload("", "log = 'operations'").await;
-    client.say("GET item:a").await;
+    stage.reload("", "log = 'operations'\nworkers_kv_limits = true").await;
+    let began = Instant::now();
+    for line in [
+        "GET item:a",
+        "GET note:a",
+        "SET note:a 1",
+        "SET note:a 2",
+        "MULTI",
+        "GET note:a",
+        "EXEC",
+        "DEL note:a",
+    ] {
+        client.say(line).await;
+    }
+    let deleted = ask(http, "DELETE", "/v1/shop/note/note:b", "").await;
+    assert_eq!(
+        lines.operations(began.elapsed()),
+        [
+            format!("GET note note:a 1 ok connection {connection}"),
+            format!("SET note note:a 1 ok connection {connection}"),
+            format!("SET note note:a 1 limit connection {connection}"),
+            format!("GET note note:a 1 queued connection {connection}"),
+            format!("DEL note note:a 1 ok connection {connection}"),
+            format!("DELETE note note:b 1 ok {}", by(&deleted)),
+        ]
+    );
+    stage.reload("", "").await;
     client.say("GET note:a").await;
-    assert_eq!(lines.operations(), ["GET note note:a 1 ok connection"]);
+    ask(http, "GET", "/v1/shop/note/note:a", "").await;
+    assert_eq!(lines.operations(Duration::ZERO), Vec::<String>::new(), "a reload has ended it");
     drop(client);
     assert!(soon(stage.process.stop()).await);
 }
