@@ -172,7 +172,7 @@ pub async fn start_by(
         jobs: &jobs,
         alarms: alarms.clone(),
     };
-    front.serve((http, resp), routes, &listeners, &stopped);
+    front.serve((http, resp), routes, &listeners, &stopped).await;
     log_addresses(at.0, at.1, tls.is_some());
     Ok(Process {
         http: at.0,
@@ -232,8 +232,9 @@ struct Front<'s> {
 }
 
 impl Front<'_> {
-    /// Accepts connections for HTTP, where apps have `routes` beside our own, and for RESP, as tasks of `listeners`.
-    fn serve(
+    /// Accepts connections for HTTP, where apps have `routes` beside our own, and for RESP, as tasks of `listeners`. Before that it knows
+    /// what its jobs have done.
+    async fn serve(
         self,
         (http, resp): (TcpListener, TcpListener),
         routes: axum::Router,
@@ -243,6 +244,7 @@ impl Front<'_> {
         let Self { deployment, engine, keyspaces, door, tls, reloads, jobs, alarms } = self;
         let server = &deployment.server;
         let clock = engine.clock().clone();
+        jobs.learn().await;
         listeners.spawn(waiting_writes::look_after(keyspaces.clone(), clock.clone(), stopped.clone()));
         listeners.spawn(jobs.clone().look_after());
         let places = Places::new(server.connections, server.connections_per_address);

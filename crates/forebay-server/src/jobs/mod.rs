@@ -57,6 +57,8 @@ struct Inner {
     /// Tells this process's jitter from others'.
     seed: u64,
     known: Mutex<BTreeMap<Id, Arc<Known>>>,
+    /// One job is seen for the first time at once: two would write the same file.
+    learning: Semaphore,
     /// Something is to be looked at before the time.
     news: Notify,
     stop: Stop,
@@ -102,9 +104,18 @@ impl Jobs {
             wall,
             seed,
             known: Mutex::default(),
+            learning: Semaphore::new(1),
             news: Notify::new(),
             stop,
         }))
+    }
+
+    /// Reads what is recorded of the jobs in service, so that whoever asks from now on finds each of them.
+    pub(crate) async fn learn(&self) {
+        let served = self.0.keyspaces.now();
+        for job in &served.jobs {
+            self.known(job).await;
+        }
     }
 
     /// Begins what is due, until the process stops; then it waits for what is under way.
@@ -180,14 +191,20 @@ impl Jobs {
     /// What is known of `job`, from its file where it is seen for the first time.
     async fn known(&self, job: &JobOf) -> Arc<Known> {
         let (id, inner) = (job.id(), &self.0);
-        let known = inner.known.lock().get(&id).cloned();
-        let known = match known {
+        let find = || inner.known.lock().get(&id).cloned();
+        let known = match find() {
             Some(known) => known,
             None => {
+                // Held for as long as this goes on; the semaphore is never closed.
+                let _turn = inner.learning.acquire().await;
+                if let Some(known) = find() {
+                    return known;
+                }
                 let now = inner.wall.now();
                 let known = Arc::new(Known::read(&id, job, now, &inner.clock).await);
                 known.write(&id).await;
-                Arc::clone(inner.known.lock().entry(id).or_insert(known))
+                inner.known.lock().insert(id, Arc::clone(&known));
+                known
             }
         };
         known.state.lock().record.follow(&job.declared.schedule, inner.wall.now());

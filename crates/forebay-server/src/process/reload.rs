@@ -102,7 +102,9 @@ impl Process {
         match Box::pin(self.assemble(&deployment)).await {
             Ok(assembled) => {
                 self.unused_since = None;
-                Ok(self.swap(deployment, certificate, assembled))
+                let reloaded = self.swap(deployment, certificate, assembled);
+                self.jobs.learn().await;
+                Ok(reloaded)
             }
             Err(error) => {
                 self.close_unused().await;

@@ -106,15 +106,7 @@ impl Clockwork {
     async fn looked(&mut self) {
         // The first may begin in a look that was under way.
         for _ in 0..2 {
-            let told = soon(async {
-                loop {
-                    let told = self.client.say("FB.JOBS RUN zz-mark").await;
-                    if !told.contains("no such job") {
-                        break told;
-                    }
-                }
-            });
-            let told = told.await;
+            let told = soon(self.client.say("FB.JOBS RUN zz-mark")).await;
             assert!(told.contains("outcome ok"), "{told}");
         }
     }
@@ -472,4 +464,22 @@ async fn a_run_that_does_not_end_within_the_ten_seconds_of_a_stop_is_interrupted
     assert!(runs[0].contains("detail the process ended") && runs[0].contains("took_ms 10000"), "{runs:?}");
     let runs = stage.history("patient", 1).await;
     assert!(runs[0].starts_with("ok by schedule") && runs[0].contains("detail ended well"), "{runs:?}");
+}
+
+/// There are so many that reading what is recorded of them takes longer than asking for the last.
+#[tokio::test]
+async fn a_job_is_known_as_soon_as_it_is_served() {
+    let many = |from: u32| -> String {
+        let one =
+            |number| format!("[job.a{number}]\nschedule = '0 0 1 1 *'\ninvalidate = {{ tag = 'nothing' }}\n");
+        (from..from + 100).map(one).collect()
+    };
+    let mut stage = Clockwork::new(&many(100)).await;
+    let next = declared(stage.folder.path(), &many(200));
+    soon(stage.process.reload(deployment("apps/clockwork/forebay.toml", &next))).await.unwrap();
+    let told = soon(stage.client.say("FB.JOBS RUN a299")).await;
+    assert!(told.contains("outcome ok"), "{told}");
+    assert!(stage.client.say("FB.JOBS RUN a199").await.contains("no such job"), "it is no longer declared");
+    drop(stage.client);
+    assert!(soon(stage.process.stop()).await);
 }
