@@ -24,6 +24,7 @@ mod panics;
 pub mod problem;
 pub mod process;
 pub mod reloads;
+pub mod request;
 mod resp;
 mod seldom;
 pub mod sinks;

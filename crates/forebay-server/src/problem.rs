@@ -291,6 +291,12 @@ impl Problem {
 
 /// For apps, which ask databases themselves.
 impl Problem {
+    /// A request to an app's route says what cannot be meant; `what` tells what to write.
+    #[must_use]
+    pub fn bad_request(what: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", what.into())
+    }
+
     /// A database did not answer, or not as it should; its own words are logged and stay here.
     #[must_use]
     pub fn database(error: &DatabaseError) -> Self {

@@ -9,11 +9,12 @@ use axum::response::{IntoResponse as _, Response};
 use forebay::value::{FieldState, Value};
 use forebay::{Blob, Namespace};
 use forebay_server::problem::Problem;
+use forebay_server::request;
 use forebay_stores::database::Statement;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{bad, json, name, of_path};
+use super::{json, name};
 use crate::refusal::Refusal;
 use crate::shop::{ORDER, ORDERS, Shop, period_key};
 
@@ -28,7 +29,7 @@ pub(super) async fn held(
     State(shop): State<Shop>,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let period = of_path(path)?;
+    let period = request::path(path)?;
     name("period_number", &period)?;
     let reading = shop.reading()?;
     let (orders, key) = (reading.namespace(ORDERS)?, period_key(&period));
@@ -50,7 +51,7 @@ pub(super) async fn is_held(
     State(shop): State<Shop>,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let (period, order_no) = of_path(path)?;
+    let (period, order_no) = request::path(path)?;
     let reading = shop.reading()?;
     let value = reading.namespace(ORDERS)?.peek_value(period_key(&period).as_bytes());
     let hash = value.as_ref().and_then(Value::as_hash);
@@ -86,7 +87,7 @@ pub(super) async fn warm(
     path: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let period = of_path(path)?;
+    let period = request::path(path)?;
     name("period_number", &period)?;
     let is_empty = body.as_ref().is_ok_and(|body| body.is_empty());
     let Named { order_nos } = if is_empty { Named::default() } else { json(body, NAMED)? };
@@ -95,7 +96,7 @@ pub(super) async fn warm(
     let mut filled = Filled::default();
     match order_nos {
         Some(order_nos) if order_nos.len() > NAMED_MAX => {
-            return Err(bad(format!("order_nos: name at most {NAMED_MAX} in one request")));
+            return Err(Problem::bad_request(format!("order_nos: name at most {NAMED_MAX} in one request")));
         }
         Some(order_nos) => {
             order_nos.iter().try_for_each(|order_no| name("order_nos", order_no))?;
@@ -183,7 +184,7 @@ pub(super) async fn forget(
     State(shop): State<Shop>,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
-    let period = of_path(path)?;
+    let period = request::path(path)?;
     let reading = shop.reading()?;
     let told = reading.namespace(ORDERS)?.invalidate_key(period_key(&period).as_bytes()).await;
     told.map_err(|error| Problem::engine(&error))?;
@@ -195,7 +196,7 @@ pub(super) async fn forget_one(
     State(shop): State<Shop>,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
-    let (period, order_no) = of_path(path)?;
+    let (period, order_no) = request::path(path)?;
     let reading = shop.reading()?;
     let (orders, key) = (reading.namespace(ORDERS)?, period_key(&period));
     orders

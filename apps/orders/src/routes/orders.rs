@@ -7,11 +7,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::{IntoResponse as _, Response};
 use forebay::value::{Hash, Value};
 use forebay_server::problem::Problem;
+use forebay_server::request;
 use forebay_stores::database::Statement;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{bad, json, limit, name, of_path, of_query, user};
+use super::{LIMIT, json, name, user};
 use crate::money::Money;
 use crate::order::{Moment, Order, RowError, Status, order_columns};
 use crate::refusal::{Refusal, of_transaction};
@@ -49,14 +50,16 @@ impl New {
             Some(order_no) => order_no,
             None if has_key => made(),
             None => {
-                return Err(bad("give an order_no, or an Idempotency-Key and one is made: \
+                return Err(Problem::bad_request(
+                    "give an order_no, or an Idempotency-Key and one is made: \
                                 without either a request that is sent again would make a second order"
-                    .to_owned()));
+                        .to_owned(),
+                ));
             }
         };
         name("order_no", &order_no)?;
         if self.amount.is_negative() {
-            return Err(bad(format!("amount: {} is below zero", self.amount)));
+            return Err(Problem::bad_request(format!("amount: {} is below zero", self.amount)));
         }
         let asked = self.expire_time.map(|text| expires(&text)).transpose()?;
         let profit_amount = self.profit_amount.unwrap_or_default();
@@ -71,9 +74,9 @@ impl New {
 }
 
 fn expires(text: &str) -> Result<Moment, Problem> {
-    text.parse::<Timestamp>()
-        .map(Moment::of)
-        .map_err(|_| bad(format!("expire_time: `{text}` is no time; write one as 2024-12-01T10:05:00Z")))
+    text.parse::<Timestamp>().map(Moment::of).map_err(|_| {
+        Problem::bad_request(format!("expire_time: `{text}` is no time; write one as 2024-12-01T10:05:00Z"))
+    })
 }
 
 /// Makes an order: 201, or 200 with `Idempotent-Replayed` where the same request made it before.
@@ -103,8 +106,9 @@ pub(super) async fn create(
 
 fn idempotency_key(value: &HeaderValue) -> Result<String, Problem> {
     let text = value.to_str().ok().map(str::trim).filter(|text| (1..=KEY_MAX).contains(&text.len()));
-    text.map(str::to_owned)
-        .ok_or_else(|| bad(format!("Idempotency-Key: write 1 to {KEY_MAX} letters and digits of ASCII")))
+    text.map(str::to_owned).ok_or_else(|| {
+        Problem::bad_request(format!("Idempotency-Key: write 1 to {KEY_MAX} letters and digits of ASCII"))
+    })
 }
 
 /// One order, as it is after a change of it.
@@ -123,7 +127,7 @@ pub(super) async fn find(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let order_no = of_path(path)?;
+    let order_no = request::path(path)?;
     name("order_no", &order_no)?;
     let reading = shop.reading()?;
     let read = reading.read(ORDER, &format!("order:{order_no}")).await?;
@@ -140,7 +144,7 @@ pub(super) async fn one(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (period, order_no) = of_path(path)?;
+    let (period, order_no) = request::path(path)?;
     name("period_number", &period)?;
     name("order_no", &order_no)?;
     let reading = shop.reading()?;
@@ -167,9 +171,9 @@ pub(super) async fn list(
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<List>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let (period, query) = (of_path(path)?, of_query(query, LIST)?);
+    let (period, query) = (request::path(path)?, request::query(query, LIST)?);
     name("period_number", &period)?;
-    let limit = limit(query.limit.as_deref())?;
+    let limit = LIMIT.of(query.limit.as_deref())?;
     let page = if query.status.is_none() && query.uid.is_none() {
         held_page(&shop, &period, query.cursor.as_deref(), limit).await?
     } else {
@@ -209,8 +213,9 @@ impl Page {
 
 async fn held_page(shop: &Shop, period: &str, cursor: Option<&str>, limit: u32) -> Result<Page, Problem> {
     let cursor = cursor.map_or(Some(0), |text| text.parse().ok());
-    let cursor = cursor
-        .ok_or_else(|| bad("cursor: no list of this kind gave it; begin again without one".to_owned()))?;
+    let cursor = cursor.ok_or_else(|| {
+        Problem::bad_request("cursor: no list of this kind gave it; begin again without one")
+    })?;
     let read = shop.reading()?.read(ORDERS, &period_key(period)).await?;
     let mut page = Page::default();
     if let Some(hash) = read.value.as_ref().and_then(Value::as_hash) {
@@ -239,7 +244,8 @@ macro_rules! page {
 async fn row_page(shop: &Shop, period: &str, query: &List, limit: u32) -> Result<Page, Problem> {
     let status = query.status.as_deref().map(|name| {
         let names = Status::ALL.map(Status::name).join(", ");
-        Status::named(name).ok_or_else(|| bad(format!("status = {name}: write one of {names}")))
+        Status::named(name)
+            .ok_or_else(|| Problem::bad_request(format!("status = {name}: write one of {names}")))
     });
     let status = status.transpose()?;
     if let Some(uid) = &query.uid {
@@ -304,7 +310,7 @@ pub(super) async fn transit(
     path: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let order_no = of_path(path)?;
+    let order_no = request::path(path)?;
     name("order_no", &order_no)?;
     let To { status } = json(body, STATUS)?;
     let moved = shop.tables.transit(&order_no, status).await.map_err(of_transaction)?;
@@ -329,7 +335,7 @@ pub(super) async fn record(
     path: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let order_no = of_path(path)?;
+    let order_no = request::path(path)?;
     name("order_no", &order_no)?;
     let Record { profit_amount, like_count, share_count, follow_count, favorite_count } =
         json(body, FIGURES)?;
@@ -341,7 +347,9 @@ pub(super) async fn record(
         favorite_count: favorite_count.map(i64::from),
     };
     if figures == Figures::default() {
-        return Err(bad(format!("nothing to write; give at least one figure, as {FIGURES}")));
+        return Err(Problem::bad_request(format!(
+            "nothing to write; give at least one figure, as {FIGURES}"
+        )));
     }
     let written = shop.tables.record(&order_no, figures).await.map_err(of_transaction)?;
     shop.told(written.unconfirmed.as_ref());
@@ -354,7 +362,7 @@ pub(super) async fn delete(
     State(shop): State<Shop>,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
-    let order_no = of_path(path)?;
+    let order_no = request::path(path)?;
     name("order_no", &order_no)?;
     let deleted = shop.tables.delete(&order_no).await.map_err(of_transaction)?;
     shop.told(deleted.unconfirmed.as_ref());

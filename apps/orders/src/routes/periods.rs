@@ -7,11 +7,12 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use forebay_server::problem::Problem;
+use forebay_server::request;
 use forebay_stores::database::Statement;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{bad, json, limit, name, of_path, of_query};
+use super::{LIMIT, json, name};
 use crate::period::{Period, State as PeriodState};
 use crate::refusal::{Refusal, of_transaction};
 use crate::shop::{ORDERS, PERIOD, Shop, period_key};
@@ -46,7 +47,7 @@ pub(super) async fn find(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let period = of_path(path)?;
+    let period = request::path(path)?;
     name("period_number", &period)?;
     let reading = shop.reading()?;
     let read = reading.read(PERIOD, &format!("period:{period}")).await?;
@@ -71,13 +72,13 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     const PAGE: &str = "select period_number, state, opened_at, updated_at from periods \
          where ($1 = '' or period_number < $1) and ($2 = '' or state = $2) order by period_number desc limit $3";
-    let List { limit: asked, cursor, state } = of_query(query, "limit, cursor and state")?;
-    let limit = limit(asked.as_deref())?;
+    let List { limit: asked, cursor, state } = request::query(query, "limit, cursor and state")?;
+    let limit = LIMIT.of(asked.as_deref())?;
     if let Some(state) = &state
         && PeriodState::named(state).is_none()
     {
         let names = PeriodState::ALL.map(PeriodState::name).join(", ");
-        return Err(bad(format!("state = {state}: write one of {names}")));
+        return Err(Problem::bad_request(format!("state = {state}: write one of {names}")));
     }
     if let Some(cursor) = &cursor {
         name("cursor", cursor)?;
@@ -106,7 +107,7 @@ pub(super) async fn step(
     path: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let period = of_path(path)?;
+    let period = request::path(path)?;
     name("period_number", &period)?;
     let To { state } = json(body, STATE)?;
     let moved = shop.tables.step(&period, state).await.map_err(of_transaction)?;

@@ -8,10 +8,11 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use forebay::value::{Hash, Value};
 use forebay_server::problem::Problem;
+use forebay_server::request;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{name, of_path, of_query, user};
+use super::{name, user};
 use crate::money::Money;
 use crate::order::Status;
 use crate::refusal::Refusal;
@@ -22,7 +23,7 @@ pub(super) async fn count(
     State(shop): State<Shop>,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let period = of_path(path)?;
+    let period = request::path(path)?;
     name("period_number", &period)?;
     let reading = shop.reading()?;
     let read = reading.read(ORDERS, &period_key(&period)).await?;
@@ -87,7 +88,7 @@ pub(super) async fn totals(
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<Of>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let (period, Of { uid }) = (of_path(path)?, of_query(query, "uid")?);
+    let (period, Of { uid }) = (request::path(path)?, request::query(query, "uid")?);
     name("period_number", &period)?;
     let reading = shop.reading()?;
     let read = match &uid {
