@@ -205,6 +205,12 @@ pub fn day_of(at: Timestamp) -> Date {
     SHANGHAI.to_datetime(at).date()
 }
 
+/// When a day begins in Shanghai; the end of time for one that cannot be told as a point in time.
+#[must_use]
+pub fn begins(day: Date) -> Timestamp {
+    SHANGHAI.to_timestamp(day.at(0, 0, 0, 0)).unwrap_or(Timestamp::MAX)
+}
+
 fn local_day(at: Timestamp) -> Result<Date, CalendarError> {
     let day = day_of(at);
     if (FIRST..=LAST).contains(&day) { Ok(day) } else { Err(out_of_range(at)) }

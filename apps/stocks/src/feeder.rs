@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use forebay::rt::Clock;
 use forebay_stores::database::transaction::TransactionError;
+use jiff::Timestamp;
 
 use crate::calendar::day_of;
 use crate::clock::MarketClock;
@@ -70,12 +71,13 @@ impl Feeder {
     /// # Errors
     /// When the database refuses; what was not told stays due.
     pub async fn round(&mut self) -> Result<usize, Failed> {
-        let Some(moment) = self.market.moment(self.clock.now()) else { return Ok(0) };
-        self.open(moment).await?;
+        let now = self.clock.now();
+        let Some(moment) = self.market.moment(now) else { return Ok(0) };
+        self.open(moment, now).await?;
         let (due, next) = self.due(moment);
         for batch in due.chunks(BATCH_MAX) {
             let updates: Vec<Update> = batch.iter().map(|due| due.update.clone()).collect();
-            self.door.quotes(&updates).await?;
+            self.door.quotes(&updates, now).await?;
         }
         for Due { index, .. } in &due {
             if let Some(shown) = self.shown.get_mut(*index) {
@@ -87,7 +89,7 @@ impl Feeder {
     }
 
     /// Opens the day of `moment` where the clock came to it since the last round, from wherever.
-    async fn open(&mut self, moment: Moment) -> Result<(), Failed> {
+    async fn open(&mut self, moment: Moment, now: Timestamp) -> Result<(), Failed> {
         let goes_back = self.last.is_none_or(|last| moment < last);
         if goes_back || self.last.is_some_and(|last| last.session != moment.session) {
             let reference = |instrument: &Instrument| {
@@ -100,7 +102,7 @@ impl Feeder {
             };
             let references: Vec<_> = self.market.instruments().iter().filter_map(reference).collect();
             for batch in references.chunks(BATCH_MAX) {
-                self.door.open(batch, goes_back).await?;
+                self.door.open(batch, goes_back, now).await?;
             }
             if goes_back {
                 self.shown.fill(None);

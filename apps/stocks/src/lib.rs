@@ -40,7 +40,7 @@ use crate::hours::Hours;
 use crate::ingest::Ingest;
 use crate::market::SampleMarket;
 use crate::sessions::Sessions;
-use crate::settings::Settings;
+use crate::settings::{MarketTime, Settings};
 
 /// The app's name on the command line and in `[app.stocks]`.
 const NAME: &str = "stocks";
@@ -85,14 +85,19 @@ async fn start(setup: Setup) -> Result<Running, AppError> {
         .databases
         .get("main")
         .ok_or_else(|| settings::refused("it needs a database `main`; declare [database.main] with a url"))?;
-    let door =
-        Ingest::new(database.clone(), Arc::new(calendar.clone()), setup.wall.clone(), setup.alarms.clone());
-    let (clock, note) = match settings {
-        Settings::Wall => {
+    let door = Ingest::new(
+        database.clone(),
+        Arc::new(calendar.clone()),
+        settings.ahead_at_most,
+        setup.wall.clone(),
+        setup.alarms.clone(),
+    );
+    let (clock, note) = match settings.clock {
+        MarketTime::Wall => {
             let clock = Arc::new(MarketClock::wall(calendar, setup.wall.clone()));
             (clock, "the market clock is the wall clock; quotes come in at /api/v1/ingest/quotes".to_owned())
         }
-        Settings::Replay { start, speed, paused } => {
+        MarketTime::Replay { start, speed, paused } => {
             replay(&setup, database, &door, calendar, (start, speed, paused)).await?
         }
     };

@@ -5,6 +5,8 @@ use forebay_server::problem::Problem;
 use forebay_stores::database::DatabaseError;
 use forebay_stores::database::transaction::TransactionError;
 
+use crate::ingest::Reason;
+
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -25,6 +27,21 @@ pub enum Refusal {
     /// Another instrument of the same kind has the code on the other market.
     #[error("the code `{0}` is another instrument's, on the other market")]
     CodeTaken(String),
+    /// A listing is of a day that has not begun.
+    #[error("{0}")]
+    InTheFuture(Reason),
+    /// A share cannot become an index, nor an index a share.
+    #[error(
+        "kind: {market} {code} is listed, and {is}; a share stays one, and so does an index: list the other by a code of its own"
+    )]
+    KindFixed {
+        /// The market.
+        market: String,
+        /// The code.
+        code: String,
+        /// What it is.
+        is: &'static str,
+    },
     /// Nobody has told of the user.
     #[error("there is no user `{0}`: write them first")]
     NoUser(String),
@@ -43,7 +60,7 @@ pub enum Refusal {
 }
 
 /// Every code that an answer of the app can have, beside those of the server itself.
-pub const CODES: [&str; 11] = [
+pub const CODES: [&str; 13] = [
     "bad_request",
     "bad_code",
     "bad_clock",
@@ -51,6 +68,8 @@ pub const CODES: [&str; 11] = [
     "stock_unknown",
     "index_unknown",
     "code_taken",
+    "kind_fixed",
+    "in_the_future",
     "user_unknown",
     "session_unknown",
     "row_damaged",
@@ -70,6 +89,8 @@ impl Refusal {
             Self::Unknown { what: "index", .. } => (StatusCode::NOT_FOUND, "index_unknown"),
             Self::Unknown { .. } => (StatusCode::NOT_FOUND, "stock_unknown"),
             Self::CodeTaken(_) => (StatusCode::CONFLICT, "code_taken"),
+            Self::KindFixed { .. } => (StatusCode::CONFLICT, "kind_fixed"),
+            Self::InTheFuture(_) => (StatusCode::BAD_REQUEST, "in_the_future"),
             Self::NoUser(_) => (StatusCode::NOT_FOUND, "user_unknown"),
             Self::NoSession(_) => (StatusCode::NOT_FOUND, "session_unknown"),
             Self::Damaged { .. } | Self::Database(_) => (StatusCode::INTERNAL_SERVER_ERROR, "row_damaged"),

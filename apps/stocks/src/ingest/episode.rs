@@ -4,7 +4,7 @@ use forebay::rt::Mutex;
 use forebay_server::app::Alarms;
 use jiff::{SignedDuration, Timestamp};
 
-use super::Outcome;
+use super::Refused;
 
 /// The alarm.
 pub const REFUSED: &str = "quotes_refused";
@@ -27,18 +27,16 @@ impl Episode {
         Self { alarms, last: Mutex::new(None) }
     }
 
-    /// Tells of a batch that was judged at `now`. Of two at a time one tells after the other, so that the alarm is as the last of them says.
-    pub(super) fn judged(&self, outcome: &Outcome, now: Timestamp) {
+    /// Tells of a batch that was judged at `now`: what of it is not believed, and how many quotes are. Of two at a time one tells after the other, so
+    /// that the alarm is as the last of them says.
+    pub(super) fn judged(&self, refused: &[Refused], believed: usize, now: Timestamp) {
         let mut last = self.last.lock();
-        if let Some(first) = outcome.refused.first() {
+        if let Some(Refused { id, reason, .. }) = refused.first() {
             *last = Some(last.map_or(now, |last| last.max(now)));
-            self.alarms.count(COUNTED, u64::try_from(outcome.refused.len()).unwrap_or(u64::MAX));
-            let (market, code) = (&first.update.id.market, &first.update.id.code);
-            let reason = first.reason;
+            self.alarms.count(COUNTED, u64::try_from(refused.len()).unwrap_or(u64::MAX));
+            let (market, code) = (&id.market, &id.code);
             self.alarms.raise(REFUSED, &format!("{market} {code}: {reason}; see /api/v1/ingest/refused"));
-        } else if outcome.taken + outcome.same > 0
-            && last.is_some_and(|last| now.duration_since(last) >= QUIET)
-        {
+        } else if believed > 0 && last.is_some_and(|last| now.duration_since(last) >= QUIET) {
             *last = None;
             self.alarms.clear(REFUSED);
         }

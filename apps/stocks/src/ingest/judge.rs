@@ -1,12 +1,15 @@
 //! Whether an update is believed, and whether it is news.
 //!
-//! The verdict depends on the update, on what is known of the instrument's day (its previous close), and on the update that is shown; never on which
-//! came first. Of all that are believed the greatest by [`Rank`] is shown in the end, whatever the order in which they arrive.
+//! The verdict depends on the update, on what is known of the instrument's day (its previous close), on the update that is shown, and on the clock,
+//! which nothing is ahead of; never on which came first. Of all that are believed the greatest by [`Rank`] is shown in the end, whatever the order
+//! in which they arrive.
 
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::calendar::{TradingCalendar, day_of};
+use super::Reference;
+use crate::calendar::{TradingCalendar, begins, day_of};
+use crate::clock::local;
 use crate::limits::{Limits, Rules};
 use crate::market::Kind;
 use crate::money::Milli;
@@ -96,6 +99,16 @@ impl Rank {
     pub fn of(source_us: i64, sequence: i64, told: Told) -> Self {
         Self { source_us, sequence, status: told.status(), price: told.price(), volume: told.volume() }
     }
+
+    /// The source's time, in microseconds since 1970, and its sequence.
+    pub(super) const fn of_source(self) -> (i64, i64) {
+        (self.source_us, self.sequence)
+    }
+
+    /// The price that was told, of what trades.
+    pub(super) const fn price(self) -> Option<Milli> {
+        self.price
+    }
 }
 
 impl Update {
@@ -159,6 +172,44 @@ pub enum Reason {
         /// The day.
         day: Date,
     },
+    /// It is of a time that has not come, and would be shown, or keep its day open, until then.
+    #[error(
+        "it is of {}, and the clock shows {}: what is more than {ahead:#} ahead is not believed; set the clock of the source right",
+        local(*at),
+        local(*now)
+    )]
+    InTheFuture {
+        /// Of when it is.
+        at: Timestamp,
+        /// What the clock shows.
+        now: Timestamp,
+        /// What would be believed.
+        ahead: SignedDuration,
+    },
+}
+
+/// Up to when something may be stamped that is judged now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Horizon {
+    /// What the market's clock shows.
+    pub now: Timestamp,
+    /// By how much a source's clock may be ahead of it.
+    pub ahead: SignedDuration,
+}
+
+impl Horizon {
+    /// Why what is of `at` is not believed yet, where it is not.
+    #[must_use]
+    pub fn hides(self, at: Timestamp) -> Option<Reason> {
+        let Self { now, ahead } = self;
+        (at.duration_since(now) > ahead).then_some(Reason::InTheFuture { at, now, ahead })
+    }
+
+    /// Why a day cannot be opened yet, where it cannot: it has not begun.
+    #[must_use]
+    pub fn hides_day(self, day: Date) -> Option<Reason> {
+        self.hides(begins(day))
+    }
 }
 
 impl Reason {
@@ -169,6 +220,7 @@ impl Reason {
             Self::NotAPrice { .. } => "not_a_price",
             Self::OutOfBand { .. } => "out_of_band",
             Self::DayNotOpen { .. } => "day_not_open",
+            Self::InTheFuture { .. } => "in_the_future",
         }
     }
 }
@@ -176,7 +228,10 @@ impl Reason {
 impl Known {
     /// What becomes of `update`.
     #[must_use]
-    pub fn judge(&self, update: &Update, calendar: &TradingCalendar) -> Verdict {
+    pub fn judge(&self, update: &Update, calendar: &TradingCalendar, horizon: Horizon) -> Verdict {
+        if let Some(reason) = horizon.hides(update.at) {
+            return Verdict::Refused(reason);
+        }
         let day = day_of(update.at);
         if day < self.day {
             return Verdict::Older;
@@ -199,5 +254,25 @@ impl Known {
             Some(std::cmp::Ordering::Equal) => Verdict::Same,
             Some(std::cmp::Ordering::Less) => Verdict::Older,
         }
+    }
+
+    /// Opens the day of `reference`, or corrects the previous close of the day that is open: what is shown of it stays shown. Where `anew`, the day
+    /// begins again, also one from before. Whether it did: a day that is over stays so.
+    pub fn open(&mut self, reference: &Reference, anew: bool) -> bool {
+        let Reference { day, previous_close, .. } = *reference;
+        if day < self.day && !anew {
+            return false;
+        }
+        if day != self.day || anew {
+            self.shown = None;
+        }
+        (self.day, self.previous_close) = (day, previous_close);
+        true
+    }
+
+    /// How far `price` is from the previous close, and the same in percent of that.
+    pub(super) fn change(&self, price: Milli) -> (Milli, String) {
+        let change = price - self.previous_close;
+        (change, change.percent_of(self.previous_close))
     }
 }

@@ -76,26 +76,12 @@ async fn hold(tx: &mut Transaction, ids: &[Value]) -> Result<Vec<Row>, Refusal> 
     Ok(tx.rows(HELD.of(tx.dialect(), ids.to_vec())).await?)
 }
 
-/// In which table each of `ids` is shown that is listed; nobody else writes it until the transaction has ended.
-pub(super) async fn tables_of<'i>(
+/// What is known of each of `ids` that is listed; nobody else writes it until the transaction has ended.
+pub(super) async fn known<'i>(
     tx: &mut Transaction,
     ids: impl IntoIterator<Item = &'i Id>,
-) -> Result<BTreeMap<Id, Table>, Refusal> {
-    let ids: Vec<Value> = ids.into_iter().map(|id| json!([id.market, id.code])).collect();
-    let mut tables = BTreeMap::new();
-    for row in hold(tx, &ids).await? {
-        let kind = Kind::named(&row.get::<String>("kind")?).ok_or_else(|| Refusal::damaged("kind"))?;
-        tables.insert(id(&row)?, Table::of(kind));
-    }
-    Ok(tables)
-}
-
-/// What is known of the instruments that `updates` are about, and is listed; nobody else writes it until the transaction has ended.
-pub(super) async fn known(
-    tx: &mut Transaction,
-    updates: &[Update],
 ) -> Result<BTreeMap<Id, (Table, Known)>, Refusal> {
-    let ids: Vec<Value> = updates.iter().map(|update| json!([update.id.market, update.id.code])).collect();
+    let ids: Vec<Value> = ids.into_iter().map(|id| json!([id.market, id.code])).collect();
     let mut kinds = BTreeMap::new();
     for row in hold(tx, &ids).await? {
         let kind = Kind::named(&row.get::<String>("kind")?).ok_or_else(|| Refusal::damaged("kind"))?;
@@ -172,8 +158,7 @@ pub(super) async fn show(
     );
     let rows = updates.iter().map(|(update, known)| {
         let price = update.told.price();
-        let change = price.map(|price| price - known.previous_close);
-        let percent = change.map(|change| change.percent_of(known.previous_close));
+        let (change, percent) = price.map(|price| known.change(price)).unzip();
         json!([
             update.id.market,
             update.id.code,
@@ -194,40 +179,48 @@ pub(super) async fn show(
     Ok(())
 }
 
-/// Opens the day of `references`: from now on updates of that day are believed by them. Where `anew`, also a day from before that which is open, and
-/// what came so far is no newer than what comes.
+/// Writes the days of `opened`, as what is known of each says now. What is shown of a day that goes on has its change from the previous close that
+/// is written.
 pub(super) async fn open(
     tx: &mut Transaction,
     table: Table,
-    references: &[&Reference],
-    anew: bool,
-) -> Result<usize, Refusal> {
-    if references.is_empty() {
-        return Ok(0);
+    opened: &[(&Id, &Known)],
+) -> Result<(), Refusal> {
+    if opened.is_empty() {
+        return Ok(());
     }
     let open = of_both!(
         table,
         "update ",
-        " set source_us = case when day = told.of_day and told.anew = 0 then source_us else -1 end, \
-         sequence = case when day = told.of_day and told.anew = 0 then sequence else 0 end, \
-         day = told.of_day, previous_close = told.close \
+        " set day = told.of_day, previous_close = told.close, source_us = told.of_source_us, sequence = told.of_sequence, \
+         change = coalesce(told.new_change, change), change_pct = coalesce(told.new_percent, change_pct) \
          from (select value ->> 0 as in_market, value ->> 1 as of_code, value ->> 2 as of_day, value ->> 3 as close, \
-         cast(value ->> 4 as bigint) as anew from",
-        ") as told where market = told.in_market and code = told.of_code and (told.anew = 1 or day <= told.of_day) returning market, code"
+         cast(value ->> 4 as bigint) as of_source_us, cast(value ->> 5 as bigint) as of_sequence, value ->> 6 as new_change, \
+         value ->> 7 as new_percent from",
+        ") as told where market = told.in_market and code = told.of_code"
     );
-    let row = |reference: &&Reference| {
-        let Reference { id, day, previous_close } = reference;
-        json!([id.market, id.code, day.to_string(), previous_close.to_string(), i64::from(anew)])
-    };
-    let rows = tx.rows(open.of(tx.dialect(), references.iter().map(row).collect())).await?;
-    for row in &rows {
-        let id = id(row)?;
-        tx.changed(Changed::updated(table.name(), keys(&id), keys(&id)));
+    let rows = opened.iter().map(|(id, known)| {
+        let (source_us, sequence) = known.shown.map_or((-1, 0), Rank::of_source);
+        let (change, percent) = known.shown.and_then(Rank::price).map(|price| known.change(price)).unzip();
+        json!([
+            id.market,
+            id.code,
+            known.day.to_string(),
+            known.previous_close.to_string(),
+            source_us,
+            sequence,
+            change.map(|change| change.to_string()),
+            percent,
+        ])
+    });
+    tx.execute(open.of(tx.dialect(), rows.collect())).await?;
+    for (id, _) in opened {
+        tx.changed(Changed::updated(table.name(), keys(id), keys(id)));
     }
-    Ok(rows.len())
+    Ok(())
 }
 
-/// Lists an instrument, which has no price yet; one that is listed already keeps what is shown of it. Whether it is new.
+/// Lists an instrument, which has no price yet; one that is listed already stays as it is. Whether it is new.
 pub(super) async fn list(tx: &mut Transaction, listing: &Listing) -> Result<bool, Refusal> {
     const INSTRUMENT: &str = "insert into instruments (market, code, name, kind, listed_on, provenance) values ($1, $2, $3, $4, $5, $6) \
          on conflict (market, code) do nothing";
@@ -235,7 +228,7 @@ pub(super) async fn list(tx: &mut Transaction, listing: &Listing) -> Result<bool
          values ($1, $2, $3, 'not_traded', 0, $4, $5, $6, -1, 0, $7) on conflict do nothing";
     const INDEX: &str = "insert into indices (market, code, name, status, volume, timestamp, day, previous_close, source_us, sequence, provenance) \
          values ($1, $2, $3, 'not_traded', 0, $4, $5, $6, -1, 0, $7) on conflict do nothing";
-    let Listing { id, name, kind, listed_on, reference_day, previous_close, at } = listing;
+    let Listing { reference: Reference { id, day, previous_close }, name, kind, listed_on, at } = listing;
     let provenance = Provenance::Ingested.as_str();
     let instrument = Statement::new(INSTRUMENT)
         .bind(id.market.as_str())
@@ -253,7 +246,7 @@ pub(super) async fn list(tx: &mut Transaction, listing: &Listing) -> Result<bool
         .bind(id.code.as_str())
         .bind(name.as_str())
         .bind(at.to_string())
-        .bind(reference_day.to_string())
+        .bind(day.to_string())
         .bind(previous_close.to_string())
         .bind(provenance);
     if tx.execute(shown).await? == 0 {
@@ -261,6 +254,20 @@ pub(super) async fn list(tx: &mut Transaction, listing: &Listing) -> Result<bool
     }
     tx.changed(Changed::inserted(table.name(), keys(id)));
     Ok(true)
+}
+
+/// Writes the name, the kind and the first day of an instrument that is listed already; a first day that is not told stays as it is.
+pub(super) async fn describe(tx: &mut Transaction, table: Table, listing: &Listing) -> Result<(), Refusal> {
+    const INSTRUMENT: &str = "update instruments set name = $3, kind = $4, listed_on = coalesce($5, listed_on) where market = $1 and code = $2";
+    const QUOTE: &str = "update quotes set name = $3 where market = $1 and code = $2";
+    const INDEX: &str = "update indices set name = $3 where market = $1 and code = $2";
+    let Listing { reference: Reference { id, .. }, name, kind, listed_on, .. } = listing;
+    let of = |sql| Statement::new(sql).bind(id.market.as_str()).bind(id.code.as_str()).bind(name.as_str());
+    let listed_on = listed_on.map(|day| day.to_string());
+    tx.execute(of(INSTRUMENT).bind(kind.as_str()).bind(listed_on)).await?;
+    tx.execute(of(if table == Table::Quotes { QUOTE } else { INDEX })).await?;
+    tx.changed(Changed::updated(table.name(), keys(id), keys(id)));
+    Ok(())
 }
 
 /// Keeps refused updates for who looks at them, the newest [`REFUSED_MAX`].
@@ -278,11 +285,9 @@ pub(super) async fn keep_aside(
     if refused.is_empty() {
         return Ok(());
     }
-    let row = |Refused { update, reason }: &Refused| {
-        let price = update.told.price().map(|price| price.to_string());
-        let Id { market, code } = &update.id;
-        let at = update.at.to_string();
-        json!([market, code, at, update.sequence, price, reason.code(), reason.to_string(), now.to_string()])
+    let row = |Refused { id: Id { market, code }, at, sequence, price, reason }: &Refused| {
+        let (at, price) = (at.to_string(), price.map(|price| price.to_string()));
+        json!([market, code, at, sequence, price, reason.code(), reason.to_string(), now.to_string()])
     };
     tx.execute(KEEP.of(tx.dialect(), refused.iter().map(row).collect())).await?;
     tx.execute(Statement::new(FORGET).bind(REFUSED_MAX)).await?;

@@ -10,12 +10,12 @@ use forebay_stores::database::{DatabaseError, Row, Statement};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{bad, code, limit, market, of_query};
 use crate::clock::moment;
 use crate::exchange::Exchange;
-use crate::ingest::{BATCH_MAX, Id, Listing, Reference, Told, Update};
+use crate::ingest::{BATCH_MAX, Id, Listing, Listings, Opened, Outcome, Reference, Refused, Told, Update};
 use crate::market::Kind;
 use crate::money::Milli;
 use crate::refusal::of_transaction;
@@ -103,20 +103,16 @@ pub(super) async fn quotes(
     let Quotes { quotes } = super::json(body, QUOTES)?;
     within_a_batch(&quotes)?;
     let updates: Vec<Update> = quotes.into_iter().map(Quoted::check).collect::<Result<_, _>>()?;
-    let outcome = exchange.door.quotes(&updates).await.map_err(of_transaction)?.value;
-    let refused: Vec<_> = outcome
-        .refused
-        .iter()
-        .map(|refused| {
-            let Id { market, code } = &refused.update.id;
-            let reason = refused.reason;
-            json!({ "market": market, "code": code, "reason": reason.code(), "detail": reason.to_string() })
-        })
-        .collect();
-    let counts = json!({
-        "taken": outcome.taken, "same": outcome.same, "older": outcome.older, "unlisted": outcome.unlisted, "refused": refused,
-    });
+    let now = exchange.clock.now();
+    let outcome = exchange.door.quotes(&updates, now).await.map_err(of_transaction)?.value;
+    let Outcome { taken, same, older, unlisted, refused } = &outcome;
+    let counts = json!({ "taken": taken, "same": same, "older": older, "unlisted": unlisted, "refused": not_believed(refused) });
     Ok(Json(counts).into_response())
+}
+
+fn not_believed(refused: &[Refused]) -> Vec<Value> {
+    let shown = |Refused { id: Id { market, code }, reason, .. }: &Refused| json!({ "market": market, "code": code, "reason": reason.code(), "detail": reason.to_string() });
+    refused.iter().map(shown).collect()
 }
 
 #[derive(Debug, Deserialize)]
@@ -155,8 +151,10 @@ pub(super) async fn references(
         Ok::<_, Problem>(Reference { id, day, previous_close })
     };
     let references: Vec<Reference> = previous_closes.into_iter().map(reference).collect::<Result<_, _>>()?;
-    let opened = exchange.door.open(&references, false).await.map_err(of_transaction)?.value;
-    Ok(Json(json!({ "opened": opened })).into_response())
+    let now = exchange.clock.now();
+    let opened = exchange.door.open(&references, false, now).await.map_err(of_transaction)?.value;
+    let Opened { opened, refused } = &opened;
+    Ok(Json(json!({ "opened": opened, "refused": not_believed(refused) })).into_response())
 }
 
 #[derive(Debug, Deserialize)]
@@ -190,22 +188,24 @@ impl New {
         let kind = Kind::named(&kind)
             .ok_or_else(|| bad(format!("kind = {kind}: write a_share, chinext, star or index")))?;
         let previous_close = positive(previous_close, &id)?;
-        Ok(Listing { id, name, kind, listed_on, reference_day: day, previous_close, at })
+        Ok(Listing { reference: Reference { id, day, previous_close }, name, kind, listed_on, at })
     }
 }
 
-/// Lists instruments: they are found from the answer on.
+/// Lists instruments: they are found from the answer on. Of those that are listed already it takes what has changed.
 pub(super) async fn instruments(
     State(exchange): State<Exchange>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let Instruments { instruments } = super::json(body, INSTRUMENTS)?;
     within_a_batch(&instruments)?;
-    let now = moment(&exchange.wall);
+    let received = moment(&exchange.wall);
     let listings: Vec<Listing> =
-        instruments.into_iter().map(|new| new.check(now)).collect::<Result<_, _>>()?;
-    let listed = exchange.door.list(&listings).await.map_err(of_transaction)?.value;
-    Ok(Json(json!({ "listed": listed })).into_response())
+        instruments.into_iter().map(|new| new.check(received)).collect::<Result<_, _>>()?;
+    let now = exchange.clock.now();
+    let done = exchange.door.list(&listings, now).await.map_err(of_transaction)?.value;
+    let Listings { listed, changed } = done;
+    Ok(Json(json!({ "listed": listed, "changed": changed })).into_response())
 }
 
 #[derive(Debug, Deserialize)]

@@ -45,7 +45,8 @@ async fn market(start: &str) -> Market {
     let clock = replay(&market, start, &real);
     let followed = market.instruments().iter().filter(|instrument| market.is_followed(instrument)).count();
     let calendar = Arc::new(TradingCalendar::shipped().unwrap());
-    let door = Ingest::new(database.clone(), calendar, WallClock::standing(0), Alarms::default());
+    let ahead = Duration::from_secs(5);
+    let door = Ingest::new(database.clone(), calendar, ahead, WallClock::standing(0), Alarms::default());
     let feeder = Feeder::new(market, Arc::clone(&clock), door);
     Market { _folder: folder, real, clock, database, feeder, followed }
 }

@@ -3,7 +3,7 @@
 use forebay_stage::{AppStage, On, on_both};
 use serde_json::{Value, json};
 
-use crate::{DAY, TEN, count, list, stage, tell, told};
+use crate::{DAY, TEN, count, list, listed, stage, tell, told};
 
 on_both! {
     st_14_an_older_update_never_overwrites_a_newer_one,
@@ -12,6 +12,10 @@ on_both! {
     st_14_what_is_kept_aside_is_bounded_and_listed_in_pages,
     st_14_a_suspended_share_has_no_price_and_a_status,
     st_14_a_day_is_opened_by_its_previous_closes,
+    st_14_what_is_of_the_future_is_refused_and_blocks_nothing,
+    st_14_a_day_that_has_not_begun_is_not_opened,
+    st_14_a_corrected_close_corrects_what_is_shown,
+    st_14_listing_again_changes_what_may_change,
     st_14_an_update_invalidates_what_it_changes_and_nothing_else,
 }
 
@@ -65,6 +69,7 @@ fn updates(base: usize) -> Vec<Value> {
 
 async fn st_14_every_order_of_arrival_comes_to_the_same(on: On) {
     let stage = stage(on).await;
+    stage.wall.set(TEN + 60_000);
     let mut results: Vec<Vec<Value>> = Vec::new();
     for order in 0..12_usize {
         let base = order * 10;
@@ -125,8 +130,7 @@ async fn st_14_a_price_outside_of_the_band_is_refused_kept_aside_and_alarmed(on:
     // It is over once a minute of quotes was believed.
     tell(&stage, "600000", "10:00:40", "10.20").await;
     assert!(stage.get("/health/ready").await.body.contains("quotes_refused"));
-    stage.wall.set(TEN + 60_000);
-    tell(&stage, "600000", "10:01:00", "10.30").await;
+    tell(&stage, "600000", "10:01:40", "10.30").await;
     let ready = stage.get("/health/ready").await.body;
     assert!(!ready.contains("quotes_refused"), "{ready}");
 }
@@ -160,6 +164,7 @@ async fn st_14_a_suspended_share_has_no_price_and_a_status(on: On) {
     let listed = quote(&stage, "600000").await;
     assert_eq!((&listed["price"], &listed["status"]), (&Value::Null, &json!("not_traded")));
     tell(&stage, "600000", "10:00:00", "10.50").await;
+    stage.wall.set(TEN + 6 * 60_000);
     told(&stage, &json!([{ "market": "SH", "code": "600000", "timestamp": format!("{DAY}T10:05:00+08:00"), "status": "suspended" }])).await;
     let suspended = quote(&stage, "600000").await;
     for member in ["price", "change", "change_pct"] {
@@ -177,6 +182,7 @@ async fn st_14_a_day_is_opened_by_its_previous_closes(on: On) {
     list(&stage, "600000", "a_share").await;
     tell(&stage, "600000", "14:59:00", "10.80").await;
     let next = json!([{ "market": "SH", "code": "600000", "timestamp": "2019-01-29T09:30:00+08:00", "price": "11.80" }]);
+    stage.wall.set(TEN + 24 * 3_600_000);
     assert_eq!(told(&stage, &next).await["refused"][0]["reason"], "day_not_open");
     let close = |day: &str, price: &str| {
         json!({ "day": day, "previous_closes": [{ "market": "SH", "code": "600000", "price": price }] })
@@ -192,8 +198,8 @@ async fn st_14_a_day_is_opened_by_its_previous_closes(on: On) {
         "the last one of yesterday until there is one of today"
     );
     assert_eq!(told(&stage, &next).await["taken"], 1);
-    let quote = quote(&stage, "600000").await;
-    assert_eq!((&quote["change"], &quote["change_pct"]), (&json!(1.0), &json!(9.26)));
+    let taken = quote(&stage, "600000").await;
+    assert_eq!((&taken["change"], &taken["change_pct"]), (&json!(1.0), &json!(9.26)));
     assert_eq!(tell(&stage, "600000", "15:00:00", "10.90").await["older"], 1, "a late print of yesterday");
     assert_eq!(stage.post("/api/v1/ingest/references", &close(DAY, "10.00")).await.json()["opened"], 0);
 }
@@ -215,4 +221,120 @@ async fn st_14_an_update_invalidates_what_it_changes_and_nothing_else(on: On) {
     assert_eq!((other.header("x-cache"), index.header("x-cache")), ("HIT", "HIT"));
     let after = (count(&stage, "STOCK_CACHE", "loads").await, count(&stage, "MARKET_DATA", "loads").await);
     assert_eq!((after.0 - before.0, after.1 - before.1), (1, 0));
+}
+
+async fn st_14_what_is_of_the_future_is_refused_and_blocks_nothing(on: On) {
+    let stage = stage(on).await;
+    list(&stage, "600000", "a_share").await;
+    let of = |at: &str| json!([{ "market": "SH", "code": "600000", "timestamp": at, "price": "10.50" }]);
+    for at in ["2019-01-28T23:59:00+08:00", "2019-01-28T10:00:05.001+08:00", "2019-01-29T10:00:00+08:00"] {
+        let answer = told(&stage, &of(at)).await;
+        assert_eq!((&answer["taken"], &answer["refused"][0]["reason"]), (&json!(0), &json!("in_the_future")));
+        let detail = answer["refused"][0]["detail"].as_str().unwrap();
+        assert!(
+            detail.contains("the clock shows 2019-01-28T10:00:00+08:00: what is more than 5s"),
+            "{detail}"
+        );
+    }
+    let aside = stage.json("/api/v1/ingest/refused").await;
+    let aside = aside["refused"].as_array().unwrap();
+    assert_eq!(
+        (aside.len(), &aside[0]["reason"], &aside[0]["price"]),
+        (3, &json!("in_the_future"), &json!(10.5))
+    );
+    assert!(stage.get("/metrics").await.body.contains("event=\"quote_refused\"} 3"));
+    assert!(stage.get("/health/ready").await.body.contains("quotes_refused"));
+    assert_eq!(
+        told(&stage, &of("2019-01-28T10:00:05+08:00")).await["taken"],
+        1,
+        "a clock may be a little ahead"
+    );
+    stage.wall.set(TEN + 6_000);
+    assert_eq!(told(&stage, &of("2019-01-28T10:00:06+08:00")).await["taken"], 1, "the next is no older");
+    assert_eq!(quote(&stage, "600000").await["timestamp"], "2019-01-28T02:00:06Z");
+}
+
+async fn st_14_a_day_that_has_not_begun_is_not_opened(on: On) {
+    let stage = stage(on).await;
+    list(&stage, "600000", "a_share").await;
+    let closes = |day: &str| {
+        json!({ "day": day, "previous_closes": [{ "market": "SH", "code": "600000", "price": 20 }] })
+            .to_string()
+    };
+    for day in ["2019-01-29", "2099-01-01", "9999-12-31"] {
+        let answer = stage.post("/api/v1/ingest/references", &closes(day)).await.json();
+        assert_eq!(
+            (&answer["opened"], &answer["refused"][0]["reason"]),
+            (&json!(0), &json!("in_the_future"))
+        );
+    }
+    let listing = json!({ "market": "SH", "code": "600004", "name": "x", "kind": "a_share", "day": "2099-01-01", "previous_close": 10 });
+    let refused = listed(&stage, &listing).await;
+    assert_eq!((refused.status, refused.problem().as_str()), (400, "in_the_future"), "{refused:?}");
+    let aside = stage.json("/api/v1/ingest/refused").await;
+    assert_eq!(aside["refused"].as_array().unwrap().len(), 3, "{aside}");
+    assert!(stage.get("/metrics").await.body.contains("event=\"quote_refused\"} 3"));
+    assert_eq!(tell(&stage, "600000", "10:00:00", "10.50").await["taken"], 1, "its day is open as it was");
+    // From midnight on, by a clock that may be a little behind.
+    stage.wall.set(TEN + 14 * 3_600_000 - 5_000);
+    assert_eq!(stage.post("/api/v1/ingest/references", &closes("2019-01-29")).await.json()["opened"], 1);
+}
+
+async fn st_14_a_corrected_close_corrects_what_is_shown(on: On) {
+    let stage = stage(on).await;
+    for code in ["600000", "600004"] {
+        list(&stage, code, "a_share").await;
+    }
+    tell(&stage, "600000", "10:00:00", "10.50").await;
+    let shown = quote(&stage, "600000").await;
+    assert_eq!((&shown["change"], &shown["change_pct"]), (&json!(0.5), &json!(5.0)));
+    let closes = json!({ "day": DAY, "previous_closes": [{ "market": "SH", "code": "600000", "price": 10.25 }, { "market": "SH", "code": "600004", "price": 9.8 }] });
+    assert_eq!(stage.post("/api/v1/ingest/references", &closes.to_string()).await.json()["opened"], 2);
+    let shown = quote(&stage, "600000").await;
+    assert_eq!(
+        (&shown["price"], &shown["change"], &shown["change_pct"]),
+        (&json!(10.5), &json!(0.25), &json!(2.44)),
+        "at once"
+    );
+    let (first, second) = (tell(&stage, "600000", "10:00:00", "10.50").await, quote(&stage, "600004").await);
+    assert_eq!((&first["same"], &second["change"]), (&json!(1), &Value::Null), "what was told stands");
+}
+
+async fn st_14_listing_again_changes_what_may_change(on: On) {
+    let stage = stage(on).await;
+    let listing = |name: &str, kind: &str, close: &str| json!({ "market": "SH", "code": "600000", "name": name, "kind": kind, "day": DAY, "previous_close": close });
+    assert_eq!(
+        listed(&stage, &listing("康美药业", "a_share", "10.00")).await.json(),
+        json!({ "listed": 1, "changed": 0 })
+    );
+    assert_eq!(
+        listed(&stage, &listing("康美药业", "a_share", "10.00")).await.json(),
+        json!({ "listed": 0, "changed": 0 })
+    );
+    assert_eq!(tell(&stage, "600000", "10:00:00", "10.60").await["taken"], 1);
+    assert_eq!(quote(&stage, "600000").await["name"], "康美药业");
+    assert_eq!(
+        listed(&stage, &listing("ST康美", "a_share", "10.00")).await.json(),
+        json!({ "listed": 0, "changed": 1 })
+    );
+    let shown = quote(&stage, "600000").await;
+    assert_eq!(
+        (&shown["name"], &shown["price"]),
+        (&json!("ST康美"), &json!(10.6)),
+        "at once, and no more than that"
+    );
+    assert_eq!(
+        tell(&stage, "600000", "10:00:01", "10.60").await["refused"][0]["reason"],
+        "out_of_band",
+        "5 %"
+    );
+    assert_eq!(listed(&stage, &listing("ST康美", "star", "10.00")).await.json()["changed"], 1);
+    assert_eq!(tell(&stage, "600000", "10:00:02", "11.90").await["taken"], 1, "20 %");
+    assert_eq!(listed(&stage, &listing("ST康美", "star", "11.00")).await.json()["changed"], 1);
+    assert_eq!(quote(&stage, "600000").await["change"], 0.9, "as a reference");
+    let refused = listed(&stage, &listing("ST康美", "index", "11.00")).await;
+    assert_eq!((refused.status, refused.problem().as_str()), (409, "kind_fixed"), "{refused:?}");
+    let all = stage.json("/api/v1/instruments").await;
+    let one = &all["instruments"][0];
+    assert_eq!((&one["name"], &one["kind"]), (&json!("ST康美"), &json!("star")));
 }

@@ -112,8 +112,11 @@ async fn listed(stage: &AppStage, instrument: &Value) -> Answer {
     stage.post("/api/v1/ingest/instruments", &json!({ "instruments": [instrument] }).to_string()).await
 }
 
-/// Tells one quote of Shanghai, at a time of the day.
+/// Tells one quote of Shanghai, at a time of the day: then, or later where it is later by now.
 async fn tell(stage: &AppStage, code: &str, at: &str, price: &str) -> Value {
+    let then = u64::try_from(shanghai(&format!("{DAY}T{at}")).as_millisecond()).unwrap();
+    let now = u64::try_from(stage.wall.now().as_millis()).unwrap();
+    stage.wall.set(now.max(then));
     told(stage, &json!([{ "market": "SH", "code": code, "timestamp": format!("{DAY}T{at}+08:00"), "price": price, "volume": 100 }])).await
 }
 

@@ -109,7 +109,8 @@ async fn a_share_and_an_index_of_one_code_never_mix(on: On) {
     assert_eq!(listed(&stage, &share).await.json()["listed"], 1);
     assert_eq!(listed(&stage, &share).await.json()["listed"], 0, "it is there already");
     let taken = json!({ "market": "SH", "code": "000001", "name": "x", "kind": "a_share", "day": "2019-01-28", "previous_close": "10.00" });
-    assert_eq!(listed(&stage, &taken).await.json()["listed"], 0, "SH 000001 is the index");
+    let taken = listed(&stage, &taken).await;
+    assert_eq!((taken.status, taken.problem().as_str()), (409, "kind_fixed"), "SH 000001 is the index");
     tell(&stage, "000001", "10:00:00", "1050.00").await;
     assert_eq!(stage.json("/api/v1/stocks/000001").await["price"], Value::Null);
     assert_eq!(stage.json("/api/v1/indices/000001").await["price"], 1050.0);
