@@ -4,8 +4,6 @@
 //! name, a value, the order of repeated values, or, where the answer depends on it, in who asks, have not. The values of a query are decoded
 //! before they come here.
 
-use std::time::Duration;
-
 use forebay::value::{Blob, Value};
 use forebay_server::problem::Problem;
 use jiff::{SignedDuration, Timestamp};
@@ -15,9 +13,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::moment;
 use crate::exchange::{API, Exchange, Reading};
-
-/// How long an answer is kept, as the declaration has it too.
-const TTL: Duration = Duration::from_secs(5 * 60);
 
 /// An answer that is kept.
 #[derive(Debug, Serialize)]
@@ -52,20 +47,21 @@ pub fn key(endpoint: &str, parameters: &[(String, String)], caller: Option<&str>
     format!("api:{endpoint}:{digest}")
 }
 
-/// Keeps `data`, JSON, at `key`.
+/// Keeps `data`, JSON, at `key`, for as long as the declaration says.
 pub(crate) async fn keep(
     exchange: &Exchange,
     reading: &Reading,
     key: &str,
     data: &RawValue,
 ) -> Result<(), Problem> {
+    let namespace = reading.namespace(API)?;
     let now = moment(&exchange.wall);
-    let ends = now.saturating_add(SignedDuration::try_from(TTL).unwrap_or_default());
+    let ends = now.saturating_add(SignedDuration::try_from(namespace.policy().ttl).unwrap_or_default());
     let ends = ends.unwrap_or(Timestamp::MAX);
     let kept = Kept { data, cached_at: format!("{now:.3}"), expires_at: format!("{ends:.3}") };
     // Text and JSON that was JSON before: it is written as it is.
     let json = serde_json::to_vec(&kept).unwrap_or_default();
     let value = Value::from(Blob::json(json));
-    let kept = reading.namespace(API)?.set_key(key.as_bytes(), value, Some(TTL)).await;
+    let kept = namespace.set_key(key.as_bytes(), value, None).await;
     kept.map_err(|error| Problem::engine(&error))
 }

@@ -61,21 +61,27 @@ impl Asked {
         Ok(Self { market, gains, limit, cursor })
     }
 
-    /// The page of `all`, which are in the order of their gains.
-    fn page<'r>(&self, all: &'r [Box<RawValue>]) -> Page<'r> {
+    /// The page of `all`, which are in the order of their gains. What a cursor names that is not among them is refused rather than answered with an empty
+    /// page, so that no number of made-up cursors fills the answers that are kept.
+    fn page<'r>(&self, all: &'r [Box<RawValue>]) -> Result<Page<'r>, Problem> {
         let code_of = |row: &RawValue| serde_json::from_str::<Code>(row.get()).map(|row| row.code).ok();
         let mut rows: Vec<&RawValue> = all.iter().map(|row| &**row).collect();
         if !self.gains {
             rows.reverse();
         }
-        let begins = self.cursor.as_ref().map_or(0, |cursor| {
-            let last = rows.iter().position(|row| code_of(row).as_ref() == Some(cursor));
-            last.map_or(rows.len(), |last| last + 1)
-        });
+        let begins = match &self.cursor {
+            None => 0,
+            Some(cursor) => {
+                let last = rows.iter().position(|row| code_of(row).as_ref() == Some(cursor));
+                1 + last.ok_or_else(|| {
+                    bad(format!("cursor: {cursor} is not in this list; begin again without one"))
+                })?
+            }
+        };
         let movers: Vec<&RawValue> = rows.iter().skip(begins).take(self.limit).copied().collect();
         let is_full = movers.len() == self.limit;
         let cursor = movers.last().filter(|_| is_full).and_then(|last| code_of(last));
-        Page { movers, cursor }
+        Ok(Page { movers, cursor })
     }
 }
 
@@ -111,7 +117,7 @@ pub(super) async fn movers(
     // It is what the declaration's query makes.
     let all: Vec<Box<RawValue>> =
         json.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
-    let page = serde_json::value::to_raw_value(&asked.page(&all))
+    let page = serde_json::value::to_raw_value(&asked.page(&all)?)
         .map_err(|error| bad(format!("the answer cannot be written: {error}")))?;
     responses::keep(&exchange, &reading, &key, &page).await?;
     let read = reading.read(API, &key, &HeaderMap::new()).await?;

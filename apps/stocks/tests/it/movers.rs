@@ -3,11 +3,13 @@
 use forebay_stage::{On, on_both};
 use serde_json::Value;
 
-use crate::{list, stage, tell};
+use crate::{changed_stage, list, stage, tell};
 
 on_both! {
     st_9_an_answer_is_kept_however_its_query_is_written,
     st_9_movers_come_in_pages_from_either_end,
+    st_9_made_up_cursors_fill_nothing,
+    st_9_an_answer_is_kept_for_as_long_as_is_declared,
 }
 
 async fn some(stage: &forebay_stage::AppStage) {
@@ -98,4 +100,29 @@ async fn st_9_movers_come_in_pages_from_either_end(on: On) {
     let losers = stage.json("/api/v1/market/movers?market=SH&direction=losers&limit=2").await;
     assert_eq!(codes(&losers), ["600001", "600004"]);
     assert_eq!(codes(&stage.json("/api/v1/market/movers?market=SZ").await).len(), 0);
+}
+
+async fn st_9_made_up_cursors_fill_nothing(on: On) {
+    let stage = stage(on).await;
+    some(&stage).await;
+    for cursor in 0..50 {
+        let refused = stage.get(&format!("/api/v1/market/movers?market=SH&cursor={cursor:06}")).await;
+        assert_eq!((refused.status, refused.problem().as_str()), (400, "bad_request"), "{refused:?}");
+    }
+    let last = stage.json("/api/v1/market/movers?market=SH&cursor=600001").await;
+    assert_eq!(codes(&last).len(), 0, "the last of the list is in it");
+    let kept = stage.json("/v1/stocks/API_CACHE?limit=100").await;
+    assert_eq!(kept["keys"].as_array().unwrap().len(), 1, "{kept}");
+}
+
+async fn st_9_an_answer_is_kept_for_as_long_as_is_declared(on: On) {
+    let longer =
+        |text: String| text.replace("mode = \"cache\"\nttl = \"5m\"", "mode = \"cache\"\nttl = \"7m\"");
+    let stage = changed_stage(on, longer).await;
+    some(&stage).await;
+    let kept = stage.json("/api/v1/market/movers?market=SH").await;
+    assert_eq!(kept["expires_at"], "2019-01-28T02:07:00.000Z");
+    let key = forebay_app_stocks::responses::key("movers", &[("market".into(), "SH".into())], None);
+    let left: i64 = stage.resp().await.say(&format!("TTL {key}")).await.parse().unwrap();
+    assert!((410..=420).contains(&left), "{left}");
 }
