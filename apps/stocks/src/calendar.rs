@@ -3,7 +3,8 @@
 //! A session is a trading day: 09:30–11:30 and 13:00–15:00 in Asia/Shanghai, which keeps UTC+8 all through the calendar's
 //! range. The lunch break, holidays on weekdays and make-up Saturdays, on which people work and the exchanges do not, are
 //! closed. The range is that of the shipped days, 2018-01-01 to 2026-12-31; a question outside it is answered by an error,
-//! never by a guess.
+//! never by a guess. What each does who asks is theirs to say: beyond it quotes are as fresh as in trading hours ([`hours`](crate::hours), which
+//! raises an alarm before), and no share is without a band ([`limits`](crate::limits)).
 
 use jiff::civil::{Date, date};
 use jiff::tz::Offset;
@@ -26,7 +27,7 @@ const DAYS: &str = include_str!("../data/calendar.csv");
 
 /// One trading day's hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Session {
+pub struct TradingSession {
     day: Date,
     opens: Timestamp,
 }
@@ -56,7 +57,7 @@ pub enum CalendarError {
     },
 }
 
-impl Session {
+impl TradingSession {
     /// The session of `day`; the caller knows that it is a trading day.
     ///
     /// # Errors
@@ -161,12 +162,24 @@ impl TradingCalendar {
     ///
     /// # Errors
     /// [`CalendarError::OutOfRange`].
-    pub fn session(&self, at: Timestamp) -> Result<Option<Session>, CalendarError> {
+    pub fn session(&self, at: Timestamp) -> Result<Option<TradingSession>, CalendarError> {
         let day = local_day(at)?;
         match self.days.binary_search(&day) {
-            Ok(_) => Session::on(day).map(Some).map_err(|_| out_of_range(at)),
+            Ok(_) => TradingSession::on(day).map(Some).map_err(|_| out_of_range(at)),
             Err(_) => Ok(None),
         }
+    }
+
+    /// The last day that it knows.
+    #[must_use]
+    pub fn last(&self) -> Date {
+        LAST
+    }
+
+    /// Whether it knows `day`: whether that is one of trading or not.
+    #[must_use]
+    pub fn knows(&self, day: Date) -> bool {
+        (FIRST..=LAST).contains(&day)
     }
 
     /// The trading days from `first` to `last`, both included, as far as the calendar knows them.
@@ -183,7 +196,7 @@ impl TradingCalendar {
         let today = local_day(at)?;
         let from = self.days.partition_point(|day| *day < today);
         for day in self.days.iter().skip(from).take(2) {
-            let session = Session::on(*day).map_err(|_| out_of_range(at))?;
+            let session = TradingSession::on(*day).map_err(|_| out_of_range(at))?;
             if let Some(open) = [session.opens(), session.lunch_ends()].into_iter().find(|open| at < *open) {
                 return Ok(open);
             }

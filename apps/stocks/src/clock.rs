@@ -14,7 +14,7 @@ use forebay::rt::{Clock, Mutex, Tick};
 use forebay_server::time::WallClock;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::calendar::{CalendarError, SHANGHAI, Session, TRADING_MS, TradingCalendar};
+use crate::calendar::{CalendarError, SHANGHAI, TRADING_MS, TradingCalendar, TradingSession};
 use crate::money::Milli;
 
 /// How many seconds of trading pass in a real second, in thousandths: 0.1 to 10,000.
@@ -63,7 +63,7 @@ pub struct Change {
 /// A replay, as a pure function of the real time that has passed since it was set.
 #[derive(Clone, Debug)]
 pub struct ReplayClock {
-    sessions: Arc<[Session]>,
+    sessions: Arc<[TradingSession]>,
     /// Trading time from the first opening to where it was set.
     set_at_ms: i64,
     speed: Speed,
@@ -85,7 +85,7 @@ enum Face {
 
 /// What the clock shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reading {
+pub struct ClockReading {
     /// Whether it is the wall clock.
     pub wall: bool,
     /// The time.
@@ -133,7 +133,7 @@ impl ReplayClock {
     /// [`ClockError::NoSession`], or [`ClockError::NotRecorded`] for a start before the first opening or from the last
     /// close on.
     pub fn new(
-        sessions: Arc<[Session]>,
+        sessions: Arc<[TradingSession]>,
         start: Timestamp,
         speed: Speed,
         paused: bool,
@@ -178,7 +178,7 @@ impl ReplayClock {
 }
 
 /// Trading time from the first opening to `at`.
-fn trading_ms(sessions: &[Session], at: Timestamp) -> Result<i64, ClockError> {
+fn trading_ms(sessions: &[TradingSession], at: Timestamp) -> Result<i64, ClockError> {
     let (Some(first), Some(last)) = (sessions.first(), sessions.last()) else {
         return Err(ClockError::NoSession);
     };
@@ -227,16 +227,16 @@ impl MarketClock {
 
     /// What it shows, all of the same instant.
     #[must_use]
-    pub fn read(&self) -> Reading {
+    pub fn read(&self) -> ClockReading {
         match &self.face {
             Face::Wall(wall) => {
-                Reading { wall: true, at: moment(wall), speed: Speed::REAL_TIME, paused: false }
+                ClockReading { wall: true, at: moment(wall), speed: Speed::REAL_TIME, paused: false }
             }
             Face::Replay { real, replay } => {
                 let replay = replay.lock();
                 let (clock, since) = &*replay;
                 let at = clock.now(real.now().since(*since));
-                Reading { wall: false, at, speed: clock.speed, paused: clock.paused }
+                ClockReading { wall: false, at, speed: clock.speed, paused: clock.paused }
             }
         }
     }
@@ -259,7 +259,7 @@ impl MarketClock {
     ///
     /// # Errors
     /// [`ClockError::Wall`] for the wall clock, [`ClockError::NotRecorded`] for a time outside the sessions.
-    pub fn set(&self, change: Change) -> Result<Reading, ClockError> {
+    pub fn set(&self, change: Change) -> Result<ClockReading, ClockError> {
         let Face::Replay { real, replay } = &self.face else { return Err(ClockError::Wall) };
         {
             let mut replay = replay.lock();

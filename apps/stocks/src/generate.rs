@@ -3,12 +3,12 @@
 //! A pure function of the instrument, the session's number and the minute: every run gives the same, and no bar is kept.
 //! Each session's close is drawn around a base price; within the session the price wanders from the last close to this one
 //! by noise on lattices of several widths that fades out towards the close. A share never leaves the band around its
-//! previous close: 10 % (ChiNext too, until August 2020), 5 % for names under special treatment (ST), rounded to a cent as
-//! the exchanges round it.
+//! previous close ([`limits`](crate::limits)).
 //!
 //! It leaves out what real markets have: events, suspensions, correlation.
 
 use crate::calendar::MINUTES;
+use crate::limits::Limits;
 use crate::money::Milli;
 
 const MILLION: i64 = 1_000_000;
@@ -26,14 +26,16 @@ pub struct Seed<'a> {
     pub base: Option<Milli>,
     /// What moves how far.
     pub character: Character,
+    /// Width of the band of a day, in hundredths of the previous close.
+    pub band_percent: i64,
 }
 
 /// How far a price may move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Character {
-    /// A share with a band of 10 %.
+    /// A share.
     Share,
-    /// A share under special treatment, with a band of 5 %.
+    /// A share under special treatment, which moves less.
     SpecialTreatment,
     /// An index, calmer than its shares.
     Index,
@@ -51,15 +53,6 @@ pub struct Generated {
 }
 
 impl Character {
-    /// Width of the band in hundredths of the previous close.
-    #[must_use]
-    pub const fn band_percent(self) -> i64 {
-        match self {
-            Self::Share | Self::Index => 10,
-            Self::SpecialTreatment => 5,
-        }
-    }
-
     /// Farthest distance of a session's close from the base, in millionths.
     const fn reach(self) -> i64 {
         match self {
@@ -81,16 +74,8 @@ pub fn at(seed: Seed<'_>, session: i64, minute: u16) -> Generated {
     let fade = elapsed * (whole - elapsed) * 4 * MILLION / (whole * whole);
     let wander = noise(seed, session, elapsed) * fade / MILLION;
     let price = line.scaled(MILLION + wander, MILLION).to_hundredth();
-    let (low, high) = band(previous_close, seed.character);
+    let Limits { low, high } = Limits::within(seed.band_percent, previous_close);
     Generated { price: price.clamp(low, high), previous_close, volume: volume(seed, session, elapsed) }
-}
-
-/// The lowest and the highest price that the exchange allows after `previous_close`.
-#[must_use]
-pub fn band(previous_close: Milli, character: Character) -> (Milli, Milli) {
-    let percent = character.band_percent();
-    let limit = |parts| previous_close.scaled(parts, 100).to_hundredth();
-    (limit(100 - percent), limit(100 + percent))
 }
 
 fn close(seed: Seed<'_>, session: i64) -> Milli {

@@ -101,7 +101,7 @@ async fn start(setup: Setup) -> Result<Running, AppError> {
             replay(&setup, database, &door, calendar, (start, speed, paused)).await?
         }
     };
-    let mut hours = Hours::new(Arc::clone(&clock), database.clone());
+    let mut hours = Hours::new(Arc::clone(&clock), database.clone(), setup.alarms.clone());
     hours.look().await.map_err(|error| damaged(format!("writing the market's hours: {error}")))?;
     setup.tasks.spawn(hours.run(Clock::system()));
     let sessions = Sessions::new(database.clone(), setup.served.clone(), setup.wall.clone());
@@ -126,7 +126,7 @@ async fn replay(
     (start, speed, paused): (Option<Timestamp>, Speed, bool),
 ) -> Result<(Arc<MarketClock>, String), AppError> {
     let market = Arc::new(SampleMarket::shipped().map_err(|error| damaged(error.to_string()))?);
-    let opening = market.sessions().first().map(calendar::Session::opens).unwrap_or_default();
+    let opening = market.sessions().first().map(calendar::TradingSession::opens).unwrap_or_default();
     let replay = ReplayClock::new(market.sessions().into(), start.unwrap_or(opening), speed, paused)
         .map_err(|error| settings::refused(&format!("replay.start: {error}")))?;
     let real = Clock::system();

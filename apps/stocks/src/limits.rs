@@ -2,7 +2,8 @@
 //!
 //! The exchanges' rules, as a table by kind of instrument and date: 10 % on the main boards, 5 % for names under special treatment (ST), 20 % on
 //! STAR, and on ChiNext from 2020-08-24 on, also for ST. A share that was listed under the registration system has no band on its first five
-//! trading days. An index has none either, and cannot leave the widest that its shares may have.
+//! trading days, which are counted by the trading calendar: of a day that the calendar does not know, or before the share's first, nobody can say that
+//! it is one of them, and the ordinary band holds. An index has none either, and cannot leave the widest that its shares may have.
 //!
 //! Limits are the previous close times the percentage, rounded to a whole hundredth, halves up, in decimals: 10.05 × 1.1 is 11.06.
 
@@ -42,6 +43,13 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Those of a band so many hundredths of the previous close wide, to either side.
+    #[must_use]
+    pub fn within(percent: i64, previous_close: Milli) -> Self {
+        let limit = |parts| previous_close.scaled(parts, 100).to_hundredth();
+        Self { low: limit(100 - percent), high: limit(100 + percent) }
+    }
+
     /// Whether `price` is one of them or between.
     #[must_use]
     pub fn hold(self, price: Milli) -> bool {
@@ -50,6 +58,12 @@ impl Limits {
 }
 
 impl Rules<'_> {
+    /// Whether its name says that it is under special treatment.
+    #[must_use]
+    pub fn is_special(self) -> bool {
+        self.name.contains("ST")
+    }
+
     /// The limits on `day` after `previous_close`.
     #[must_use]
     pub fn limits(self, previous_close: Milli, day: Date, calendar: &TradingCalendar) -> Limits {
@@ -57,19 +71,16 @@ impl Rules<'_> {
             let low = previous_close.scaled(1, BELIEVED);
             return Limits { low, high: previous_close.scaled(BELIEVED, 1) };
         }
-        let percent = self.band_percent(day);
-        let limit = |parts| previous_close.scaled(parts, 100).to_hundredth();
-        Limits { low: limit(100 - percent), high: limit(100 + percent) }
+        Limits::within(self.band_percent(day), previous_close)
     }
 
     /// Width of the band in hundredths of the previous close.
     #[must_use]
     pub fn band_percent(self, day: Date) -> i64 {
-        let is_special = self.name.contains("ST");
         match self.kind {
             Kind::Star => 20,
             Kind::ChiNext | Kind::Index if day >= CHINEXT_REFORM => 20,
-            Kind::AShare | Kind::ChiNext if is_special => 5,
+            Kind::AShare | Kind::ChiNext if self.is_special() => 5,
             Kind::AShare | Kind::ChiNext | Kind::Index => 10,
         }
     }
@@ -82,6 +93,7 @@ impl Rules<'_> {
             Kind::AShare => listed_on >= MAIN_BOARD_REGISTRATION,
             Kind::Index => false,
         };
-        is_registered && calendar.trading_days(listed_on, day).take(FREE_DAYS + 1).count() <= FREE_DAYS
+        let days = calendar.trading_days(listed_on, day).take(FREE_DAYS + 1).count();
+        is_registered && calendar.knows(day) && (1..=FREE_DAYS).contains(&days)
     }
 }

@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use jiff::civil::{Date, DateTime};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::calendar::{MINUTES, SHANGHAI, Session, parse_day};
+use crate::calendar::{MINUTES, SHANGHAI, TradingSession, day_of, parse_day};
 use crate::generate::{self, Character, Seed};
+use crate::limits::Rules;
 use crate::money::Milli;
 
 const INSTRUMENTS: &str = include_str!("../data/instruments.csv");
@@ -145,7 +146,7 @@ struct Series {
 #[derive(Debug)]
 pub struct SampleMarket {
     instruments: Vec<Instrument>,
-    sessions: Vec<Session>,
+    sessions: Vec<TradingSession>,
     series: BTreeMap<(&'static str, &'static str), Series>,
     daily: Vec<DailyBar>,
     bases: BTreeMap<(&'static str, &'static str), Milli>,
@@ -212,7 +213,7 @@ impl SampleMarket {
 
     /// The replayed sessions, in order; there is at least one.
     #[must_use]
-    pub fn sessions(&self) -> &[Session] {
+    pub fn sessions(&self) -> &[TradingSession] {
         &self.sessions
     }
 
@@ -249,7 +250,7 @@ impl SampleMarket {
         let (price, previous_close, volume) = match self.series.get(&(instrument.market, instrument.code)) {
             Some(series) => series.at(moment)?,
             None => {
-                let seed = self.seed(instrument);
+                let seed = self.seed(instrument, day_of(at));
                 let made = generate::at(seed, i64::try_from(moment.session).ok()?, moment.minute);
                 (made.price, made.previous_close, made.volume)
             }
@@ -259,14 +260,16 @@ impl SampleMarket {
         Some(Quote { price, previous_close, change, change_percent, volume, at })
     }
 
-    fn seed(&self, instrument: &Instrument) -> Seed<'static> {
+    fn seed(&self, instrument: &Instrument, day: Date) -> Seed<'static> {
         let Instrument { market, code, name, kind, .. } = *instrument;
+        let rules = Rules { kind, name, listed_on: None };
         let character = match kind {
             Kind::Index => Character::Index,
-            Kind::AShare | Kind::ChiNext | Kind::Star if name.contains("ST") => Character::SpecialTreatment,
+            Kind::AShare | Kind::ChiNext | Kind::Star if rules.is_special() => Character::SpecialTreatment,
             Kind::AShare | Kind::ChiNext | Kind::Star => Character::Share,
         };
-        Seed { market, code, base: self.bases.get(&(market, code)).copied(), character }
+        let base = self.bases.get(&(market, code)).copied();
+        Seed { market, code, base, character, band_percent: rules.band_percent(day) }
     }
 }
 
@@ -284,7 +287,7 @@ impl Series {
     }
 }
 
-type Recorded = (Vec<Session>, BTreeMap<(&'static str, &'static str), Series>);
+type Recorded = (Vec<TradingSession>, BTreeMap<(&'static str, &'static str), Series>);
 
 /// The recorded series; each has one row before the first session, then each minute of each session, and all have the
 /// same sessions.
@@ -295,7 +298,7 @@ fn recorded() -> Result<Recorded, DamagedData> {
     for bar in rows(file, MINUTE_BARS, bar)? {
         by_code.entry((bar.market, bar.code)).or_default().push(bar);
     }
-    let mut sessions: Option<Vec<Session>> = None;
+    let mut sessions: Option<Vec<TradingSession>> = None;
     let mut series = BTreeMap::new();
     for (key, mut bars) in by_code {
         let first = bars.remove(0);
@@ -313,8 +316,8 @@ fn recorded() -> Result<Recorded, DamagedData> {
 }
 
 /// The session whose minutes these are, each of them once and in order.
-fn whole_session(minutes: &[Bar]) -> Option<Session> {
-    let session = Session::on(SHANGHAI.to_datetime(minutes.first()?.minute).date()).ok()?;
+fn whole_session(minutes: &[Bar]) -> Option<TradingSession> {
+    let session = TradingSession::on(SHANGHAI.to_datetime(minutes.first()?.minute).date()).ok()?;
     let in_order = (0..).zip(minutes).all(|(index, bar)| bar.minute == session.after(index * 60_000));
     (in_order && minutes.len() == usize::from(MINUTES)).then_some(session)
 }

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::clock::{Change, ClockError, MarketClock, Reading};
+use crate::clock::{Change, ClockError, ClockReading, MarketClock};
 
 /// Largest body of a PUT, in bytes.
 const BODY_MAX: usize = 4_096;
@@ -77,7 +77,7 @@ fn change(body: &[u8]) -> Result<Change, Problem> {
     Ok(change)
 }
 
-fn reply(clock: &MarketClock, reading: &Reading) -> Response {
+fn reply(clock: &MarketClock, reading: &ClockReading) -> Response {
     let calendar = clock.calendar();
     let body = json!({
         "mode": if reading.wall { "wall" } else { "replay" },

@@ -1,6 +1,6 @@
 //! The trading calendar: hours, holidays, next openings, its range.
 
-use forebay_app_stocks::calendar::{CalendarError, Session, TradingCalendar};
+use forebay_app_stocks::calendar::{CalendarError, TradingCalendar, TradingSession};
 use jiff::Timestamp;
 
 use crate::shanghai;
@@ -92,7 +92,7 @@ fn a_damaged_list_names_its_line() {
 
 #[test]
 fn trading_time_of_a_session_and_back() {
-    let session = Session::on("2019-01-28".parse().unwrap()).unwrap();
+    let session = TradingSession::on("2019-01-28".parse().unwrap()).unwrap();
     for (time, minutes) in [
         ("09:00:00", 0),
         ("09:30:00", 0),

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay::rt::Clock;
-use forebay_app_stocks::calendar::{Session, TradingCalendar};
+use forebay_app_stocks::calendar::{TradingCalendar, TradingSession};
 use forebay_app_stocks::clock::{Change, ClockError, MarketClock, ReplayClock, Speed};
 use forebay_server::time::WallClock;
 
 use crate::{shanghai, speed};
 
-fn sessions() -> Arc<[Session]> {
-    ["2019-01-31", "2019-02-01", "2019-02-11"].map(|day| Session::on(day.parse().unwrap()).unwrap()).into()
+fn sessions() -> Arc<[TradingSession]> {
+    ["2019-01-31", "2019-02-01", "2019-02-11"]
+        .map(|day| TradingSession::on(day.parse().unwrap()).unwrap())
+        .into()
 }
 
 fn from(start: &str, run: &str) -> ReplayClock {

@@ -1,10 +1,11 @@
 //! The generator: the same in every run, within the limit band.
 
-use forebay_app_stocks::generate::{Character, Generated, Seed, at, band};
+use forebay_app_stocks::generate::{Character, Generated, Seed, at};
+use forebay_app_stocks::limits::Limits;
 use forebay_app_stocks::money::Milli;
 
 fn seed(code: &'static str, character: Character) -> Seed<'static> {
-    Seed { market: "SH", code, base: None, character }
+    Seed { market: "SH", code, base: None, character, band_percent: 10 }
 }
 
 #[test]
@@ -18,11 +19,7 @@ fn every_run_makes_the_same() {
 #[test]
 fn instruments_sessions_and_minutes_differ() {
     let made = |market, code, session, minute| {
-        at(
-            Seed { market, code, base: Some(Milli::new(100_000)), character: Character::Share },
-            session,
-            minute,
-        )
+        at(Seed { base: Some(Milli::new(100_000)), market, ..seed(code, Character::Share) }, session, minute)
     };
     let one = made("SH", "600519", 3, 100);
     for other in [
@@ -37,27 +34,22 @@ fn instruments_sessions_and_minutes_differ() {
 
 #[test]
 fn a_share_stays_within_its_band() {
-    for character in [Character::Share, Character::SpecialTreatment] {
+    for (character, band_percent) in
+        [(Character::Share, 10), (Character::SpecialTreatment, 5), (Character::Share, 1)]
+    {
         for number in 0..300 {
             let code = format!("{:06}", 600_000 + number);
-            let seed = Seed { market: "SH", code: &code, base: None, character };
+            let seed = Seed { market: "SH", code: &code, base: None, character, band_percent };
             for session in 0..8 {
                 for minute in (0..240).step_by(7) {
                     let made = at(seed, session, minute);
-                    let (low, high) = band(made.previous_close, character);
-                    assert!((low..=high).contains(&made.price), "{code} {session} {minute}: {made:?}");
+                    let limits = Limits::within(band_percent, made.previous_close);
+                    assert!(limits.hold(made.price), "{code} {session} {minute}: {made:?}");
                     assert_eq!(made.price.thousandths() % 10, 0, "whole cents");
                 }
             }
         }
     }
-}
-
-#[test]
-fn the_band_is_rounded_as_the_exchange_rounds_it() {
-    let cents = |text: &str| text.parse::<Milli>().unwrap();
-    assert_eq!(band(cents("3.05"), Character::Share), (cents("2.75"), cents("3.36")));
-    assert_eq!(band(cents("3.05"), Character::SpecialTreatment), (cents("2.90"), cents("3.20")));
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use forebay_stage::{On, Resp, on_both, soon};
 
-use crate::{TEN, list, stage, tell};
+use crate::{TEN, list, shanghai, stage, tell};
 
 on_both! {
     st_13_outside_of_trading_hours_a_quote_is_fresh_until_the_next_opening,
+    st_13_the_end_of_the_calendar_is_told_a_month_before,
 }
 
 /// How long the copy of a key is fresh, in seconds, once the app has seen that the market is closed, or open.
@@ -50,4 +51,23 @@ async fn st_13_outside_of_trading_hours_a_quote_is_fresh_until_the_next_opening(
     assert_eq!(late.status, 200);
     stage.post("/api/v1/ingest/quotes", r#"{"quotes": [{"market": "SH", "code": "600000", "timestamp": "2019-02-01T15:00:03+08:00", "price": "10.77"}]}"#).await;
     assert!(client.say("GET stock:600000").await.contains("10.77"));
+}
+
+async fn st_13_the_end_of_the_calendar_is_told_a_month_before(on: On) {
+    let stage = stage(on).await;
+    for (day, is_told) in [
+        ("2026-12-01", true),
+        ("2026-11-30", false),
+        ("2026-12-31", true),
+        ("2019-01-28", false),
+        ("2027-06-01", true),
+    ] {
+        let at = shanghai(&format!("{day}T10:00:00")).as_millisecond();
+        stage.wall.set(u64::try_from(at).unwrap());
+        soon(async { while stage.get("/health/ready").await.body.contains("calendar_ends") != is_told {} })
+            .await;
+    }
+    let ready = stage.get("/health/ready").await;
+    assert_eq!(ready.status, 200, "it serves");
+    assert!(ready.body.contains("the trading calendar ends on 2026-12-31: update"), "{ready:?}");
 }

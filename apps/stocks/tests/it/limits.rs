@@ -54,6 +54,21 @@ fn what_is_newly_registered_has_no_band_for_five_trading_days() {
 }
 
 #[test]
+fn st_14_no_share_is_without_a_band_on_days_that_nobody_can_count() {
+    let (free, band) = (["0.20", "500.00"], ["8.00", "12.00"]);
+    for (listed_on, day, expected) in [
+        ("2026-12-30", "2026-12-31", free),
+        ("2026-12-30", "2027-01-01", band),
+        ("2026-12-30", "2027-01-04", band),
+        ("2027-03-01", "2027-03-01", band),
+        ("2030-03-01", "2040-03-01", band),
+        ("2099-01-01", "2020-07-16", band),
+    ] {
+        assert_eq!(limits(Kind::Star, "新", Some(listed_on), day, "10.00"), expected, "{listed_on} {day}");
+    }
+}
+
+#[test]
 fn limits_hold_what_is_on_them() {
     let limits = Limits { low: Milli::new(9_000), high: Milli::new(11_000) };
     assert!(limits.hold(Milli::new(9_000)) && limits.hold(Milli::new(11_000)));
