@@ -73,5 +73,5 @@ async fn start(setup: Setup) -> Result<Running, AppError> {
         .ok_or_else(|| settings::refused("it needs a database `main`; declare [database.main] with a url"))?;
     let shop = Shop::new(database, settings, &setup);
     let notes = vec![format!("an order that says nothing else may be paid for {:?}", settings.expires_after)];
-    Ok(Running { routes: Some(routes::router(shop)), notes })
+    Ok(Running { routes: Some(routes::router(shop)), notes, ..Running::default() })
 }

@@ -215,13 +215,44 @@ pub trait Progress: Send + Sync {
 }
 
 /// What an app leaves running.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Running {
     /// HTTP routes of the app, mounted at the root of the HTTP listener. Their paths must be the app's own, under
     /// `/apps/NAME` or `/api`, and they bring no fallback: two routers that claim one path are a mistake that ends the start.
     pub routes: Option<axum::Router>,
     /// Lines for the start-up message ("quotes move by a replay clock …").
     pub notes: Vec<String>,
+    /// What the app has still to do when the process is stopped: it is waited for five seconds at most, once requests and jobs are over and
+    /// while the keyspace can be written.
+    pub at_stop: Option<AtStop>,
+}
+
+/// The last work of an app, which begins when the process is stopped; of one that is killed it never does.
+///
+/// ```
+/// use forebay_server::app::{AtStop, Running};
+///
+/// let running = Running { at_stop: Some(AtStop::new(async { /* write what was gathered */ })), ..Running::default() };
+/// # assert!(running.at_stop.is_some());
+/// ```
+pub struct AtStop(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl AtStop {
+    /// Does `work`.
+    #[must_use]
+    pub fn new(work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Box::pin(work))
+    }
+
+    pub(crate) async fn done(self) {
+        self.0.await;
+    }
+}
+
+impl std::fmt::Debug for AtStop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AtStop").finish_non_exhaustive()
+    }
 }
 
 /// Why an app did not start.

@@ -19,7 +19,7 @@ use forebay_stores::disk::DiskError;
 use forebay_stores::journal;
 use forebay_stores::source::episodes::{Episodes, Failing};
 
-use crate::app::{App, AppError, Progress, Served, Setup};
+use crate::app::{App, AppError, AtStop, Progress, Served, Setup};
 use crate::configuration::{self, Deployment, Mode, Report};
 use crate::connect;
 use crate::disks::{Disks, journal_of};
@@ -57,6 +57,8 @@ pub struct Assembly {
     pub routes: axum::Router,
     /// The apps' lines for the start-up message.
     pub notes: Vec<String>,
+    /// What the apps do last.
+    pub at_stop: Vec<AtStop>,
     /// The alarms that apps may have raised already.
     pub(crate) alarms: Board,
 }
@@ -197,6 +199,7 @@ pub async fn assemble(
         disks,
         routes: axum::Router::new(),
         notes: Vec::new(),
+        at_stop: Vec::new(),
         alarms: Board::new(clock.clone()),
     };
     match assembly.fill(deployment, apps, surroundings, &clocks).await {
@@ -294,6 +297,7 @@ impl Assembly {
         }
         let running = (app.start)(setup).await?;
         self.notes.extend(running.notes);
+        self.at_stop.extend(running.at_stop);
         // An environment is reached through its keyspace; the app's own routes are production's.
         if let (Some(routes), None) = (running.routes, &declared.environment) {
             self.routes = std::mem::take(&mut self.routes).merge(routes);

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpSocket};
 
 pub use self::reload::{ReloadError, Reloaded};
 use crate::access::{self, Door};
-use crate::app::{App, Progress};
+use crate::app::{App, AtStop, Progress};
 use crate::assembly::{self, Assembled, Assembly, AssemblyError, Surroundings};
 use crate::configuration::{Deployment, Server};
 use crate::connections::Places;
@@ -36,6 +36,8 @@ use crate::{http, resp, waiting_writes};
 
 /// The longest that requests under way are waited for when the process ends.
 const DRAIN: Duration = Duration::from_secs(10);
+/// The longest that the last work of an app is waited for.
+const AT_STOP: Duration = Duration::from_secs(5);
 /// The longest that what is under way without a client is waited for after that.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 /// Connections that the system holds until they are accepted.
@@ -107,6 +109,8 @@ pub struct Process {
     apps: Vec<App>,
     /// The apps' tasks, which end with the process.
     app_tasks: Tasks,
+    /// What the apps do last.
+    at_stop: Vec<AtStop>,
     reloads: Reloads,
 }
 
@@ -142,7 +146,7 @@ pub async fn start_by(
     let tasks = || Tasks::current().ok_or(forebay::Error::NoRuntime);
     let (app_tasks, listeners, warm_tasks) = (tasks()?, tasks()?, tasks()?);
     let surroundings = Surroundings::new(app_tasks.clone(), progress);
-    let Assembly { keyspaces: assembled, engine, disks, routes, notes, alarms } =
+    let Assembly { keyspaces: assembled, engine, disks, routes, notes, at_stop, alarms } =
         Box::pin(assembly::assemble(deployment, apps, &surroundings, clocks.clone())).await?;
     let (stop, stopped) = stop::channel();
     let (http, resp) = match open_both(http, resp, server) {
@@ -194,6 +198,7 @@ pub async fn start_by(
         unused_since: None,
         apps: apps.to_vec(),
         app_tasks,
+        at_stop,
         reloads,
     })
 }
@@ -297,15 +302,32 @@ impl Process {
         self.reloads.listen()
     }
 
-    /// Stops accepting, waits for requests and jobs under way, at most ten seconds, writes down which keys were read most, closes the disks,
-    /// and ends; whether all were answered.
+    /// Stops accepting, waits for requests and jobs under way, at most ten seconds, lets the apps do what they have still to do
+    /// ([`Running::at_stop`](crate::app::Running::at_stop)), writes down which keys were read most, closes the disks, and ends; whether all were answered.
     pub async fn stop(self) -> bool {
-        let Self { stop, listeners, warmer, jobs, engine, disks, app_tasks, assembled, keyspaces, .. } = self;
+        let Self {
+            stop,
+            listeners,
+            warmer,
+            jobs,
+            engine,
+            disks,
+            app_tasks,
+            at_stop,
+            assembled,
+            keyspaces,
+            ..
+        } = self;
         stop.stop();
         let clock = engine.clock().clone();
         let drained = clock.timeout(DRAIN, listeners.idle()).await.is_ok();
         drop(listeners);
         jobs.interrupt().await;
+        for last in at_stop {
+            if clock.timeout(AT_STOP, last.done()).await.is_err() {
+                tracing::warn!("an app has not done in time what it does when the process is stopped");
+            }
+        }
         warmer.remember().await;
         drop((warmer, jobs, app_tasks, assembled, keyspaces));
         if !disks.is_empty() {

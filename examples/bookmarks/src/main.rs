@@ -55,7 +55,7 @@ async fn start(setup: Setup) -> Result<Running, AppError> {
     let database = database.ok_or_else(|| refused("it needs a database `main`"))?;
     let links = Links { database, served: setup.served };
     let routes = Router::new().route("/api/bookmarks/{user}", get(all).post(keep)).with_state(links);
-    Ok(Running { routes: Some(routes), notes: Vec::new() })
+    Ok(Running { routes: Some(routes), ..Running::default() })
 }
 
 /// All links of a user, from wherever they are held.

@@ -227,7 +227,7 @@ fn app() -> App {
             Box::pin(async move {
                 setup.alarms.raise("starting", "it has begun");
                 let routes = axum::Router::new().route("/api/price", post(judge)).with_state(setup.alarms);
-                Ok(Running { routes: Some(routes), notes: vec![] })
+                Ok(Running { routes: Some(routes), notes: vec![], ..Running::default() })
             })
         },
     }

@@ -27,7 +27,7 @@ async fn an_app_reads_the_keyspace_that_is_in_service() {
             Box::pin(async move {
                 assert!(setup.served.now().is_none(), "nothing is in service before its start is over");
                 let routes = axum::Router::new().route("/api/price", get(price)).with_state(setup.served);
-                Ok(Running { routes: Some(routes), notes: Vec::new() })
+                Ok(Running { routes: Some(routes), notes: Vec::new(), ..Running::default() })
             })
         },
     };

@@ -46,7 +46,7 @@ async fn a_transaction_of_the_app_invalidates_what_its_rows_feed() {
         tries: &[],
         start: |setup| {
             *HANDED.lock().unwrap_or_else(PoisonError::into_inner) = setup.databases.get("main").cloned();
-            Box::pin(async { Ok(Running { routes: None, notes: Vec::new() }) })
+            Box::pin(async { Ok(Running::default()) })
         },
     };
     // The same file by another name.

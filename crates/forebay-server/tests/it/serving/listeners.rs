@@ -213,7 +213,7 @@ async fn a_panic_costs_its_request() {
             Box::pin(async {
                 let route = axum::routing::get(async || -> &'static str { panic!("of this test") });
                 let routes = axum::Router::new().route("/api/bad", route);
-                Ok(Running { routes: Some(routes), notes: vec![] })
+                Ok(Running { routes: Some(routes), notes: vec![], ..Running::default() })
             })
         },
     };

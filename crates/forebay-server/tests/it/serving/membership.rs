@@ -80,7 +80,7 @@ async fn what_a_transaction_adds_is_known_before_it_returns() {
         tries: &[],
         start: |setup| {
             *HANDED.lock().unwrap_or_else(PoisonError::into_inner) = setup.databases.get("main").cloned();
-            Box::pin(async { Ok(Running { routes: None, notes: Vec::new() }) })
+            Box::pin(async { Ok(Running::default()) })
         },
     };
     let text = declaration(folder.path(), "127.0.0.1:0", "127.0.0.1:0", NAMESPACE);

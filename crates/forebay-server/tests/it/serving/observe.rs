@@ -457,7 +457,11 @@ async fn who_goes_away_unanswered_is_counted() {
                     BEGUN.notify_one();
                     std::future::pending::<&'static str>().await
                 });
-                Ok(Running { routes: Some(axum::Router::new().route("/api/waits", route)), notes: vec![] })
+                Ok(Running {
+                    routes: Some(axum::Router::new().route("/api/waits", route)),
+                    notes: vec![],
+                    ..Running::default()
+                })
             })
         },
     };

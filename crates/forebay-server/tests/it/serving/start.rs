@@ -2,7 +2,8 @@ use std::net::{SocketAddr, TcpListener as Taken};
 use std::sync::{Mutex, OnceLock};
 
 use axum::routing::get;
-use forebay_server::app::{App, Running, Setup};
+use forebay::{Blob, Value};
+use forebay_server::app::{App, AtStop, Running, Setup};
 use forebay_server::assembly::AssemblyError;
 use forebay_server::process::{Process, StartError};
 use forebay_stores::database::Database;
@@ -144,7 +145,7 @@ async fn ports_open_when_the_apps_have_started() {
         Box::pin(async {
             ENTERED.notify_one();
             GO.notified().await;
-            Ok(Running { routes: None, notes: vec!["awake".into()] })
+            Ok(Running { routes: None, notes: vec!["awake".into()], ..Running::default() })
         })
     });
     let folder = tempfile::tempdir().unwrap();
@@ -175,6 +176,29 @@ async fn stopped(process: Process, let_go: impl FnOnce()) -> bool {
 }
 
 #[tokio::test]
+async fn stopping_lets_an_app_write_what_it_has_gathered() {
+    static SERVED: OnceLock<forebay_server::app::Served> = OnceLock::new();
+    let gathers = app("gathers", |setup| {
+        let served = SERVED.get_or_init(|| setup.served.clone());
+        let work = async {
+            let keyspace = served.now().expect("it is in service still");
+            let namespace = keyspace.namespace("kept").unwrap();
+            namespace.set_key(b"kept:last", Value::from(Blob::from("seen")), None).await.unwrap();
+        };
+        Box::pin(async move { Ok(Running { at_stop: Some(AtStop::new(work)), ..Running::default() }) })
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let kept = "[namespace.kept]\nkey = 'kept:{name}'\nmode = 'store'\nttl = '1h'\ndurability = 'always'\n";
+    let text = declaration(folder.path(), ANY, ANY, kept);
+    let deployment = deployment("apps/gathers/forebay.toml", &text);
+    let process = start(&deployment, std::slice::from_ref(&gathers)).await.unwrap();
+    assert_eq!(Resp::connect(process.resp).await.say("GET kept:last").await, "nil");
+    assert!(soon(process.stop()).await);
+    let process = start(&deployment, &[]).await.unwrap();
+    assert_eq!(Resp::connect(process.resp).await.say("GET kept:last").await, "seen");
+}
+
+#[tokio::test]
 async fn stopping_answers_the_http_request_under_way() {
     static ENTERED: Notify = Notify::const_new();
     static GO: Notify = Notify::const_new();
@@ -185,7 +209,11 @@ async fn stopping_answers_the_http_request_under_way() {
             "answered"
         });
         Box::pin(async {
-            Ok(Running { routes: Some(axum::Router::new().route("/slow", route)), notes: vec![] })
+            Ok(Running {
+                routes: Some(axum::Router::new().route("/slow", route)),
+                notes: vec![],
+                ..Running::default()
+            })
         })
     });
     let folder = tempfile::tempdir().unwrap();
