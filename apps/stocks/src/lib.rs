@@ -28,7 +28,7 @@ pub mod settings;
 use std::sync::Arc;
 
 use forebay::rt::Clock;
-use forebay_server::app::{App, AppError, Running, Setup, Try};
+use forebay_server::app::{App, AppError, AtStop, Running, Setup, Try};
 use forebay_stores::database::{Database, Migration};
 use jiff::Timestamp;
 
@@ -106,6 +106,7 @@ async fn start(setup: Setup) -> Result<Running, AppError> {
     setup.tasks.spawn(hours.run(Clock::system()));
     let sessions = Sessions::new(database.clone(), setup.served.clone(), setup.wall.clone());
     setup.tasks.spawn(sessions.clone().run(Clock::system()));
+    let last_seen = sessions.clone();
     let exchange = Exchange {
         database: database.clone(),
         door,
@@ -114,7 +115,8 @@ async fn start(setup: Setup) -> Result<Running, AppError> {
         sessions,
         served: setup.served,
     };
-    Ok(Running { routes: Some(routes::router(exchange)), notes: vec![note] })
+    let at_stop = AtStop::new(async move { last_seen.flush_at_last().await });
+    Ok(Running { routes: Some(routes::router(exchange)), notes: vec![note], at_stop: Some(at_stop) })
 }
 
 /// Loads the sample, and begins to replay it. In an environment it stands still.

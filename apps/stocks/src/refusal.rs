@@ -54,6 +54,9 @@ pub enum Refusal {
         /// The column.
         column: &'static str,
     },
+    /// The keyspace did not do its part.
+    #[error(transparent)]
+    Engine(#[from] forebay::Error),
     /// The database did not do its part.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -93,18 +96,21 @@ impl Refusal {
             Self::InTheFuture(_) => (StatusCode::BAD_REQUEST, "in_the_future"),
             Self::NoUser(_) => (StatusCode::NOT_FOUND, "user_unknown"),
             Self::NoSession(_) => (StatusCode::NOT_FOUND, "session_unknown"),
-            Self::Damaged { .. } | Self::Database(_) => (StatusCode::INTERNAL_SERVER_ERROR, "row_damaged"),
+            Self::Damaged { .. } | Self::Database(_) | Self::Engine(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "row_damaged")
+            }
         }
     }
 }
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        if let Refusal::Database(error) = &refusal {
-            return Self::database(error);
-        }
         let (status, code) = refusal.answer();
-        Self::new(status, code, refusal.to_string())
+        match &refusal {
+            Refusal::Database(error) => Self::database(error),
+            Refusal::Engine(error) => Self::engine(error),
+            refused => Self::new(status, code, refused.to_string()),
+        }
     }
 }
 

@@ -1,16 +1,18 @@
 //! Sessions: who is logged in, with which permissions, and when they were last seen.
 //!
 //! A session lives in `USER_SESSIONS`, a store: it ends an hour after its last use, at the latest thirty days after the login. Who a user is, and what
-//! they may do, is a row of `users`; a session has a copy, which [`Sessions::confirm`] compares with the row.
+//! they may do, is a row of `users`; a session has a copy, which [`Sessions::confirm`] compares with the row. The copy is only ever written while the
+//! row is held, so that however logins, confirmations and changes of the row meet, a session never goes back to what the row said before.
 //!
 //! `last_active` moves with each use that is told here, without a write: uses are gathered, one for each user, and written together every
-//! [`FLUSHED`]. What a process that ends had not written yet is lost, so that `last_active` is late by that at most; the hour itself is counted by
-//! the store.
+//! [`FLUSHED`], and when the process is stopped. What a process that is killed had not written yet is lost, so that `last_active` is late by that at
+//! most; the hour itself is counted by the store.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use forebay::Namespace;
 use forebay::rt::{Clock, Mutex};
 use forebay::value::{Blob, Value};
 use forebay_server::app::Served;
@@ -24,9 +26,12 @@ use serde::{Deserialize, Serialize};
 use crate::clock::moment;
 use crate::exchange::SESSIONS;
 use crate::refusal::{Refusal, not_in_service, of_transaction};
+use crate::rows::Words;
 
 /// How often what was seen is written.
 pub const FLUSHED: Duration = Duration::from_secs(30);
+/// How soon after it could not be.
+pub const RETRIED: Duration = Duration::from_secs(1);
 /// Of so many users at most uses are gathered between two writes; of the rest the store alone knows.
 const SEEN_MAX: usize = 100_000;
 
@@ -47,6 +52,11 @@ impl Session {
     fn value(&self) -> Value {
         // Text, and a list of it: there is nothing that JSON has no words for.
         Value::from(Blob::json(serde_json::to_vec(self).unwrap_or_default()))
+    }
+
+    /// Whether it says of the user what their row does.
+    fn is_of(&self, user: &User) -> bool {
+        (&self.username, &self.permissions) == (&user.username, &user.permissions)
     }
 
     fn of(value: &Value) -> Option<Self> {
@@ -96,9 +106,9 @@ impl Sessions {
         Self { database, served, wall, seen: Arc::default() }
     }
 
-    fn namespace<T>(&self, of: impl FnOnce(&forebay::Namespace<Blob>) -> T) -> Result<T, Problem> {
+    fn namespace(&self) -> Result<Namespace<Blob>, Problem> {
         let keyspace = self.served.now().ok_or_else(not_in_service)?;
-        keyspace.namespace(SESSIONS).map(of).ok_or_else(not_in_service)
+        keyspace.namespace(SESSIONS).cloned().ok_or_else(not_in_service)
     }
 
     /// Writes a user; whether they are new. A session that they have goes on as it is until it is confirmed.
@@ -127,17 +137,39 @@ impl Sessions {
         Ok(rows.first().map(User::of).transpose()?)
     }
 
+    /// Does `work` with the user's row, which nobody changes meanwhile: of two who write a session by what the row says, the later one has seen the
+    /// later row.
+    async fn by_row<T>(
+        &self,
+        user_id: &str,
+        work: impl AsyncFnOnce(Option<User>) -> Result<T, Refusal>,
+    ) -> Result<T, Problem> {
+        const HELD: Words = Words {
+            sqlite: "select user_id, username, permissions from users where user_id = $1",
+            postgres: "select user_id, username, permissions from users where user_id = $1 for update",
+        };
+        let done = self.database.transaction(async |tx| {
+            let rows = tx.rows(HELD.statement(tx.dialect()).bind(user_id)).await?;
+            work(rows.first().map(User::of).transpose()?).await
+        });
+        Ok(done.await.map_err(of_transaction)?.value)
+    }
+
     /// Begins a session of a user, in place of one that they have.
     ///
     /// # Errors
     /// `user_unknown`; what the database or the store says against it.
     pub async fn begin(&self, user_id: &str) -> Result<Session, Problem> {
-        let user = self.user(user_id).await?.ok_or_else(|| Refusal::NoUser(user_id.to_owned()))?;
-        let User { user_id, username, permissions } = user;
-        let session = Session { user_id, username, permissions, last_active: self.now() };
-        let namespace = self.namespace(Clone::clone)?;
-        let set = namespace.set_key(key(&session.user_id).as_bytes(), session.value(), None).await;
-        set.map_err(|error| Problem::engine(&error))?;
+        let namespace = self.namespace()?;
+        let now = self.now();
+        let begun = self.by_row(user_id, async |user| {
+            let user = user.ok_or_else(|| Refusal::NoUser(user_id.to_owned()))?;
+            let User { user_id, username, permissions } = user;
+            let session = Session { user_id, username, permissions, last_active: now };
+            namespace.set_key(key(&session.user_id).as_bytes(), session.value(), None).await?;
+            Ok(session)
+        });
+        let session = begun.await?;
         self.seen.lock().remove(&session.user_id);
         Ok(session)
     }
@@ -147,7 +179,7 @@ impl Sessions {
     /// # Errors
     /// What the store says against it.
     pub async fn end(&self, user_id: &str) -> Result<(), Problem> {
-        let namespace = self.namespace(Clone::clone)?;
+        let namespace = self.namespace()?;
         let deleted = namespace.delete_key(key(user_id).as_bytes()).await;
         self.seen.lock().remove(user_id);
         deleted.map_err(|error| Problem::engine(&error))
@@ -158,7 +190,7 @@ impl Sessions {
     /// # Errors
     /// `session_unknown`; what the store says against it.
     pub async fn used(&self, user_id: &str) -> Result<Session, Problem> {
-        let namespace = self.namespace(Clone::clone)?;
+        let namespace = self.namespace()?;
         let read = namespace.read(key(user_id).as_bytes()).await.map_err(|error| Problem::engine(&error))?;
         let session = read.value.as_ref().and_then(Session::of);
         let session = session.ok_or_else(|| Refusal::NoSession(user_id.to_owned()))?;
@@ -177,72 +209,88 @@ impl Sessions {
     /// `session_unknown`; what the database or the store says against it.
     pub async fn confirm(&self, user_id: &str) -> Result<Session, Problem> {
         let session = self.used(user_id).await?;
-        let Some(User { username, permissions, .. }) = self.user(user_id).await? else {
-            self.end(user_id).await?;
-            return Err(Refusal::NoSession(user_id.to_owned()).into());
-        };
-        if (&session.username, &session.permissions) == (&username, &permissions) {
+        if self.user(user_id).await?.is_some_and(|user| session.is_of(&user)) {
             return Ok(session);
         }
-        let confirmed = Session { username, permissions, ..session };
-        self.change(user_id, |was| Session {
-            last_active: was.last_active.max(confirmed.last_active),
-            ..confirmed.clone()
-        })
-        .await?;
-        Ok(confirmed)
-    }
-
-    /// Changes a session that is still there.
-    async fn change(&self, user_id: &str, change: impl FnOnce(Session) -> Session) -> Result<(), Problem> {
-        let (namespace, key) = (self.namespace(Clone::clone)?, key(user_id));
-        let changed = namespace.update_key(key.as_bytes(), |value| {
-            if let Some(session) = value.as_ref().and_then(Session::of) {
-                *value = Some(change(session).value());
+        // It differs: it is written while the row is held, by what that says then.
+        let namespace = self.namespace()?;
+        let no_session = || Refusal::NoSession(user_id.to_owned());
+        self.by_row(user_id, async |user| {
+            let Some(User { username, permissions, .. }) = user else {
+                namespace.delete_key(key(user_id).as_bytes()).await?;
+                return Err(no_session());
+            };
+            let confirmed = Session { username, permissions, ..session };
+            let change = |was: Session| Session {
+                last_active: was.last_active.max(confirmed.last_active),
+                ..confirmed.clone()
+            };
+            match change_of(&namespace, user_id, change).await? {
+                true => Ok(confirmed),
+                false => Err(no_session()),
             }
-        });
-        changed.await.map_err(|error| Problem::engine(&error))
+        })
+        .await
     }
 
     fn now(&self) -> Timestamp {
         moment(&self.wall)
     }
 
-    /// Writes what was seen, every [`FLUSHED`] of `real`, for ever.
+    /// Writes what was seen, every [`FLUSHED`] of `real`, for ever; after a failure again every [`RETRIED`].
     pub async fn run(self, real: Clock) {
         let mut failing = false;
         loop {
-            real.sleep(FLUSHED).await;
-            match self.flush().await {
-                Ok(_) => failing = false,
-                Err(_) if failing => {}
-                Err(_) => {
-                    failing = true;
-                    tracing::warn!("when users were last seen cannot be written; trying again");
-                }
+            real.sleep(if failing { RETRIED } else { FLUSHED }).await;
+            let flushed = self.flush().await;
+            if flushed.is_err() && !failing {
+                tracing::warn!("when users were last seen cannot be written; trying again every second");
             }
+            failing = flushed.is_err();
         }
     }
 
-    /// Writes when users were last seen, where that was after what their session says; of how many.
+    /// Writes what was seen when the process is stopped: where that fails, once more.
+    pub async fn flush_at_last(&self) {
+        if self.flush().await.is_err() && self.flush().await.is_err() {
+            let users = self.seen.lock().len();
+            tracing::warn!(users, "when users were last seen could not be written at the stop");
+        }
+    }
+
+    /// Writes when users were last seen, where that was after what their session says; of how many. What was written is forgotten then and not before,
+    /// so that who goes away in the middle of it takes nothing along.
     ///
     /// # Errors
-    /// What the store says against it; what was not written is written the next time.
+    /// What the store says against it, at the first that it does not take: all that was not written is written the next time.
     pub async fn flush(&self) -> Result<usize, Problem> {
-        let seen = std::mem::take(&mut *self.seen.lock());
-        let (mut written, mut failed) = (0, None);
-        for (user_id, at) in seen {
-            let seen = |was: Session| Session { last_active: was.last_active.max(at), ..was };
-            match self.change(&user_id, seen).await {
-                Ok(()) => written += 1,
-                Err(error) => {
-                    let mut seen = self.seen.lock();
-                    let kept = seen.entry(user_id).or_insert(at);
-                    *kept = at.max(*kept);
-                    failed = Some(error);
-                }
+        let namespace = self.namespace()?;
+        let seen: Vec<(String, Timestamp)> =
+            self.seen.lock().iter().map(|(user_id, at)| (user_id.clone(), *at)).collect();
+        for (user_id, at) in &seen {
+            let change = |was: Session| Session { last_active: was.last_active.max(*at), ..was };
+            let changed = change_of(&namespace, user_id, change).await;
+            changed.map_err(|error| Problem::engine(&error))?;
+            let mut seen = self.seen.lock();
+            if seen.get(user_id) == Some(at) {
+                seen.remove(user_id);
             }
         }
-        failed.map_or(Ok(written), Err)
+        Ok(seen.len())
     }
+}
+
+/// Changes the session of a user, where there is one; whether there was.
+async fn change_of(
+    namespace: &Namespace<Blob>,
+    user_id: &str,
+    change: impl FnOnce(Session) -> Session,
+) -> Result<bool, forebay::Error> {
+    let key = key(user_id);
+    let changed = namespace.update_key(key.as_bytes(), |value| {
+        let Some(session) = value.as_ref().and_then(Session::of) else { return false };
+        *value = Some(change(session).value());
+        true
+    });
+    changed.await
 }
