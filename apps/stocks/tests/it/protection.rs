@@ -1,14 +1,16 @@
 //! Unknown codes, stampedes, warming, a database that is away, and what is cleaned up.
 
-use forebay_stage::{AppStage, On, Resp, on_both, request, shown, soon};
+use forebay_stage::{AppStage, DEADLINE, On, Resp, on_both, request, shown, soon};
 
-use crate::{changed_stage, count, list, stage, tell};
+use crate::{TEN, changed_stage, count, list, stage, tell};
 
 on_both! {
     st_3_an_unknown_code_asks_the_database_once,
     st_3_a_flood_of_unknown_codes_is_stopped_and_a_new_one_is_found_at_once,
     st_4_ten_thousand_readers_of_one_expired_key_make_one_query,
+    st_4_none_of_them_waits_for_the_load,
     st_5_the_hot_ones_are_warmed_at_the_start,
+    st_5_the_measured_hottest_are_warmed_by_the_schedule,
     st_7_reads_go_on_without_the_database,
     st_10_what_has_expired_gives_its_memory_back,
 }
@@ -98,6 +100,30 @@ async fn st_4_ten_thousand_readers_of_one_expired_key_make_one_query(on: On) {
     assert!(count(&stage, "MARKET_DATA", "loads").await - before <= 1, "one query");
 }
 
+/// Each reader of a value that has expired is answered from memory: none joins the load that refreshes it.
+async fn st_4_none_of_them_waits_for_the_load(on: On) {
+    let soon_over = |text: String| {
+        text.replace("ttl = \"30s\"\nfresh", "ttl = \"300ms\"\nfresh").replace("\"5s\"", "\"60s\"")
+    };
+    let stage = changed_stage(on, soon_over).await;
+    list(&stage, "000001", "index").await;
+    let mut client = stage.resp().await;
+    client.say("GET index:000001").await;
+    soon(async { while client.say("PTTL index:000001").await.parse::<i64>().unwrap() > 0 {} }).await;
+    let counts = async || {
+        let count = async |name| count(&stage, "MARKET_DATA", name).await;
+        (count("hits").await, count("stale_revalidating").await, count("misses").await, count("joined").await)
+    };
+    let before = counts().await;
+    let answers = flood(&stage, 20, &vec!["index:000001".to_owned(); 10_000]).await;
+    assert!(answers.iter().all(|answer| answer.contains("000001")), "each was answered");
+    let after = counts().await;
+    assert_eq!((after.2 - before.2, after.3 - before.3), (0, 0), "nobody waited");
+    let (fresh, stale) = (after.0 - before.0, after.1 - before.1);
+    assert_eq!(fresh + stale, 10_000);
+    assert!(stale > 0, "the first were answered with what had expired");
+}
+
 async fn st_5_the_hot_ones_are_warmed_at_the_start(on: On) {
     let stage = stage(on).await;
     for code in ["600000", "600519", "600010"] {
@@ -117,6 +143,52 @@ async fn st_5_the_hot_ones_are_warmed_at_the_start(on: On) {
     soon(known).await;
     let by_the_clock = stage.job("open").await;
     assert!(by_the_clock.contains("ok") || by_the_clock == "started", "{by_the_clock}");
+}
+
+async fn st_5_the_measured_hottest_are_warmed_by_the_schedule(on: On) {
+    const ALL: [&str; 6] = ["600001", "600002", "600003", "600004", "600005", "600006"];
+    const HOT: [&str; 3] = ["600002", "600004", "600005"];
+    let hottest_alone = |text: String| {
+        let (before, rest) = text.split_once("code = [\"600000\"").unwrap();
+        let (_, after) = rest.split_once("hottest = 100").unwrap();
+        let text = format!("{before}hottest = 3{after}").replace("ttl = \"3s\"", "ttl = \"60s\"");
+        let (before, reopen) = text.split_once("[job.reopen]").unwrap();
+        let reopen = reopen.replacen("schedule = \"0 0 0 1 1 *\"", "schedule = \"1 0 13 * * mon-fri\"", 1);
+        format!("{before}[job.reopen]{reopen}")
+    };
+    let stage = changed_stage(on, hottest_alone).await;
+    for code in ALL {
+        list(&stage, code, "a_share").await;
+    }
+    let mut client = stage.resp().await;
+    let keys =
+        |codes: &[&str]| codes.iter().map(|code| format!("stock:{code}")).collect::<Vec<_>>().join(" ");
+    let held = async |client: &mut Resp, codes: &[&str]| client.say(&format!("EXISTS {}", keys(codes))).await;
+    assert_eq!(held(&mut client, &ALL).await, "0", "nothing was asked for: nothing is warm");
+    for round in 0..30 {
+        for code in ALL {
+            if round == 0 || HOT.contains(&code) {
+                client.say(&format!("GET stock:{code}")).await;
+            }
+        }
+    }
+    let all: Vec<String> = ALL.iter().map(|code| format!("\"stock:{code}\"")).collect();
+    let body = format!(r#"{{"keys": [{}]}}"#, all.join(", "));
+    assert_eq!(stage.post("/v1/stocks/STOCK_CACHE:invalidate", &body).await.body, r#"{"held":6}"#);
+    assert_eq!(held(&mut client, &ALL).await, "0");
+    // 2019-01-28 13:00:02, by the clock.
+    stage.wall.set(TEN + 3 * 3_600_000 + 2_000);
+    soon(async { while held(&mut client, &HOT).await != "3" {} }).await;
+    assert_eq!(held(&mut client, &ALL).await, "3", "these and no others");
+    let ran = soon(async {
+        loop {
+            let ran = client.say("FB.JOBS HISTORY reopen 1").await;
+            if ran.contains("keys are warm") {
+                return ran;
+            }
+        }
+    });
+    assert!(ran.await.contains("3 keys are warm"));
 }
 
 async fn st_7_reads_go_on_without_the_database(on: On) {
@@ -157,4 +229,26 @@ async fn st_10_what_has_expired_gives_its_memory_back(on: On) {
     let held = async |client: &mut Resp| client.info("used_memory").await;
     let full = held(&mut client).await;
     soon(async { while held(&mut client).await + 1_500_000 > full {} }).await;
+}
+
+/// Sessions are a store: what has expired of them lies on disk, until it is cleaned up in the background.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn st_10_what_has_expired_gives_its_disk_back() {
+    const SERIES: &str = r#"forebay_disk_bytes{disk="stores",keyspace="stocks"} "#;
+    let stage = stage(On::Sqlite).await;
+    let size = async || -> Option<u64> {
+        let metrics = stage.get("/metrics").await.body;
+        metrics.lines().find_map(|line| line.strip_prefix(SERIES)?.parse().ok())
+    };
+    let mut client = stage.resp().await;
+    let mut noise = fastrand::Rng::with_seed(1);
+    for n in 0..200 {
+        let value: String = std::iter::repeat_with(|| noise.alphanumeric()).take(800_000).collect();
+        assert_eq!(client.say(&format!("SET session:bulk{n} {value} PX 3000")).await, "OK");
+    }
+    let full = size().await.unwrap();
+    assert!(full > 150_000_000, "{full}");
+    // Journals of up to 64 MB stay until they are full.
+    let shrunk = async { while size().await.is_none_or(|now| now > 80_000_000) {} };
+    tokio::time::timeout(DEADLINE * 4, shrunk).await.expect("the files shrink");
 }

@@ -73,6 +73,8 @@ struct Shared {
     counts: Counts,
     /// Up to this second the index of ends was swept.
     swept_to: AtomicU64,
+    /// About what was deleted since the files were compacted, in bytes.
+    dead_bytes: AtomicU64,
     /// A write has failed, so that nothing more is taken.
     is_poisoned: AtomicBool,
 }
@@ -92,6 +94,7 @@ impl EmbeddedStore {
             clock: options.clock,
             counts: Counts::default(),
             swept_to: AtomicU64::new(0),
+            dead_bytes: AtomicU64::new(0),
             is_poisoned: AtomicBool::new(false),
             disk,
         });

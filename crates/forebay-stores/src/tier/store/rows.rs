@@ -101,6 +101,15 @@ impl Content {
             Self::Blob(_) | Self::Counter(_) | Self::Encoded { .. } => None,
         }
     }
+
+    /// About what lies beside its key, in bytes; of what has parts those count for themselves.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Blob(blob) => blob.as_bytes().len(),
+            Self::Encoded { bytes, .. } => bytes.len(),
+            Self::Hash(_) | Self::SortedSet(_) | Self::Counter(_) => 0,
+        }
+    }
 }
 
 impl<C> Head<C> {

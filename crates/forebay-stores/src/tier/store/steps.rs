@@ -73,6 +73,9 @@ impl Shared {
         new: Option<&Head>,
     ) -> Result<(), DiskError> {
         replace(rows, at, old, new)?;
+        if let (Some(old), None) = (old, new) {
+            self.has_died(old.content.bytes());
+        }
         self.counts.changed(at, Counted::of(old), Counted::of(new));
         Ok(())
     }

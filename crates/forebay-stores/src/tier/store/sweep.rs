@@ -1,4 +1,4 @@
-//! What is done in the background: what has ended goes, and what was deleted or cleared in one row goes row by row.
+//! What is done in the background: what has ended goes, what was deleted or cleared in one row goes row by row, and files shrink again.
 //!
 //! A record that is damaged is named in the log and holds up no other.
 
@@ -21,6 +21,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const STEP_ROWS: usize = 256;
 /// The most steps of each kind at a time: other work comes between.
 const STEPS_MAX: usize = 64;
+/// Files are compacted once so much in them was deleted, and a third of what they take: what is held is written anew for half as much at least that goes.
+const DEAD_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
 type Step = fn(&Shared, &mut Changes<'_>) -> Result<bool, DiskError>;
 
@@ -30,6 +32,7 @@ pub(super) fn start(tasks: &Tasks, shared: &Arc<Shared>) {
     tasks.spawn(async move {
         let mut steps =
             [Shared::end as Step, Shared::empty, Shared::collect].map(|step| (step, Upkeep::default()));
+        let mut compaction = Upkeep::default();
         loop {
             clock.sleep(EVERY).await;
             if weak.upgrade().is_none() {
@@ -39,6 +42,7 @@ pub(super) fn start(tasks: &Tasks, shared: &Arc<Shared>) {
                 // What cannot be done now is tried again at the next look.
                 upkeep.ended(repeat(&weak, *step).await);
             }
+            compaction.ended(compact(&weak).await);
         }
     });
 }
@@ -55,7 +59,24 @@ async fn repeat(weak: &Weak<Shared>, step: Step) -> Result<(), DiskError> {
     Ok(())
 }
 
+/// Gives the room of what was deleted back, where that is much.
+async fn compact(weak: &Weak<Shared>) -> Result<(), DiskError> {
+    let Some(shared) = weak.upgrade() else { return Ok(()) };
+    let dead = shared.dead_bytes.load(Ordering::Acquire);
+    if dead < DEAD_BYTES_MIN || dead < shared.disk.bytes().await? / 3 {
+        return Ok(());
+    }
+    shared.disk.compact(&[Space::Stores, Space::StoreExpiry]).await?;
+    shared.dead_bytes.fetch_sub(dead, Ordering::AcqRel);
+    Ok(())
+}
+
 impl Shared {
+    /// Notes that so many bytes were deleted.
+    pub(super) fn has_died(&self, bytes: usize) {
+        self.dead_bytes.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::AcqRel);
+    }
+
     /// A step: removes values that have ended; whether there may be more.
     fn end(&self, changes: &mut Changes<'_>) -> Result<bool, DiskError> {
         let now_ms = self.now_ms();
@@ -115,8 +136,9 @@ impl Shared {
         for (row, _) in &garbage.rows {
             if let Some(generation) = rows::of_garbage(row) {
                 let parts = page(changes, Space::Stores, rows::part(generation, b""), None, left)?;
-                for (at, _) in &parts.rows {
+                for (at, part) in &parts.rows {
                     changes.delete(Space::Stores, at.clone())?;
+                    self.has_died(at.len().saturating_add(part.as_ref().map_or(0, Bytes::len)));
                 }
                 left = left.saturating_sub(parts.rows.len());
                 if parts.more || left == 0 {
