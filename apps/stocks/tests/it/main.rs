@@ -12,6 +12,7 @@
     reason = "tests"
 )]
 
+mod away;
 mod calendar;
 mod clock;
 mod declaration;
