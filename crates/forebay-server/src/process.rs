@@ -138,8 +138,7 @@ pub async fn start_by(
     clock: Clock,
     wall: WallClock,
 ) -> Result<Process, StartError> {
-    let server = &deployment.server;
-    let tls = secured(deployment, &clock).await?;
+    let (server, tls) = (&deployment.server, secured(deployment, &clock).await?);
     let clocks = Clocks { engine: clock, wall };
     let http = take(server.http, "HTTP", "http")?;
     let resp = take(server.resp, "RESP", "resp")?;
@@ -160,8 +159,8 @@ pub async fn start_by(
     let at = (address(&http, server.http), address(&resp, server.resp));
     let warmer = Warmer::start(engine.clock(), warm_tasks);
     warmer.follow(&assembled);
-    let mut served = reload::in_service(deployment, &assembled, &disks);
-    served.jobs = jobs::of(deployment, &assembled, &engine, apps, &alarms);
+    let jobs = jobs::of(deployment, &assembled, &engine, apps, &alarms);
+    let served = reload::in_service(deployment, &assembled, &disks, jobs);
     let keyspaces = surroundings.keyspaces;
     keyspaces.swap(served.with_days_of(&clocks.wall));
     let jobs = Jobs::new(keyspaces.clone(), engine.clock().clone(), clocks.wall.clone(), stopped.clone());

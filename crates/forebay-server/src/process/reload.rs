@@ -16,7 +16,7 @@ use crate::assembly::{self, Assembled, AssemblyError, Building};
 use crate::configuration::{self, Declaration, Deployment, Error, Fault, Report};
 use crate::connect;
 use crate::disks::Disks;
-use crate::jobs;
+use crate::jobs::{self, JobOf};
 use crate::keyspaces::InService;
 use crate::observe::{self, DatabaseOf, SourceOf};
 use crate::tls::{Certificate, TlsError};
@@ -157,8 +157,8 @@ impl Process {
     ) -> Reloaded {
         // First, so that no right that was taken away meets what is new.
         self.door.replace(&deployment.tokens);
-        let mut served = in_service(&deployment, &assembled, &self.disks);
-        served.jobs = jobs::of(&deployment, &assembled, &self.engine, &self.apps, &self.alarms);
+        let jobs = jobs::of(&deployment, &assembled, &self.engine, &self.apps, &self.alarms);
+        let served = in_service(&deployment, &assembled, &self.disks, jobs);
         self.keyspaces.swap(served);
         self.warmer.follow(&assembled);
         let mut reloaded = between(&self.assembled, &assembled);
@@ -177,7 +177,12 @@ impl Process {
 }
 
 /// What front ends find of `assembled`.
-pub(super) fn in_service(deployment: &Deployment, assembled: &[Assembled], disks: &Disks) -> InService {
+pub(super) fn in_service(
+    deployment: &Deployment,
+    assembled: &[Assembled],
+    disks: &Disks,
+    jobs: Vec<Arc<JobOf>>,
+) -> InService {
     let numbered = |one: &Assembled| (u32::from(one.declared.db), Arc::clone(&one.keyspace));
     let declared =
         |one: &Assembled| Some((u32::from(one.declared.db), deployment.declaration_in(&one.declared)?));
@@ -191,6 +196,7 @@ pub(super) fn in_service(deployment: &Deployment, assembled: &[Assembled], disks
             database: database.clone(),
         })
     });
+    served.jobs = jobs;
     served.databases = databases.collect();
     let sources = assembled.iter().flat_map(|one| {
         one.failing.iter().map(|(namespace, failing)| SourceOf {

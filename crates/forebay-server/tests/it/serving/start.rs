@@ -183,7 +183,7 @@ async fn stopping_lets_an_app_write_what_it_has_gathered() {
         let work = async {
             let keyspace = served.now().expect("it is in service still");
             let namespace = keyspace.namespace("kept").unwrap();
-            namespace.set_key(b"kept:last", Value::from(Blob::from("seen")), None).await.unwrap();
+            namespace.set_key(b"kept:last", Value::from(Blob::opaque("seen")), None).await.unwrap();
         };
         Box::pin(async move { Ok(Running { at_stop: Some(AtStop::new(work)), ..Running::default() }) })
     });
