@@ -10,9 +10,6 @@ use crate::ingest::Reason;
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The request says something that cannot be meant.
-    #[error("{0}")]
-    BadRequest(String),
     /// What stands for an instrument is no code.
     #[error("`{0}` is no code: write six digits, as 600000")]
     BadCode(String),
@@ -87,7 +84,6 @@ impl Refusal {
 
     fn answer(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::BadCode(_) => (StatusCode::BAD_REQUEST, "bad_code"),
             Self::Unknown { what: "index", .. } => (StatusCode::NOT_FOUND, "index_unknown"),
             Self::Unknown { .. } => (StatusCode::NOT_FOUND, "stock_unknown"),

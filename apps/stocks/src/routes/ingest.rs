@@ -6,13 +6,14 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use forebay_server::problem::Problem;
+use forebay_server::request;
 use forebay_stores::database::{DatabaseError, Row, Statement};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{bad, code, limit, market, of_query};
+use super::{LIMIT, code, market};
 use crate::clock::moment;
 use crate::exchange::Exchange;
 use crate::ingest::{BATCH_MAX, Id, Listing, Listings, Opened, Outcome, Reference, Refused, Told, Update};
@@ -37,7 +38,7 @@ fn within_a_batch<T>(entries: &[T]) -> Result<(), Problem> {
     if entries.len() <= BATCH_MAX {
         return Ok(());
     }
-    Err(bad(format!("{} entries; tell at most {BATCH_MAX} at once", entries.len())))
+    Err(Problem::bad_request(format!("{} entries; tell at most {BATCH_MAX} at once", entries.len())))
 }
 
 /// The most shares that a day can tell: what JSON's readers hold exactly.
@@ -79,15 +80,18 @@ impl Quoted {
         let told = match (status.unwrap_or(Status::Trading), price) {
             (Status::Trading, Some(price)) => {
                 let volume = i64::try_from(volume).ok().filter(|volume| *volume <= VOLUME_MAX);
-                let volume = volume.ok_or_else(|| bad(format!("{name}: volume is at most {VOLUME_MAX}")))?;
+                let volume = volume
+                    .ok_or_else(|| Problem::bad_request(format!("{name}: volume is at most {VOLUME_MAX}")))?;
                 Told::Trading { price: price.to_hundredth(), volume }
             }
             (Status::Trading, None) => {
-                return Err(bad(format!(
+                return Err(Problem::bad_request(format!(
                     "{name}: what trades has a price; of what does not say `\"status\": \"suspended\"` or \"not_traded\", and no price"
                 )));
             }
-            (_, Some(_)) => return Err(bad(format!("{name}: what does not trade has no price"))),
+            (_, Some(_)) => {
+                return Err(Problem::bad_request(format!("{name}: what does not trade has no price")));
+            }
             (Status::Suspended, None) => Told::Suspended,
             (Status::NotTraded, None) => Told::NotTraded,
         };
@@ -135,7 +139,7 @@ fn positive(price: Milli, of: &Id) -> Result<Milli, Problem> {
     if price > Milli::default() {
         return Ok(price);
     }
-    Err(bad(format!("{} {}: a previous close is above 0", of.market, of.code)))
+    Err(Problem::bad_request(format!("{} {}: a previous close is above 0", of.market, of.code)))
 }
 
 /// Opens a day: takes the previous closes that its quotes are judged by.
@@ -181,12 +185,13 @@ impl New {
         let id = id(market, code)?;
         let length = name.chars().count();
         if !(1..=NAME_MAX).contains(&length) || name.chars().any(char::is_control) {
-            return Err(bad(format!(
+            return Err(Problem::bad_request(format!(
                 "name: write 1 to {NAME_MAX} characters, none of which is a control character"
             )));
         }
-        let kind = Kind::named(&kind)
-            .ok_or_else(|| bad(format!("kind = {kind}: write a_share, chinext, star or index")))?;
+        let kind = Kind::named(&kind).ok_or_else(|| {
+            Problem::bad_request(format!("kind = {kind}: write a_share, chinext, star or index"))
+        })?;
         let previous_close = positive(previous_close, &id)?;
         Ok(Listing { reference: Reference { id, day, previous_close }, name, kind, listed_on, at })
     }
@@ -253,10 +258,11 @@ pub(super) async fn refused(
 ) -> Result<Response, Problem> {
     const PAGE: &str = "select id, market, code, timestamp, sequence, price, reason, detail, received_at from refused_quotes \
          where id < $1 order by id desc limit $2";
-    let List { limit: asked, cursor } = of_query(query, "limit and cursor")?;
-    let limit = limit(asked.as_deref())?;
+    let List { limit: asked, cursor } = request::query(query, "limit and cursor")?;
+    let limit = LIMIT.of(asked.as_deref())?;
     let before = cursor.map_or(Some(i64::MAX), |cursor| cursor.parse().ok());
-    let before = before.ok_or_else(|| bad("cursor: no list gave it; begin again without one".to_owned()))?;
+    let before = before
+        .ok_or_else(|| Problem::bad_request("cursor: no list gave it; begin again without one".to_owned()))?;
     let page = Statement::new(PAGE).bind(before).bind(i64::from(limit));
     let rows = exchange.database.rows(page).await.map_err(|error| Problem::database(&error))?;
     let aside: Result<Vec<Aside>, DatabaseError> = rows.iter().map(Aside::of).collect();

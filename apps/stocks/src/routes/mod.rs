@@ -11,11 +11,12 @@ mod sessions;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query};
+use axum::extract::DefaultBodyLimit;
+use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::routing::{get, post, put};
 use forebay_server::problem::Problem;
+use forebay_server::request::{self, Limit};
 use serde::de::DeserializeOwned;
 
 use crate::exchange::Exchange;
@@ -23,10 +24,8 @@ use crate::refusal::Refusal;
 
 /// Largest body of a request, in bytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// How many entries a list has that does not say it.
-const LIMIT: u32 = 100;
-/// Most entries of one answer.
-const LIMIT_MAX: u32 = 1_000;
+/// How many entries a list has.
+const LIMIT: Limit = Limit { unsaid: 100, max: 1_000 };
 
 /// The routes over `exchange`.
 pub fn router(exchange: Exchange) -> Router {
@@ -55,51 +54,21 @@ async fn no_such_method() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }
 
-fn bad(what: String) -> Problem {
-    Refusal::BadRequest(what).into()
-}
-
 /// The JSON of a body, of which `example` is one.
 fn json<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, example: &str) -> Result<T, Problem> {
-    let body = body.map_err(|refusal| match refusal.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            let detail = format!("the body of this request has at most {BODY_BYTES_MAX} bytes");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
-        }
-        _ => bad("the body ended before its length: send it again".to_owned()),
-    })?;
-    serde_json::from_slice(&body)
-        .map_err(|error| bad(format!("{error}; write a JSON object such as {example}")))
-}
-
-/// The parts of a path.
-fn of_path<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Problem> {
-    path.map(|Path(parts)| parts).map_err(|_| bad("the path is not UTF-8: percent-encode it".to_owned()))
-}
-
-/// The pairs of a query.
-fn of_query<T>(query: Result<Query<T>, QueryRejection>, takes: &str) -> Result<T, Problem> {
-    let refused = |refusal: QueryRejection| bad(format!("{}; this takes {takes}", refusal.body_text()));
-    query.map(|Query(query)| query).map_err(refused)
-}
-
-/// How many entries are asked for.
-fn limit(asked: Option<&str>) -> Result<u32, Problem> {
-    let Some(asked) = asked else { return Ok(LIMIT) };
-    let limit = asked.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-    limit.ok_or_else(|| bad(format!("limit = {asked}: write a number from 1 to {LIMIT_MAX}")))
+    request::json(body, BODY_BYTES_MAX, example)
 }
 
 /// A code: six digits.
 fn code(text: &str) -> Result<(), Refusal> {
     let is_code = text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit());
-    if is_code { Ok(()) } else { Err(Refusal::BadCode(text.chars().take(64).collect())) }
+    if is_code { Ok(()) } else { Err(Refusal::BadCode(request::shown(text))) }
 }
 
 /// A market.
 fn market(text: &str) -> Result<(), Problem> {
     match text {
         "SH" | "SZ" => Ok(()),
-        _ => Err(bad(format!("market = {}: write SH or SZ", text.chars().take(64).collect::<String>()))),
+        _ => Err(Problem::bad_request(format!("market = {}: write SH or SZ", request::shown(text)))),
     }
 }

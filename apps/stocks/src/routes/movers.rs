@@ -6,10 +6,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::Response;
 use forebay::value::Value;
 use forebay_server::problem::Problem;
+use forebay_server::request;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{bad, code, limit, market, of_query};
+use super::{LIMIT, code, market};
 use crate::exchange::{API, Exchange, MOVERS};
 use crate::responses;
 
@@ -33,7 +34,7 @@ impl Asked {
         for (name, value) in pairs {
             let name = name.to_lowercase();
             if seen.contains(&name) {
-                return Err(bad(format!("{name} comes twice; say it once")));
+                return Err(Problem::bad_request(format!("{name} comes twice; say it once")));
             }
             match name.as_str() {
                 "market" => {
@@ -44,7 +45,9 @@ impl Asked {
                     gains = match value.as_str() {
                         "gainers" => true,
                         "losers" => false,
-                        _ => return Err(bad("direction: write gainers or losers".to_owned())),
+                        _ => {
+                            return Err(Problem::bad_request("direction: write gainers or losers".to_owned()));
+                        }
                     };
                 }
                 "limit" => asked = Some(value.as_str()),
@@ -52,12 +55,16 @@ impl Asked {
                     code(value)?;
                     cursor = Some(value.clone());
                 }
-                _ => return Err(bad(format!("there is no parameter `{name}`; this takes {TAKES}"))),
+                _ => {
+                    return Err(Problem::bad_request(format!(
+                        "there is no parameter `{name}`; this takes {TAKES}"
+                    )));
+                }
             }
             seen.push(name);
         }
-        let market = of_market.ok_or_else(|| bad("market: write SH or SZ".to_owned()))?;
-        let limit = usize::try_from(limit(asked)?).unwrap_or(usize::MAX);
+        let market = of_market.ok_or_else(|| Problem::bad_request("market: write SH or SZ".to_owned()))?;
+        let limit = usize::try_from(LIMIT.of(asked)?).unwrap_or(usize::MAX);
         Ok(Self { market, gains, limit, cursor })
     }
 
@@ -74,7 +81,9 @@ impl Asked {
             Some(cursor) => {
                 let last = rows.iter().position(|row| code_of(row).as_ref() == Some(cursor));
                 1 + last.ok_or_else(|| {
-                    bad(format!("cursor: {cursor} is not in this list; begin again without one"))
+                    Problem::bad_request(format!(
+                        "cursor: {cursor} is not in this list; begin again without one"
+                    ))
                 })?
             }
         };
@@ -104,7 +113,7 @@ pub(super) async fn movers(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let pairs = of_query(query, TAKES)?;
+    let pairs = request::query(query, TAKES)?;
     let asked = Asked::of(&pairs)?;
     let key = responses::key("movers", &pairs, None);
     let reading = exchange.reading()?;
@@ -118,7 +127,7 @@ pub(super) async fn movers(
     let all: Vec<Box<RawValue>> =
         json.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
     let page = serde_json::value::to_raw_value(&asked.page(&all)?)
-        .map_err(|error| bad(format!("the answer cannot be written: {error}")))?;
+        .map_err(|error| Problem::bad_request(format!("the answer cannot be written: {error}")))?;
     responses::keep(&exchange, &reading, &key, &page).await?;
     let read = reading.read(API, &key, &HeaderMap::new()).await?;
     let mut response = exchange.answer(reading.namespace(API)?, &read, (&method, &headers)).await?;

@@ -8,12 +8,13 @@ use axum::response::{IntoResponse as _, Response};
 use forebay::value::Value;
 use forebay::{Freshness, Read};
 use forebay_server::problem::Problem;
+use forebay_server::request;
 use forebay_stores::database::{DatabaseError, Row, Statement};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{bad, code, limit, market, of_path, of_query};
+use super::{LIMIT, code, market};
 use crate::exchange::{Exchange, INDICES, STOCKS};
 use crate::market::Kind;
 use crate::refusal::Refusal;
@@ -28,7 +29,7 @@ pub(super) async fn stock(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    one(&exchange, STOCKS, ("stock", of_path(path)?), (&method, &headers)).await
+    one(&exchange, STOCKS, ("stock", request::path(path)?), (&method, &headers)).await
 }
 
 /// One index.
@@ -38,7 +39,7 @@ pub(super) async fn index(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    one(&exchange, INDICES, ("index", of_path(path)?), (&method, &headers)).await
+    one(&exchange, INDICES, ("index", request::path(path)?), (&method, &headers)).await
 }
 
 async fn one(
@@ -79,10 +80,13 @@ pub(super) async fn stocks(
     State(exchange): State<Exchange>,
     query: Result<Query<Codes>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Codes { codes } = of_query(query, "codes, as codes=600000,000001")?;
+    let Codes { codes } = request::query(query, "codes, as codes=600000,000001")?;
     let asked: Vec<&str> = codes.split(',').collect();
     if asked.len() > CODES_MAX {
-        return Err(bad(format!("codes: {} of them; ask for at most {CODES_MAX} at once", asked.len())));
+        return Err(Problem::bad_request(format!(
+            "codes: {} of them; ask for at most {CODES_MAX} at once",
+            asked.len()
+        )));
     }
     let keys: Vec<String> =
         asked.iter().filter(|asked| code(asked).is_ok()).map(|code| format!("stock:{code}")).collect();
@@ -129,20 +133,22 @@ pub(super) async fn instruments(
     const PAGE: &str = "select market, code, name, kind, listed_on, provenance from instruments \
          where market || code > $1 and ($2 = '' or market = $2) and ($3 = '' or kind = $3) order by market, code limit $4";
     let List { limit: asked, cursor, market: of_market, kind } =
-        of_query(query, "limit, cursor, market and kind")?;
-    let limit = limit(asked.as_deref())?;
+        request::query(query, "limit, cursor, market and kind")?;
+    let limit = LIMIT.of(asked.as_deref())?;
     if let Some(of_market) = &of_market {
         market(of_market)?;
     }
     if let Some(kind) = &kind
         && Kind::named(kind).is_none()
     {
-        return Err(bad(format!("kind = {kind}: write a_share, chinext, star or index")));
+        return Err(Problem::bad_request(format!("kind = {kind}: write a_share, chinext, star or index")));
     }
     let is_place =
         |cursor: &String| cursor.len() == 8 && cursor.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if !cursor.as_ref().is_none_or(is_place) {
-        return Err(bad("cursor: no list of this kind gave it; begin again without one".to_owned()));
+        return Err(Problem::bad_request(
+            "cursor: no list of this kind gave it; begin again without one".to_owned(),
+        ));
     }
     let page = Statement::new(PAGE)
         .bind(cursor.unwrap_or_default())

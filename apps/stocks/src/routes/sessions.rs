@@ -7,9 +7,9 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use forebay_server::problem::Problem;
+use forebay_server::request;
 use serde::Deserialize;
 
-use super::{bad, of_path};
 use crate::exchange::{Exchange, wants_the_truth};
 use crate::sessions::{Session, User};
 
@@ -21,11 +21,7 @@ const NAME_MAX: usize = 64;
 const PERMISSIONS_MAX: usize = 64;
 
 fn name(what: &str, text: &str) -> Result<(), Problem> {
-    let length = text.chars().count();
-    if (1..=NAME_MAX).contains(&length) && !text.chars().any(char::is_control) {
-        return Ok(());
-    }
-    Err(bad(format!("{what}: write 1 to {NAME_MAX} characters, none of which is a control character")))
+    request::name(what, text, NAME_MAX)
 }
 
 fn shown(status: StatusCode, session: &Session) -> Response {
@@ -45,12 +41,12 @@ pub(super) async fn put_user(
     path: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let user_id = of_path(path)?;
+    let user_id = request::path(path)?;
     let Put { username, permissions } = super::json(body, USER)?;
     name("user_id", &user_id)?;
     name("username", &username)?;
     if permissions.len() > PERMISSIONS_MAX {
-        return Err(bad(format!("permissions: at most {PERMISSIONS_MAX}")));
+        return Err(Problem::bad_request(format!("permissions: at most {PERMISSIONS_MAX}")));
     }
     permissions.iter().try_for_each(|permission| name("permissions", permission))?;
     let user = User { user_id, username, permissions };
@@ -80,7 +76,7 @@ pub(super) async fn find(
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let user_id = of_path(path)?;
+    let user_id = request::path(path)?;
     name("user_id", &user_id)?;
     let session = match wants_the_truth(&headers) {
         true => exchange.sessions.confirm(&user_id).await?,
@@ -94,7 +90,7 @@ pub(super) async fn logout(
     State(exchange): State<Exchange>,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
-    let user_id = of_path(path)?;
+    let user_id = request::path(path)?;
     name("user_id", &user_id)?;
     exchange.sessions.end(&user_id).await?;
     Ok(StatusCode::NO_CONTENT)
