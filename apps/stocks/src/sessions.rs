@@ -6,7 +6,7 @@
 //!
 //! `last_active` moves with each use that is told here, without a write: uses are gathered, one for each user, and written together every
 //! [`FLUSHED`], and when the process is stopped. What a process that is killed had not written yet is lost, so that `last_active` is late by that at
-//! most; the hour itself is counted by the store.
+//! most; the hour itself is counted by the store, from the last use or from when that was written.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub const FLUSHED: Duration = Duration::from_secs(30);
 pub const RETRIED: Duration = Duration::from_secs(1);
 /// Of so many users at most uses are gathered between two writes; of the rest the store alone knows.
 const SEEN_MAX: usize = 100_000;
+/// Of so many users it is tried in vain at a time: more tell nothing new.
+const FAILED_MAX: usize = 8;
 
 /// A session, as its key has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,17 +163,14 @@ impl Sessions {
     /// `user_unknown`; what the database or the store says against it.
     pub async fn begin(&self, user_id: &str) -> Result<Session, Problem> {
         let namespace = self.namespace()?;
-        let now = self.now();
-        let begun = self.by_row(user_id, async |user| {
+        self.by_row(user_id, async |user| {
             let user = user.ok_or_else(|| Refusal::NoUser(user_id.to_owned()))?;
             let User { user_id, username, permissions } = user;
-            let session = Session { user_id, username, permissions, last_active: now };
+            let session = Session { user_id, username, permissions, last_active: self.now() };
             namespace.set_key(key(&session.user_id).as_bytes(), session.value(), None).await?;
             Ok(session)
-        });
-        let session = begun.await?;
-        self.seen.lock().remove(&session.user_id);
-        Ok(session)
+        })
+        .await
     }
 
     /// Ends a session; there need not be one.
@@ -262,21 +261,35 @@ impl Sessions {
     /// so that who goes away in the middle of it takes nothing along.
     ///
     /// # Errors
-    /// What the store says against it, at the first that it does not take: all that was not written is written the next time.
+    /// What the store says against it: of one user, it goes on with the others, and of [`FAILED_MAX`] not. All that was not written is written the next
+    /// time.
     pub async fn flush(&self) -> Result<usize, Problem> {
-        let namespace = self.namespace()?;
         let seen: Vec<(String, Timestamp)> =
             self.seen.lock().iter().map(|(user_id, at)| (user_id.clone(), *at)).collect();
+        if seen.is_empty() {
+            return Ok(0);
+        }
+        let namespace = self.namespace()?;
+        let mut failed = Vec::new();
         for (user_id, at) in &seen {
             let change = |was: Session| Session { last_active: was.last_active.max(*at), ..was };
-            let changed = change_of(&namespace, user_id, change).await;
-            changed.map_err(|error| Problem::engine(&error))?;
-            let mut seen = self.seen.lock();
-            if seen.get(user_id) == Some(at) {
-                seen.remove(user_id);
+            match change_of(&namespace, user_id, change).await {
+                Ok(_) => {
+                    let mut seen = self.seen.lock();
+                    if seen.get(user_id) == Some(at) {
+                        seen.remove(user_id);
+                    }
+                }
+                Err(error) => failed.push(error),
+            }
+            if failed.len() == FAILED_MAX {
+                break;
             }
         }
-        Ok(seen.len())
+        match failed.first() {
+            Some(error) => Err(Problem::engine(error)),
+            None => Ok(seen.len()),
+        }
     }
 }
 

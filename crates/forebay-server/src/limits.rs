@@ -417,7 +417,7 @@ impl Operation {
             (outcome, &self.of.last_writes)
         {
             // Nothing was written: who tries again need not wait.
-            last_writes.lock().undo(&self.written);
+            last_writes.lock().undo(&self.written, self.now);
         }
         if !self.of.has_log {
             return;

@@ -27,6 +27,7 @@ use crate::http::bodies::{self, Budget};
 use crate::jobs::{self, Jobs};
 use crate::keyspaces::Keyspaces;
 use crate::observe::{self, Observed};
+use crate::panics;
 use crate::reloads::{AskedReloads, Reloads};
 use crate::stop::{self, Stop, StopSender};
 use crate::time::{Clocks, WallClock};
@@ -323,8 +324,11 @@ impl Process {
         drop(listeners);
         jobs.interrupt().await;
         for last in at_stop {
-            if clock.timeout(AT_STOP, last.done()).await.is_err() {
-                tracing::warn!("an app has not done in time what it does when the process is stopped");
+            let done = clock.timeout(AT_STOP, panics::caught(last.done())).await;
+            if !matches!(done, Ok(Ok(()))) {
+                tracing::warn!(
+                    "an app has not done, or not in time, what it does when the process is stopped"
+                );
             }
         }
         warmer.remember().await;

@@ -80,7 +80,9 @@ impl Limit {
     /// 400 `bad_request` where that is no number from 1 to the most.
     pub fn of(self, asked: Option<&str>) -> Result<u32, Problem> {
         let Some(asked) = asked else { return Ok(self.unsaid) };
-        let limit = asked.parse().ok().filter(|limit| (1..=self.max).contains(limit));
+        // Written in one way alone: it may be a part of the key of an answer.
+        let is_plain = !asked.starts_with(['+', '0']);
+        let limit = asked.parse().ok().filter(|limit| is_plain && (1..=self.max).contains(limit));
         limit.ok_or_else(|| {
             Problem::bad_request(format!("limit = {}: write a number from 1 to {}", shown(asked), self.max))
         })
@@ -178,7 +180,7 @@ mod tests {
     fn a_limit_is_a_number_up_to_the_most() {
         let limit = Limit { unsaid: 10, max: 20 };
         assert_eq!((limit.of(None).unwrap(), limit.of(Some("20")).unwrap()), (10, 20));
-        for asked in ["0", "21", "-1", "x", ""] {
+        for asked in ["0", "21", "-1", "+7", "07", "x", ""] {
             let detail = format!("limit = {asked}: write a number from 1 to 20");
             assert_eq!(told(limit.of(Some(asked))), bad(&detail));
         }

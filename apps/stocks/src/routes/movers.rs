@@ -46,7 +46,9 @@ impl Asked {
                         "gainers" => true,
                         "losers" => false,
                         _ => {
-                            return Err(Problem::bad_request("direction: write gainers or losers".to_owned()));
+                            return Err(Problem::bad_request(
+                                "direction: write gainers or losers".to_owned(),
+                            ));
                         }
                     };
                 }

@@ -130,10 +130,13 @@ impl LastWrites {
         Ok(())
     }
 
-    /// Keys that were not written after all.
-    pub(super) fn undo(&mut self, keys: &[Written]) {
+    /// Keys that were to be written at `then`, and were not after all.
+    pub(super) fn undo(&mut self, keys: &[Written], then: Duration) {
         for key in keys {
-            self.when.remove(key);
+            // Who came after it may have written it.
+            if self.when.get(key) == Some(&then) {
+                self.when.remove(key);
+            }
         }
     }
 
@@ -200,7 +203,10 @@ mod tests {
         last.write(&[3], NOW + 999 * MS).unwrap();
         last.write(&[2], NOW + 1_000 * MS).unwrap();
         last.write(&[3], NOW + 1_500 * MS).unwrap_err();
-        last.undo(&[3]);
+        last.undo(&[3], NOW);
+        // Another write of it than that which was given up.
+        last.write(&[3], NOW + 1_500 * MS).unwrap_err();
+        last.undo(&[3], NOW + 999 * MS);
         last.write(&[3], NOW + 1_500 * MS).unwrap();
         last.write(&[3], NOW + 2_100 * MS).unwrap_err();
         last.write(&[3], NOW).unwrap();

@@ -66,14 +66,6 @@ async fn answer(
     }
     service.monitors.tell(spec, request, session);
     let asked = spec.parse(request);
-    let Some(operations) = limited::begin(asked.as_ref().ok(), spec, request, session, replies) else {
-        return Ok(());
-    };
-    if session.queue.is_some() && transaction::waits(&asked) {
-        wait_for_exec(request, spec, &asked, session, &mut replies.out);
-        operations.ended(replies, true);
-        return Ok(());
-    }
     if session.is_listening_only()
         && !matches!(&asked, Ok(Command::PubSub(asked)) if pubsub::is_subscription(asked))
         && !matches!(asked, Ok(Command::Ping { .. } | Command::Quit | Command::Reset))
@@ -83,6 +75,14 @@ async fn answer(
             "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
         );
         reply::error(&mut replies.out, &refusal);
+        return Ok(());
+    }
+    let Some(operations) = limited::begin(asked.as_ref().ok(), spec, request, session, replies) else {
+        return Ok(());
+    };
+    if session.queue.is_some() && transaction::waits(&asked) {
+        wait_for_exec(request, spec, &asked, session, &mut replies.out);
+        operations.ended(replies, true);
         return Ok(());
     }
     let began = slowlog::Began::now(service);

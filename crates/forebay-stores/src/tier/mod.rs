@@ -6,6 +6,9 @@ pub mod store;
 
 use crate::disk::DiskError;
 
+/// The least that was deleted for which files are compacted, in bytes: what is held is written anew for it.
+const DEAD_BYTES_MIN: u64 = 16 * 1024 * 1024;
+
 /// Work in the background that fails says so once: one line until it is done again.
 #[derive(Debug, Default)]
 struct Upkeep {

@@ -8,10 +8,9 @@ use super::super::fault::{ListedFault, PolicyFault, RowsFault, WorkersKvFault};
 use super::super::raw::Table;
 use super::super::report::Findings;
 use super::super::units::show_duration;
-use crate::limits::workers_kv::LIFE_MIN;
-
 use super::Context;
 use super::namespace::{Mode, Ttl, Writes};
+use crate::limits::workers_kv::LIFE_MIN;
 
 /// Options that allow stale answers.
 const STALE: [&str; 2] = ["stale_while_revalidate", "stale_if_error"];

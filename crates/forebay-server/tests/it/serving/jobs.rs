@@ -472,14 +472,14 @@ async fn a_job_is_known_as_soon_as_it_is_served() {
     let many = |from: u32| -> String {
         let one =
             |number| format!("[job.a{number}]\nschedule = '0 0 1 1 *'\ninvalidate = {{ tag = 'nothing' }}\n");
-        (from..from + 100).map(one).collect()
+        (from..from + 50).map(one).collect()
     };
     let mut stage = Clockwork::new(&many(100)).await;
     let next = declared(stage.folder.path(), &many(200));
     soon(stage.process.reload(deployment("apps/clockwork/forebay.toml", &next))).await.unwrap();
-    let told = soon(stage.client.say("FB.JOBS RUN a299")).await;
+    let told = soon(stage.client.say("FB.JOBS RUN a249")).await;
     assert!(told.contains("outcome ok"), "{told}");
-    assert!(stage.client.say("FB.JOBS RUN a199").await.contains("no such job"), "it is no longer declared");
+    assert!(stage.client.say("FB.JOBS RUN a149").await.contains("no such job"), "it is no longer declared");
     drop(stage.client);
     assert!(soon(stage.process.stop()).await);
 }

@@ -199,6 +199,23 @@ async fn stopping_lets_an_app_write_what_it_has_gathered() {
 }
 
 #[tokio::test]
+async fn an_app_that_panics_at_the_stop_takes_nothing_along() {
+    let panics = app("panics", |_| {
+        let work = async { panic!("of this test") };
+        Box::pin(async move { Ok(Running { at_stop: Some(AtStop::new(work)), ..Running::default() }) })
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let kept = "[namespace.kept]\nkey = 'kept:{name}'\nmode = 'store'\nttl = '1h'\n";
+    let text = declaration(folder.path(), ANY, ANY, kept);
+    let deployment = deployment("apps/panics/forebay.toml", &text);
+    let process = start(&deployment, std::slice::from_ref(&panics)).await.unwrap();
+    assert_eq!(Resp::connect(process.resp).await.say("SET kept:last seen").await, "OK");
+    assert!(soon(process.stop()).await);
+    let process = start(&deployment, &[]).await.unwrap();
+    assert_eq!(Resp::connect(process.resp).await.say("GET kept:last").await, "seen");
+}
+
+#[tokio::test]
 async fn stopping_answers_the_http_request_under_way() {
     static ENTERED: Notify = Notify::const_new();
     static GO: Notify = Notify::const_new();

@@ -11,7 +11,7 @@ use forebay::rt::Tasks;
 use forebay::value::Position;
 
 use crate::disk::{Changes, DiskError, Durability, Page, Scan, Space};
-use crate::tier::Upkeep;
+use crate::tier::{DEAD_BYTES_MIN, Upkeep};
 
 use super::state::State;
 use super::steps::{size_of, size_of_row};
@@ -29,8 +29,6 @@ const ROOM_ROWS: usize = 64;
 const LONG_EVERY: u64 = 10;
 /// The most rows of groups that go at a time.
 const GROUPS_STEP: usize = 1024;
-/// Files are compacted once so much of them was deleted or replaced, and half as much as is held.
-const DEAD_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
 /// Starts the work; it ends with the tier, or with `tasks`.
 pub(super) fn start(tasks: &Tasks, shared: &Arc<Shared>) {
@@ -66,15 +64,17 @@ async fn sweep(weak: &Weak<Shared>, is_long: bool) -> Result<(), DiskError> {
         shared.disk.change(GROUPS_STEP * 64, Durability::OsWritten, step).await?;
         shared.note_time(Durability::OsWritten).await?;
     }
-    let dead = {
-        let state = shared.state.lock();
-        let enough = DEAD_BYTES_MIN.max(state.remembered.bytes / 2);
-        (state.dead_bytes >= enough).then_some(state.dead_bytes)
-    };
-    if let Some(dead) = dead {
-        shared.disk.compact(&[Space::Entries, Space::Expiry]).await?;
+    let is_worth_it = {
         let mut state = shared.state.lock();
-        state.dead_bytes = state.dead_bytes.saturating_sub(dead);
+        let is_worth_it = state.dead_bytes >= DEAD_BYTES_MIN.max(state.remembered.bytes / 2);
+        if is_worth_it {
+            // Also where it fails: it would take as long again, and is worth that once as much more was deleted.
+            state.dead_bytes = 0;
+        }
+        is_worth_it
+    };
+    if is_worth_it {
+        shared.disk.compact(&[Space::Entries, Space::Expiry]).await?;
     }
     Ok(())
 }

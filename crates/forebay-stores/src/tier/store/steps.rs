@@ -74,7 +74,7 @@ impl Shared {
     ) -> Result<(), DiskError> {
         replace(rows, at, old, new)?;
         if let (Some(old), None) = (old, new) {
-            self.has_died(old.content.bytes());
+            self.has_died(at.len().saturating_add(old.content.bytes()));
         }
         self.counts.changed(at, Counted::of(old), Counted::of(new));
         Ok(())

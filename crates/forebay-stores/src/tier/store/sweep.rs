@@ -6,14 +6,14 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay::rt::Tasks;
 use forebay::rt::atomic::Ordering;
+use forebay::rt::{Clock, Tasks};
 
 use crate::disk::{Changes, DiskError, Durability, Page, Scan, Space};
 
 use super::Shared;
 use super::rows::{self, Head, NEVER_MS};
-use crate::tier::Upkeep;
+use crate::tier::{DEAD_BYTES_MIN, Upkeep};
 
 /// How often it looks what there is to do.
 const EVERY: Duration = Duration::from_secs(1);
@@ -21,8 +21,6 @@ const EVERY: Duration = Duration::from_secs(1);
 const STEP_ROWS: usize = 256;
 /// The most steps of each kind at a time: other work comes between.
 const STEPS_MAX: usize = 64;
-/// Files are compacted once so much in them was deleted, and a third of what they take: what is held is written anew for half as much at least that goes.
-const DEAD_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
 type Step = fn(&Shared, &mut Changes<'_>) -> Result<bool, DiskError>;
 
@@ -32,19 +30,27 @@ pub(super) fn start(tasks: &Tasks, shared: &Arc<Shared>) {
     tasks.spawn(async move {
         let mut steps =
             [Shared::end as Step, Shared::empty, Shared::collect].map(|step| (step, Upkeep::default()));
-        let mut compaction = Upkeep::default();
-        loop {
-            clock.sleep(EVERY).await;
-            if weak.upgrade().is_none() {
-                return;
-            }
+        while let Some(weak) = looked(&clock, &weak).await {
             for (step, upkeep) in &mut steps {
                 // What cannot be done now is tried again at the next look.
-                upkeep.ended(repeat(&weak, *step).await);
+                upkeep.ended(repeat(weak, *step).await);
             }
-            compaction.ended(compact(&weak).await);
         }
     });
+    // Beside the others: it may take minutes, and what ends goes meanwhile.
+    let (weak, clock) = (Arc::downgrade(shared), shared.clock.clone());
+    tasks.spawn(async move {
+        let mut upkeep = Upkeep::default();
+        while let Some(weak) = looked(&clock, &weak).await {
+            upkeep.ended(compact(weak).await);
+        }
+    });
+}
+
+/// The store at the next look; nothing where it is gone.
+async fn looked<'w>(clock: &Clock, weak: &'w Weak<Shared>) -> Option<&'w Weak<Shared>> {
+    clock.sleep(EVERY).await;
+    (weak.strong_count() > 0).then_some(weak)
 }
 
 async fn repeat(weak: &Weak<Shared>, step: Step) -> Result<(), DiskError> {
@@ -59,16 +65,17 @@ async fn repeat(weak: &Weak<Shared>, step: Step) -> Result<(), DiskError> {
     Ok(())
 }
 
-/// Gives the room of what was deleted back, where that is much.
+/// Gives the room of what was deleted back, where that is much: a third of what the files take, of which it is not known how far they are compressed.
+/// What was replaced goes as files grow.
 async fn compact(weak: &Weak<Shared>) -> Result<(), DiskError> {
     let Some(shared) = weak.upgrade() else { return Ok(()) };
     let dead = shared.dead_bytes.load(Ordering::Acquire);
     if dead < DEAD_BYTES_MIN || dead < shared.disk.bytes().await? / 3 {
         return Ok(());
     }
-    shared.disk.compact(&[Space::Stores, Space::StoreExpiry]).await?;
+    // Also where it fails: it would take as long again, and is worth that once as much more was deleted.
     shared.dead_bytes.fetch_sub(dead, Ordering::AcqRel);
-    Ok(())
+    shared.disk.compact(&[Space::Stores, Space::StoreExpiry]).await
 }
 
 impl Shared {
