@@ -261,7 +261,7 @@ impl Sessions {
     /// so that who goes away in the middle of it takes nothing along.
     ///
     /// # Errors
-    /// What the store says against it: of one user, it goes on with the others, and of [`FAILED_MAX`] not. All that was not written is written the next
+    /// What the store says against it: of one user, it goes on with the others, and of eight not. All that was not written is written the next
     /// time.
     pub async fn flush(&self) -> Result<usize, Problem> {
         let seen: Vec<(String, Timestamp)> =
