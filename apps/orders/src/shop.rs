@@ -91,7 +91,7 @@ impl Shop {
         }
     }
 
-    /// Reads an order that was just made, so that it is held from now on. Whatever goes wrong with that is told, and fails nobody: the next
+    /// Reads an order that was just written, so that it is held from now on, and its period for as long as if it was loaded now. Whatever goes wrong with that is told, and fails nobody: the next
     /// who reads it loads it.
     pub(crate) async fn hold(&self, order: &Order) {
         let Some(keyspace) = self.served.now() else { return };
@@ -101,6 +101,7 @@ impl Shop {
             self.alarms.count("cache_failed", 1);
             tracing::warn!(order_no, %error, "an order could not be cached");
         }
+        self.renew(&order.period_number);
     }
 
     /// The same of an order that was changed, where its period is held: a change that comes after that was dropped does not bring it back.
@@ -110,6 +111,15 @@ impl Shop {
         if keyspace.and_then(|keyspace| keyspace.namespace(ORDERS)?.peek(key.as_bytes())).is_some() {
             self.hold(order).await;
         }
+    }
+
+    /// Has the time of a period that is held begin anew: its orders were written.
+    pub(crate) fn renew(&self, period: &str) {
+        let keyspace = self.served.now();
+        let renewed =
+            |keyspace: &Keyspace| Some(keyspace.namespace(ORDERS)?.renew(period_key(period).as_bytes()));
+        // One that is not held has no time.
+        let _ = keyspace.as_deref().and_then(renewed);
     }
 
     /// Answers a request with what was read of `namespace`. Who keeps the answer asks whether it is still the same: an order may change at any

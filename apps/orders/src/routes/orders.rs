@@ -366,5 +366,6 @@ pub(super) async fn delete(
     name("order_no", &order_no)?;
     let deleted = shop.tables.delete(&order_no).await.map_err(of_transaction)?;
     shop.told(deleted.unconfirmed.as_ref());
+    shop.renew(&deleted.value.period_number);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -3,7 +3,7 @@
 use forebay_stage::{On, on_both};
 use serde_json::{Value, json};
 
-use crate::{PERIOD, changed_stage, create, listed, number, numbers, some, stage, step, transit};
+use crate::{PERIOD, changed_stage, create, listed, number, numbers, quiet, some, stage, step, transit};
 
 on_both! {
     or_2_a_batch_is_cached_in_one_load_and_what_cannot_be_encoded_is_told,
@@ -12,6 +12,7 @@ on_both! {
     or_3_a_period_may_be_large,
     or_4_what_is_dropped_is_loaded_by_the_next_read,
     or_5_a_change_reaches_every_copy_at_once,
+    or_6_the_time_of_a_period_begins_anew_with_each_write,
     or_6_what_is_held_ends_and_is_not_brought_back,
     or_7_a_period_is_warmed_and_counted,
     or_7_a_restart_finds_what_was_hot,
@@ -147,6 +148,33 @@ async fn or_5_a_change_reaches_every_copy_at_once(on: On) {
     stage.job("reconcile").await;
     assert!(client.say(&format!("HGET fataMorgana_{PERIOD} {other}")).await.contains("confirmed"));
     assert!(client.say(&format!("GET order:{other}")).await.contains("confirmed"));
+}
+
+/// The last write of a period counts, whichever it is.
+async fn or_6_the_time_of_a_period_begins_anew_with_each_write(on: On) {
+    let short = |declaration: String| quiet(declaration).replacen("ttl = \"24h\"", "ttl = \"30s\"", 1);
+    let stage = changed_stage(on, short).await;
+    some(&stage, 2).await;
+    let mut client = stage.resp().await;
+    let key = format!("fataMorgana_{PERIOD}");
+    assert_eq!(client.say(&format!("HLEN {key}")).await, "2");
+    let left = async |client: &mut forebay_stage::Resp| -> i64 {
+        client.say(&format!("PTTL {key}")).await.parse().unwrap()
+    };
+    for written in ["made", "moved on", "changed", "deleted"] {
+        forebay_stage::soon(async { while left(&mut client).await > 29_500 {} }).await;
+        let before = left(&mut client).await;
+        let status = match written {
+            "made" => create(&stage, "NEW", "u", "1.00").await,
+            "moved on" => transit(&stage, "NEW", "confirmed").await,
+            "changed" => stage.send("PATCH", "/api/v1/orders/NEW", "", r#"{"like_count": 1}"#).await,
+            _ => stage.delete("/api/v1/orders/NEW").await,
+        }
+        .status;
+        assert!(status < 300, "{written}: {status}");
+        let after = left(&mut client).await;
+        assert!(after > before && after <= 30_000, "{written}: {before} ms, then {after} ms");
+    }
 }
 
 async fn or_6_what_is_held_ends_and_is_not_brought_back(on: On) {

@@ -297,6 +297,14 @@ impl<V> Namespace<V> {
         self.core.pattern.tail(key).is_some_and(|key| self.core.end_after(key, ttl))
     }
 
+    /// Lets what memory holds for `key` live as long from now as what would be loaded now: for who knows that it is right, such as the one who
+    /// has just changed a field of a hash and has it loaded anew. What is older than its TTL is not loaded again by that, only what changes
+    /// invalidate; whether anything fresh was held that does not say itself when it ends. Copies in the shared tier end as they did.
+    #[must_use = "what was held is told"]
+    pub fn renew(&self, key: &[u8]) -> bool {
+        self.core.pattern.tail(key).is_some_and(|key| self.core.renew(key))
+    }
+
     /// Adds tags to what is held for `key`, with which it is invalidated from now on; whether anything was held.
     #[must_use = "what was held is told"]
     pub fn tag(&self, key: &[u8], tags: &[&str]) -> bool {

@@ -100,10 +100,7 @@ impl Core {
         }
         let now = self.clock.now();
         let end = now.after(ttl.min(self.policy.ttl));
-        let move_end = |held: &mut memory::Held| {
-            if !self.revalidate(key, held) {
-                return false;
-            }
+        self.move_end(key, now, |held| {
             // What its source gave ends when the source said, or sooner; what a client put is the client's to prolong. Uses go
             // on to prolong what slides, up to its new end.
             let (slides, unused_until) = (self.policy.idle.is_some(), held.useless_from);
@@ -113,7 +110,31 @@ impl Core {
             held.useless_from =
                 if keeps_idle { unused_until.min(held.fresh_until) } else { held.fresh_until };
             true
-        };
+        })
+    }
+
+    /// Lets what is held, fresh, live as long as what would be loaded now; not what says itself when it ends, nor an absence.
+    pub(super) fn renew(&self, key: &[u8]) -> bool {
+        if self.store.is_some() {
+            return false;
+        }
+        let now = self.clock.now();
+        let life = self.policy.written(now, None);
+        self.move_end(key, now, |held| {
+            let says_its_end =
+                self.gives_ends() && held.value().is_none_or(|value| value.as_hash().is_none());
+            if says_its_end || held.value().is_none() || held.expired || held.served_fresh_until() <= now {
+                return false;
+            }
+            held.fresh_until = held.fresh_until.max(life.fresh_until);
+            held.useless_from = held.useless_from.max(life.useless_from);
+            true
+        })
+    }
+
+    /// Has `to` move the end of what is held and stands still; whether it did.
+    fn move_end(&self, key: &[u8], now: Tick, to: impl Fn(&mut memory::Held) -> bool) -> bool {
+        let move_end = |held: &mut memory::Held| self.revalidate(key, held) && to(held);
         let apart = self.apart();
         let moved = self.memory.update(self.id, key, now, move_end).unwrap_or(false);
         drop(apart);

@@ -62,6 +62,18 @@ async fn a_value_may_outlive_the_ttl_as_far_as_was_declared() {
 }
 
 #[tokio::test]
+async fn what_says_its_end_is_not_renewed() {
+    let stage = saying(|builder| builder.fresh_at_most(TTL * 4));
+    stage.script.set("a", "shut until 15000");
+    assert_eq!(stage.outcome("a").await.fresh_for, TTL * 4);
+    stage.clock.advance(TTL * 4 - TICK);
+    assert!(!stage.namespace.renew(b"k:a"));
+    stage.clock.advance(TICK);
+    assert_eq!(stage.outcome("a").await.tier, Tier::Source);
+    stage.check().await;
+}
+
+#[tokio::test]
 async fn stale_windows_and_a_shorter_ttl_count_from_the_end_as_ever() {
     let stage =
         saying(|builder| builder.fresh_at_most(TTL * 9).stale_while_revalidate(Duration::from_secs(1)));

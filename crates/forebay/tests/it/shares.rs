@@ -169,6 +169,32 @@ async fn the_end_of_what_a_source_gave_can_only_come_sooner() {
 }
 
 #[tokio::test]
+async fn who_knows_that_a_value_is_right_may_renew_it() {
+    let stage = stage_with(|builder| builder.stale_if_error(TTL).absent_ttl(TTL / 4));
+    stage.script.set("a", "1");
+    assert!(!stage.namespace.renew(b"k:a"), "nothing is held");
+    assert!(!stage.namespace.renew(b"x:a"), "not even a key");
+    stage.get("a").await;
+    stage.clock.advance(TTL - TICK);
+    assert!(stage.namespace.renew(b"k:a"));
+    assert_eq!(stage.namespace.peek(b"k:a").unwrap().fresh_for, TTL);
+    assert!(stage.namespace.end_after(b"k:a", TTL / 2));
+    assert!(stage.namespace.renew(b"k:a"));
+    stage.clock.advance(TTL - TICK);
+    assert_eq!((stage.get("a").await.as_deref(), stage.script.loads()), (Some("1"), 1));
+    stage.clock.advance(TICK);
+    assert!(!stage.namespace.renew(b"k:a"), "it had ended");
+    stage.get("a").await;
+    stage.namespace.expire("a").await.unwrap();
+    assert!(!stage.namespace.renew(b"k:a"), "it was made stale");
+    stage.namespace.invalidate("a").await.unwrap();
+    assert!(!stage.namespace.renew(b"k:a"), "it was dropped");
+    assert_eq!(stage.get("none").await, None);
+    assert!(!stage.namespace.renew(b"k:none"), "an absence");
+    stage.check().await;
+}
+
+#[tokio::test]
 async fn the_end_of_what_a_client_put_is_his_within_the_ttl() {
     let stage = stage();
     let own = stage.engine.namespace::<Blob>("own").key("own:{id}").ttl(TTL).build().unwrap();
