@@ -91,8 +91,8 @@ impl Shop {
         }
     }
 
-    /// Reads an order that was just written, so that it is held from now on, and its period for as long as if it was loaded now. Whatever goes wrong with that is told, and fails nobody: the next
-    /// who reads it loads it.
+    /// Reads an order that was just written, so that it is held from now on, and its period for as long as if it was loaded now. Whatever
+    /// goes wrong with that is told, and fails nobody: the next who reads it loads it.
     pub(crate) async fn hold(&self, order: &Order) {
         let Some(keyspace) = self.served.now() else { return };
         let Some(orders) = keyspace.namespace(ORDERS) else { return };

@@ -52,8 +52,7 @@ impl New {
             None => {
                 return Err(Problem::bad_request(
                     "give an order_no, or an Idempotency-Key and one is made: \
-                                without either a request that is sent again would make a second order"
-                        .to_owned(),
+                                without either a request that is sent again would make a second order",
                 ));
             }
         };
