@@ -422,6 +422,16 @@ impl Disk {
         }
     }
 
+    /// What the tables of these spaces take, in bytes, without journals; of a disk in memory, all that it holds.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes).
+    pub async fn table_bytes(&self, spaces: &[Space]) -> Result<u64, DiskError> {
+        let Backing::Folder(threads) = &self.0.backing else { return self.bytes().await };
+        let ([readers, _], spaces) = (&*threads.pools, spaces.to_vec());
+        threads.in_time(readers.run(move |store| store.table_bytes(&spaces))).await
+    }
+
     /// Does what writes are queued, syncs, ends a backup that is under way, and gives the folder free once what reads has ended.
     /// Later calls, also of clones, are refused.
     ///

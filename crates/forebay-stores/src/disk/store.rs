@@ -119,6 +119,11 @@ impl Store {
         self.database.disk_space().unwrap_or(0)
     }
 
+    /// What the tables of these spaces take, in bytes.
+    pub(super) fn table_bytes(&self, spaces: &[Space]) -> Result<u64, DiskError> {
+        spaces.iter().map(|space| Ok(self.space(*space)?.disk_space())).sum()
+    }
+
     /// Whether it still takes writes: a worker that failed has poisoned it.
     fn is_alive(&self) -> Result<(), DiskError> {
         self.database.persist(PersistMode::Buffer).map_err(poisoned)

@@ -22,6 +22,9 @@ const STEP_ROWS: usize = 256;
 /// The most steps of each kind at a time: other work comes between.
 const STEPS_MAX: usize = 64;
 
+/// Where it all lies.
+const SPACES: [Space; 2] = [Space::Stores, Space::StoreExpiry];
+
 type Step = fn(&Shared, &mut Changes<'_>) -> Result<bool, DiskError>;
 
 /// Starts the work; it ends with the store.
@@ -65,17 +68,17 @@ async fn repeat(weak: &Weak<Shared>, step: Step) -> Result<(), DiskError> {
     Ok(())
 }
 
-/// Gives the room of what was deleted back, where that is much: a third of what the files take, of which it is not known how far they are compressed.
+/// Gives the room of what was deleted back, where that is much: a third of what the tables take, of which it is not known how far they are compressed.
 /// What was replaced goes as files grow.
 async fn compact(weak: &Weak<Shared>) -> Result<(), DiskError> {
     let Some(shared) = weak.upgrade() else { return Ok(()) };
     let dead = shared.dead_bytes.load(Ordering::Acquire);
-    if dead < DEAD_BYTES_MIN || dead < shared.disk.bytes().await? / 3 {
+    if dead < DEAD_BYTES_MIN || dead < shared.disk.table_bytes(&SPACES).await? / 3 {
         return Ok(());
     }
     // Also where it fails: it would take as long again, and is worth that once as much more was deleted.
     shared.dead_bytes.fetch_sub(dead, Ordering::AcqRel);
-    shared.disk.compact(&[Space::Stores, Space::StoreExpiry]).await
+    shared.disk.compact(&SPACES).await
 }
 
 impl Shared {
