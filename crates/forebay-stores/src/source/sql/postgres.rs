@@ -212,13 +212,12 @@ impl Asked {
         let mut json = row::Object::new();
         let columns = self.columns.iter().enumerate();
         for (at, column) in columns.filter(|(_, column)| !query.leaves_out(&column.name)) {
-            match (text(at)?, query.decimals.get(&column.name)) {
-                (None, _) => json.member(&column.name, "null"),
-                (Some(held), Some(&scale)) => {
-                    json.member(&column.name, &row::decimal(&column.name, held, scale)?)
-                }
-                (Some(held), None) => json.member(&column.name, held),
-            }
+            let held = match (text(at)?, query.decimals.get(&column.name)) {
+                (None, _) => "null",
+                (Some(held), Some(&scale)) => &row::decimal(&column.name, held, scale)?,
+                (Some(held), None) => held,
+            };
+            json.member(&column.name).extend_from_slice(held.as_bytes());
         }
         let mut at = self.columns.len() + query.params.len();
         let mut next = || {

@@ -100,14 +100,14 @@ impl Object {
         Self(out)
     }
 
-    /// Adds the column `name`, which holds this JSON.
-    pub(super) fn member(&mut self, name: &str, json: &str) {
+    /// Adds the column `name`; its JSON is to be written behind what this gives.
+    pub(super) fn member(&mut self, name: &str) -> &mut Vec<u8> {
         if self.0.len() > 1 {
             self.0.push(b',');
         }
-        self.0.extend_from_slice(string(name).as_bytes());
+        write(&mut self.0, name);
         self.0.push(b':');
-        self.0.extend_from_slice(json.as_bytes());
+        &mut self.0
     }
 
     pub(super) fn end(mut self) -> Vec<u8> {
@@ -164,9 +164,10 @@ fn scaled(text: &str, scale: u8) -> Option<Option<String>> {
     Some(Some(if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{kept:0<scale$}") }))
 }
 
-/// `text` as a JSON string.
-pub(super) fn string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+/// Writes text or a number as JSON.
+pub(super) fn write(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
+    // Memory takes what is written, and text and numbers are JSON.
+    let _ = serde_json::to_writer(out, value);
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use forebay::LoadKey;
 use forebay::rt::Tick;
 use forebay::value::Param;
-use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
+use sqlx::sqlite::{SqliteArguments, SqliteColumn, SqlitePool, SqliteRow};
 use sqlx::{
     Arguments, AssertSqlSafe, Column, Executor, Row as _, SqlSafeStr, SqlStr, Statement, TypeInfo, ValueRef,
 };
@@ -85,10 +85,11 @@ impl Asked {
             match poll_fn(|context| rows.as_mut().poll_next(context)).await {
                 Some(Ok(row)) => {
                     let key = self.key(&row, query, like);
-                    if gathering.takes(key.as_deref(), held_bytes(&row, query)?)?
+                    let cells = Cells::of(&row)?;
+                    if gathering.takes(key.as_deref(), cells.bytes(query))?
                         && let Some(key) = key
                     {
-                        gathering.add(read(&row, query, key, now)?)?;
+                        gathering.add(cells.row(query, key, now)?)?;
                     }
                 }
                 Some(Err(error)) => break Err(error),
@@ -105,7 +106,10 @@ impl Asked {
         let columns = query.params.iter().zip(&self.untyped).zip(like);
         columns
             .map(|((param, untyped), like)| match (like, untyped) {
-                (Param::Text(_), true) => part(row, &param.name).ok()?.map(Param::Text),
+                (Param::Text(_), true) => {
+                    let at = place_of(row.columns(), &param.name).ok()?;
+                    Held::of(row, at).ok()?.part(&param.name).ok()?.map(Param::Text)
+                }
                 _ => param_like(row, &param.name, like),
             })
             .collect()
@@ -172,47 +176,6 @@ fn other_form(param: &Param) -> Option<serde_json::Value> {
     Some(serde_json::Value::from(number))
 }
 
-/// The bytes of texts and blobs of a row; its JSON has no fewer. Of a decimal digits may be left out.
-fn held_bytes(row: &SqliteRow, query: &SqlQuery) -> Result<u64, RowError> {
-    let mut bytes: u64 = 0;
-    for (index, column) in row.columns().iter().enumerate() {
-        let name = column.name();
-        if query.decimals.contains_key(name) || query.leaves_out(name) {
-            continue;
-        }
-        bytes = bytes.saturating_add(match (Cell { row, index, name, declared: "" }).held()? {
-            Held::Text(text) => length(text.as_bytes()),
-            Held::Blob(blob) => length(blob),
-            Held::Null | Held::Integer(_) | Held::Real(_) => 0,
-        });
-    }
-    Ok(bytes)
-}
-
-/// A row that belongs to `key`, as it was read at `now`.
-fn read(row: &SqliteRow, query: &SqlQuery, key: Vec<Param>, now: Moment) -> Result<Row, SqlError> {
-    let mut json = row::Object::new();
-    let columns = row.columns().iter().enumerate();
-    for (index, column) in columns.filter(|(_, column)| !query.leaves_out(column.name())) {
-        let cell = Cell { row, index, name: column.name(), declared: column.type_info().name() };
-        match query.decimals.get(column.name()) {
-            Some(&scale) => json.member(column.name(), &cell.decimal(scale)?),
-            None => json.member(column.name(), &cell.plain()?),
-        }
-    }
-    let version = query.version.as_ref().map(|name| version(row, name)).transpose()?.flatten();
-    let ends = query.fresh_until.as_ref().map(|of| fresh_until(row, &of.column, now));
-    let fresh_until = ends.transpose()?.flatten();
-    let mut tags = Vec::with_capacity(query.tags.len());
-    for tag in &query.tags {
-        let texts = tag.names().map(|name| text(row, name)).collect::<Result<Vec<_>, _>>()?;
-        tags.extend(row::tag(tag, &texts));
-    }
-    let place = query.shape.columns().into_iter().map(|(_, name)| part(row, name));
-    let place = place.collect::<Result<_, _>>()?;
-    Ok(Row { json: json.end(), key, version, fresh_until, tags, place })
-}
-
 /// The column called `name` as a parameter of a key; `None` where it is NULL or of another type.
 fn param_like(row: &SqliteRow, name: &str, like: &Param) -> Option<Param> {
     match like {
@@ -221,62 +184,10 @@ fn param_like(row: &SqliteRow, name: &str, like: &Param) -> Option<Param> {
     }
 }
 
-/// The integer in the column called `name`; `None` for NULL.
-fn version(row: &SqliteRow, name: &str) -> Result<Option<i64>, RowError> {
-    match named(row, name)?.held()? {
-        Held::Null => Ok(None),
-        Held::Integer(number) => Ok(Some(number)),
-        held => Err(RowError::NotAVersion { column: name.to_owned(), held: held.shown() }),
-    }
-}
-
-/// The moment in the column called `name`, as a tick; `None` for NULL.
-fn fresh_until(row: &SqliteRow, name: &str, now: Moment) -> Result<Option<Tick>, RowError> {
-    match named(row, name)?.held()? {
-        Held::Null => Ok(None),
-        Held::Text(text) => row::fresh_until(name, Some(text), now),
-        held => Err(RowError::NotATime { column: name.to_owned(), held: held.shown() }),
-    }
-}
-
-/// The column called `name` as text of a tag; `None` for NULL.
-fn text(row: &SqliteRow, name: &str) -> Result<Option<String>, RowError> {
-    match named(row, name)?.held()? {
-        Held::Null => Ok(None),
-        Held::Integer(number) => Ok(Some(number.to_string())),
-        Held::Text(text) => Ok(Some(text.to_owned())),
-        held => Err(RowError::NotATag { column: name.to_owned(), held: held.shown() }),
-    }
-}
-
-/// The column called `name` as text of a field or a member, or as a score; `None` for NULL.
-fn part(row: &SqliteRow, name: &str) -> Result<Option<String>, RowError> {
-    match named(row, name)?.held()? {
-        Held::Null => Ok(None),
-        Held::Integer(number) => Ok(Some(number.to_string())),
-        Held::Real(number) => Ok(Some(number.to_string())),
-        Held::Text(text) => Ok(Some(text.to_owned())),
-        held @ Held::Blob(_) => Err(RowError::NotAName { column: name.to_owned(), held: held.shown() }),
-    }
-}
-
-/// The column called `name`.
-fn named<'r>(row: &'r SqliteRow, name: &'r str) -> Result<Cell<'r>, RowError> {
-    let at = row.columns().iter().position(|column| column.name() == name);
-    let index = at.ok_or_else(|| RowError::Unreadable {
-        column: name.to_owned(),
-        problem: "the query gives no such column".into(),
-    })?;
-    Ok(Cell { row, index, name, declared: "" })
-}
-
-/// One column of a row.
-struct Cell<'r> {
-    row: &'r SqliteRow,
-    index: usize,
-    name: &'r str,
-    /// The type that the table declares, which SQLite does not enforce.
-    declared: &'r str,
+/// A row, each cell of which is read once.
+struct Cells<'r> {
+    columns: &'r [SqliteColumn],
+    held: Vec<Held<'r>>,
 }
 
 /// What a cell holds, by the type of the value itself.
@@ -288,7 +199,153 @@ enum Held<'r> {
     Blob(&'r [u8]),
 }
 
-impl Held<'_> {
+impl<'r> Cells<'r> {
+    fn of(row: &'r SqliteRow) -> Result<Self, RowError> {
+        let columns = row.columns();
+        let held = columns.iter().enumerate().map(|(at, column)| {
+            Held::of(row, at).map_err(|error| RowError::Unreadable {
+                column: column.name().to_owned(),
+                problem: error.to_string(),
+            })
+        });
+        Ok(Self { columns, held: held.collect::<Result<_, _>>()? })
+    }
+
+    /// The bytes of its texts and blobs; its JSON has no fewer. Of a decimal digits may be left out.
+    fn bytes(&self, query: &SqlQuery) -> u64 {
+        let counts = |name: &str| !query.decimals.contains_key(name) && !query.leaves_out(name);
+        let cells = self.columns.iter().zip(&self.held);
+        let lengths = cells.filter(|(column, _)| counts(column.name())).map(|(_, held)| match held {
+            Held::Text(text) => length(text.as_bytes()),
+            Held::Blob(blob) => length(blob),
+            Held::Null | Held::Integer(_) | Held::Real(_) => 0,
+        });
+        lengths.fold(0, u64::saturating_add)
+    }
+
+    /// The row that belongs to `key`, as it was read at `now`.
+    fn row(&self, query: &SqlQuery, key: Vec<Param>, now: Moment) -> Result<Row, SqlError> {
+        let mut json = row::Object::new();
+        for (column, held) in self.columns.iter().zip(&self.held) {
+            let name = column.name();
+            if query.leaves_out(name) {
+                continue;
+            }
+            let out = json.member(name);
+            match query.decimals.get(name) {
+                Some(&scale) => out.extend_from_slice(held.decimal(name, scale)?.as_bytes()),
+                // SQLite does not enforce the type that a table declares.
+                None => held.write(out, column.type_info().name() == "BOOLEAN"),
+            }
+        }
+        let version = query.version.as_ref().map(|name| self.version(name)).transpose()?.flatten();
+        let ends = query.fresh_until.as_ref().map(|of| self.fresh_until(&of.column, now));
+        let fresh_until = ends.transpose()?.flatten();
+        let mut tags = Vec::with_capacity(query.tags.len());
+        for tag in &query.tags {
+            let texts = tag.names().map(|name| self.text(name)).collect::<Result<Vec<_>, _>>()?;
+            tags.extend(row::tag(tag, &texts));
+        }
+        let place = query.shape.columns().into_iter().map(|(_, name)| self.named(name)?.part(name));
+        let place = place.collect::<Result<_, _>>()?;
+        Ok(Row { json: json.end(), key, version, fresh_until, tags, place })
+    }
+
+    /// The integer in the column called `name`; `None` for NULL.
+    fn version(&self, name: &str) -> Result<Option<i64>, RowError> {
+        match self.named(name)? {
+            Held::Null => Ok(None),
+            Held::Integer(number) => Ok(Some(*number)),
+            held => Err(RowError::NotAVersion { column: name.to_owned(), held: held.shown() }),
+        }
+    }
+
+    /// The moment in the column called `name`, as a tick; `None` for NULL.
+    fn fresh_until(&self, name: &str, now: Moment) -> Result<Option<Tick>, RowError> {
+        match self.named(name)? {
+            Held::Null => Ok(None),
+            Held::Text(text) => row::fresh_until(name, Some(text), now),
+            held => Err(RowError::NotATime { column: name.to_owned(), held: held.shown() }),
+        }
+    }
+
+    /// The column called `name` as text of a tag; `None` for NULL.
+    fn text(&self, name: &str) -> Result<Option<String>, RowError> {
+        match self.named(name)? {
+            Held::Null => Ok(None),
+            Held::Integer(number) => Ok(Some(number.to_string())),
+            Held::Text(text) => Ok(Some((*text).to_owned())),
+            held => Err(RowError::NotATag { column: name.to_owned(), held: held.shown() }),
+        }
+    }
+
+    /// What the column called `name` holds.
+    fn named(&self, name: &str) -> Result<&Held<'r>, RowError> {
+        self.held.get(place_of(self.columns, name)?).ok_or_else(|| missing(name))
+    }
+}
+
+/// Where the column called `name` stands.
+fn place_of(columns: &[SqliteColumn], name: &str) -> Result<usize, RowError> {
+    columns.iter().position(|column| column.name() == name).ok_or_else(|| missing(name))
+}
+
+fn missing(column: &str) -> RowError {
+    RowError::Unreadable { column: column.to_owned(), problem: "the query gives no such column".into() }
+}
+
+impl<'r> Held<'r> {
+    fn of(row: &'r SqliteRow, at: usize) -> Result<Self, sqlx::Error> {
+        let raw = row.try_get_raw(at)?;
+        let kind = raw.type_info();
+        // A NULL is told by the type that its table declares.
+        if raw.is_null() {
+            return Ok(Self::Null);
+        }
+        match kind.name() {
+            "INTEGER" | "BOOLEAN" => row.try_get_unchecked(at).map(Self::Integer),
+            "REAL" => row.try_get_unchecked(at).map(Self::Real),
+            "BLOB" => row.try_get_unchecked(at).map(Self::Blob),
+            _ => row.try_get_unchecked(at).map(Self::Text),
+        }
+    }
+
+    /// Writes it as JSON. An integer of a column that is declared `BOOLEAN` is a boolean.
+    fn write(&self, out: &mut Vec<u8>, is_boolean: bool) {
+        match self {
+            Self::Null => out.extend_from_slice(b"null"),
+            Self::Integer(number) if is_boolean => row::write(out, &(*number != 0)),
+            Self::Integer(number) => row::write(out, number),
+            // What is no JSON number (an infinity) is written as null, as JSON writers do.
+            Self::Real(number) => row::write(out, number),
+            Self::Text(text) => row::write(out, text),
+            Self::Blob(bytes) => row::write(out, &base64::engine::general_purpose::STANDARD.encode(bytes)),
+        }
+    }
+
+    /// Itself, of the column called `name`, as a JSON number of `scale` digits after the point.
+    fn decimal(&self, name: &str, scale: u8) -> Result<String, RowError> {
+        match self {
+            Self::Null => Ok("null".into()),
+            Self::Text(text) => row::decimal(name, text, scale),
+            Self::Integer(integer) => row::decimal(name, &integer.to_string(), scale),
+            Self::Real(_) | Self::Blob(_) => {
+                Err(RowError::NotADecimal { column: name.to_owned(), held: self.shown() })
+            }
+        }
+    }
+
+    /// Itself, of the column called `name`, as text of a field or a member, or as a score; `None` for NULL.
+    fn part(&self, name: &str) -> Result<Option<String>, RowError> {
+        match self {
+            Self::Null => Ok(None),
+            Self::Integer(number) => Ok(Some(number.to_string())),
+            Self::Real(number) => Ok(Some(number.to_string())),
+            Self::Text(text) => Ok(Some((*text).to_owned())),
+            Self::Blob(_) => Err(RowError::NotAName { column: name.to_owned(), held: self.shown() }),
+        }
+    }
+
     /// What it is, for a message.
     fn shown(&self) -> String {
         match self {
@@ -297,52 +354,6 @@ impl Held<'_> {
             Self::Real(real) => format!("the inexact number {real}"),
             Self::Text(text) => format!("\"{text}\""),
             Self::Blob(_) => "bytes".into(),
-        }
-    }
-}
-
-impl<'r> Cell<'r> {
-    fn held(&self) -> Result<Held<'r>, RowError> {
-        let unreadable = |error: sqlx::Error| RowError::Unreadable {
-            column: self.name.to_owned(),
-            problem: error.to_string(),
-        };
-        let raw = self.row.try_get_raw(self.index).map_err(unreadable)?;
-        if raw.is_null() {
-            return Ok(Held::Null);
-        }
-        let kind = raw.type_info();
-        match kind.name() {
-            "INTEGER" | "BOOLEAN" => self.row.try_get_unchecked(self.index).map(Held::Integer),
-            "REAL" => self.row.try_get_unchecked(self.index).map(Held::Real),
-            "BLOB" => self.row.try_get_unchecked(self.index).map(Held::Blob),
-            _ => self.row.try_get_unchecked(self.index).map(Held::Text),
-        }
-        .map_err(unreadable)
-    }
-
-    /// Itself as JSON.
-    fn plain(&self) -> Result<String, RowError> {
-        Ok(match self.held()? {
-            Held::Null => "null".into(),
-            Held::Integer(number) if self.declared == "BOOLEAN" => (number != 0).to_string(),
-            Held::Integer(number) => number.to_string(),
-            // What is no JSON number (an infinity) is written as null, as JSON writers do.
-            Held::Real(number) => serde_json::Value::from(number).to_string(),
-            Held::Text(text) => row::string(text),
-            Held::Blob(bytes) => row::string(&base64::engine::general_purpose::STANDARD.encode(bytes)),
-        })
-    }
-
-    /// Itself as a JSON number of `scale` digits after the point.
-    fn decimal(&self, scale: u8) -> Result<String, RowError> {
-        match self.held()? {
-            Held::Null => Ok("null".into()),
-            Held::Text(text) => row::decimal(self.name, text, scale),
-            Held::Integer(integer) => row::decimal(self.name, &integer.to_string(), scale),
-            held @ (Held::Real(_) | Held::Blob(_)) => {
-                Err(RowError::NotADecimal { column: self.name.to_owned(), held: held.shown() })
-            }
         }
     }
 }
