@@ -7,9 +7,6 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::{DatabaseError, DatabaseOptions};
 
-/// So many rows are read ahead of who takes them: a thread that reads and one that takes would else wake one another at each.
-const ROWS_AHEAD: usize = 256;
-
 /// Opens the file at `path`.
 pub(super) async fn open(path: &Path, options: &DatabaseOptions) -> Result<SqlitePool, DatabaseError> {
     if !options.create && !path.exists() {
@@ -24,7 +21,6 @@ pub(super) async fn open(path: &Path, options: &DatabaseOptions) -> Result<Sqlit
         .create_if_missing(false)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
-        .row_buffer_size(ROWS_AHEAD)
         .busy_timeout(options.pool_wait);
     if options.create {
         // At the start alone: a file that is taken away later is missed, and not made anew without a table in it.
@@ -42,10 +38,6 @@ pub(super) async fn open_to_read(
     if !path.exists() {
         return Err(DatabaseError::Missing { path: path.to_owned() });
     }
-    let connect = SqliteConnectOptions::new()
-        .filename(path)
-        .read_only(true)
-        .row_buffer_size(ROWS_AHEAD)
-        .busy_timeout(options.pool_wait);
+    let connect = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(options.pool_wait);
     Ok(options.pool().connect_with(connect).await?)
 }
