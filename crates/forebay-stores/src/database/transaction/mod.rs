@@ -309,7 +309,8 @@ impl Transaction {
     }
 
     /// The connection of a transaction on SQLite. To `commit` by it is refused; a `rollback` makes the transaction fail.
-    /// Later transactions have the same connection: a setting, and what is temporary, stays; leave its hooks alone.
+    /// Later transactions have the same connection: a setting stays; leave its hooks alone. To make or drop what is temporary costs the connection,
+    /// and whatever was loaded from any table that is watched.
     ///
     /// # Errors
     /// [`DatabaseError::Dialect`] of another database.

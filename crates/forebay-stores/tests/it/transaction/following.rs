@@ -137,6 +137,10 @@ async fn after_one_that_took_the_triggers_away() {
         .change("drop table temp.forebay_changes; create temp table forebay_changes (id, place, old, new)")
         .await;
     set(&world, 4).await;
+    assert_eq!(world.get("a").await, Some(4));
+    world.change("drop trigger temp.forebay_0_update; update prices set price = 5 where code = 'a'").await;
+    assert_eq!(world.get("a").await, Some(5), "what is changed after that in one transaction");
+    set(&world, 6).await;
 }
 
 /// What `replace` takes away is known, whatever becomes of how that is told.

@@ -1,8 +1,8 @@
 //! A transaction on SQLite: temporary triggers, which only its connection has, note which rows change, before and after.
 //!
 //! What they cannot note makes whole tables gone: rows that `replace` takes away where the file has triggers of its own
-//! (`recursive_triggers` would tell of them, and change what those do), views, virtual tables, and all tables where the schema changed. A
-//! commit hook refuses every commit but the last.
+//! (`recursive_triggers` would tell of them, and change what those do), views, virtual tables, and all tables where the schema changed,
+//! or what is temporary. A commit hook refuses every commit but the last.
 
 mod noted;
 mod writer;
@@ -49,8 +49,8 @@ impl Open {
         told: &mut Told,
         watched: &[Watched],
     ) -> Result<Written, sqlx::Error> {
-        let Done { state, rows, tables } = self.writer.done().await?;
-        let is_new_schema = state.basis.schema != self.began.basis.schema;
+        let Done { state, has_temporaries, rows, tables } = self.writer.done().await?;
+        let is_new_schema = has_temporaries || state.basis.schema != self.began.basis.schema;
         let anything = is_new_schema || state.total_changes != self.began.total_changes;
         let is_exact =
             self.writer.is_exact && state.basis.recursive_triggers == self.began.basis.recursive_triggers;
@@ -58,7 +58,7 @@ impl Open {
         let whole = |table: &Arc<str>| Changed::Table(Arc::clone(table));
         for (place, adds) in tables {
             let Some(noted) = self.writer.noted.iter().find(|noted| noted.is_at(place)) else { continue };
-            if is_full || (adds && !is_exact && !told.is_of(&noted.table)) {
+            if is_full || (adds > 0 && !is_exact && !told.is_of(&noted.table)) {
                 told.add(whole(&noted.table));
             }
         }

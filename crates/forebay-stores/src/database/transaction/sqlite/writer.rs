@@ -2,8 +2,8 @@
 //! from one to the next, since to make them anew costs more than most transactions do. It is none of the pool's, and lives as long as one of
 //! these may.
 //!
-//! It serves as long as the schema is the one, and the namespaces watch the tables, that its triggers were made for; then it is closed and
-//! another opened. A transaction that is dropped before its end takes its connection along: the statement under way is given up, and the
+//! It serves as long as the schema is the one, and the namespaces watch the tables, that its triggers were made for, and what is temporary is as it
+//! was made; then it is closed and another opened. A transaction that is dropped before its end takes its connection along: the statement under way is given up, and the
 //! transaction ends with the connection.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use forebay::feed::Watched;
 use forebay::rt::atomic::{AtomicBool, Ordering};
 use forebay::rt::{Clock, Mutex, Tick};
+use serde::de::DeserializeOwned;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,21 +22,34 @@ use super::noted::{self, Noted};
 use crate::database::cancel::GivenUp;
 use crate::database::transaction::{ended_by_work, within};
 
-/// Where the connection stands: as many rows of a number each as [`State::of`] reads.
+/// Where the connection stands, and more: one row, since the thread that takes rows is woken for each of them.
 macro_rules! state {
-    () => {
-        "pragma main.schema_version; pragma temp.schema_version; pragma recursive_triggers; select total_changes();"
+    ($more:literal) => {
+        concat!(
+            "select schema_version, recursive_triggers, total_changes()",
+            $more,
+            " from pragma_schema_version, pragma_recursive_triggers;"
+        )
     };
 }
-const STATE: &str = state!();
-const BEGIN: &str = concat!("begin immediate;", state!());
-/// Where it stands at the end, before anything else is done, since that counts too; the changes, in rows of three columns; and the tables, in rows of
-/// two. Makes room for what the next transaction changes.
+/// The version of what is temporary.
+macro_rules! temporary {
+    () => {
+        "pragma temp.schema_version;"
+    };
+}
+const STATE: &str = state!("");
+const TEMPORARY: &str = temporary!();
+const BEGIN: &str = concat!("begin immediate;", state!(""));
+/// A row of the version of what is temporary; one of where the connection stands, the changes and the tables. Only then makes room for what the
+/// next transaction changes: what is deleted counts among all changes.
 const END: &str = concat!(
-    state!(),
-    "select place, old, new from temp.forebay_changes order by id;
-    select place, adds from temp.forebay_tables;
-    delete from temp.forebay_changes;
+    temporary!(),
+    state!(
+        ", (select json_group_array(json_array(place, old, new) order by id) from temp.forebay_changes) as changes,
+        (select json_group_array(json_array(place, adds)) from temp.forebay_tables) as tables"
+    ),
+    "delete from temp.forebay_changes;
     delete from temp.forebay_tables;"
 );
 /// How many triggers the file has.
@@ -66,6 +80,10 @@ pub(super) struct Writer {
     pub(super) noted: Vec<Noted>,
     /// What its triggers were made for.
     made_for: Basis,
+    /// The version of what is temporary once they were made.
+    temporary_schema: i64,
+    /// Whether it is for no other transaction: what is temporary is not as it was made, or not known to be.
+    is_spent: bool,
     /// Whether they tell of every row: also of one that `replace` takes away.
     pub(super) is_exact: bool,
 }
@@ -78,11 +96,10 @@ struct Hooked {
     was_rolled_back: AtomicBool,
 }
 
-/// What triggers depend on: the versions of the schema of the file and of what is temporary, and whether triggers fire triggers.
+/// What triggers depend on: the version of the file's schema, and whether triggers fire triggers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Basis {
     pub(super) schema: i64,
-    temporary_schema: i64,
     pub(super) recursive_triggers: i64,
 }
 
@@ -98,10 +115,12 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) state: State,
+    /// Whether it has changed what is temporary, where the triggers are and what they note.
+    pub(super) has_temporaries: bool,
     /// Rows of the table at a place, as they were and as they are.
     pub(super) rows: Vec<(i64, Option<String>, Option<String>)>,
-    /// Tables, and whether rows came to them.
-    pub(super) tables: Vec<(i64, bool)>,
+    /// Tables, and 1 where rows came to them.
+    pub(super) tables: Vec<(i64, i64)>,
 }
 
 impl Default for Writers {
@@ -160,7 +179,7 @@ impl Writers {
 
     /// Keeps `writer`, whose transaction has ended, for the next one.
     pub(super) fn keep(&self, writer: Writer) {
-        *self.kept.lock() = Some(writer);
+        *self.kept.lock() = Some(writer).filter(|writer| !writer.is_spent);
     }
 }
 
@@ -181,16 +200,27 @@ impl Writer {
         let noted = noted::of(&mut connection, watched).await?;
         let made = noted::triggers(&noted);
         sqlx::raw_sql(AssertSqlSafe(made)).execute(&mut connection).await?;
-        let made_for = State::after(STATE, &mut connection).await?.basis;
+        let made_for = State::of(&sqlx::query(STATE).fetch_one(&mut connection).await?)?.basis;
+        let temporary_schema = sqlx::query_scalar(TEMPORARY).fetch_one(&mut connection).await?;
         sqlx::raw_sql("commit").execute(&mut connection).await?;
         let hooked = Hooked::on(&mut connection).await?;
-        let watched = watched.to_vec();
-        Ok(Self { _given_up: given_up, connection, hooked, due, watched, noted, made_for, is_exact })
+        Ok(Self {
+            _given_up: given_up,
+            connection,
+            hooked,
+            due,
+            watched: watched.to_vec(),
+            noted,
+            made_for,
+            temporary_schema,
+            is_spent: false,
+            is_exact,
+        })
     }
 
     async fn begin(&mut self) -> Result<State, sqlx::Error> {
         self.hooked.was_rolled_back.store(false, Ordering::SeqCst);
-        State::after(BEGIN, &mut self.connection).await
+        State::of(&sqlx::query(BEGIN).fetch_one(&mut self.connection).await?)
     }
 
     /// What the open transaction has done.
@@ -201,16 +231,13 @@ impl Writer {
         if self.was_rolled_back() {
             return Err(ended_by_work());
         }
+        self.is_spent = true;
         let told = sqlx::query(END).fetch_all(&mut self.connection).await?;
-        let (mut rows, mut tables) = (Vec::new(), Vec::new());
-        for row in &told {
-            match row.len() {
-                3 => rows.push((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)),
-                2 => tables.push((row.try_get(0)?, row.try_get(1)?)),
-                _ => {}
-            }
-        }
-        Ok(Done { state: State::of(&told)?, rows, tables })
+        let [temporary_schema, end, ..] = &*told else { return Err(sqlx::Error::RowNotFound) };
+        let has_temporaries = temporary_schema.try_get::<i64, _>(0)? != self.temporary_schema;
+        let (state, rows, tables) = (State::of(end)?, json(end, "changes")?, json(end, "tables")?);
+        self.is_spent = has_temporaries;
+        Ok(Done { state, has_temporaries, rows, tables })
     }
 
     /// Commits; no other commit is let through.
@@ -245,21 +272,13 @@ impl Hooked {
 }
 
 impl State {
-    /// Where `connection` stands after `sql`, which asks for it last.
-    async fn after(sql: &'static str, connection: &mut SqliteConnection) -> Result<Self, sqlx::Error> {
-        Self::of(&sqlx::query(sql).fetch_all(connection).await?)
+    fn of(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        let basis = Basis { schema: row.try_get(0)?, recursive_triggers: row.try_get(1)? };
+        Ok(Self { basis, total_changes: row.try_get(2)? })
     }
+}
 
-    /// That which the first of `rows` tell.
-    fn of(rows: &[SqliteRow]) -> Result<Self, sqlx::Error> {
-        let [schema, temporary_schema, recursive_triggers, changes, ..] = rows else {
-            return Err(sqlx::Error::RowNotFound);
-        };
-        let basis = Basis {
-            schema: schema.try_get(0)?,
-            temporary_schema: temporary_schema.try_get(0)?,
-            recursive_triggers: recursive_triggers.try_get(0)?,
-        };
-        Ok(Self { basis, total_changes: changes.try_get(0)? })
-    }
+/// What the JSON in a column says.
+fn json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, sqlx::Error> {
+    serde_json::from_str(row.try_get(column)?).map_err(|error| sqlx::Error::Decode(error.into()))
 }
