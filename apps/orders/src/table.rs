@@ -86,9 +86,11 @@ pub struct Figures {
 pub type Done<T> = Result<Committed<T>, TransactionError<Refusal>>;
 
 const FIND: &str = concat!("select ", order_columns!(), " from orders where order_no = $1");
+/// Makes an order where its period is open and no other has its number.
 const INSERT: &str = concat!(
     "insert into orders (order_no, uid, period_number, amount, profit_amount, status, expire_time, created_at, updated_at) \
-     values ($1, $2, $3, $4, $5, 'pending', $6, $7, $7) on conflict (order_no) do nothing returning ",
+     select $1, $2, $3, $4, $5, 'pending', $6, $7, $7 from periods where period_number = $3 and state = 'open' \
+     on conflict (order_no) do nothing returning ",
     order_columns!()
 );
 
@@ -126,11 +128,16 @@ impl Tables {
                 if let Some(there) = found(tx, &order.order_no).await? {
                     return order.before(there);
                 }
+                // SQLite writes one at a time: what the statement finds open nobody else closes before the end.
+                if tx.dialect() == Dialect::Sqlite
+                    && order.is_in_time(&self.now()).is_ok()
+                    && let Some(made) = self.inserted(tx, order).await?
+                {
+                    return Ok(Made::New(made));
+                }
                 takes_orders(tx, &order.period_number, opens, &self.now()).await?;
-                let rows = tx.rows(order.insert(self.wall.now())?).await?;
-                if let Some(row) = rows.first() {
-                    let made = Order::of(row)?;
-                    tx.changed(Changed::inserted("orders", keys(&made)));
+                order.is_in_time(&self.now())?;
+                if let Some(made) = self.inserted(tx, order).await? {
                     return Ok(Made::New(made));
                 }
                 // Another one with its number was committed meanwhile. The statement has taken the table, which is told of no other row.
@@ -140,6 +147,16 @@ impl Tables {
                 order.before(there)
             })
             .await
+    }
+
+    /// The order, made; `None` where its period is not open, or another has its number.
+    async fn inserted(&self, tx: &mut Transaction, order: &NewOrder) -> Result<Option<Order>, Refusal> {
+        let rows = tx.rows(order.insert(self.wall.now())).await?;
+        let made = rows.first().map(Order::of).transpose()?;
+        if let Some(made) = &made {
+            tx.changed(Changed::inserted("orders", keys(made)));
+        }
+        Ok(made)
     }
 
     /// Moves an order on. Of several who want to, one does.
@@ -309,25 +326,31 @@ const PERIOD: &str =
     "select period_number, state, opened_at, updated_at from periods where period_number = $1";
 
 impl NewOrder {
-    /// The statement that makes it `now`.
-    fn insert(&self, since_1970: Duration) -> Result<Statement, Refusal> {
+    /// The statement that makes it, at the time `since_1970`.
+    fn insert(&self, since_1970: Duration) -> Statement {
         let now = Moment::at(since_1970);
         let expire_time = match &self.expires {
-            Expires::At(moment) if *moment <= now => {
-                let past = format!("expire_time: {} is no time to come", moment.text());
-                return Err(Refusal::BadRequest(past));
-            }
             Expires::At(moment) => moment.clone(),
             Expires::After(span) => Moment::at(since_1970.saturating_add(*span)),
         };
-        Ok(Statement::new(INSERT)
+        Statement::new(INSERT)
             .bind(self.order_no.as_str())
             .bind(self.uid.as_str())
             .bind(self.period_number.as_str())
             .bind(self.amount.to_string())
             .bind(self.profit_amount.to_string())
             .bind(expire_time.text())
-            .bind(now.text()))
+            .bind(now.text())
+    }
+
+    /// That it may still be paid `now`.
+    fn is_in_time(&self, now: &Moment) -> Result<(), Refusal> {
+        match &self.expires {
+            Expires::At(moment) if moment <= now => {
+                Err(Refusal::BadRequest(format!("expire_time: {} is no time to come", moment.text())))
+            }
+            Expires::At(_) | Expires::After(_) => Ok(()),
+        }
     }
 
     /// What it means that `there` has its number: that it was made before, or that it is another one.
