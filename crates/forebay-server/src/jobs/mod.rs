@@ -110,7 +110,7 @@ impl Jobs {
         }))
     }
 
-    /// Reads what is recorded of the jobs in service, so that whoever asks from now on finds each of them.
+    /// Reads what is recorded of the jobs in service, so that whoever asks from now on is told of their runs.
     pub(crate) async fn learn(&self) {
         let served = self.0.keyspaces.now();
         for job in &served.jobs {
@@ -150,15 +150,15 @@ impl Jobs {
     }
 
     /// Begins a run by hand. What comes of it is sent when it has ended.
-    pub(crate) fn run(&self, keyspace: &str, name: &str) -> Result<oneshot::Receiver<Run>, Refused> {
+    pub(crate) async fn run(&self, keyspace: &str, name: &str) -> Result<oneshot::Receiver<Run>, Refused> {
         let inner = &self.0;
+        let served = inner.keyspaces.now();
+        let known = self.learned(find(&served, keyspace, name).ok_or(Refused::Unknown)?).await;
+        let mut state = known.state.lock();
+        // Under the lock, by which the stop tells those who wait: who comes after it is told here.
         if inner.stop.is_asked() {
             return Err(Refused::Stopping);
         }
-        let served = inner.keyspaces.now();
-        let known = find(&served, keyspace, name).and_then(|job| inner.known.lock().get(&job.id()).cloned());
-        let known = known.ok_or(Refused::Unknown)?;
-        let mut state = known.state.lock();
         if state.record.begun.is_some() || state.asked.is_some() {
             return Err(Refused::Running);
         }
@@ -183,31 +183,37 @@ impl Jobs {
             let next = job.declared.schedule.next(now).map(|next| next.saturating_sub(now));
             rest = rest.min(LOOK_EVERY).min(next.unwrap_or(LOOK_EVERY));
         }
+        let mut all = self.0.known.lock();
+        // As it is by now: what a reload has just brought, and somebody has asked for, stays.
+        let served = self.0.keyspaces.now();
         let is_served = |id: &Id| served.jobs.iter().any(|job| job.id() == *id);
-        self.0.known.lock().retain(|id, known| is_served(id) || known.state.lock().record.begun.is_some());
+        all.retain(|id, known| is_served(id) || known.state.lock().record.begun.is_some());
         rest
     }
 
-    /// What is known of `job`, from its file where it is seen for the first time.
+    /// What is known of `job`, which goes by the schedule that it has now.
     async fn known(&self, job: &JobOf) -> Arc<Known> {
+        let known = self.learned(job).await;
+        known.state.lock().record.follow(&job.declared.schedule, self.0.wall.now());
+        known
+    }
+
+    /// What is known of `job`, from its file where it is seen for the first time.
+    async fn learned(&self, job: &JobOf) -> Arc<Known> {
         let (id, inner) = (job.id(), &self.0);
         let find = || inner.known.lock().get(&id).cloned();
-        let known = match find() {
-            Some(known) => known,
-            None => {
-                // Held for as long as this goes on; the semaphore is never closed.
-                let _turn = inner.learning.acquire().await;
-                if let Some(known) = find() {
-                    return known;
-                }
-                let now = inner.wall.now();
-                let known = Arc::new(Known::read(&id, job, now, &inner.clock).await);
-                known.write(&id).await;
-                inner.known.lock().insert(id, Arc::clone(&known));
-                known
-            }
-        };
-        known.state.lock().record.follow(&job.declared.schedule, inner.wall.now());
+        if let Some(known) = find() {
+            return known;
+        }
+        // Held for as long as this goes on; the semaphore is never closed.
+        let _turn = inner.learning.acquire().await;
+        if let Some(known) = find() {
+            return known;
+        }
+        let now = inner.wall.now();
+        let known = Arc::new(Known::read(&id, job, now, &inner.clock).await);
+        known.write(&id).await;
+        inner.known.lock().insert(id, Arc::clone(&known));
         known
     }
 

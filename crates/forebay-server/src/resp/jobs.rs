@@ -64,7 +64,7 @@ pub(super) async fn carry_out(
 
 /// Begins a run, and answers how it ended, or that it began.
 async fn begin(name: &str, keyspace: &str, service: &Service, version: Version, out: &mut BytesMut) {
-    let ended = match service.jobs.run(keyspace, name) {
+    let ended = match service.jobs.run(keyspace, name).await {
         Ok(ended) => ended,
         Err(refused) => return refuse(name, &refused, out),
     };
