@@ -403,8 +403,8 @@ async fn operations_are_told_where_that_is_declared_until_a_reload_ends_it() {
 /// The longest value.
 const VALUE_BYTES: usize = 25 << 20;
 
-/// A store, a cache whose memory holds it, and the store of a Redis program's own keys.
-const LARGE: &str = "[memory]\nbudget = '512 MiB'\n\
+/// A store, a cache, and the store of a Redis program's own keys, with a memory each shard of which holds the values of all three.
+const LARGE: &str = "[memory]\nbudget = '2 GiB'\n\
     [namespace.kept]\nkey = 'kept:{id}'\nmode = 'store'\nttl = '1d'\n\
     [namespace.held]\nkey = 'held:{id}'\nmode = 'cache'\nttl = '1h'\n";
 
