@@ -164,9 +164,9 @@ fn scaled(text: &str, scale: u8) -> Option<Option<String>> {
     Some(Some(if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{kept:0<scale$}") }))
 }
 
-/// Writes text or a number as JSON.
+/// Writes a text, a number or a boolean as JSON.
 pub(super) fn write(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
-    // Memory takes what is written, and text and numbers are JSON.
+    // Memory takes whatever is written, and each of these has a form in JSON.
     let _ = serde_json::to_writer(out, value);
 }
 

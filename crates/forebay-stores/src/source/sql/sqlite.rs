@@ -84,6 +84,7 @@ impl Asked {
         let ended = loop {
             match poll_fn(|context| rows.as_mut().poll_next(context)).await {
                 Some(Ok(row)) => {
+                    // Before its cells are read: a text that is borrowed is not read as a number any more.
                     let key = self.key(&row, query, like);
                     let cells = Cells::of(&row)?;
                     if gathering.takes(key.as_deref(), cells.bytes(query))?
@@ -184,7 +185,7 @@ fn param_like(row: &SqliteRow, name: &str, like: &Param) -> Option<Param> {
     }
 }
 
-/// A row, each cell of which is read once.
+/// The cells of a row.
 struct Cells<'r> {
     columns: &'r [SqliteColumn],
     held: Vec<Held<'r>>,
@@ -234,7 +235,6 @@ impl<'r> Cells<'r> {
             let out = json.member(name);
             match query.decimals.get(name) {
                 Some(&scale) => out.extend_from_slice(held.decimal(name, scale)?.as_bytes()),
-                // SQLite does not enforce the type that a table declares.
                 None => held.write(out, column.type_info().name() == "BOOLEAN"),
             }
         }
@@ -297,12 +297,11 @@ fn missing(column: &str) -> RowError {
 impl<'r> Held<'r> {
     fn of(row: &'r SqliteRow, at: usize) -> Result<Self, sqlx::Error> {
         let raw = row.try_get_raw(at)?;
-        let kind = raw.type_info();
-        // A NULL is told by the type that its table declares.
+        // Asked first: the kind of a NULL is the type that its table declares.
         if raw.is_null() {
             return Ok(Self::Null);
         }
-        match kind.name() {
+        match raw.type_info().name() {
             "INTEGER" | "BOOLEAN" => row.try_get_unchecked(at).map(Self::Integer),
             "REAL" => row.try_get_unchecked(at).map(Self::Real),
             "BLOB" => row.try_get_unchecked(at).map(Self::Blob),
@@ -310,7 +309,7 @@ impl<'r> Held<'r> {
         }
     }
 
-    /// Writes it as JSON. An integer of a column that is declared `BOOLEAN` is a boolean.
+    /// Writes it as JSON. An integer of a column that is declared `BOOLEAN` is a boolean: SQLite has none of its own.
     fn write(&self, out: &mut Vec<u8>, is_boolean: bool) {
         match self {
             Self::Null => out.extend_from_slice(b"null"),
