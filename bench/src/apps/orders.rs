@@ -323,10 +323,17 @@ async fn write(mut client: Client, seen: Arc<Seen>, names: Vec<String>) -> Resul
     Ok(())
 }
 
-/// Reads until all is written: of a hundred reads two are of the list, eight of the count, and the others of an order that was made.
-async fn read(mut client: Client, seen: Arc<Seen>, seed: usize, pace: Option<Duration>) -> Result<(), Error> {
+/// Reads until all is written, as reader `number`: of a hundred reads two are of the list, eight of the count, and the others of an order that
+/// was made. Each reader begins elsewhere in the hundred, the first with the list.
+async fn read(
+    mut client: Client,
+    seen: Arc<Seen>,
+    number: usize,
+    pace: Option<Duration>,
+) -> Result<(), Error> {
     let clock = Clock::system();
-    let mut random = fastrand::Rng::with_seed(u64::try_from(seed).unwrap_or_default());
+    let mut random = fastrand::Rng::with_seed(u64::try_from(number).unwrap_or_default());
+    let mut turns = (number * 100 / READERS..100).chain((0..100).cycle());
     // Not all at once.
     let mut next = clock.now().after(pace.unwrap_or_default().mul_f64(random.f64()));
     while !seen.is_over.load(Ordering::Acquire) {
@@ -344,12 +351,12 @@ async fn read(mut client: Client, seen: Arc<Seen>, seed: usize, pace: Option<Dur
             continue;
         };
         let begun = now();
-        let is_stale = match random.u8(..100) {
-            0..2 => {
+        let is_stale = match turns.next() {
+            Some(0..2) => {
                 seen.lists.fetch_add(1, Ordering::AcqRel);
                 client.all().await? < made
             }
-            2..10 => client.count().await? < made,
+            Some(2..10) => client.count().await? < made,
             _ => !client.has(&order_no).await?,
         };
         seen.reads.lock().push(begun.elapsed());
