@@ -58,7 +58,7 @@ impl Open {
         let whole = |table: &Arc<str>| Changed::Table(Arc::clone(table));
         for (place, adds) in tables {
             let Some(noted) = self.writer.noted.iter().find(|noted| noted.is_at(place)) else { continue };
-            if is_full || (adds > 0 && !is_exact && !told.is_of(&noted.table)) {
+            if is_full || (adds && !is_exact && !told.is_of(&noted.table)) {
                 told.add(whole(&noted.table));
             }
         }

@@ -3,8 +3,8 @@
 //! these may.
 //!
 //! It serves as long as the schema is the one, and the namespaces watch the tables, that its triggers were made for, and what is temporary is as it
-//! was made; then it is closed and another opened. A transaction that is dropped before its end takes its connection along: the statement under way is given up, and the
-//! transaction ends with the connection.
+//! was made; then it is closed and another opened. A transaction that is dropped before its end takes its connection along: the statement under way
+//! is given up, and the transaction ends with the connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,8 +119,8 @@ pub(super) struct Done {
     pub(super) has_temporaries: bool,
     /// Rows of the table at a place, as they were and as they are.
     pub(super) rows: Vec<(i64, Option<String>, Option<String>)>,
-    /// Tables, and 1 where rows came to them.
-    pub(super) tables: Vec<(i64, i64)>,
+    /// Tables, and whether rows came to them.
+    pub(super) tables: Vec<(i64, bool)>,
 }
 
 impl Default for Writers {
@@ -235,7 +235,9 @@ impl Writer {
         let told = sqlx::query(END).fetch_all(&mut self.connection).await?;
         let [temporary_schema, end, ..] = &*told else { return Err(sqlx::Error::RowNotFound) };
         let has_temporaries = temporary_schema.try_get::<i64, _>(0)? != self.temporary_schema;
-        let (state, rows, tables) = (State::of(end)?, json(end, "changes")?, json(end, "tables")?);
+        let (state, rows) = (State::of(end)?, json(end, "changes")?);
+        let tables: Vec<(i64, i64)> = json(end, "tables")?;
+        let tables = tables.into_iter().map(|(place, adds)| (place, adds > 0)).collect();
         self.is_spent = has_temporaries;
         Ok(Done { state, has_temporaries, rows, tables })
     }
